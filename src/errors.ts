@@ -1,0 +1,101 @@
+/**
+ * The one family of errors: what users catch, what peers send, what the command prints.
+ *
+ * Not here: assertions (machine.ts), which are bugs and never travel.
+ * Match on `code`, which is stable and safe on the wire; messages say what happened and what to do next.
+ */
+
+/** Every code, its meaning, and whether trying again can help. */
+export const ERROR_CODES = {
+  SHOAL_BAD_KEY: { retryable: false, meaning: 'the key file is missing, malformed, or of another mesh' },
+  SHOAL_BAD_MESSAGE: { retryable: false, meaning: 'bytes that are no message of ours, or exceed a limit' },
+  SHOAL_BAD_OPTION: { retryable: false, meaning: 'an option has a value that cannot be used' },
+  SHOAL_BAD_FUNCTION: { retryable: false, meaning: 'the function or module cannot be shipped' },
+  SHOAL_BAD_VALUE: { retryable: false, meaning: 'an argument or result cannot be encoded' },
+  SHOAL_BUSY: { retryable: true, meaning: 'a named limit is reached; wait and try again' },
+  SHOAL_CANCELLED: { retryable: false, meaning: 'the task or call was cancelled' },
+  SHOAL_CLOSED: { retryable: false, meaning: 'the node or client was closed' },
+  SHOAL_DATA_IN_USE: { retryable: false, meaning: 'another node runs on this data folder' },
+  SHOAL_DISK: { retryable: true, meaning: 'the data folder cannot be written' },
+  SHOAL_NO_MESH: { retryable: true, meaning: 'no peer of the mesh could be reached' },
+  SHOAL_NO_KEEPERS: { retryable: true, meaning: 'too few nodes can keep the work' },
+  SHOAL_NOT_FOUND: { retryable: false, meaning: 'no reachable node knows this job' },
+  SHOAL_OLD_NODE: { retryable: false, meaning: 'the installed Node.js is too old' },
+  SHOAL_PORT_TAKEN: { retryable: false, meaning: 'another process listens on this address' },
+  SHOAL_REFUSED: { retryable: false, meaning: 'the other side does not hold the mesh key' },
+  TASK_FAILED: { retryable: false, meaning: 'the task threw' },
+  TASK_POISONED: { retryable: false, meaning: 'the task ended three engines' },
+  TASK_TIMEOUT: { retryable: false, meaning: 'the task ran longer than its `timeout`' },
+  TASK_UNKNOWN: { retryable: false, meaning: 'an at-most-once task lost its engine' }
+} as const
+
+export type ErrorCode = keyof typeof ERROR_CODES
+
+export class ShoalError extends Error {
+  override readonly name: string = 'ShoalError'
+  readonly code: ErrorCode
+  readonly retryable: boolean
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown } = {}) {
+    super(message, options)
+    this.code = code
+    this.retryable = ERROR_CODES[code].retryable
+  }
+}
+
+/** Where and at which try a task ended. `engine` is `<node id>/<slot>`, times are milliseconds since 1970. */
+export interface RunMetadata {
+  readonly engine: string
+  readonly attempt: number
+  readonly startedAt: number
+  readonly elapsedMs: number
+}
+
+/** What a task threw, as it was seen on its engine. */
+export interface RemoteFailure {
+  readonly code: ErrorCode
+  readonly name: string
+  readonly message: string
+  readonly stack: string
+}
+
+/** A task that ended without a value. `name`, `message` and `stack` are those of the error on the engine. */
+export class TaskError extends Error {
+  override name: string
+  readonly code: ErrorCode
+  readonly taskId: string
+  readonly attempt: number
+  readonly engine: string
+
+  constructor(taskId: string, failure: RemoteFailure, where: RunMetadata) {
+    super(failure.message)
+    this.name = failure.name
+    this.code = failure.code
+    this.taskId = taskId
+    this.attempt = where.attempt
+    this.engine = where.engine
+    this.stack = `${failure.stack || `${failure.name}: ${failure.message}`}\n    on engine ${where.engine}, attempt ${where.attempt}, task ${taskId}`
+  }
+}
+
+/** Several tasks of one job failed; `errors` are in input order. */
+export class CompositeError extends Error {
+  override readonly name = 'CompositeError'
+  readonly errors: readonly TaskError[]
+
+  constructor(errors: readonly TaskError[]) {
+    const first = errors[0]
+    super(`${errors.length} tasks failed; the first: ${first?.name}: ${first?.message}`, { cause: first })
+    this.errors = errors
+  }
+}
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERROR_CODES, text)
+}
+
+/** `ShoalError` or not, as one line for people. */
+export function explainError(error: unknown): string {
+  if (error instanceof ShoalError) return `${error.code}: ${error.message}`
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+}

@@ -1,0 +1,58 @@
+/**
+ * Names of things: brands that make a mix-up a compile error, with their parsing and formatting.
+ *
+ * Not here: how names are chosen (random job ids come from the client's shell).
+ * A shard's key says everything about its identity, `job/index/epoch`: the epoch tells a shard from the same shard stored
+ * again after its first entry died before the acknowledgement.
+ */
+declare const brand: unique symbol
+export type Id<Name extends string> = string & { readonly [brand]: Name }
+
+/** A libp2p peer id, base58. */
+export type PeerId = Id<'PeerId'>
+/** 8 to 64 characters of `[A-Za-z0-9_-]`. */
+export type JobId = Id<'JobId'>
+/** `job/index/epoch`: one register. */
+export type ShardKey = Id<'ShardKey'>
+/** `job:index` with the index of the input in its job. */
+export type TaskId = Id<'TaskId'>
+/** SHA-256 of some content, base64url. */
+export type Digest = Id<'Digest'>
+/** A client of this entry: unique per attachment. */
+export type ClientId = Id<'ClientId'>
+
+/** 1 for the first run of a task. */
+export type Attempt = number
+/** Totally ordered proposal number of a register: `round * RANKS + rank`. */
+export type Ballot = number
+/** More keepers than any list may have; the base of a ballot. */
+export const RANKS = 16
+
+export const ballotOf = (round: number, rank: number): Ballot => round * RANKS + rank
+export const roundOf = (ballot: Ballot): number => Math.floor(ballot / RANKS)
+export const rankOf = (ballot: Ballot): number => ballot % RANKS
+
+export interface ShardName {
+  readonly job: JobId
+  readonly index: number
+  readonly epoch: number
+}
+
+export const shardKey = (job: JobId, index: number, epoch: number): ShardKey => `${job}/${index}/${epoch}` as ShardKey
+export const taskId = (job: JobId, index: number): TaskId => `${job}:${index}` as TaskId
+
+const JOB = /^[A-Za-z0-9_-]{8,64}$/
+const KEY = /^([A-Za-z0-9_-]{8,64})\/(\d{1,9})\/(\d{1,9})$/
+const PEER = /^[1-9A-HJ-NP-Za-km-z]{1,128}$/
+const DIGEST = /^[A-Za-z0-9_-]{43}$/
+
+export const isJobId = (text: string): text is JobId => JOB.test(text)
+export const isPeerId = (text: string): text is PeerId => PEER.test(text)
+export const isDigest = (text: string): text is Digest => DIGEST.test(text)
+export const isShardKey = (text: string): text is ShardKey => KEY.test(text)
+
+/** The parts of a key that was checked by `isShardKey`. */
+export function shardName(key: ShardKey): ShardName {
+  const [job = '', index = '0', epoch = '0'] = key.split('/')
+  return { job: job as JobId, index: Number(index), epoch: Number(epoch) }
+}

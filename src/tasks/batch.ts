@@ -1,0 +1,113 @@
+/**
+ * Many values as one: what tasks take and give, packed so that a node can cut and pass them on without looking inside.
+ *
+ * Not here: what the bytes mean (client/values.ts, executor/worker.ts); nodes in between never decode them.
+ * A batch is three flat arrays: whose values (`indexes`, offsets within a shard), where each ends (`ends`, cumulative),
+ * and all bytes after one another (`body`). Nothing is paid per task that can be paid per batch.
+ */
+import { assert } from '../machine.ts'
+import type { PeerId } from '../ids.ts'
+
+export interface Batch {
+  /** Who produced the values: an engine's node for outcomes, empty for inputs. */
+  readonly node: PeerId | ''
+  /** Offsets within the shard, in any order, no repeats. */
+  readonly indexes: Uint32Array
+  /** `ends[i]` is where value `i` ends in `body`; it begins where the one before ends. */
+  readonly ends: Uint32Array
+  readonly body: Uint8Array
+}
+
+/** The bytes of the value at position `at` (not index), without a copy. */
+export function valueAt(batch: Batch, at: number): Uint8Array {
+  return batch.body.subarray(at === 0 ? 0 : batch.ends[at - 1], batch.ends[at])
+}
+
+/** Packs values in order. O(bytes). */
+export function pack(node: PeerId | '', indexes: ArrayLike<number>, values: readonly Uint8Array[]): Batch {
+  assert(indexes.length === values.length, `${indexes.length} indexes for ${values.length} values`)
+  const ends = new Uint32Array(values.length)
+  let size = 0
+  for (let i = 0; i < values.length; i++) ends[i] = size += (values[i] as Uint8Array).byteLength
+  const body = new Uint8Array(size)
+  for (let i = 0; i < values.length; i++) body.set(values[i] as Uint8Array, i === 0 ? 0 : ends[i - 1])
+  return { node, indexes: Uint32Array.from(indexes), ends, body }
+}
+
+/** The part of `batch` at `positions`, copied; the whole batch itself if nothing would be left out. */
+export function pickAt(batch: Batch, positions: ArrayLike<number>): Batch {
+  if (positions.length === batch.indexes.length) return batch
+  const indexes = new Uint32Array(positions.length)
+  const ends = new Uint32Array(positions.length)
+  let size = 0
+  for (let i = 0; i < positions.length; i++) {
+    const at = positions[i] as number
+    indexes[i] = batch.indexes[at] as number
+    ends[i] = size += (batch.ends[at] as number) - (at === 0 ? 0 : (batch.ends[at - 1] as number))
+  }
+  const body = new Uint8Array(size)
+  for (let i = 0; i < positions.length; i++) body.set(valueAt(batch, positions[i] as number), i === 0 ? 0 : ends[i - 1])
+  return { node: batch.node, indexes, ends, body }
+}
+
+/** True if the three arrays agree with one another and all indexes are below `count` and differ. */
+export function isSound(batch: Batch, count: number): boolean {
+  const { indexes, ends, body } = batch
+  if (indexes.length !== ends.length) return false
+  let before = 0
+  const seen = new Set<number>()
+  for (let i = 0; i < ends.length; i++) {
+    const end = ends[i] as number
+    const index = indexes[i] as number
+    if (end < before || index >= count || seen.has(index)) return false
+    seen.add(index)
+    before = end
+  }
+  return before === body.byteLength
+}
+
+/** How an attempt ended; the first byte of an outcome. */
+export const STATUS = { ok: 0, error: 1, cancelled: 2 } as const
+export type Status = (typeof STATUS)[keyof typeof STATUS]
+
+/** Bytes before the payload of an outcome: status, slot, attempt (u16), elapsed ms (f32), started at (f64), little endian. */
+export const OUTCOME_HEADER_BYTES = 16
+
+export interface OutcomeHeader {
+  readonly status: Status
+  readonly slot: number
+  readonly attempt: number
+  readonly elapsedMs: number
+  /** Milliseconds since 1970, by the engine's clock. */
+  readonly startedAt: number
+}
+
+export function writeOutcomeHeader(into: Uint8Array, header: OutcomeHeader): void {
+  const view = new DataView(into.buffer, into.byteOffset, OUTCOME_HEADER_BYTES)
+  view.setUint8(0, header.status)
+  view.setUint8(1, header.slot)
+  view.setUint16(2, header.attempt, true)
+  view.setFloat32(4, header.elapsedMs, true)
+  view.setFloat64(8, header.startedAt, true)
+}
+
+export function readOutcomeHeader(outcome: Uint8Array): OutcomeHeader {
+  assert(outcome.byteLength >= OUTCOME_HEADER_BYTES, `an outcome of ${outcome.byteLength} bytes`)
+  const view = new DataView(outcome.buffer, outcome.byteOffset, OUTCOME_HEADER_BYTES)
+  const status = view.getUint8(0)
+  return {
+    status: status === STATUS.ok || status === STATUS.cancelled ? status : STATUS.error,
+    slot: view.getUint8(1),
+    attempt: view.getUint16(2, true),
+    elapsedMs: view.getFloat32(4, true),
+    startedAt: view.getFloat64(8, true)
+  }
+}
+
+/** An outcome as bytes: header, then payload (a value, or a failure as JSON). */
+export function encodeOutcome(header: OutcomeHeader, payload: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(OUTCOME_HEADER_BYTES + payload.byteLength)
+  writeOutcomeHeader(bytes, header)
+  bytes.set(payload, OUTCOME_HEADER_BYTES)
+  return bytes
+}

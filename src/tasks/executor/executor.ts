@@ -1,0 +1,41 @@
+/**
+ * What a node asks of whatever runs user code, and what it is told in return.
+ *
+ * Not here: who decides what runs where (runner.ts), and how a thread does it (pool.ts, worker.ts).
+ * Three implementations answer to it: threads, inline for tests, and the simulated one.
+ */
+import type { Digest, ShardKey } from '../../ids.ts'
+import type { Batch } from '../batch.ts'
+
+/** Tasks of one shard and one attempt, for one slot; runs in order of position. */
+export interface RunBatch {
+  /** Names this batch among all that this node ever ran. */
+  readonly run: number
+  readonly slot: number
+  readonly key: ShardKey
+  /** Index in its job of the shard's first task: task `i` of the batch is task `first + inputs.indexes[i]` of the job. */
+  readonly first: number
+  readonly attempt: number
+  /** The module that exports the function, already on this node. */
+  readonly code: Digest
+  readonly exportName: string
+  /** Milliseconds one task may run; 0 = unlimited. */
+  readonly timeoutMs: number
+  /** Each value: the arguments as `client/values.ts` encodes them. */
+  readonly inputs: Batch
+}
+
+export type ExecutorEvent =
+  /** Some tasks of a run ended: outcomes with their header (batch.ts), `node` left empty. In order, each task once. `done` with the last of the run. */
+  | { kind: 'ended'; run: number; slot: number; outcomes: Batch; done: boolean }
+  /** The engine died (exit, out of memory). `index` is the task that ran, if any did; those after it never started. A new engine has already taken the slot. */
+  | { kind: 'engine-lost'; run: number; slot: number; index: number | undefined; reason: string }
+
+export interface Executor {
+  /** Queues a batch at a slot. Several may be queued; they run one after another. */
+  run(batch: RunBatch): void
+  /** Drops the unstarted and forcibly ends the running one of these tasks (all of the run, if no indexes are given). Ended ones are reported as cancelled outcomes. */
+  cancel(run: number, indexes?: Uint32Array): void
+  /** Ends all engines. Nothing is reported any more. */
+  close(): Promise<void>
+}
