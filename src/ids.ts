@@ -38,7 +38,8 @@ export interface ShardName {
   readonly epoch: number
 }
 
-export const shardKey = (job: JobId, index: number, epoch: number): ShardKey => `${job}/${index}/${epoch}` as ShardKey
+export const shardKey = (job: JobId, index: number, epoch: number): ShardKey =>
+  `${job}/${index}/${epoch}` as ShardKey
 export const taskId = (job: JobId, index: number): TaskId => `${job}:${index}` as TaskId
 
 const JOB = /^[A-Za-z0-9_-]{8,64}$/

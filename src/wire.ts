@@ -1,98 +1,112 @@
 /**
- * Parsing at the edge: a schema says what a message holds, how much of it at most, and gives its type.
+ * Parsing at the edge: a type says what a message holds, how much of it at most, and how it travels.
  *
- * Not here: which messages there are (tasks/messages.ts). CBOR (RFC 8949) is the encoding, by a library.
- * Past `parse` nobody checks for missing fields: a value is either of the schema's type, or SHOAL_BAD_MESSAGE was thrown.
+ * Not here: which messages there are (routing/messages.ts, tasks/messages.ts, client/protocol.ts). CBOR (RFC 8949) is the
+ * encoding, by a library; a record travels as the list of its fields, in the order of its type, which is append only.
+ * Past `parse` nobody checks for missing fields: a value has the stated type, or SHOAL_BAD_MESSAGE was thrown.
  */
 import { decode, encode } from 'cborg'
 import { ShoalError } from './errors.ts'
-import { isSound, type Batch } from './tasks/batch.ts'
 
-/** Checks one decoded value and returns it typed, or throws SHOAL_BAD_MESSAGE. */
-export type Check<T> = (value: unknown, path: string) => T
-export type Checked<C> = C extends Check<infer T> ? T : never
-export type Fields = Readonly<Record<string, Check<unknown>>>
-export type Shape<F extends Fields> = { readonly [K in keyof F]: Checked<F[K]> }
+export interface Type<T> {
+  /** Returns the decoded value typed, or throws SHOAL_BAD_MESSAGE. */
+  check(value: unknown, path: string): T
+  /** What travels instead of the value. */
+  plain(value: T): unknown
+}
+// biome-ignore lint/suspicious/noExplicitAny: a type used as both input and output cannot be widened to unknown.
+export type Fields = Readonly<Record<string, Type<any>>>
+export type Of<C> = C extends Type<infer T> ? T : never
+export type Shape<F extends Fields> = { readonly [K in keyof F]: Of<F[K]> }
 
 function bad(path: string, expected: string): never {
-  throw new ShoalError('SHOAL_BAD_MESSAGE', `expected ${expected} at ${path}; the sender runs another version, or is broken`)
+  const message = `expected ${expected} at ${path}; the sender runs another version, or is broken`
+  throw new ShoalError('SHOAL_BAD_MESSAGE', message)
 }
 
-export const text =
-  <T extends string = string>(max: number, is?: (text: string) => text is T): Check<T> =>
-  (value, path) =>
-    typeof value === 'string' && value.length <= max && (is === undefined || is(value)) ? (value as T) : bad(path, `a string of at most ${max}`)
+function leaf<T>(expected: string, is: (value: unknown) => boolean): Type<T> {
+  return {
+    check: (value, path) => (is(value) ? (value as T) : bad(path, expected)),
+    plain: (value) => value
+  }
+}
 
-export const uint =
-  (max = Number.MAX_SAFE_INTEGER): Check<number> =>
-  (value, path) =>
-    typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value <= max ? value : bad(path, `an integer from 0 to ${max}`)
+export function text<T extends string = string>(max: number, is?: (text: string) => text is T): Type<T> {
+  return leaf(
+    `a string of at most ${max}`,
+    (v) => typeof v === 'string' && v.length <= max && (is?.(v) ?? true)
+  )
+}
 
-export const finite: Check<number> = (value, path) => (typeof value === 'number' && Number.isFinite(value) ? value : bad(path, 'a number'))
+export function uint(max = Number.MAX_SAFE_INTEGER): Type<number> {
+  return leaf(
+    `an integer from 0 to ${max}`,
+    (v) => Number.isSafeInteger(v) && (v as number) >= 0 && (v as number) <= max
+  )
+}
 
-export const bytes =
-  (max: number): Check<Uint8Array> =>
-  (value, path) =>
-    value instanceof Uint8Array && value.byteLength <= max ? value : bad(path, `at most ${max} bytes`)
+export const finite: Type<number> = leaf('a number', (v) => Number.isFinite(v))
+export const flag: Type<boolean> = leaf('a boolean', (v) => typeof v === 'boolean')
 
-export const list =
-  <T>(of: Check<T>, max: number): Check<readonly T[]> =>
-  (value, path) =>
-    Array.isArray(value) && value.length <= max ? value.map((item, i) => of(item, `${path}[${i}]`)) : bad(path, `a list of at most ${max}`)
+export function bytes(max: number): Type<Uint8Array> {
+  return leaf(`at most ${max} bytes`, (v) => v instanceof Uint8Array && v.byteLength <= max)
+}
 
-/** Fields travel as an array in the order of the schema: append new ones at the end, as `optional`. */
-export function record<F extends Fields>(fields: F): Check<Shape<F>> {
+export function list<T>(of: Type<T>, max: number): Type<readonly T[]> {
+  return {
+    check: (value, path) =>
+      Array.isArray(value) && value.length <= max
+        ? value.map((item, i) => of.check(item, `${path}[${i}]`))
+        : bad(path, `a list of at most ${max}`),
+    plain: (values) => values.map((value) => of.plain(value))
+  }
+}
+
+export function record<F extends Fields>(fields: F): Type<Shape<F>> {
   const entries = Object.entries(fields)
-  return (value, path) => {
-    if (!Array.isArray(value)) return bad(path, 'a list of fields')
-    const result: Record<string, unknown> = {}
-    for (let i = 0; i < entries.length; i++) {
-      const [name, check] = entries[i] as [string, Check<unknown>]
-      result[name] = check(value[i], `${path}.${name}`)
-    }
-    return result as Shape<F>
+  return {
+    check: (value, path) => {
+      if (!Array.isArray(value)) return bad(path, 'a list of fields')
+      const result: Record<string, unknown> = {}
+      for (let i = 0; i < entries.length; i++) {
+        const [name, type] = entries[i] as [string, Type<unknown>]
+        result[name] = type.check(value[i], `${path}.${name}`)
+      }
+      return result as Shape<F>
+    },
+    plain: (value) => entries.map(([name, type]) => type.plain(value[name as keyof F]))
   }
 }
 
 /** Numbers as unsigned 32 bit, little endian. */
-export const indexes =
-  (max: number): Check<Uint32Array> =>
-  (value, path) =>
-    value instanceof Uint8Array && value.byteLength % 4 === 0 && value.byteLength <= 4 * max
-      ? new Uint32Array(value.slice().buffer)
-      : bad(path, `at most ${max} packed numbers`)
-
-const batchParts = record({ node: text(128), indexes: indexes(65_536), ends: indexes(65_536), body: bytes(64 << 20) })
-export const batch: Check<Batch> = (value, path) => {
-  const parts = batchParts(value, path) as Batch
-  return isSound(parts, 65_536) ? parts : bad(path, 'a sound batch')
+export function indexes(max: number): Type<Uint32Array> {
+  return {
+    check: (value, path) =>
+      value instanceof Uint8Array && value.byteLength % 4 === 0 && value.byteLength <= 4 * max
+        ? new Uint32Array(value.slice().buffer)
+        : bad(path, `at most ${max} packed numbers`),
+    plain: (value) => new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+  }
 }
 
-/** Turns a value into what `encode` takes: records to lists in the order of their own fields, number arrays to bytes. */
-export function flatten(value: unknown): unknown {
-  if (value === undefined) return null
-  if (value instanceof Uint32Array) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
-  if (value === null || typeof value !== 'object' || value instanceof Uint8Array) return value
-  return Array.isArray(value) ? value.map(flatten) : Object.values(value).map(flatten)
-}
-
-/** A union of messages: `kind` and the schema of its fields. */
+/** A union of messages: `kind`, and the fields of that kind. */
 export interface Codec<M> {
   encode(message: M): Uint8Array
   /** Throws SHOAL_BAD_MESSAGE for any bytes that are no such message. */
   parse(bytes: Uint8Array): M
 }
 
-export type MessageOf<S extends Readonly<Record<string, Fields>>> = { [K in keyof S]: { readonly kind: K } & Shape<S[K]> }[keyof S]
+export type Kinds = Readonly<Record<string, Fields>>
+export type MessageOf<S extends Kinds> = { [K in keyof S]: { readonly kind: K } & Shape<S[K]> }[keyof S]
 
-export function codec<S extends Readonly<Record<string, Fields>>>(schemas: S): Codec<MessageOf<S>> {
-  const names = new Map(Object.entries(schemas).map(([kind, fields]) => [kind, { fields: Object.keys(fields), check: record(fields) }]))
+export function codec<S extends Kinds>(kinds: S): Codec<MessageOf<S>> {
+  const types = new Map(Object.entries(kinds).map(([kind, fields]) => [kind, record(fields)]))
   return {
     encode: (message) => {
-      const { kind, ...body } = message as { kind: string } & Record<string, unknown>
-      const schema = names.get(kind)
-      if (schema === undefined) throw new Error(`no schema for ${kind}`)
-      return encode([kind, ...schema.fields.map((name) => flatten(body[name]))])
+      const { kind } = message as { kind: string }
+      const type = types.get(kind)
+      if (type === undefined) throw new Error(`no type for ${kind}`)
+      return encode([kind, type.plain(message as never)])
     },
     parse: (input) => {
       let value: unknown
@@ -101,10 +115,12 @@ export function codec<S extends Readonly<Record<string, Fields>>>(schemas: S): C
       } catch (cause) {
         throw new ShoalError('SHOAL_BAD_MESSAGE', 'these bytes are no message of ours', { cause })
       }
-      const [kind, ...body] = Array.isArray(value) ? value : []
-      const schema = typeof kind === 'string' ? names.get(kind) : undefined
-      if (schema === undefined) throw new ShoalError('SHOAL_BAD_MESSAGE', `unknown kind of message: ${String(kind).slice(0, 40)}`)
-      return { kind, ...schema.check(body, String(kind)) } as MessageOf<S>
+      const [kind, body] = Array.isArray(value) ? value : []
+      const type = typeof kind === 'string' ? types.get(kind) : undefined
+      if (type === undefined) {
+        throw new ShoalError('SHOAL_BAD_MESSAGE', `unknown kind of message: ${String(kind).slice(0, 40)}`)
+      }
+      return { kind, ...type.check(body, String(kind)) } as MessageOf<S>
     }
   }
 }

@@ -5,8 +5,9 @@
  * A batch is three flat arrays: whose values (`indexes`, offsets within a shard), where each ends (`ends`, cumulative),
  * and all bytes after one another (`body`). Nothing is paid per task that can be paid per batch.
  */
-import { assert } from '../machine.ts'
+
 import type { PeerId } from '../ids.ts'
+import { assert } from '../machine.ts'
 
 export interface Batch {
   /** Who produced the values: an engine's node for outcomes, empty for inputs. */
@@ -46,7 +47,8 @@ export function pickAt(batch: Batch, positions: ArrayLike<number>): Batch {
     ends[i] = size += (batch.ends[at] as number) - (at === 0 ? 0 : (batch.ends[at - 1] as number))
   }
   const body = new Uint8Array(size)
-  for (let i = 0; i < positions.length; i++) body.set(valueAt(batch, positions[i] as number), i === 0 ? 0 : ends[i - 1])
+  for (let i = 0; i < positions.length; i++)
+    body.set(valueAt(batch, positions[i] as number), i === 0 ? 0 : ends[i - 1])
   return { node: batch.node, indexes, ends, body }
 }
 
@@ -55,14 +57,15 @@ export function isSound(batch: Batch, count: number): boolean {
   const { indexes, ends, body } = batch
   if (indexes.length !== ends.length) return false
   let before = 0
-  const seen = new Set<number>()
+  // Most batches are in order; only the others pay for a set.
+  let isAscending = true
   for (let i = 0; i < ends.length; i++) {
     const end = ends[i] as number
-    const index = indexes[i] as number
-    if (end < before || index >= count || seen.has(index)) return false
-    seen.add(index)
+    if (end < before || (indexes[i] as number) >= count) return false
+    if (i > 0 && (indexes[i] as number) <= (indexes[i - 1] as number)) isAscending = false
     before = end
   }
+  if (!isAscending && new Set(indexes).size !== indexes.length) return false
   return before === body.byteLength
 }
 
@@ -91,8 +94,11 @@ export function writeOutcomeHeader(into: Uint8Array, header: OutcomeHeader): voi
   view.setFloat64(8, header.startedAt, true)
 }
 
+/** Bytes too short to be an outcome read as an error of attempt 0, which no owner takes for news. */
 export function readOutcomeHeader(outcome: Uint8Array): OutcomeHeader {
-  assert(outcome.byteLength >= OUTCOME_HEADER_BYTES, `an outcome of ${outcome.byteLength} bytes`)
+  if (outcome.byteLength < OUTCOME_HEADER_BYTES) {
+    return { status: STATUS.error, slot: 0, attempt: 0, elapsedMs: 0, startedAt: 0 }
+  }
   const view = new DataView(outcome.buffer, outcome.byteOffset, OUTCOME_HEADER_BYTES)
   const status = view.getUint8(0)
   return {

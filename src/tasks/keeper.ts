@@ -1,25 +1,32 @@
 /**
  * Stores shards: what a keeper has promised and accepted, and how it answers.
  *
- * Not here: proposing (owner.ts) and choosing keepers (routing/placement.ts).
+ * Not here: proposing (register.ts) and choosing keepers (routing/placement.ts).
  * Each shard is a write-once map of task to outcome guarded by one ballot: the acceptor of Paxos (Lamport, 1998) with one
  * promise for all keys. Nothing is said before the record that lets us stand by it is on disk.
  */
-import type { Ballot, PeerId, ShardKey } from '../ids.ts'
+import type { Ballot, JobId, PeerId, ShardKey } from '../ids.ts'
+import { shardName } from '../ids.ts'
 import { assert } from '../machine.ts'
 import { type Batch, pickAt } from './batch.ts'
-import { type Persist, type Send, send, type TaskEffect } from './effects.ts'
-import type { AcceptedBatch, ShardRecord, TaskMessage } from './messages.ts'
+import { type Persist, type Send, send } from './effects.ts'
+import { type AcceptedBatch, placementBase, type ShardRecord, type TaskMessage } from './messages.ts'
 
 interface Kept {
   readonly record: ShardRecord
   promised: Ballot
-  /** Every accepted batch, oldest first. At most one entry per accept. */
+  /** Accepted batches, oldest first. */
   accepted: AcceptedBatch[]
+  /** Serials accepted at ballot `serialsOf`, so that a repeated accept adds nothing. */
+  serials: Set<number>
+  serialsOf: Ballot
+  isSettled: boolean
 }
 
 export class Keeper {
   readonly #shards = new Map<ShardKey, Kept>()
+  /** Every epoch of shard 0 of a job that is kept here. */
+  readonly #roots = new Map<JobId, Set<ShardKey>>()
 
   record(key: ShardKey): ShardRecord | undefined {
     return this.#shards.get(key)?.record
@@ -29,12 +36,27 @@ export class Keeper {
     return this.#shards.get(key)?.promised ?? 0
   }
 
+  isSettled(key: ShardKey): boolean {
+    return this.#shards.get(key)?.isSettled === true
+  }
+
   keys(): ShardKey[] {
     return [...this.#shards.keys()]
   }
 
-  /** The accepted outcome of each task with the highest ballot: what `converged` compares between keepers. */
-  outcomes(key: ShardKey): Map<number, { ballot: Ballot; batch: Batch; at: number }> {
+  jobs(): JobId[] {
+    return [...this.#roots.keys()]
+  }
+
+  /** The newest epoch of a job's shard 0 that is kept here. */
+  root(job: JobId): ShardRecord | undefined {
+    const keys = [...(this.#roots.get(job) ?? [])]
+    keys.sort((a, b) => shardName(b).epoch - shardName(a).epoch)
+    return keys[0] === undefined ? undefined : this.record(keys[0])
+  }
+
+  /** The accepted outcome of each task with the highest ballot. */
+  outcomes(key: ShardKey): Map<number, Accepted> {
     return newest(this.#shards.get(key)?.accepted ?? [])
   }
 
@@ -43,14 +65,20 @@ export class Keeper {
     this.#apply(message)
   }
 
-  step(from: PeerId, message: TaskMessage): TaskEffect[] {
-    if (message.kind === 'store') return this.#store(from, message)
-    if (message.kind !== 'prepare' && message.kind !== 'accept') return []
+  /** Answers a proposer. Messages of other kinds, and of shards that are not kept here, cause nothing. */
+  step(from: PeerId, message: TaskMessage): (Send | Persist)[] {
+    if (message.kind === 'store') {
+      // A repeated store is answered after a sync of its own: the first one's may not have happened yet.
+      this.#apply(message)
+      return [persist(message.record.key, message, [send(from, { kind: 'stored', key: message.record.key })])]
+    }
+    if (message.kind !== 'prepare' && message.kind !== 'accept' && message.kind !== 'settle') return []
     const { key, ballot } = message
     const kept = this.#shards.get(key)
-    if (kept === undefined) return []
+    if (kept === undefined) return [send(from, { kind: 'disowned', key })]
+    if (message.kind === 'settle') return this.#settle(kept, message)
     if (ballot < kept.promised) return [send(from, { kind: 'rejected', key, ballot: kept.promised })]
-    if (message.kind === 'accept' && message.outcomes.indexes.some((index) => index >= kept.record.count)) return []
+    if (message.kind === 'accept' && !fits(kept.record, message.outcomes)) return []
     this.#apply(message)
     const answer: TaskMessage =
       message.kind === 'prepare'
@@ -61,53 +89,102 @@ export class Keeper {
 
   check(): void {
     for (const [key, { promised, accepted }] of this.#shards) {
-      for (const { ballot } of accepted) assert(ballot <= promised, `${key} accepted ${ballot} above ${promised}`)
+      for (const { ballot } of accepted)
+        assert(ballot <= promised, `${key} accepted ${ballot} above ${promised}`)
     }
   }
 
-  #store(from: PeerId, message: Extract<TaskMessage, { kind: 'store' }>): TaskEffect[] {
-    const { key } = message.record
-    // A repeated store is answered after a sync of its own: the first one's may not have happened yet.
+  #settle(kept: Kept, message: Extract<TaskMessage, { kind: 'settle' }>): Persist[] {
+    if (kept.isSettled || message.ballot < kept.promised) return []
     this.#apply(message)
-    return [persist(key, message, [send(from, { kind: 'stored', key })])]
+    return [persist(message.key, message, [])]
   }
 
   #apply(message: TaskMessage): void {
-    if (message.kind === 'store') {
-      const { key } = message.record
-      if (!this.#shards.has(key)) this.#shards.set(key, { record: message.record, promised: 0, accepted: [] })
-    } else if (message.kind === 'prepare' || message.kind === 'accept') {
-      const kept = this.#shards.get(message.key)
-      if (kept === undefined) return
-      kept.promised = Math.max(kept.promised, message.ballot)
-      if (message.kind === 'accept') kept.accepted.push({ ballot: message.ballot, outcomes: message.outcomes })
+    if (message.kind === 'store') this.#add(message.record)
+    if (message.kind !== 'prepare' && message.kind !== 'accept' && message.kind !== 'settle') return
+    const kept = this.#shards.get(message.key)
+    if (kept === undefined) return
+    if (message.kind === 'settle') {
+      kept.isSettled = true
+      kept.serials.clear()
+      return
     }
+    kept.promised = Math.max(kept.promised, message.ballot)
+    if (message.kind !== 'accept') return
+    if (kept.serialsOf !== message.ballot) {
+      kept.serials.clear()
+      kept.serialsOf = message.ballot
+    }
+    if (kept.serials.has(message.serial)) return
+    kept.serials.add(message.serial)
+    kept.accepted.push({ ballot: message.ballot, outcomes: message.outcomes })
+  }
+
+  #add(record: ShardRecord): void {
+    const { key } = record
+    if (this.#shards.has(key)) return
+    const kept: Kept = {
+      record,
+      promised: 0,
+      accepted: [],
+      serials: new Set(),
+      serialsOf: 0,
+      isSettled: false
+    }
+    this.#shards.set(key, kept)
+    const { job, index } = shardName(key)
+    if (index !== 0) return
+    const roots = this.#roots.get(job) ?? new Set()
+    this.#roots.set(job, roots.add(key))
   }
 }
 
-const persist = (key: ShardKey, message: TaskMessage, then: readonly Send[]): Persist => ({ kind: 'persist', key, message, then })
+const persist = (key: ShardKey, message: TaskMessage, then: readonly Send[]): Persist => ({
+  kind: 'persist',
+  key,
+  message,
+  then
+})
+
+/** Only a job's first shard has keys beyond its tasks. */
+function fits(record: ShardRecord, outcomes: Batch): boolean {
+  const isRoot = shardName(record.key).index === 0
+  return outcomes.indexes.every((index) => index < record.count || (isRoot && index > placementBase))
+}
+
+export interface Accepted {
+  readonly ballot: Ballot
+  readonly batch: Batch
+  readonly at: number
+}
 
 /** The value with the highest ballot for each task. */
-export function newest(accepted: readonly AcceptedBatch[]): Map<number, { ballot: Ballot; batch: Batch; at: number }> {
-  const found = new Map<number, { ballot: Ballot; batch: Batch; at: number }>()
-  for (const { ballot, outcomes } of accepted) {
-    for (let at = 0; at < outcomes.indexes.length; at++) {
-      const index = outcomes.indexes[at] as number
+export function newest(accepted: readonly AcceptedBatch[]): Map<number, Accepted> {
+  const found = new Map<number, Accepted>()
+  for (const { ballot, outcomes: batch } of accepted) {
+    for (let at = 0; at < batch.indexes.length; at++) {
+      const index = batch.indexes[at] as number
       const old = found.get(index)
-      if (old === undefined || ballot >= old.ballot) found.set(index, { ballot, batch: outcomes, at })
+      if (old === undefined || ballot >= old.ballot) found.set(index, { ballot, batch, at })
     }
   }
   return found
 }
 
-/** One batch per batch still in force, so that promises stay as small as what they tell. */
-function compact(kept: Kept): AcceptedBatch[] {
+/** The parts of batches that `found` still refers to. */
+export function regroup(found: Iterable<Accepted>): AcceptedBatch[] {
   const live = new Map<Batch, { ballot: Ballot; at: number[] }>()
-  for (const { ballot, batch, at } of newest(kept.accepted).values()) {
+  for (const { ballot, batch, at } of found) {
     const part = live.get(batch)
     if (part === undefined) live.set(batch, { ballot, at: [at] })
     else part.at.push(at)
   }
-  kept.accepted = [...live].map(([batch, { ballot, at }]) => ({ ballot, outcomes: pickAt(batch, at) }))
+  return [...live].map(([batch, { ballot, at }]) => ({ ballot, outcomes: pickAt(batch, at) }))
+}
+
+/** Promises stay as small as what they tell. */
+function compact(kept: Kept): AcceptedBatch[] {
+  kept.accepted = regroup(newest(kept.accepted).values())
   return [...kept.accepted]
 }

@@ -1,14 +1,34 @@
 /**
  * Everything nodes say to each other about work, with the limit of every field.
  *
- * Not here: how a schema is checked (wire.ts), and what a message causes (keeper.ts, owner.ts, runner.ts, entry.ts).
- * The field order of a schema is its wire format: append only.
+ * Not here: how a type is checked (wire.ts), and what a message causes (keeper.ts, owner.ts, runner.ts, entry.ts).
+ * Inputs and outcomes travel as packed batches, so the cost of a message is paid per batch and not per task.
  */
-import { isDigest, isJobId, isPeerId, isShardKey } from '../ids.ts'
-import { batch, type Checked, codec, finite, indexes, list, type MessageOf, record, text, uint } from '../wire.ts'
+import { isDigest, isJobId, isPeerId, isShardKey, type PeerId } from '../ids.ts'
+import {
+  bytes,
+  codec,
+  finite,
+  flag,
+  indexes,
+  list,
+  type MessageOf,
+  type Of,
+  record,
+  type Type,
+  text,
+  uint
+} from '../wire.ts'
+import { type Batch, isSound } from './batch.ts'
 
 /** Tasks of one shard at most; a client cuts earlier by bytes. */
 export const shardTasksMax = 1_024
+/** Shards of one job at most; a submission beyond it is refused with SHOAL_BAD_OPTION. */
+export const shardsMax = 64_000
+/** The register of a job's shard 0 also says where the others are: key `placementBase + index`, from index 1. */
+export const placementBase = shardTasksMax
+/** The key under which that register says how many shards the job has, once nobody can add any. */
+export const closedIndex = placementBase + shardsMax
 const UINT32 = 0xffffffff
 
 const job = text(64, isJobId)
@@ -16,6 +36,21 @@ const key = text(96, isShardKey)
 const peer = text(128, isPeerId)
 const ballot = uint()
 const keepers = list(peer, 15)
+const tasks = indexes(shardTasksMax)
+
+const parts = record({
+  node: text<PeerId | ''>(128, (node): node is PeerId | '' => node === '' || isPeerId(node)),
+  indexes: indexes(2 * shardTasksMax),
+  ends: indexes(2 * shardTasksMax),
+  body: bytes(64 << 20)
+})
+export const batch: Type<Batch> = {
+  check: (value, path) => {
+    const found = parts.check(value, path)
+    return isSound(found, closedIndex + 1) ? found : parts.check(undefined, `${path} (unsound)`)
+  },
+  plain: parts.plain
+}
 
 /** What the submitter says of all tasks of a job; travels in every shard. */
 export const header = record({
@@ -28,15 +63,39 @@ export const header = record({
   priority: finite,
   submittedAt: finite
 })
-export type JobHeader = Checked<typeof header>
+export type JobHeader = Of<typeof header>
 
-export const shardRecord = record({ key, keepers, header, first: uint(UINT32), count: uint(shardTasksMax), inputs: batch })
-export type ShardRecord = Checked<typeof shardRecord>
+/** `shards` is the number of shards of the job if it was known when this one was made, else 0. */
+const shardFields = record({
+  key,
+  keepers,
+  header,
+  first: uint(UINT32),
+  count: uint(shardTasksMax),
+  shards: uint(shardsMax),
+  inputs: batch
+})
+export type ShardRecord = Of<typeof shardFields>
+/** Inputs are in order: the value of task `i` is at position `i`. */
+export const shardRecord: Type<ShardRecord> = {
+  check: (value, path) => {
+    const found = shardFields.check(value, path)
+    const { indexes } = found.inputs
+    const isOrdered = indexes.length === found.count && indexes.every((index, at) => index === at)
+    return isOrdered ? found : shardFields.check(undefined, `${path} (inputs out of order)`)
+  },
+  plain: shardFields.plain
+}
 
 const accepted = record({ ballot, outcomes: batch })
-export type AcceptedBatch = Checked<typeof accepted>
+export type AcceptedBatch = Of<typeof accepted>
 
-const schemas = {
+/** Where a shard is: what the job's register says of it, and what a client needs to follow it. */
+export const placement = record({ key, keepers, first: uint(UINT32), count: uint(shardTasksMax) })
+export type Placement = Of<typeof placement>
+
+export const taskKinds = {
+  // The register.
   store: { record: shardRecord },
   stored: { key },
   prepare: { key, ballot },
@@ -44,13 +103,36 @@ const schemas = {
   rejected: { key, ballot },
   accept: { key, ballot, serial: uint(), outcomes: batch },
   accepted: { key, ballot, serial: uint() },
-  watch: { key, have: indexes(shardTasksMax) },
-  committed: { key, outcomes: batch },
-  claim: { tasks: uint(4_096) },
-  grant: { key, ballot, header, keepers, first: uint(UINT32), attempt: uint(65_535), inputs: batch },
-  outcomes: { key, serial: uint(), outcomes: batch },
-  confirm: { serial: uint() }
+  settle: { key, ballot },
+  inquire: { key },
+  leading: { key, ballot },
+  disowned: { key },
+  // Followed by entries.
+  watch: { key, have: indexes(2 * shardTasksMax) },
+  propose: { key, outcomes: batch },
+  committed: { key, outcomes: batch, settled: flag },
+  cancel: { key },
+  find: { job },
+  found: { placement, header, shards: uint(shardsMax) },
+  unknown: { job },
+  // Dispatch.
+  claim: { tasks: uint(65_536), received: uint() },
+  grant: { key, header, keepers, first: uint(UINT32), attempt: uint(65_535), waiting: uint(), inputs: batch },
+  handback: { key, attempt: uint(65_535), indexes: tasks },
+  lost: { key, attempt: uint(65_535), indexes: tasks },
+  outcomes: { key, outcomes: batch },
+  confirm: { key, indexes: tasks },
+  probe: { key, indexes: tasks },
+  missing: { key, indexes: tasks },
+  holding: { key, attempt: uint(65_535), indexes: tasks },
+  revoke: { key, indexes: tasks }
 } as const
 
-export const taskMessages = codec(schemas)
-export type TaskMessage = MessageOf<typeof schemas>
+export type TaskMessage = MessageOf<typeof taskKinds>
+export type TaskMessageOf<K extends TaskMessage['kind']> = Extract<TaskMessage, { kind: K }>
+
+const placements = codec({ placement: { at: placement } })
+/** A placement as the value of a register. */
+export const encodePlacement = (at: Placement): Uint8Array => placements.encode({ kind: 'placement', at })
+/** Throws SHOAL_BAD_MESSAGE. */
+export const parsePlacement = (value: Uint8Array): Placement => placements.parse(value).at

@@ -1,0 +1,38 @@
+/**
+ * Who gets how many of the tasks that wait.
+ *
+ * Not here: which tasks (tasks/owner.ts) and how much a node asks for (tasks/runner.ts). Late binding: only nodes that asked
+ * are considered, so a slow node gets less by asking less.
+ * Guided self-scheduling (Polychronopoulos and Kuck, 1987): each grant is a fixed part of what remains, large while much
+ * waits and single at the end, so that all finish together.
+ */
+import type { PeerId } from '../ids.ts'
+
+/** Tasks in one grant at most: what one message may carry away if its receiver is lost. */
+export const grantTasksMax = 256
+
+export interface Claim {
+  readonly peer: PeerId
+  /** Tasks that the peer still asks for. */
+  readonly credit: number
+}
+
+/** The next grant, or `undefined` if nothing waits or nobody asks. Own node first (no hop), then who asks for most. */
+export function nextGrant(
+  waiting: number,
+  claims: Iterable<Claim>,
+  self: PeerId
+): { peer: PeerId; tasks: number } | undefined {
+  if (waiting === 0) return undefined
+  let best: Claim | undefined
+  let claimers = 0
+  for (const claim of claims) {
+    if (claim.credit <= 0) continue
+    claimers++
+    if (best === undefined || (best.peer !== self && (claim.peer === self || claim.credit > best.credit)))
+      best = claim
+  }
+  if (best === undefined) return undefined
+  const part = Math.ceil(waiting / (2 * claimers))
+  return { peer: best.peer, tasks: Math.min(best.credit, part, grantTasksMax) }
+}

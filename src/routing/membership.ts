@@ -1,0 +1,211 @@
+/**
+ * Who is here: a directory of members, and which of them are alive by what we hear ourselves.
+ *
+ * Not here: streams and addresses in use (node/libp2p.ts), whom to give work (match.ts). Below 50 members every node hears
+ * every other each second on their own stream; a closed stream is an immediate suspicion, answered by one dial.
+ * The detector proposes and the record decides: a false suspicion costs duplicate work and nothing else.
+ */
+import type { PeerId } from '../ids.ts'
+import { assert, earlier, type Millis } from '../machine.ts'
+import type { Random } from '../random.ts'
+import { type Member, membersMax } from './messages.ts'
+
+/** Between two heartbeats to a peer. */
+export const heartbeatEveryMs = 1_000
+/** Silence on an open stream after which a peer is down. */
+export const silenceMaxMs = 5_000
+/** Between two dials of a member that is down. */
+const redialEveryMs = 2_000
+/** Members down for longer are forgotten. */
+const forgetAfterMs = 3_600_000
+/** Between two full directories to a random peer. */
+const digestEveryMs = 30_000
+
+export type MembershipEffect =
+  | { kind: 'greet'; to: PeerId; others: Member[] }
+  | { kind: 'heartbeat'; to: PeerId }
+  | { kind: 'dial'; peer: PeerId; addresses: readonly string[] }
+  | { kind: 'announce'; members: Member[] }
+  | { kind: 'peer-up'; peer: PeerId }
+  | { kind: 'peer-down'; peer: PeerId }
+  | { kind: 'drop'; peer: PeerId }
+
+interface Known {
+  member: Member | undefined
+  addresses: readonly string[]
+  isConnected: boolean
+  /** Connected and greeted. */
+  isUp: boolean
+  heardAt: Millis
+  downSince: Millis
+  dialAt: Millis
+}
+
+export class Membership {
+  readonly #self: PeerId
+  readonly #random: Random
+  readonly #known = new Map<PeerId, Known>()
+  #me: Member
+  #beatAt: Millis
+  #digestAt: Millis
+  /** Own slowness, added to every judgement about others (Lifeguard; Dadgar, Phillips and Currey, 2018). */
+  #ownDelayMs = 0
+
+  constructor(me: Member, random: Random, now: Millis) {
+    this.#self = me.peer
+    this.#me = me
+    this.#random = random
+    this.#beatAt = now + heartbeatEveryMs
+    this.#digestAt = now + digestEveryMs
+  }
+
+  get me(): Member {
+    return this.#me
+  }
+
+  /** Members that are up, this node included, oldest acquaintance first. */
+  members(): Member[] {
+    const up = [...this.#known.values()].filter(({ isUp }) => isUp).map(({ member }) => member)
+    return [this.#me, ...up.filter((member) => member !== undefined)]
+  }
+
+  isUp(peer: PeerId): boolean {
+    return peer === this.#self || this.#known.get(peer)?.isUp === true
+  }
+
+  /** Peers that are up, without this node. */
+  peers(): PeerId[] {
+    return [...this.#known].filter(([, { isUp }]) => isUp).map(([peer]) => peer)
+  }
+
+  /** Says something new of this node to everybody. */
+  change(me: Partial<Member>): MembershipEffect[] {
+    this.#me = { ...this.#me, ...me }
+    return [{ kind: 'announce', members: [this.#me] }, ...this.peers().map((to) => this.#greeting(to))]
+  }
+
+  slowed(delayMs: Millis): void {
+    this.#ownDelayMs = delayMs
+  }
+
+  found(peer: PeerId, addresses: readonly string[], now: Millis): MembershipEffect[] {
+    const known = this.#learn(peer, now)
+    if (known === undefined) return []
+    if (addresses.length > 0) known.addresses = addresses
+    if (known.isConnected || known.dialAt > now) return []
+    known.dialAt = now + redialEveryMs
+    return [{ kind: 'dial', peer, addresses: known.addresses }]
+  }
+
+  connected(peer: PeerId, addresses: readonly string[], now: Millis): MembershipEffect[] {
+    const known = this.#learn(peer, now)
+    if (known === undefined) return [{ kind: 'drop', peer }]
+    known.isConnected = true
+    known.heardAt = now
+    if (addresses.length > 0) known.addresses = addresses
+    return [this.#greeting(peer)]
+  }
+
+  disconnected(peer: PeerId, now: Millis): MembershipEffect[] {
+    const known = this.#known.get(peer)
+    if (known === undefined) return []
+    known.isConnected = false
+    known.dialAt = now + redialEveryMs
+    return [...this.#down(peer, known, now), { kind: 'dial', peer, addresses: known.addresses }]
+  }
+
+  greeted(from: PeerId, self: Member, others: readonly Member[], now: Millis): MembershipEffect[] {
+    const known = this.#known.get(from)
+    if (known === undefined || !known.isConnected || self.peer !== from) return []
+    known.heardAt = now
+    known.member = self
+    if (self.addresses.length > 0) known.addresses = self.addresses
+    const effects: MembershipEffect[] = others.flatMap((member) => this.#heardOf(member, now))
+    if (known.isUp) return effects
+    known.isUp = true
+    return [{ kind: 'peer-up', peer: from }, { kind: 'announce', members: [self] }, ...effects]
+  }
+
+  heartbeat(from: PeerId, now: Millis): void {
+    const known = this.#known.get(from)
+    if (known !== undefined) known.heardAt = now
+  }
+
+  /** Third nodes, by gossip. */
+  announced(members: readonly Member[], now: Millis): MembershipEffect[] {
+    return members.flatMap((member) => this.#heardOf(member, now))
+  }
+
+  wake(now: Millis): MembershipEffect[] {
+    const effects: MembershipEffect[] = []
+    for (const [peer, known] of this.#known) {
+      const { isConnected, isUp } = known
+      if (isConnected && now - known.heardAt > silenceMaxMs + this.#ownDelayMs) {
+        known.isConnected = false
+        effects.push(...this.#down(peer, known, now), { kind: 'drop', peer })
+      } else if (!isConnected && now >= known.dialAt) {
+        if (now - known.downSince > forgetAfterMs) this.#known.delete(peer)
+        known.dialAt = now + redialEveryMs * (1 + this.#random.next())
+        if (known.addresses.length > 0) effects.push({ kind: 'dial', peer, addresses: known.addresses })
+      } else if (isUp && now >= this.#beatAt) effects.push({ kind: 'heartbeat', to: peer })
+      // Greetings may be lost with a stream that breaks: one that was not answered is repeated.
+      else if (isConnected && !isUp && now >= this.#beatAt) effects.push(this.#greeting(peer))
+    }
+    if (now >= this.#beatAt) this.#beatAt = now + heartbeatEveryMs
+    if (now >= this.#digestAt) {
+      this.#digestAt = now + digestEveryMs
+      const to = this.#random.pick(this.peers())
+      if (to !== undefined) effects.push(this.#greeting(to))
+    }
+    return effects
+  }
+
+  wakeAt(): Millis {
+    let at: Millis = this.#beatAt
+    for (const known of this.#known.values()) if (!known.isConnected) at = earlier(at, known.dialAt) ?? at
+    return at
+  }
+
+  check(): void {
+    assert(this.#known.size <= membersMax, `${this.#known.size} members known`)
+    for (const [peer, { isUp, isConnected, member }] of this.#known) {
+      assert(!isUp || (isConnected && member !== undefined), `${peer} is up without a stream or a greeting`)
+    }
+  }
+
+  #learn(peer: PeerId, now: Millis): Known | undefined {
+    if (peer === this.#self) return undefined
+    const old = this.#known.get(peer)
+    if (old !== undefined) return old
+    if (this.#known.size >= membersMax) return undefined
+    const known: Known = {
+      member: undefined,
+      addresses: [],
+      isConnected: false,
+      isUp: false,
+      heardAt: now,
+      downSince: now,
+      dialAt: now
+    }
+    this.#known.set(peer, known)
+    return known
+  }
+
+  #heardOf(member: Member, now: Millis): MembershipEffect[] {
+    const known = this.#learn(member.peer, now)
+    if (known === undefined || known.isUp) return []
+    return this.found(member.peer, member.addresses, now)
+  }
+
+  #down(peer: PeerId, known: Known, now: Millis): MembershipEffect[] {
+    if (!known.isUp) return []
+    known.isUp = false
+    known.downSince = now
+    return [{ kind: 'peer-down', peer }]
+  }
+
+  #greeting(to: PeerId): MembershipEffect {
+    const others = [...this.#known.values()].filter(({ isUp }) => isUp).map(({ member }) => member)
+    return { kind: 'greet', to, others: others.filter((member) => member !== undefined) }
+  }
+}

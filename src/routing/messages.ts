@@ -1,0 +1,37 @@
+/**
+ * Everything nodes say to each other about themselves, with the limit of every field.
+ *
+ * Not here: work (tasks/messages.ts). What is heard about a third node is a hint: only its own stream shows that it lives.
+ * Heartbeats are small because they are many; the full directory travels when two nodes meet, and now and then.
+ */
+import { isPeerId, type PeerId } from '../ids.ts'
+import { flag, list, type Of, record, text, uint } from '../wire.ts'
+
+/** Members that a directory holds; further ones are ignored. */
+export const membersMax = 1_024
+const addressesMax = 16
+
+/** What a node says of itself. `boot` grows with every start, so the newer of two entries is known. */
+export const member = record({
+  peer: text<PeerId>(128, isPeerId),
+  addresses: list(text(256), addressesMax),
+  boot: uint(),
+  storeId: text(64),
+  slots: uint(4_096),
+  isKeeper: flag,
+  zone: text(64),
+  labels: list(list(text(128), 2), 64),
+  version: text(32)
+})
+export type Member = Of<typeof member>
+
+export const routingKinds = {
+  /** First message on every stream: who I am, and whom I know. */
+  hello: { self: member, others: list(member, membersMax) },
+  heartbeat: { boot: uint(), waiting: uint() }
+} as const
+
+export const gossipKinds = {
+  members: { members: list(member, 64) },
+  work: { waiting: uint() }
+} as const

@@ -1,0 +1,208 @@
+/**
+ * The tasks of one shard that its owner has yet to see through: what waits, who holds what, what ended.
+ *
+ * Not here: whom to grant to (routing/match.ts) and keeping outcomes (register.ts).
+ * A task is one byte of state in a flat array. Waiting tasks are handed out from a cursor; those that come back, with a new
+ * attempt or the same one, wait in a short line of their own.
+ */
+import type { Attempt, PeerId } from '../ids.ts'
+import { assert } from '../machine.ts'
+
+/** Losses of an engine after which a task fails as TASK_POISONED. */
+export const lossesMax = 3
+
+export const TASK = { waiting: 0, granted: 1, proposed: 2, committed: 3 } as const
+export type TaskState = (typeof TASK)[keyof typeof TASK]
+
+/** Legal edges; `granted -> waiting` is a retry, a lost node, or a task handed back. */
+export const TASK_EDGES: Readonly<Record<keyof typeof TASK, readonly (keyof typeof TASK)[]>> = {
+  waiting: ['granted', 'proposed', 'committed'],
+  granted: ['waiting', 'proposed', 'committed'],
+  proposed: ['committed'],
+  committed: []
+}
+
+export interface Picked {
+  readonly indexes: number[]
+  readonly attempt: Attempt
+}
+
+export class Queue {
+  readonly count: number
+  readonly #state: Uint8Array
+  readonly #attempt: Uint16Array
+  readonly #losses: Uint8Array
+  readonly #failures: Uint16Array
+  readonly #holder: (PeerId | undefined)[]
+  /** Tasks from here on were never granted. */
+  #cursor = 0
+  #back: { index: number; avoid: PeerId | undefined }[] = []
+  #waiting: number
+  #unfinished: number
+  readonly #held = new Map<PeerId, number>()
+
+  /** `firstAttempt` is above 1 for an owner that took over: what ran before it had lower numbers. */
+  constructor(count: number, firstAttempt: Attempt = 1) {
+    this.count = count
+    this.#state = new Uint8Array(count)
+    this.#attempt = new Uint16Array(count).fill(Math.min(firstAttempt, 65_535))
+    this.#losses = new Uint8Array(count)
+    this.#failures = new Uint16Array(count)
+    this.#holder = new Array(count)
+    this.#waiting = count
+    this.#unfinished = count
+  }
+
+  /** Tasks that could be granted now. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  /** Tasks that are not committed. */
+  get unfinished(): number {
+    return this.#unfinished
+  }
+
+  state(index: number): TaskState {
+    return this.#state[index] as TaskState
+  }
+
+  attempt(index: number): Attempt {
+    return this.#attempt[index] as number
+  }
+
+  losses(index: number): number {
+    return this.#losses[index] as number
+  }
+
+  failures(index: number): number {
+    return this.#failures[index] as number
+  }
+
+  isHeldBy(index: number, peer: PeerId): boolean {
+    return this.#holder[index] === peer
+  }
+
+  holds(peer: PeerId): boolean {
+    return (this.#held.get(peer) ?? 0) > 0
+  }
+
+  holders(): PeerId[] {
+    return [...this.#held.keys()]
+  }
+
+  /** Tasks granted to `peer` whose outcome is not here. */
+  heldBy(peer: PeerId): number[] {
+    const found: number[] = []
+    if (!this.holds(peer)) return found
+    for (let i = 0; i < this.count; i++) if (this.#holder[i] === peer) found.push(i)
+    return found
+  }
+
+  /** Up to `most` waiting tasks of one attempt, now granted to `peer`. Retried ones go elsewhere while `elsewhere` is true. */
+  take(peer: PeerId, most: number, elsewhere: boolean): Picked | undefined {
+    const picked = this.#takeBack(peer, most, elsewhere) ?? this.#takeNew(most)
+    if (picked === undefined) return undefined
+    for (const index of picked.indexes) {
+      this.#state[index] = TASK.granted
+      this.#holder[index] = peer
+    }
+    this.#waiting -= picked.indexes.length
+    this.#held.set(peer, (this.#held.get(peer) ?? 0) + picked.indexes.length)
+    return picked
+  }
+
+  /** `peer` already holds this waiting task, by a grant of an earlier owner. */
+  hold(index: number, peer: PeerId, attempt: Attempt): void {
+    if (this.#state[index] !== TASK.waiting) return
+    this.#state[index] = TASK.granted
+    this.#attempt[index] = attempt
+    this.#holder[index] = peer
+    this.#waiting--
+    this.#held.set(peer, (this.#held.get(peer) ?? 0) + 1)
+  }
+
+  /** A granted task waits again: as the same attempt if it never started, else as the next. */
+  release(index: number, because: 'handed-back' | 'missing' | 'failed' | 'lost', avoid?: PeerId): void {
+    if (this.#state[index] !== TASK.granted) return
+    this.#unhold(index)
+    this.#state[index] = TASK.waiting
+    if (because !== 'handed-back') this.#attempt[index] = Math.min(this.attempt(index) + 1, 65_535)
+    if (because === 'failed') this.#failures[index] = this.failures(index) + 1
+    if (because === 'lost') this.#losses[index] = Math.min(this.losses(index) + 1, 255)
+    // A task that was held before the cursor came to it is still ahead of the cursor.
+    if (index < this.#cursor) this.#back.push({ index, avoid })
+    this.#waiting++
+  }
+
+  /** Its outcome is being proposed. False if there was one before. */
+  propose(index: number): boolean {
+    const state = this.#state[index]
+    if (state === TASK.proposed || state === TASK.committed) return false
+    if (state === TASK.waiting) this.#waiting--
+    this.#unhold(index)
+    this.#state[index] = TASK.proposed
+    return true
+  }
+
+  commit(index: number): void {
+    if (this.#state[index] === TASK.committed) return
+    this.propose(index)
+    this.#state[index] = TASK.committed
+    this.#unfinished--
+  }
+
+  check(): void {
+    const waiting = this.#state.reduce((sum, state) => sum + (state === TASK.waiting ? 1 : 0), 0)
+    assert(waiting === this.#waiting, `${this.#waiting} waiting, ${waiting} counted`)
+    const line = this.#back.filter(({ index }) => this.#state[index] === TASK.waiting).length
+    const fresh = this.#state
+      .subarray(this.#cursor)
+      .reduce((n, state) => n + (state === TASK.waiting ? 1 : 0), 0)
+    assert(
+      new Set(this.#back.map(({ index }) => index)).size === this.#back.length,
+      'a task stands in line twice'
+    )
+    assert(line + fresh === waiting, `${line} in line and ${fresh} new, but ${waiting} wait`)
+    for (const [peer, held] of this.#held) assert(held === this.heldBy(peer).length, `${peer} holds ${held}`)
+  }
+
+  #unhold(index: number): void {
+    const holder = this.#holder[index]
+    if (holder === undefined) return
+    this.#holder[index] = undefined
+    const left = (this.#held.get(holder) ?? 0) - 1
+    if (left > 0) this.#held.set(holder, left)
+    else this.#held.delete(holder)
+  }
+
+  #takeBack(peer: PeerId, most: number, elsewhere: boolean): Picked | undefined {
+    if (this.#back.length === 0) return undefined
+    const indexes: number[] = []
+    let attempt = 0
+    this.#back = this.#back.filter(({ index, avoid }) => {
+      if (this.#state[index] !== TASK.waiting) return false
+      if (indexes.length >= most || (elsewhere && avoid === peer)) return true
+      if (indexes.length > 0 && this.attempt(index) !== attempt) return true
+      attempt = this.attempt(index)
+      indexes.push(index)
+      return false
+    })
+    return indexes.length === 0 ? undefined : { indexes, attempt }
+  }
+
+  #takeNew(most: number): Picked | undefined {
+    const indexes: number[] = []
+    let attempt = 0
+    while (indexes.length < most && this.#cursor < this.count) {
+      const index = this.#cursor
+      if (this.#state[index] === TASK.waiting) {
+        if (indexes.length > 0 && this.attempt(index) !== attempt) break
+        attempt = this.attempt(index)
+        indexes.push(index)
+      }
+      this.#cursor++
+    }
+    return indexes.length === 0 ? undefined : { indexes, attempt }
+  }
+}

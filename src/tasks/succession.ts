@@ -1,0 +1,134 @@
+/**
+ * Who owns a shard that this node keeps and does not own, and when this node should try to.
+ *
+ * Not here: how a ballot is won (register.ts). Every keeper follows the highest ballot that it has seen; the rank in it names
+ * the owner. If that node is down, or says that it does not own the shard, keepers try in order of rank, with jitter.
+ * Trying too early costs a round of messages and no outcome: the detector proposes, the record decides.
+ */
+import { type Ballot, type PeerId, rankOf, type ShardKey } from '../ids.ts'
+import { earlier, type Millis } from '../machine.ts'
+import type { Random } from '../random.ts'
+import { type Send, send } from './effects.ts'
+import type { ShardRecord } from './messages.ts'
+
+/** Head start of each keeper over the next in rank. */
+const headStartMs = 300
+const jitterMs = 100
+/** Between two questions to an owner whether it still is one. */
+const inquireEveryMs = 3_000
+/** Between two looks at all followed shards. */
+const lookEveryMs = 500
+
+interface Followed {
+  readonly record: ShardRecord
+  ballot: Ballot
+  /** The owner of `ballot` said that it is none. */
+  isOrphan: boolean
+  tryAt: Millis | undefined
+  askedAt: Millis
+}
+
+export class Succession {
+  readonly #self: PeerId
+  readonly #random: Random
+  readonly #isUp: (peer: PeerId) => boolean
+  readonly #shards = new Map<ShardKey, Followed>()
+  #lookAt: Millis = 0
+  #tryAt: Millis | undefined
+
+  constructor(self: PeerId, random: Random, isUp: (peer: PeerId) => boolean) {
+    this.#self = self
+    this.#random = random
+    this.#isUp = isUp
+  }
+
+  get size(): number {
+    return this.#shards.size
+  }
+
+  follow(record: ShardRecord, ballot: Ballot, now: Millis): void {
+    this.#shards.set(record.key, { record, ballot, isOrphan: false, tryAt: undefined, askedAt: now })
+    this.#lookAt = Math.min(this.#lookAt, now)
+  }
+
+  unfollow(key: ShardKey): void {
+    this.#shards.delete(key)
+  }
+
+  has(key: ShardKey): boolean {
+    return this.#shards.has(key)
+  }
+
+  /** The highest ballot seen of a followed shard. */
+  ballot(key: ShardKey): Ballot | undefined {
+    return this.#shards.get(key)?.ballot
+  }
+
+  /** The owner as far as is known, if it is up and another node. */
+  owner(key: ShardKey): PeerId | undefined {
+    const followed = this.#shards.get(key)
+    if (followed === undefined) return undefined
+    return this.#isOwned(followed) ? followed.record.keepers[rankOf(followed.ballot)] : undefined
+  }
+
+  /** A ballot was seen in use. */
+  saw(key: ShardKey, ballot: Ballot): void {
+    const followed = this.#shards.get(key)
+    if (followed === undefined || ballot < followed.ballot) return
+    if (ballot > followed.ballot) followed.tryAt = undefined
+    followed.ballot = ballot
+    followed.isOrphan = false
+  }
+
+  disowned(key: ShardKey, from: PeerId, now: Millis): void {
+    const followed = this.#shards.get(key)
+    if (followed === undefined || followed.record.keepers[rankOf(followed.ballot)] !== from) return
+    followed.isOrphan = true
+    this.#schedule(followed, now)
+  }
+
+  peerDown(now: Millis): void {
+    this.#lookAt = now
+  }
+
+  /** Questions to owners, and the shards that this node should now try to own. */
+  wake(now: Millis): { effects: Send[]; tries: { record: ShardRecord; ballot: Ballot }[] } {
+    const effects: Send[] = []
+    const tries: { record: ShardRecord; ballot: Ballot }[] = []
+    if (now < (this.wakeAt() ?? Number.POSITIVE_INFINITY)) return { effects, tries }
+    this.#lookAt = now + lookEveryMs
+    this.#tryAt = undefined
+    for (const followed of this.#shards.values()) {
+      if (this.#isOwned(followed)) {
+        followed.tryAt = undefined
+        if (now - followed.askedAt < inquireEveryMs) continue
+        followed.askedAt = now
+        const owner = followed.record.keepers[rankOf(followed.ballot)] as PeerId
+        effects.push(send(owner, { kind: 'inquire', key: followed.record.key }))
+      } else if (followed.tryAt !== undefined && followed.tryAt <= now) {
+        tries.push({ record: followed.record, ballot: followed.ballot })
+      } else this.#schedule(followed, now)
+    }
+    return { effects, tries }
+  }
+
+  wakeAt(): Millis | undefined {
+    return this.#shards.size === 0 ? undefined : earlier(this.#lookAt, this.#tryAt)
+  }
+
+  #isOwned({ record, ballot, isOrphan }: Followed): boolean {
+    const owner = record.keepers[rankOf(ballot)]
+    return !isOrphan && owner !== undefined && owner !== this.#self && this.#isUp(owner)
+  }
+
+  #schedule(followed: Followed, now: Millis): void {
+    if (followed.tryAt === undefined) {
+      const { keepers } = followed.record
+      const owner = keepers[rankOf(followed.ballot)]
+      const before = keepers.slice(0, keepers.indexOf(this.#self))
+      const ahead = before.filter((peer) => peer !== owner && this.#isUp(peer)).length
+      followed.tryAt = now + ahead * headStartMs + this.#random.next() * jitterMs
+    }
+    this.#tryAt = earlier(this.#tryAt, followed.tryAt)
+  }
+}
