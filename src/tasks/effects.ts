@@ -2,11 +2,11 @@
  * What the machines of this folder ask of the world.
  *
  * Not here: how it is done (src/node), or simulated (test/sim). A message to oneself is an effect like any other.
- * `then` is what may be said only once the writes before it are on disk: durability is part of the data, not of the timing.
+ * `then` is what may be said only once the write before it is on disk: durability is part of the data, not of the timing.
  */
-import type { PeerId, ShardKey } from '../ids.ts'
+import type { Attempt, PeerId, ShardKey } from '../ids.ts'
 import type { Batch } from './batch.ts'
-import type { TaskMessage } from './messages.ts'
+import type { JobHeader, TaskMessage } from './messages.ts'
 
 export interface Send {
   readonly kind: 'send'
@@ -22,15 +22,25 @@ export interface Persist {
   readonly then: readonly Send[]
 }
 
+/** Tasks for one engine. `keepers` have the code, if this node does not. */
 export interface Run {
   readonly kind: 'run'
   readonly run: number
+  readonly slot: number
   readonly key: ShardKey
+  readonly keepers: readonly PeerId[]
+  readonly header: JobHeader
   readonly first: number
-  readonly attempt: number
+  readonly attempt: Attempt
   readonly inputs: Batch
 }
 
-export type TaskEffect = Send | Persist | Run
+export interface CancelRun {
+  readonly kind: 'cancel-run'
+  readonly run: number
+  readonly indexes: Uint32Array
+}
+
+export type TaskEffect = Send | Persist | Run | CancelRun
 
 export const send = (to: PeerId, message: TaskMessage): Send => ({ kind: 'send', to, message })

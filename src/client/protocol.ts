@@ -1,0 +1,60 @@
+/**
+ * What a client and its entry say to each other, with the limit of every field.
+ *
+ * Not here: what the two do about it (session.ts for the client, tasks/entry.ts for the node).
+ * Nothing depends on the entry's memory: whatever a client asked for, it can ask of another node again.
+ */
+import { isDigest, isJobId, isShardKey } from '../ids.ts'
+import { batch, header, placement, shardsMax, shardTasksMax } from '../tasks/messages.ts'
+import { bytes, codec, indexes, list, type MessageOf, record, text, uint } from '../wire.ts'
+
+/** Code of one function with all that it imports. Larger code is refused with SHOAL_BAD_FUNCTION. */
+export const codeBytesMax = 8 << 20
+/** An answer to a question about the mesh; longer ones are cut by leaving out jobs. */
+const answerCharsMax = 4 << 20
+
+const job = text(64, isJobId)
+const key = text(96, isShardKey)
+const digest = text(43, isDigest)
+
+const toEntry = {
+  code: { digest, bytes: bytes(codeBytesMax) },
+  /** Shard `index` of a job. `root` is where shard 0 is, once that is known. `shards` is 0 while more may follow. */
+  submit: {
+    header,
+    index: uint(shardsMax - 1),
+    epoch: uint(1_000_000),
+    first: uint(0xffffffff),
+    shards: uint(shardsMax),
+    copies: record({ wanted: uint(15), least: uint(15) }),
+    root: list(placement, 1),
+    inputs: batch
+  },
+  close: { root: placement, shards: uint(shardsMax) },
+  find: { job },
+  follow: { placement, have: indexes(2 * shardTasksMax) },
+  unfollow: { key },
+  cancel: { placement },
+  query: { ask: uint(), what: text(32) }
+} as const
+
+const toClient = {
+  /** Addresses of nodes to turn to if this one is lost. */
+  welcome: { peer: text(128), others: list(text(256), 64) },
+  kept: { digest },
+  submitted: { job, index: uint(shardsMax - 1), placement, copies: uint(15) },
+  refused: { job, index: uint(shardsMax - 1), code: text(32), message: text(1_024) },
+  found: { placement, header, shards: uint(shardsMax) },
+  absent: { job },
+  results: { key, outcomes: batch },
+  answer: { ask: uint(), json: text(answerCharsMax) }
+} as const
+
+export const clientMessages = codec(toEntry)
+export const entryMessages = codec(toClient)
+/** From a client to its entry. */
+export type ClientMessage = MessageOf<typeof toEntry>
+/** From an entry to a client. */
+export type EntryMessage = MessageOf<typeof toClient>
+export type ClientMessageOf<K extends ClientMessage['kind']> = Extract<ClientMessage, { kind: K }>
+export type EntryMessageOf<K extends EntryMessage['kind']> = Extract<EntryMessage, { kind: K }>

@@ -1,0 +1,373 @@
+/**
+ * A client's side of the mesh: places its shards, follows their outcomes, finds its jobs.
+ *
+ * Not here: owning and keeping (owner.ts, keeper.ts), and the client itself (client/session.ts).
+ * Any node is an entry and none is needed: all that is here can be asked again of another node. A submission is acknowledged
+ * when a majority of its keepers have it on disk and the job's register says where it is.
+ */
+import type { ClientMessage, ClientMessageOf, EntryMessage } from '../client/protocol.ts'
+import type { ErrorCode } from '../errors.ts'
+import { type ClientId, type JobId, type PeerId, type ShardKey, shardKey } from '../ids.ts'
+import { earlier, type Millis } from '../machine.ts'
+import { majorityOf } from '../routing/placement.ts'
+import { pack } from './batch.ts'
+import { type Send, send } from './effects.ts'
+import { Follows } from './follows.ts'
+import { encodeClosed } from './lead.ts'
+import {
+  closedIndex,
+  encodePlacement,
+  type Placement,
+  parsePlacement,
+  placementBase,
+  type ShardRecord,
+  type TaskMessage,
+  type TaskMessageOf
+} from './messages.ts'
+import { Trail } from './trail.ts'
+
+/** Between two tries of anything that was not answered. */
+export const entryAgainMs = 1_000
+/** Submissions of one entry that are not acknowledged yet; further ones are refused with SHOAL_BUSY. */
+export const submissionsMax = 4_096
+/** Keeper lists tried for one submission of a client; then it is refused with SHOAL_NO_KEEPERS. */
+const triesMax = 16
+
+export interface Reply {
+  readonly kind: 'reply'
+  readonly client: ClientId
+  readonly message: EntryMessage
+}
+
+export type EntryEffect = Send | Reply
+
+export interface EntryView {
+  readonly self: PeerId
+  readonly isUp: (peer: PeerId) => boolean
+  readonly peers: () => readonly PeerId[]
+  /** Nodes that can keep this shard, best first. */
+  readonly keepersFor: (shard: string) => readonly PeerId[]
+}
+
+interface Submission {
+  readonly client: ClientId
+  readonly message: ClientMessageOf<'submit'>
+  tries: number
+  record: ShardRecord
+  readonly stored: Set<PeerId>
+  /** Set once a majority has it: the entry in the job's register is on its way. */
+  entry: Trail | undefined
+  triedAt: Millis
+}
+
+interface Search {
+  readonly client: ClientId
+  readonly job: JobId
+  readonly open: Set<PeerId>
+  best: TaskMessageOf<'found'> | undefined
+  readonly until: Millis
+}
+
+/** A job's register to be told how many shards there are. */
+interface Closing {
+  readonly root: Placement
+  readonly trail: Trail
+  readonly shards: number
+  triedAt: Millis
+}
+
+/** How long nodes are waited for that do not answer whether they know a job. */
+const searchMs = 2_000
+
+export class Entry {
+  readonly #view: EntryView
+  readonly #submissions = new Map<ShardKey, Submission>()
+  readonly #follows: Follows
+  readonly #closings = new Map<ShardKey, Closing>()
+  #searches: Search[] = []
+  #tendAt: Millis = 0
+
+  constructor(view: EntryView) {
+    this.#view = view
+    this.#follows = new Follows(view)
+  }
+
+  get submissions(): number {
+    return this.#submissions.size
+  }
+
+  client(client: ClientId, message: ClientMessage, now: Millis): EntryEffect[] {
+    switch (message.kind) {
+      case 'submit':
+        return this.#submit(client, message, now)
+      case 'close':
+        return this.#close(message, now)
+      case 'find':
+        return this.#find(client, message.job, now)
+      case 'follow':
+        return this.#follows.follow(client, message.placement, message.have, now)
+      case 'unfollow':
+        this.#follows.unfollow(client, message.key)
+        return []
+      case 'cancel':
+        return this.#follows.cancel(message.placement, now)
+      default:
+        return []
+    }
+  }
+
+  clientGone(client: ClientId): void {
+    this.#follows.gone(client)
+    this.#searches = this.#searches.filter((search) => search.client !== client)
+  }
+
+  message(from: PeerId, message: TaskMessage, now: Millis): EntryEffect[] {
+    switch (message.kind) {
+      case 'stored':
+        return this.#stored(from, message.key, now)
+      case 'committed':
+        return [...this.#entered(message), ...this.#follows.committed(message, now)]
+      case 'leading':
+        return [...this.#redirect(message.key, message.ballot), ...this.#follows.led(from, message, now)]
+      case 'disowned':
+        for (const trail of this.#trails(message.key)) if (trail.owner === from) trail.next(this.#view.isUp)
+        this.#follows.disowned(from, message.key, now)
+        return []
+      case 'found':
+      case 'unknown':
+        return this.#answered(from, message)
+      default:
+        return []
+    }
+  }
+
+  peerDown(peer: PeerId, now: Millis): EntryEffect[] {
+    const effects: EntryEffect[] = this.#follows.peerDown(peer, now)
+    for (const submission of [...this.#submissions.values()]) {
+      const { record, entry } = submission
+      if (entry?.owner === peer && entry.next(this.#view.isUp))
+        effects.push(this.#register(submission, entry))
+      if (entry === undefined && record.keepers.includes(peer))
+        effects.push(...this.#reconsider(submission, now))
+    }
+    for (const search of this.#searches) search.open.delete(peer)
+    return [...effects, ...this.#concludeSearches(now)]
+  }
+
+  wake(now: Millis): EntryEffect[] {
+    if (now < this.#tendAt) return []
+    this.#tendAt = now + entryAgainMs / 2
+    const effects: EntryEffect[] = this.#follows.wake(now)
+    for (const submission of [...this.#submissions.values()]) {
+      if (now - submission.triedAt < entryAgainMs) continue
+      submission.triedAt = now
+      if (submission.entry === undefined)
+        effects.push(...this.#reconsider(submission, now), ...this.#storeAgain(submission))
+      else effects.push(this.#register(submission, submission.entry))
+    }
+    for (const closing of this.#closings.values()) {
+      if (now - closing.triedAt < entryAgainMs) continue
+      if (!this.#view.isUp(closing.trail.owner)) closing.trail.next(this.#view.isUp)
+      closing.triedAt = now
+      effects.push(this.#sendClosed(closing))
+    }
+    return [...effects, ...this.#concludeSearches(now)]
+  }
+
+  wakeAt(): Millis | undefined {
+    const busy = this.#submissions.size + this.#searches.length + this.#closings.size + this.#follows.size
+    return busy === 0
+      ? undefined
+      : this.#searches.reduce<Millis | undefined>((at, { until }) => earlier(at, until), this.#tendAt)
+  }
+
+  #submit(client: ClientId, message: ClientMessageOf<'submit'>, now: Millis): EntryEffect[] {
+    const { header, index, epoch, inputs } = message
+    const refuse = (code: ErrorCode, text: string): Reply[] => [
+      refusal(client, header.job, index, code, text)
+    ]
+    if (this.#submissions.size >= submissionsMax) {
+      return refuse('SHOAL_BUSY', `this entry already places ${submissionsMax} shards; wait for some of them`)
+    }
+    const isOrdered = inputs.indexes.every((taskIndex, at) => taskIndex === at)
+    if (!isOrdered || inputs.indexes.length === 0 || index > 0 !== (message.root.length === 1)) {
+      return refuse(
+        'SHOAL_BAD_MESSAGE',
+        'a shard without inputs, with inputs out of order, or without its root'
+      )
+    }
+    for (const { client: other, message: old } of this.#submissions.values()) {
+      // The same again, because the client lost patience: it is on its way.
+      if (other === client && old.header.job === header.job && old.index === index && old.epoch === epoch)
+        return []
+    }
+    return this.#place(client, message, 0, now)
+  }
+
+  /** Chooses keepers and asks them to store. Every try is an epoch of its own: a keeper list never changes under its key. */
+  #place(client: ClientId, message: ClientMessageOf<'submit'>, tries: number, now: Millis): EntryEffect[] {
+    const { header, index, epoch, first, shards, copies, inputs } = message
+    const key = shardKey(header.job, index, epoch * triesMax + tries)
+    const ranked = this.#view.keepersFor(`${header.job}/${index}`).filter((peer) => this.#view.isUp(peer))
+    // A job's first shard starts here: a single task then needs no hop to its owner.
+    const isHere = index === 0 && ranked.includes(this.#view.self)
+    const best = isHere ? [this.#view.self, ...ranked.filter((peer) => peer !== this.#view.self)] : ranked
+    const keepers = best.slice(0, copies.wanted === 0 ? 3 : copies.wanted)
+    if (keepers.length < Math.max(1, copies.least)) {
+      const text = `${keepers.length} nodes can keep work, ${Math.max(1, copies.least)} are asked for; start more, or lower \`keepers.min\``
+      return [refusal(client, header.job, index, 'SHOAL_NO_KEEPERS', text)]
+    }
+    const record: ShardRecord = { key, keepers, header, first, count: inputs.indexes.length, shards, inputs }
+    this.#submissions.set(key, {
+      client,
+      message,
+      tries,
+      record,
+      stored: new Set(),
+      entry: undefined,
+      triedAt: now
+    })
+    return keepers.map((to) => send(to, { kind: 'store', record }))
+  }
+
+  #stored(from: PeerId, key: ShardKey, now: Millis): EntryEffect[] {
+    const submission = this.#submissions.get(key)
+    if (submission === undefined || submission.entry !== undefined) return []
+    const { record, message, stored } = submission
+    if (!record.keepers.includes(from)) return []
+    stored.add(from)
+    if (stored.size < majorityOf(record.keepers.length)) return []
+    const root = message.root[0]
+    if (root === undefined) return this.#acknowledge(submission, placementOf(record))
+    submission.entry = new Trail(root.keepers)
+    submission.triedAt = now
+    return [this.#register(submission, submission.entry)]
+  }
+
+  #register({ record, message }: Submission, trail: Trail): Send {
+    const root = message.root[0] as Placement
+    const value = encodePlacement(placementOf(record))
+    const outcomes = pack('', [placementBase + message.index], [value])
+    return send(trail.owner, { kind: 'propose', key: root.key, outcomes })
+  }
+
+  /** The job's register decided where a shard is: here, or where an earlier entry had put it. */
+  #entered({ key, outcomes }: TaskMessageOf<'committed'>): EntryEffect[] {
+    const effects: EntryEffect[] = []
+    if (outcomes.indexes.includes(closedIndex)) this.#closings.delete(key)
+    for (const submission of [...this.#submissions.values()]) {
+      const { message, entry } = submission
+      if (entry === undefined || message.root[0]?.key !== key) continue
+      const at = outcomes.indexes.indexOf(placementBase + message.index)
+      if (at < 0) continue
+      const value = outcomes.body.subarray(at === 0 ? 0 : outcomes.ends[at - 1], outcomes.ends[at])
+      effects.push(...this.#acknowledge(submission, parsePlacement(value)))
+    }
+    return effects
+  }
+
+  #acknowledge(submission: Submission, placement: Placement): EntryEffect[] {
+    const { client, message, record, stored } = submission
+    this.#submissions.delete(record.key)
+    const { job } = message.header
+    const copies = placement.key === record.key ? stored.size : majorityOf(placement.keepers.length)
+    const reply: EntryMessage = { kind: 'submitted', job, index: message.index, placement, copies }
+    return [
+      { kind: 'reply', client, message: reply },
+      ...this.#follows.follow(client, placement, new Uint32Array(0), 0)
+    ]
+  }
+
+  /** Keepers that were lost before a majority had the shard are replaced, all at once, under a new epoch. */
+  #reconsider(submission: Submission, now: Millis): EntryEffect[] {
+    const { record, stored, client, message, tries } = submission
+    const reachable = record.keepers.filter((peer) => stored.has(peer) || this.#view.isUp(peer))
+    if (reachable.length >= majorityOf(record.keepers.length)) return []
+    this.#submissions.delete(record.key)
+    if (tries + 1 < triesMax) return this.#place(client, message, tries + 1, now)
+    const text = `the keepers of this work were lost ${triesMax} times before it was stored; try again`
+    return [refusal(client, message.header.job, message.index, 'SHOAL_NO_KEEPERS', text)]
+  }
+
+  #storeAgain({ record, stored }: Submission): Send[] {
+    if (!this.#submissions.has(record.key)) return []
+    const open = record.keepers.filter((peer) => !stored.has(peer) && this.#view.isUp(peer))
+    return open.map((to) => send(to, { kind: 'store', record }))
+  }
+
+  #redirect(key: ShardKey, ballot: number): Send[] {
+    const effects: Send[] = []
+    for (const submission of this.#submissions.values()) {
+      const { entry, message } = submission
+      if (entry === undefined || message.root[0]?.key !== key) continue
+      entry.hint(ballot)
+      effects.push(this.#register(submission, entry))
+    }
+    const closing = this.#closings.get(key)
+    if (closing?.trail.hint(ballot)) effects.push(this.#sendClosed(closing))
+    return effects
+  }
+
+  *#trails(key: ShardKey): Generator<Trail> {
+    const closing = this.#closings.get(key)
+    if (closing !== undefined) yield closing.trail
+    for (const { entry, message } of this.#submissions.values()) {
+      if (entry !== undefined && message.root[0]?.key === key) yield entry
+    }
+  }
+
+  #close({ root, shards }: ClientMessageOf<'close'>, now: Millis): EntryEffect[] {
+    const closing: Closing = { root, trail: new Trail(root.keepers), shards, triedAt: now }
+    if (!this.#view.isUp(closing.trail.owner)) closing.trail.next(this.#view.isUp)
+    this.#closings.set(root.key, closing)
+    return [this.#sendClosed(closing)]
+  }
+
+  #sendClosed({ root, trail, shards }: Closing): Send {
+    const outcomes = pack('', [closedIndex], [encodeClosed(shards)])
+    return send(trail.owner, { kind: 'propose', key: root.key, outcomes })
+  }
+
+  #find(client: ClientId, job: JobId, now: Millis): EntryEffect[] {
+    const asked = [this.#view.self, ...this.#view.peers()]
+    this.#searches.push({ client, job, open: new Set(asked), best: undefined, until: now + searchMs })
+    return asked.map((to) => send(to, { kind: 'find', job }))
+  }
+
+  #answered(from: PeerId, message: TaskMessageOf<'found' | 'unknown'>): EntryEffect[] {
+    const job = message.kind === 'found' ? message.header.job : message.job
+    for (const search of this.#searches) {
+      if (search.job !== job) continue
+      search.open.delete(from)
+      // The newest epoch wins: a client only begins a new one while it has no acknowledgement of the last.
+      if (message.kind === 'found' && epochOf(message) > epochOf(search.best)) search.best = message
+    }
+    return this.#concludeSearches(0)
+  }
+
+  #concludeSearches(now: Millis): EntryEffect[] {
+    const done = this.#searches.filter(({ open, until }) => open.size === 0 || now >= until)
+    if (done.length === 0) return []
+    this.#searches = this.#searches.filter((search) => !done.includes(search))
+    return done.map(({ client, job, best }) => {
+      if (best === undefined) return { kind: 'reply', client, message: { kind: 'absent', job } }
+      const { placement, header, shards } = best
+      return { kind: 'reply', client, message: { kind: 'found', placement, header, shards } }
+    })
+  }
+}
+
+const placementOf = ({ key, keepers, first, count }: ShardRecord): Placement => ({
+  key,
+  keepers,
+  first,
+  count
+})
+
+function epochOf(found: TaskMessageOf<'found'> | undefined): number {
+  return found === undefined ? -1 : Number(found.placement.key.split('/')[2])
+}
+
+function refusal(client: ClientId, job: JobId, index: number, code: ErrorCode, message: string): Reply {
+  return { kind: 'reply', client, message: { kind: 'refused', job, index, code, message } }
+}

@@ -1,0 +1,166 @@
+/**
+ * Who wants to hear of which shard's outcomes: passes them from owners to clients, each once per client.
+ *
+ * Not here: placing shards (entry.ts), and what is committed (owner.ts).
+ * A follow asks again when its owner changes or stays silent, saying what it has, so nothing depends on one message.
+ */
+import type { ClientId, PeerId, ShardKey } from '../ids.ts'
+import { assert, type Millis } from '../machine.ts'
+import { pickAt } from './batch.ts'
+import { type Send, send } from './effects.ts'
+import type { EntryEffect, EntryView } from './entry.ts'
+import { type Placement, shardTasksMax, type TaskMessageOf } from './messages.ts'
+import { Trail } from './trail.ts'
+
+/** Between two questions of a follow that hears nothing. */
+const askAgainMs = 2_000
+
+interface Follow {
+  readonly placement: Placement
+  readonly trail: Trail
+  readonly clients: Map<ClientId, Set<number>>
+  isCancelled: boolean
+  askedAt: Millis
+}
+
+export class Follows {
+  readonly #view: EntryView
+  readonly #follows = new Map<ShardKey, Follow>()
+
+  constructor(view: EntryView) {
+    this.#view = view
+  }
+
+  get size(): number {
+    return this.#follows.size
+  }
+
+  follow(client: ClientId, placement: Placement, have: Uint32Array, now: Millis): EntryEffect[] {
+    const follow = this.#followOf(placement)
+    const has = follow.clients.get(client) ?? new Set()
+    for (const index of have) has.add(index)
+    follow.clients.set(client, has)
+    return [this.#ask(follow, now)]
+  }
+
+  unfollow(client: ClientId, key: ShardKey): void {
+    const follow = this.#follows.get(key)
+    follow?.clients.delete(client)
+    if (follow !== undefined && follow.clients.size === 0 && !follow.isCancelled) this.#follows.delete(key)
+  }
+
+  gone(client: ClientId): void {
+    for (const key of [...this.#follows.keys()]) this.unfollow(client, key)
+  }
+
+  /** Asked of the owner until every task has an outcome, whether or not a client still listens. */
+  cancel(placement: Placement, now: Millis): Send[] {
+    const follow = this.#followOf(placement)
+    follow.isCancelled = true
+    // One who listens for itself, to know when the last outcome is there.
+    if (!follow.clients.has(CANCEL)) follow.clients.set(CANCEL, new Set())
+    return [send(follow.trail.owner, { kind: 'cancel', key: placement.key }), this.#ask(follow, now)]
+  }
+
+  committed({ key, outcomes }: TaskMessageOf<'committed'>, now: Millis): EntryEffect[] {
+    const follow = this.#follows.get(key)
+    if (follow === undefined) return []
+    follow.askedAt = now
+    const effects: EntryEffect[] = []
+    for (const [client, has] of follow.clients) {
+      const fresh: number[] = []
+      for (const [at, index] of outcomes.indexes.entries()) {
+        if (has.has(index)) continue
+        has.add(index)
+        fresh.push(at)
+      }
+      if (client === CANCEL || fresh.length === 0) continue
+      effects.push({
+        kind: 'reply',
+        client,
+        message: { kind: 'results', key, outcomes: pickAt(outcomes, fresh) }
+      })
+    }
+    const cancelled = follow.clients.get(CANCEL)
+    if (cancelled !== undefined && follow.isCancelled && tasksIn(cancelled) >= follow.placement.count) {
+      follow.isCancelled = false
+      this.unfollow(CANCEL, key)
+    }
+    return effects
+  }
+
+  led(from: PeerId, { key, ballot }: TaskMessageOf<'leading'>, now: Millis): Send[] {
+    const follow = this.#follows.get(key)
+    if (follow === undefined) return []
+    const before = follow.trail.owner
+    follow.trail.hint(ballot)
+    // An owner that says so itself is new, or repeats it because it was asked something else; either way it does not know us yet.
+    if (follow.trail.owner === before && from !== before) return []
+    return [...this.#cancelAgain(follow), this.#ask(follow, now)]
+  }
+
+  disowned(from: PeerId, key: ShardKey, now: Millis): void {
+    const follow = this.#follows.get(key)
+    if (follow?.trail.owner !== from) return
+    follow.trail.next(this.#view.isUp)
+    // Not at once: if nobody has the shard, two keepers would send us to each other for ever.
+    follow.askedAt = now - askAgainMs / 2
+  }
+
+  peerDown(peer: PeerId, now: Millis): Send[] {
+    const effects: Send[] = []
+    for (const follow of this.#follows.values()) {
+      if (follow.trail.owner === peer && follow.trail.next(this.#view.isUp))
+        effects.push(this.#ask(follow, now))
+    }
+    return effects
+  }
+
+  wake(now: Millis): Send[] {
+    const effects: Send[] = []
+    for (const follow of this.#follows.values()) {
+      if (now - follow.askedAt < askAgainMs) continue
+      if (!this.#view.isUp(follow.trail.owner)) follow.trail.next(this.#view.isUp)
+      effects.push(...this.#cancelAgain(follow), this.#ask(follow, now))
+    }
+    return effects
+  }
+
+  check(): void {
+    for (const [key, { clients }] of this.#follows) assert(clients.size > 0, `${key} is followed by nobody`)
+  }
+
+  #followOf(placement: Placement): Follow {
+    const old = this.#follows.get(placement.key)
+    if (old !== undefined) return old
+    const trail = new Trail(placement.keepers)
+    if (!this.#view.isUp(trail.owner)) trail.next(this.#view.isUp)
+    const follow: Follow = { placement, trail, clients: new Map(), isCancelled: false, askedAt: 0 }
+    this.#follows.set(placement.key, follow)
+    return follow
+  }
+
+  #cancelAgain({ isCancelled, trail, placement }: Follow): Send[] {
+    return isCancelled ? [send(trail.owner, { kind: 'cancel', key: placement.key })] : []
+  }
+
+  #ask(follow: Follow, now: Millis): Send {
+    follow.askedAt = now
+    // What every client here has, the owner need not send again.
+    const [first, ...rest] = [...follow.clients.values()]
+    const have = [...(first ?? [])].filter((index) => rest.every((has) => has.has(index)))
+    return send(follow.trail.owner, {
+      kind: 'watch',
+      key: follow.placement.key,
+      have: Uint32Array.from(have)
+    })
+  }
+}
+
+const CANCEL = '(cancel)' as ClientId
+
+function tasksIn(has: ReadonlySet<number>): number {
+  let count = 0
+  for (const index of has) if (index < shardTasksMax) count++
+  return count
+}
