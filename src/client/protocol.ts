@@ -5,7 +5,7 @@
  * Nothing depends on the entry's memory: whatever a client asked for, it can ask of another node again.
  */
 import { isDigest, isJobId, isShardKey } from '../ids.ts'
-import { batch, header, placement, shardsMax, shardTasksMax } from '../tasks/messages.ts'
+import { batch, closedIndex, header, placement, shardsMax } from '../tasks/messages.ts'
 import { bytes, codec, indexes, list, type MessageOf, record, text, uint } from '../wire.ts'
 
 /** Code of one function with all that it imports. Larger code is refused with SHOAL_BAD_FUNCTION. */
@@ -32,7 +32,7 @@ const toEntry = {
   },
   close: { root: placement, shards: uint(shardsMax) },
   find: { job },
-  follow: { placement, have: indexes(2 * shardTasksMax) },
+  follow: { placement, have: indexes(closedIndex + 1) },
   unfollow: { key },
   cancel: { placement },
   query: { ask: uint(), what: text(32) }

@@ -10,7 +10,7 @@ import type { ErrorCode } from '../errors.ts'
 import { type ClientId, type JobId, type PeerId, type ShardKey, shardKey } from '../ids.ts'
 import { earlier, type Millis } from '../machine.ts'
 import { majorityOf } from '../routing/placement.ts'
-import { pack } from './batch.ts'
+import { pack, valueAt } from './batch.ts'
 import { type Send, send } from './effects.ts'
 import { Follows } from './follows.ts'
 import { encodeClosed } from './lead.ts'
@@ -126,7 +126,7 @@ export class Entry {
       case 'stored':
         return this.#stored(from, message.key, now)
       case 'committed':
-        return [...this.#entered(message), ...this.#follows.committed(message, now)]
+        return [...this.#entered(message, now), ...this.#follows.committed(message, now)]
       case 'leading':
         return [...this.#redirect(message.key, message.ballot), ...this.#follows.led(from, message, now)]
       case 'disowned':
@@ -238,7 +238,7 @@ export class Entry {
     stored.add(from)
     if (stored.size < majorityOf(record.keepers.length)) return []
     const root = message.root[0]
-    if (root === undefined) return this.#acknowledge(submission, placementOf(record))
+    if (root === undefined) return this.#acknowledge(submission, placementOf(record), now)
     submission.entry = new Trail(root.keepers)
     submission.triedAt = now
     return [this.#register(submission, submission.entry)]
@@ -252,7 +252,7 @@ export class Entry {
   }
 
   /** The job's register decided where a shard is: here, or where an earlier entry had put it. */
-  #entered({ key, outcomes }: TaskMessageOf<'committed'>): EntryEffect[] {
+  #entered({ key, outcomes }: TaskMessageOf<'committed'>, now: Millis): EntryEffect[] {
     const effects: EntryEffect[] = []
     if (outcomes.indexes.includes(closedIndex)) this.#closings.delete(key)
     for (const submission of [...this.#submissions.values()]) {
@@ -260,13 +260,13 @@ export class Entry {
       if (entry === undefined || message.root[0]?.key !== key) continue
       const at = outcomes.indexes.indexOf(placementBase + message.index)
       if (at < 0) continue
-      const value = outcomes.body.subarray(at === 0 ? 0 : outcomes.ends[at - 1], outcomes.ends[at])
-      effects.push(...this.#acknowledge(submission, parsePlacement(value)))
+      const placement = parsePlacement(valueAt(outcomes, at))
+      if (placement !== undefined) effects.push(...this.#acknowledge(submission, placement, now))
     }
     return effects
   }
 
-  #acknowledge(submission: Submission, placement: Placement): EntryEffect[] {
+  #acknowledge(submission: Submission, placement: Placement, now: Millis): EntryEffect[] {
     const { client, message, record, stored } = submission
     this.#submissions.delete(record.key)
     const { job } = message.header

@@ -108,7 +108,7 @@ export const taskKinds = {
   leading: { key, ballot },
   disowned: { key },
   // Followed by entries.
-  watch: { key, have: indexes(2 * shardTasksMax) },
+  watch: { key, have: indexes(closedIndex + 1) },
   propose: { key, outcomes: batch },
   committed: { key, outcomes: batch, settled: flag },
   cancel: { key },
@@ -134,5 +134,11 @@ export type TaskMessageOf<K extends TaskMessage['kind']> = Extract<TaskMessage, 
 const placements = codec({ placement: { at: placement } })
 /** A placement as the value of a register. */
 export const encodePlacement = (at: Placement): Uint8Array => placements.encode({ kind: 'placement', at })
-/** Throws SHOAL_BAD_MESSAGE. */
-export const parsePlacement = (value: Uint8Array): Placement => placements.parse(value).at
+/** `undefined` if the value is none. */
+export function parsePlacement(value: Uint8Array): Placement | undefined {
+  try {
+    return placements.parse(value).at
+  } catch {
+    return undefined
+  }
+}

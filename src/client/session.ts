@@ -1,0 +1,429 @@
+/**
+ * A client's memory: which jobs it made or follows, what was acknowledged, what it has received.
+ *
+ * Not here: sockets and promises (client.ts), values (values.ts). The same session runs in the simulator.
+ * An entry may be lost at any moment, so everything is kept until it is acknowledged, and said again to the next entry:
+ * what has no acknowledgement under a new epoch, what has one by asking for what is missing.
+ */
+import type { ErrorCode } from '../errors.ts'
+import { isErrorCode } from '../errors.ts'
+import type { JobId, ShardKey } from '../ids.ts'
+import { assert, type Millis } from '../machine.ts'
+import { type Batch, pickAt, valueAt } from '../tasks/batch.ts'
+import { readClosed } from '../tasks/lead.ts'
+import {
+  closedIndex,
+  type JobHeader,
+  type Placement,
+  parsePlacement,
+  placementBase
+} from '../tasks/messages.ts'
+import type { ClientMessage, EntryMessage, EntryMessageOf } from './protocol.ts'
+
+/** Shards on their way to their keepers at once. */
+export const unacknowledgedMax = 32
+/** Shards of a found job that are read at once. */
+export const followedMax = 16
+const pingEveryMs = 3_000
+/** An entry that owes an answer and says nothing for so long is left. */
+export const entrySilenceMaxMs = 10_000
+const busyAgainMs = 200
+/** Asks of pings; answers to them are not passed on. */
+const PING = 0
+
+export interface Copies {
+  readonly wanted: number
+  readonly least: number
+}
+
+export type SessionEffect =
+  | { kind: 'send'; message: ClientMessage }
+  /** Outcomes not seen before: of tasks `first + indexes[i]` of the job. */
+  | { kind: 'outcomes'; job: JobId; first: number; outcomes: Batch }
+  | { kind: 'accepted'; job: JobId; index: number; copies: number }
+  | { kind: 'found'; job: JobId; header: JobHeader }
+  /** Every task of the job has an outcome, and no more can be added. */
+  | { kind: 'complete'; job: JobId; tasks: number }
+  | { kind: 'refused'; job: JobId; code: ErrorCode; message: string }
+  | { kind: 'absent'; job: JobId }
+  | { kind: 'answer'; ask: number; json: string }
+  | { kind: 'welcome'; peer: string; others: readonly string[] }
+  | { kind: 'kept'; digest: string }
+  | { kind: 'leave-entry' }
+
+interface Shard {
+  readonly index: number
+  readonly first: number
+  readonly count: number
+  /** Gone once acknowledged. */
+  inputs: Batch | undefined
+  epoch: number
+  state: 'new' | 'sent' | 'placed' | 'complete'
+  placement: Placement | undefined
+  readonly has: Set<number>
+  retryAt: Millis
+}
+
+interface Job {
+  readonly id: JobId
+  readonly copies: Copies
+  readonly isOwn: boolean
+  header: JobHeader | undefined
+  shards: Shard[]
+  /** Number of shards, once no more can come; 0 before. */
+  total: number
+  isCloseSent: boolean
+  isCancelled: boolean
+  isComplete: boolean
+}
+
+export class Session {
+  readonly #jobs = new Map<JobId, Job>()
+  readonly #byKey = new Map<ShardKey, { job: Job; shard: Shard }>()
+  readonly #asks = new Map<number, string>()
+  readonly #codes = new Map<string, Uint8Array>()
+  #isAttached = false
+  #heardAt: Millis = 0
+  #pingAt: Millis = 0
+  #ask = PING
+
+  /** A new job of this client. Its shards follow by `add`, in order. */
+  begin(header: JobHeader, copies: Copies): void {
+    this.#jobs.set(header.job, newJob(header.job, copies, true, header))
+  }
+
+  /** One more shard; `isLast` closes the job. Inputs are in order, indexes from 0. */
+  add(id: JobId, inputs: Batch, isLast: boolean): SessionEffect[] {
+    const job = this.#jobs.get(id)
+    if (job === undefined || job.isCancelled) return []
+    assert(job.total === 0, `${id} was closed`)
+    const before = job.shards.at(-1)
+    const first = before === undefined ? 0 : before.first + before.count
+    job.shards.push(newShard(job.shards.length, first, inputs.indexes.length, inputs))
+    if (isLast) job.total = job.shards.length
+    return this.#push(job)
+  }
+
+  /** No more shards will come. A job without any tasks is complete at once and never leaves the client. */
+  close(id: JobId): SessionEffect[] {
+    const job = this.#jobs.get(id)
+    if (job === undefined || job.total > 0 || job.isComplete) return []
+    job.total = job.shards.length
+    if (job.total > 0) return [...this.#push(job), ...this.#completed(job)]
+    job.isComplete = true
+    return [{ kind: 'complete', job: id, tasks: 0 }]
+  }
+
+  /** Reads a job that somebody made. */
+  follow(id: JobId): SessionEffect[] {
+    if (this.#jobs.has(id)) return []
+    this.#jobs.set(id, newJob(id, { wanted: 0, least: 0 }, false, undefined))
+    return this.#send({ kind: 'find', job: id })
+  }
+
+  cancel(id: JobId): SessionEffect[] {
+    const job = this.#jobs.get(id)
+    if (job === undefined || job.isComplete) return []
+    job.isCancelled = true
+    const placed = job.shards.flatMap(({ placement, state }) =>
+      state === 'placed' && placement ? [placement] : []
+    )
+    const effects = placed.flatMap((placement) => this.#send({ kind: 'cancel', placement }))
+    return job.isOwn ? [...effects, ...this.close(id)] : effects
+  }
+
+  /** Nothing of this job is wanted any more. */
+  forget(id: JobId): SessionEffect[] {
+    const job = this.#jobs.get(id)
+    this.#jobs.delete(id)
+    const effects: SessionEffect[] = []
+    for (const { placement, state } of job?.shards ?? []) {
+      if (placement === undefined) continue
+      this.#byKey.delete(placement.key)
+      if (state === 'placed') effects.push(...this.#send({ kind: 'unfollow', key: placement.key }))
+    }
+    return effects
+  }
+
+  /** A question about the mesh; its answer carries the number returned here. */
+  query(what: string): { ask: number; effects: SessionEffect[] } {
+    const ask = ++this.#ask
+    this.#asks.set(ask, what)
+    return { ask, effects: this.#send({ kind: 'query', ask, what }) }
+  }
+
+  /** Code that tasks need; answered by `kept` when the entry has it on disk. */
+  code(digest: string, bytes: Uint8Array): SessionEffect[] {
+    this.#codes.set(digest, bytes)
+    return this.#send({ kind: 'code', digest, bytes } as ClientMessage)
+  }
+
+  attached(now: Millis): SessionEffect[] {
+    this.#isAttached = true
+    this.#heardAt = now
+    this.#pingAt = now + pingEveryMs
+    const effects: SessionEffect[] = []
+    for (const [digest, bytes] of this.#codes)
+      effects.push(...this.#send({ kind: 'code', digest, bytes } as ClientMessage))
+    for (const [ask, what] of this.#asks) effects.push(...this.#send({ kind: 'query', ask, what }))
+    for (const job of this.#jobs.values()) effects.push(...this.#again(job))
+    return effects
+  }
+
+  detached(): void {
+    this.#isAttached = false
+    for (const { shards } of this.#jobs.values()) {
+      for (const shard of shards) {
+        if (shard.state !== 'sent') continue
+        // The lost entry may have placed it or not; under a new epoch the job's register decides which counts.
+        shard.state = 'new'
+        shard.epoch++
+      }
+    }
+  }
+
+  message(message: EntryMessage, now: Millis): SessionEffect[] {
+    this.#heardAt = now
+    switch (message.kind) {
+      case 'submitted':
+        return this.#submitted(message)
+      case 'refused':
+        return this.#refused(message, now)
+      case 'results':
+        return this.#results(message)
+      case 'found':
+        return this.#found(message)
+      case 'absent':
+        return this.#absent(message.job)
+      case 'answer':
+        if (!this.#asks.delete(message.ask) || message.ask === PING) return []
+        return [{ kind: 'answer', ask: message.ask, json: message.json }]
+      case 'welcome':
+        return [{ kind: 'welcome', peer: message.peer, others: message.others }]
+      case 'kept':
+        this.#codes.delete(message.digest)
+        return [{ kind: 'kept', digest: message.digest }]
+      default:
+        return []
+    }
+  }
+
+  wake(now: Millis): SessionEffect[] {
+    if (!this.#isAttached) return []
+    const effects: SessionEffect[] = []
+    for (const job of this.#jobs.values()) {
+      const isDue = job.shards.some(({ state, retryAt }) => state === 'new' && retryAt > 0 && retryAt <= now)
+      if (isDue) effects.push(...this.#push(job, now))
+    }
+    if (!this.#owes || now < this.#pingAt) return effects
+    if (now - this.#heardAt > entrySilenceMaxMs) return [...effects, { kind: 'leave-entry' }]
+    this.#pingAt = now + pingEveryMs
+    this.#asks.set(PING, 'ping')
+    return [...effects, ...this.#send({ kind: 'query', ask: PING, what: 'ping' })]
+  }
+
+  wakeAt(): Millis | undefined {
+    if (!this.#isAttached || !this.#owes) return undefined
+    let at = this.#pingAt
+    for (const { shards } of this.#jobs.values()) {
+      for (const { state, retryAt } of shards) if (state === 'new' && retryAt > 0) at = Math.min(at, retryAt)
+    }
+    return at
+  }
+
+  check(): void {
+    for (const { shards } of this.#jobs.values()) {
+      const sent = shards.filter(({ state }) => state === 'sent').length
+      assert(sent <= unacknowledgedMax, `${sent} shards without acknowledgement`)
+      for (const { has, count, state } of shards)
+        assert(has.size < count || state === 'complete', 'complete, unnoticed')
+    }
+  }
+
+  get #owes(): boolean {
+    if (this.#asks.size > 0) return true
+    for (const { isComplete } of this.#jobs.values()) if (!isComplete) return true
+    return false
+  }
+
+  #send(message: ClientMessage): SessionEffect[] {
+    return this.#isAttached ? [{ kind: 'send', message }] : []
+  }
+
+  /** Says everything of a job that an entry must know. */
+  #again(job: Job): SessionEffect[] {
+    if (job.isComplete) return []
+    if (!job.isOwn && job.shards.length === 0) return this.#send({ kind: 'find', job: job.id })
+    job.isCloseSent = false
+    const open = job.shards.filter(({ state }) => state === 'placed')
+    return [...open.flatMap((shard) => this.#listen(job, shard)), ...this.#push(job)]
+  }
+
+  #listen({ isCancelled }: Job, { placement, has }: Shard): SessionEffect[] {
+    if (placement === undefined) return []
+    const effects = this.#send({ kind: 'follow', placement, have: Uint32Array.from(has) })
+    return isCancelled ? [...effects, ...this.#send({ kind: 'cancel', placement })] : effects
+  }
+
+  /** Sends what may be sent: the first shard alone, for it says where the job's register is; then the others, within bounds. */
+  #push(job: Job, now: Millis = 0): SessionEffect[] {
+    if (!this.#isAttached || !job.isOwn || job.header === undefined) return []
+    const effects: SessionEffect[] = []
+    const root = job.shards[0]?.placement
+    let sent = job.shards.filter(({ state }) => state === 'sent').length
+    for (const shard of job.shards) {
+      if (shard.state !== 'new' || shard.inputs === undefined || shard.retryAt > now) continue
+      if (sent >= unacknowledgedMax || (shard.index > 0 && root === undefined)) break
+      shard.state = 'sent'
+      shard.retryAt = 0
+      sent++
+      const { index, epoch, first, inputs } = shard
+      const { header, copies, total: shards } = job
+      const roots = root === undefined || index === 0 ? [] : [root]
+      effects.push(
+        ...this.#send({ kind: 'submit', header, index, epoch, first, shards, copies, root: roots, inputs })
+      )
+    }
+    // Shard 0 says how many there are, if that was known when it was sent; else the register is told afterwards.
+    if (job.total > 0 && root !== undefined && !job.isCloseSent) {
+      job.isCloseSent = true
+      effects.push(...this.#send({ kind: 'close', root, shards: job.total }))
+    }
+    return effects
+  }
+
+  #submitted({ job: id, index, placement, copies }: EntryMessageOf<'submitted'>): SessionEffect[] {
+    const job = this.#jobs.get(id)
+    const shard = job?.shards[index]
+    if (job === undefined || shard === undefined || shard.placement !== undefined) return []
+    shard.placement = placement
+    shard.state = 'placed'
+    shard.inputs = undefined
+    this.#byKey.set(placement.key, { job, shard })
+    const effects: SessionEffect[] = [{ kind: 'accepted', job: id, index, copies }]
+    if (job.isCancelled) effects.push(...this.#send({ kind: 'cancel', placement }))
+    return [...effects, ...this.#push(job)]
+  }
+
+  #refused({ job: id, index, code, message }: EntryMessageOf<'refused'>, now: Millis): SessionEffect[] {
+    const shard = this.#jobs.get(id)?.shards[index]
+    if (shard === undefined || shard.state !== 'sent') return []
+    shard.state = 'new'
+    shard.epoch++
+    shard.retryAt = now + busyAgainMs
+    const known: ErrorCode = isErrorCode(code) ? code : 'SHOAL_BAD_MESSAGE'
+    return known === 'SHOAL_BUSY' ? [] : [{ kind: 'refused', job: id, code: known, message }]
+  }
+
+  #results({ key, outcomes }: EntryMessageOf<'results'>): SessionEffect[] {
+    const found = this.#byKey.get(key)
+    if (found === undefined) return []
+    const { job, shard } = found
+    const fresh: number[] = []
+    const effects: SessionEffect[] = []
+    for (const [at, index] of outcomes.indexes.entries()) {
+      if (index > placementBase) effects.push(...this.#placed(job, index, valueAt(outcomes, at)))
+      else if (index < shard.count && !shard.has.has(index)) {
+        shard.has.add(index)
+        fresh.push(at)
+      }
+    }
+    if (fresh.length > 0) {
+      effects.push({ kind: 'outcomes', job: job.id, first: shard.first, outcomes: pickAt(outcomes, fresh) })
+    }
+    if (shard.has.size === shard.count && shard.state === 'placed') {
+      shard.state = 'complete'
+      shard.has.clear()
+      for (let i = 0; i < shard.count; i++) shard.has.add(i)
+      // The first shard of a job of others still tells where the rest is.
+      if (job.isOwn || shard.index > 0) effects.push(...this.#send({ kind: 'unfollow', key }))
+      if (!job.isOwn) effects.push(...this.#read(job))
+    }
+    return [...effects, ...this.#completed(job)]
+  }
+
+  #completed(job: Job): SessionEffect[] {
+    if (job.isComplete || job.total === 0 || job.shards.length < job.total) return []
+    // The job's register must know that it is closed, or others would wait for more.
+    if (job.shards.some(({ state }) => state !== 'complete')) return []
+    job.isComplete = true
+    const root = job.shards[0]?.placement
+    const effects: SessionEffect[] = root === undefined ? [] : this.#send({ kind: 'unfollow', key: root.key })
+    const tasks = job.shards.reduce((sum, { count }) => sum + count, 0)
+    return [...effects, { kind: 'complete', job: job.id, tasks }]
+  }
+
+  #found({ placement, header, shards }: EntryMessageOf<'found'>): SessionEffect[] {
+    const job = this.#jobs.get(header.job)
+    if (job === undefined || job.isOwn || job.shards.length > 0) return []
+    job.header = header
+    job.total = shards
+    this.#know(job, 0, placement)
+    return [{ kind: 'found', job: job.id, header }, ...this.#read(job)]
+  }
+
+  #absent(id: JobId): SessionEffect[] {
+    const job = this.#jobs.get(id)
+    if (job === undefined || job.isOwn || job.shards.length > 0) return []
+    this.#jobs.delete(id)
+    return [{ kind: 'absent', job: id }]
+  }
+
+  /** An entry of the job's register. */
+  #placed(job: Job, index: number, value: Uint8Array): SessionEffect[] {
+    if (job.isOwn) return []
+    if (index === closedIndex) {
+      job.total = readClosed(value)
+      return []
+    }
+    const placement = parsePlacement(value)
+    if (placement === undefined || job.shards.some((shard) => shard.index === index - placementBase))
+      return []
+    this.#know(job, index - placementBase, placement)
+    return this.#read(job)
+  }
+
+  #know(job: Job, index: number, placement: Placement): void {
+    const shard = newShard(index, placement.first, placement.count, undefined)
+    shard.placement = placement
+    job.shards.push(shard)
+    this.#byKey.set(placement.key, { job, shard })
+  }
+
+  /** Listens to more shards of a found job, in order, as far as the bound allows. */
+  #read(job: Job): SessionEffect[] {
+    const effects: SessionEffect[] = []
+    let open = job.shards.filter(({ state }) => state === 'placed').length
+    for (const shard of job.shards.toSorted((a, b) => a.index - b.index)) {
+      if (shard.state !== 'new') continue
+      if (open++ >= followedMax) break
+      shard.state = 'placed'
+      effects.push(...this.#listen(job, shard))
+    }
+    return effects
+  }
+}
+
+const newJob = (id: JobId, copies: Copies, isOwn: boolean, header: JobHeader | undefined): Job => ({
+  id,
+  copies,
+  isOwn,
+  header,
+  shards: [],
+  total: 0,
+  isCloseSent: false,
+  isCancelled: false,
+  isComplete: false
+})
+
+const newShard = (index: number, first: number, count: number, inputs: Batch | undefined): Shard => ({
+  index,
+  first,
+  count,
+  inputs,
+  epoch: 0,
+  state: 'new',
+  placement: undefined,
+  has: new Set(),
+  retryAt: 0
+})
