@@ -73,6 +73,8 @@ interface Job {
   /** Number of shards, once no more can come; 0 before. */
   total: number
   isCloseSent: boolean
+  /** The job's register says how many shards there are, or will as soon as shard 0 is stored. */
+  isClosed: boolean
   isCancelled: boolean
   isComplete: boolean
 }
@@ -255,7 +257,9 @@ export class Session {
     if (job.isComplete) return []
     if (!job.isOwn && job.shards.length === 0) return this.#send({ kind: 'find', job: job.id })
     job.isCloseSent = false
-    const open = job.shards.filter(({ state }) => state === 'placed')
+    const open = job.shards.filter(
+      ({ state, index }) => state === 'placed' || (index === 0 && state === 'complete')
+    )
     return [...open.flatMap((shard) => this.#listen(job, shard)), ...this.#push(job)]
   }
 
@@ -278,6 +282,7 @@ export class Session {
       shard.retryAt = 0
       sent++
       const { index, epoch, first, inputs } = shard
+      if (index === 0) job.isClosed = job.total > 0
       const { header, copies, total: shards } = job
       const roots = root === undefined || index === 0 ? [] : [root]
       effects.push(
@@ -285,7 +290,7 @@ export class Session {
       )
     }
     // Shard 0 says how many there are, if that was known when it was sent; else the register is told afterwards.
-    if (job.total > 0 && root !== undefined && !job.isCloseSent) {
+    if (job.total > 0 && root !== undefined && !job.isClosed && !job.isCloseSent) {
       job.isCloseSent = true
       effects.push(...this.#send({ kind: 'close', root, shards: job.total }))
     }
@@ -335,8 +340,8 @@ export class Session {
       shard.state = 'complete'
       shard.has.clear()
       for (let i = 0; i < shard.count; i++) shard.has.add(i)
-      // The first shard of a job of others still tells where the rest is.
-      if (job.isOwn || shard.index > 0) effects.push(...this.#send({ kind: 'unfollow', key }))
+      // The first shard still tells where the others are, and that the job is closed.
+      if (shard.index > 0) effects.push(...this.#send({ kind: 'unfollow', key }))
       if (!job.isOwn) effects.push(...this.#read(job))
     }
     return [...effects, ...this.#completed(job)]
@@ -345,6 +350,7 @@ export class Session {
   #completed(job: Job): SessionEffect[] {
     if (job.isComplete || job.total === 0 || job.shards.length < job.total) return []
     // The job's register must know that it is closed, or others would wait for more.
+    if (job.isOwn && !job.isClosed) return []
     if (job.shards.some(({ state }) => state !== 'complete')) return []
     job.isComplete = true
     const root = job.shards[0]?.placement
@@ -371,11 +377,12 @@ export class Session {
 
   /** An entry of the job's register. */
   #placed(job: Job, index: number, value: Uint8Array): SessionEffect[] {
-    if (job.isOwn) return []
     if (index === closedIndex) {
+      job.isClosed = true
       job.total = readClosed(value)
       return []
     }
+    if (job.isOwn) return []
     const placement = parsePlacement(value)
     if (placement === undefined || job.shards.some((shard) => shard.index === index - placementBase))
       return []
@@ -412,6 +419,7 @@ const newJob = (id: JobId, copies: Copies, isOwn: boolean, header: JobHeader | u
   shards: [],
   total: 0,
   isCloseSent: false,
+  isClosed: false,
   isCancelled: false,
   isComplete: false
 })

@@ -8,7 +8,7 @@
 import type { ClientMessage, ClientMessageOf, EntryMessage } from '../client/protocol.ts'
 import type { ErrorCode } from '../errors.ts'
 import { type ClientId, type JobId, type PeerId, type ShardKey, shardKey } from '../ids.ts'
-import { earlier, type Millis } from '../machine.ts'
+import { assert, earlier, type Millis } from '../machine.ts'
 import { majorityOf } from '../routing/placement.ts'
 import { pack, valueAt } from './batch.ts'
 import { type Send, send } from './effects.ts'
@@ -179,6 +179,11 @@ export class Entry {
     return busy === 0
       ? undefined
       : this.#searches.reduce<Millis | undefined>((at, { until }) => earlier(at, until), this.#tendAt)
+  }
+
+  check(): void {
+    assert(this.#submissions.size <= submissionsMax, `${this.#submissions.size} submissions`)
+    this.#follows.check()
   }
 
   #submit(client: ClientId, message: ClientMessageOf<'submit'>, now: Millis): EntryEffect[] {

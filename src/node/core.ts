@@ -1,0 +1,383 @@
+/**
+ * A node minus the world: routes inputs to the machines, and one machine's effect to the next one's input.
+ *
+ * Not here: any policy (routing/, tasks/), and any clock, socket or disk (driver.ts, or the simulator).
+ * Keep it a switchboard. Messages to oneself never leave it; what may only be said after a write waits for that write.
+ */
+import type { ClientMessage } from '../client/protocol.ts'
+import type { ClientId, PeerId, ShardKey } from '../ids.ts'
+import { assert, earlier, type Machine, type Millis, unreachable } from '../machine.ts'
+import type { Random } from '../random.ts'
+import { Board } from '../routing/board.ts'
+import { Membership, type MembershipEffect } from '../routing/membership.ts'
+import type { Member } from '../routing/messages.ts'
+import { rankKeepers } from '../routing/placement.ts'
+import type { Batch } from '../tasks/batch.ts'
+import type { CancelRun, Run, Send, TaskEffect } from '../tasks/effects.ts'
+import { Entry, type EntryEffect, type Reply } from '../tasks/entry.ts'
+import { Keeper } from '../tasks/keeper.ts'
+import type { TaskMessage } from '../tasks/messages.ts'
+import { Owner } from '../tasks/owner.ts'
+import { Runner } from '../tasks/runner.ts'
+import { Inquiry } from './inquiry.ts'
+import type { GossipMessage, PeerMessage } from './messages.ts'
+import { jobReports, nodeReport } from './report.ts'
+
+/** Below this many members a claim waits at every node; above, at some of those on the board. */
+const smallMesh = 16
+const claimsAtMost = 8
+/** Between two notices that work waits. */
+const noticeEveryMs = 250
+/** Messages to oneself in one step; more is a loop, and a bug. */
+const ownMessagesMax = 1_000_000
+
+export type CoreInput =
+  /** Records of the store, in order of writing. First input after a restart. */
+  | { kind: 'restored'; records: Iterable<TaskMessage> }
+  | { kind: 'peer-found'; peer: PeerId; addresses: readonly string[] }
+  | { kind: 'peer-connected'; peer: PeerId; addresses: readonly string[] }
+  | { kind: 'peer-disconnected'; peer: PeerId }
+  | { kind: 'received'; from: PeerId; messages: readonly PeerMessage[] }
+  | { kind: 'gossiped'; from: PeerId; message: GossipMessage }
+  | { kind: 'client-connected'; client: ClientId }
+  | { kind: 'client-disconnected'; client: ClientId }
+  | { kind: 'client-said'; client: ClientId; messages: readonly ClientMessage[] }
+  /** Everything persisted up to this number is on disk. */
+  | { kind: 'persisted'; upTo: number }
+  | { kind: 'persist-failed'; reason: string }
+  | { kind: 'ended'; run: number; outcomes: Batch; done: boolean }
+  | { kind: 'engine-lost'; run: number; index: number | undefined }
+  | { kind: 'addresses-changed'; addresses: readonly string[] }
+  | { kind: 'slowed'; delayMs: Millis }
+  | { kind: 'wake' }
+
+export type CoreEffect =
+  | { kind: 'send'; to: PeerId; message: PeerMessage }
+  | Reply
+  | { kind: 'persist'; id: number; key: ShardKey; message: TaskMessage }
+  | Run
+  | CancelRun
+  | { kind: 'dial'; peer: PeerId; addresses: readonly string[] }
+  | { kind: 'drop-peer'; peer: PeerId }
+  | { kind: 'publish'; message: GossipMessage }
+  /** For people. */
+  | { kind: 'note'; text: string }
+
+export interface CoreOptions {
+  readonly me: Member
+  readonly random: Random
+  readonly now: Millis
+}
+
+export class NodeCore implements Machine<CoreInput, CoreEffect> {
+  readonly self: PeerId
+  readonly membership: Membership
+  readonly keeper = new Keeper()
+  readonly owner: Owner
+  readonly runner: Runner
+  readonly entry: Entry
+  readonly #board = new Board()
+  readonly #inquiry = new Inquiry()
+  readonly #random: Random
+  /** What may be said once the write of that number is on disk. */
+  #afterWrites: { id: number; then: readonly Send[] }[] = []
+  #writes = 0
+  #disk: 'sound' | string = 'sound'
+  #inbox: TaskMessage[] = []
+  #noticeAt: Millis = 0
+  #effects: CoreEffect[] = []
+
+  constructor({ me, random, now }: CoreOptions) {
+    this.self = me.peer
+    this.#random = random.fork('claims')
+    this.membership = new Membership(me, random.fork('membership'), now)
+    const isUp = (peer: PeerId): boolean => this.membership.isUp(peer)
+    const peers = (): PeerId[] => this.membership.peers()
+    const keepersFor = (shard: string): PeerId[] =>
+      rankKeepers(
+        shard,
+        this.membership.members().filter(({ isKeeper }) => isKeeper)
+      )
+    this.owner = new Owner({ self: this.self, keeper: this.keeper, isUp, peers }, random.fork('owner'))
+    this.entry = new Entry({ self: this.self, isUp, peers, keepersFor })
+    this.runner = new Runner({ self: this.self, slots: me.slots, isUp, owners: () => this.#owners(now) })
+  }
+
+  step(input: CoreInput, now: Millis): CoreEffect[] {
+    this.#effects = []
+    this.#apply(input, now)
+    this.#drain(now)
+    this.#task(this.owner.flush(now))
+    this.#task(this.runner.flush(now))
+    this.#drain(now)
+    this.#notice(now)
+    const effects = this.#effects
+    this.#effects = []
+    return effects
+  }
+
+  wakeAt(): Millis | undefined {
+    const parts = [
+      this.membership.wakeAt(),
+      this.owner.wakeAt(this.#now),
+      this.runner.wakeAt(),
+      this.entry.wakeAt()
+    ]
+    return [...parts, this.#inquiry.wakeAt()].reduce(earlier)
+  }
+
+  check(): void {
+    this.membership.check()
+    this.#board.check()
+    this.keeper.check()
+    this.owner.check()
+    this.runner.check()
+    this.entry.check()
+    assert(this.#inbox.length === 0, 'messages to oneself are left over')
+  }
+
+  #now: Millis = 0
+
+  #apply(input: CoreInput, now: Millis): void {
+    this.#now = now
+    switch (input.kind) {
+      case 'restored':
+        for (const message of input.records) this.keeper.restore(message)
+        return this.owner.restored(now)
+      case 'peer-found':
+        return this.#member(this.membership.found(input.peer, input.addresses, now), now)
+      case 'peer-connected':
+        return this.#member(this.membership.connected(input.peer, input.addresses, now), now)
+      case 'peer-disconnected':
+        return this.#member(this.membership.disconnected(input.peer, now), now)
+      case 'received':
+        for (const message of input.messages) this.#receive(input.from, message, now)
+        return
+      case 'gossiped':
+        return this.#gossip(input.from, input.message, now)
+      case 'client-connected':
+        return this.#welcome(input.client)
+      case 'client-disconnected':
+        return this.entry.clientGone(input.client)
+      case 'client-said':
+        for (const message of input.messages) this.#clientSaid(input.client, message, now)
+        return
+      case 'persisted':
+        return this.#persisted(input.upTo)
+      case 'persist-failed':
+        return this.#diskFailed(input.reason, now)
+      case 'ended':
+        return this.#task(this.runner.ended(input.run, input.outcomes, input.done, now))
+      case 'engine-lost':
+        return this.#task(this.runner.engineLost(input.run, input.index, now))
+      case 'addresses-changed':
+        return this.#member(this.membership.change({ addresses: [...input.addresses] }), now)
+      case 'slowed':
+        return this.membership.slowed(input.delayMs)
+      case 'wake':
+        return this.#wake(now)
+      default:
+        return unreachable(input)
+    }
+  }
+
+  #wake(now: Millis): void {
+    this.#member(this.membership.wake(now), now)
+    this.#task(this.owner.wake(now))
+    this.#task(this.runner.wake(now))
+    this.#task(this.entry.wake(now))
+    for (const answer of this.#inquiry.wake(now)) this.#effects.push({ kind: 'reply', ...answer })
+  }
+
+  #receive(from: PeerId, message: PeerMessage, now: Millis): void {
+    switch (message.kind) {
+      case 'hello':
+        return this.#member(this.membership.greeted(from, message.self, message.others, now), now)
+      case 'heartbeat':
+        return this.membership.heartbeat(from, now)
+      case 'ask': {
+        const told: PeerMessage = { kind: 'told', ask: message.ask, json: this.#report(message.what) }
+        this.#effects.push({ kind: 'send', to: from, message: told })
+        return
+      }
+      case 'told':
+        for (const answer of this.#inquiry.told(from, message.ask, message.json)) {
+          this.#effects.push({ kind: 'reply', ...answer })
+        }
+        return
+      default:
+        this.membership.heartbeat(from, now)
+        return this.#taskMessage(from, message, now)
+    }
+  }
+
+  /** Each kind concerns some of the machines; the others ignore it. */
+  #taskMessage(from: PeerId, message: TaskMessage, now: Millis): void {
+    if (message.kind === 'find') return this.#task([this.#found(from, message.job)])
+    if (this.#disk !== 'sound' && isForKeeper(message)) return
+    const isNew = message.kind === 'store' && this.keeper.record(message.record.key) === undefined
+    this.#task(this.keeper.step(from, message))
+    if (isNew && message.kind === 'store') this.owner.kept(message.record, now)
+    this.#task(this.owner.message(from, message, now))
+    this.#task(this.runner.message(from, message, now))
+    this.#task(this.entry.message(from, message, now))
+  }
+
+  #gossip(from: PeerId, message: GossipMessage, now: Millis): void {
+    if (message.kind === 'work') this.#board.note(from, message.waiting, now)
+    else this.#member(this.membership.announced(message.members, now), now)
+  }
+
+  #clientSaid(client: ClientId, message: ClientMessage, now: Millis): void {
+    if (message.kind !== 'query') return this.#task(this.entry.client(client, message, now))
+    const { ask, what } = message
+    if (what === 'status' || what === 'jobs') {
+      const peers = this.membership.peers()
+      const number = this.#inquiry.begin(client, ask, what, [this.self, ...peers], now)
+      for (const to of peers)
+        this.#effects.push({ kind: 'send', to, message: { kind: 'ask', ask: number, what } })
+      for (const answer of this.#inquiry.told(this.self, number, this.#report(what))) {
+        this.#effects.push({ kind: 'reply', ...answer })
+      }
+      return
+    }
+    const json = JSON.stringify({ value: what === 'members' ? this.membership.members() : [], silent: 0 })
+    this.#effects.push({ kind: 'reply', client, message: { kind: 'answer', ask, json } })
+  }
+
+  #report(what: string): string {
+    if (what === 'jobs') return JSON.stringify(jobReports(this.keeper))
+    return JSON.stringify(nodeReport(this, this.#disk, this.#now))
+  }
+
+  #welcome(client: ClientId): void {
+    const others = this.membership.members().flatMap(({ addresses }) => addresses.slice(0, 4))
+    this.#effects.push({
+      kind: 'reply',
+      client,
+      message: { kind: 'welcome', peer: this.self, others: others.slice(0, 64) }
+    })
+  }
+
+  #found(to: PeerId, job: ReturnType<Keeper['jobs']>[number]): Send {
+    const record = this.keeper.root(job)
+    if (record === undefined) return { kind: 'send', to, message: { kind: 'unknown', job } }
+    const { key, keepers, first, count, header, shards } = record
+    return {
+      kind: 'send',
+      to,
+      message: { kind: 'found', placement: { key, keepers, first, count }, header, shards }
+    }
+  }
+
+  #member(effects: readonly MembershipEffect[], now: Millis): void {
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case 'greet': {
+          const message: PeerMessage = { kind: 'hello', self: this.membership.me, others: effect.others }
+          this.#effects.push({ kind: 'send', to: effect.to, message })
+          break
+        }
+        case 'heartbeat': {
+          const message: PeerMessage = { kind: 'heartbeat', boot: this.membership.me.boot, waiting: 0 }
+          this.#effects.push({ kind: 'send', to: effect.to, message })
+          break
+        }
+        case 'dial':
+          this.#effects.push(effect)
+          break
+        case 'announce':
+          this.#effects.push({ kind: 'publish', message: { kind: 'members', members: effect.members } })
+          break
+        case 'drop':
+          this.#effects.push({ kind: 'drop-peer', peer: effect.peer })
+          break
+        case 'peer-up':
+          this.#effects.push({ kind: 'note', text: `${effect.peer} is up` })
+          this.#task(this.owner.peerUp(effect.peer, now))
+          break
+        case 'peer-down':
+          this.#peerDown(effect.peer, now)
+          break
+        default:
+          unreachable(effect)
+      }
+    }
+  }
+
+  #peerDown(peer: PeerId, now: Millis): void {
+    this.#effects.push({ kind: 'note', text: `${peer} is down` })
+    this.#board.forget(peer)
+    this.#task(this.owner.peerDown(peer, now))
+    this.#task(this.runner.peerDown(peer, now))
+    this.#task(this.entry.peerDown(peer, now))
+    for (const answer of this.#inquiry.peerDown(peer)) this.#effects.push({ kind: 'reply', ...answer })
+  }
+
+  #task(effects: readonly (TaskEffect | EntryEffect)[]): void {
+    for (const effect of effects) {
+      if (effect.kind === 'persist') this.#persist(effect)
+      else if (effect.kind === 'send' && effect.to === this.self) this.#inbox.push(effect.message)
+      else this.#effects.push(effect)
+    }
+  }
+
+  #persist({ key, message, then }: Extract<TaskEffect, { kind: 'persist' }>): void {
+    const id = ++this.#writes
+    if (then.length > 0) this.#afterWrites.push({ id, then })
+    this.#effects.push({ kind: 'persist', id, key, message })
+  }
+
+  #persisted(upTo: number): void {
+    let done = 0
+    for (const { id, then } of this.#afterWrites) {
+      if (id > upTo) break
+      this.#task(then)
+      done++
+    }
+    this.#afterWrites = this.#afterWrites.slice(done)
+  }
+
+  /** A keeper that cannot write says nothing more as a keeper; the mesh goes on with the others. */
+  #diskFailed(reason: string, now: Millis): void {
+    if (this.#disk !== 'sound') return
+    this.#disk = reason
+    this.#afterWrites = []
+    this.#effects.push({ kind: 'note', text: `stops keeping shards: ${reason}` })
+    this.#member(this.membership.change({ isKeeper: false }), now)
+  }
+
+  /** Delivers what the machines of this node said to each other. */
+  #drain(now: Millis): void {
+    let count = 0
+    while (this.#inbox.length > 0) {
+      const messages = this.#inbox
+      this.#inbox = []
+      for (const message of messages) this.#taskMessage(this.self, message, now)
+      count += messages.length
+      assert(count < ownMessagesMax, 'a node talks to itself without end')
+    }
+  }
+
+  /** Whom the runner asks for work. */
+  #owners(now: Millis): readonly PeerId[] {
+    const peers = this.membership.peers()
+    if (peers.length < smallMesh) return [this.self, ...peers]
+    const known = this.#board.owners(now).filter((peer) => this.membership.isUp(peer))
+    const some = known.length > 0 ? known : peers
+    const from = this.#random.below(some.length)
+    return [this.self, ...[...some.slice(from), ...some.slice(0, from)].slice(0, claimsAtMost)]
+  }
+
+  #notice(now: Millis): void {
+    if (now < this.#noticeAt || this.owner.shards === 0 || this.owner.hasClaims) return
+    const waiting = this.owner.waiting(now)
+    if (waiting === 0) return
+    this.#noticeAt = now + noticeEveryMs
+    this.#effects.push({ kind: 'publish', message: { kind: 'work', waiting } })
+  }
+}
+
+function isForKeeper({ kind }: TaskMessage): boolean {
+  return kind === 'store' || kind === 'prepare' || kind === 'accept' || kind === 'settle'
+}

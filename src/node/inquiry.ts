@@ -1,0 +1,126 @@
+/**
+ * Answers questions about the mesh: asks every node, waits a little, and puts the answers together.
+ *
+ * Not here: what a node says of itself (core.ts). Nobody holds the whole picture, so it is made when somebody asks.
+ * A node that does not answer in time is left out, and the answer says how many were.
+ */
+import type { EntryMessage } from '../client/protocol.ts'
+import type { ClientId, JobId, PeerId } from '../ids.ts'
+import { earlier, type Millis } from '../machine.ts'
+
+/** How long nodes are waited for. */
+const answerWithinMs = 2_000
+/** Questions open at once; the oldest is answered with what is there. */
+const questionsMax = 256
+
+/** What a node says of one shard that it keeps: index in the job, tasks, outcomes that it has accepted. */
+export type ShardReport = readonly [index: number, count: number, done: number]
+
+export interface JobReport {
+  readonly job: JobId
+  readonly name: string
+  readonly submittedAt: number
+  /** Number of shards, 0 while more may come. */
+  readonly shards: number
+  readonly parts: readonly ShardReport[]
+}
+
+/** What people and programs see of a job. `tasks` grows while a job is open. */
+export interface JobSummary {
+  readonly id: JobId
+  readonly name: string
+  readonly submittedAt: number
+  readonly tasks: number
+  readonly done: number
+  readonly isClosed: boolean
+}
+
+interface Question {
+  readonly client: ClientId
+  readonly clientAsk: number
+  readonly what: string
+  readonly open: Set<PeerId>
+  readonly answers: unknown[]
+  readonly until: Millis
+}
+
+export interface Answer {
+  readonly client: ClientId
+  readonly message: EntryMessage
+}
+
+export class Inquiry {
+  readonly #questions = new Map<number, Question>()
+  #next = 0
+
+  /** Number to ask the nodes with. */
+  begin(client: ClientId, clientAsk: number, what: string, nodes: readonly PeerId[], now: Millis): number {
+    const ask = ++this.#next
+    const until = now + answerWithinMs
+    this.#questions.set(ask, { client, clientAsk, what, open: new Set(nodes), answers: [], until })
+    return ask
+  }
+
+  told(from: PeerId, ask: number, json: string): Answer[] {
+    const question = this.#questions.get(ask)
+    if (question === undefined || !question.open.delete(from)) return []
+    try {
+      question.answers.push(JSON.parse(json))
+    } catch {
+      // A node of another version; the others' answers still count.
+    }
+    return question.open.size === 0 ? [this.#conclude(ask, question)] : []
+  }
+
+  peerDown(peer: PeerId): Answer[] {
+    const done = [...this.#questions].filter(([, { open }]) => open.delete(peer) && open.size === 0)
+    return done.map(([ask, question]) => this.#conclude(ask, question))
+  }
+
+  wake(now: Millis): Answer[] {
+    const due = [...this.#questions].filter(
+      ([, { until }], at) => now >= until || this.#questions.size - at > questionsMax
+    )
+    return due.map(([ask, question]) => this.#conclude(ask, question))
+  }
+
+  wakeAt(): Millis | undefined {
+    let at: Millis | undefined
+    for (const { until } of this.#questions.values()) at = earlier(at, until)
+    return at
+  }
+
+  #conclude(ask: number, { client, clientAsk, what, answers, open }: Question): Answer {
+    this.#questions.delete(ask)
+    const value = what === 'jobs' ? mergeJobs(answers.flat() as JobReport[]) : answers
+    const json = JSON.stringify({ value, silent: open.size })
+    return { client, message: { kind: 'answer', ask: clientAsk, json } }
+  }
+}
+
+/** Of each shard, what the keeper says that knows most; newest job first. */
+export function mergeJobs(reports: readonly JobReport[]): JobSummary[] {
+  const jobs = new Map<JobId, { report: JobReport; parts: Map<number, ShardReport> }>()
+  for (const report of reports) {
+    const found = jobs.get(report.job) ?? { report, parts: new Map() }
+    if (report.name !== '' && found.report.name === '') found.report = report
+    found.report = { ...found.report, shards: Math.max(found.report.shards, report.shards) }
+    for (const part of report.parts) {
+      const old = found.parts.get(part[0])
+      if (old === undefined || part[2] > old[2]) found.parts.set(part[0], part)
+    }
+    jobs.set(report.job, found)
+  }
+  const summaries = [...jobs.values()].map(({ report, parts }): JobSummary => {
+    const all = [...parts.values()]
+    return {
+      id: report.job,
+      name: report.name,
+      submittedAt: report.submittedAt,
+      tasks: all.reduce((sum, [, count]) => sum + count, 0),
+      done: all.reduce((sum, [, , done]) => sum + done, 0),
+      isClosed: report.shards > 0 && parts.size >= report.shards
+    }
+  })
+  return summaries.sort((a, b) => b.submittedAt - a.submittedAt)
+}

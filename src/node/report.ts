@@ -1,0 +1,93 @@
+/**
+ * What a node says of itself when somebody asks: a report for `status`, and one for `jobs`.
+ *
+ * Not here: asking and putting together (inquiry.ts). Reports are plain data, the same for people and for programs.
+ */
+import { type JobId, type PeerId, shardName } from '../ids.ts'
+import type { Millis } from '../machine.ts'
+import type { Membership } from '../routing/membership.ts'
+import { valueAt } from '../tasks/batch.ts'
+import type { Keeper } from '../tasks/keeper.ts'
+import { readClosed } from '../tasks/lead.ts'
+import { closedIndex, shardTasksMax } from '../tasks/messages.ts'
+import type { Owner } from '../tasks/owner.ts'
+import type { Runner } from '../tasks/runner.ts'
+import type { JobReport, ShardReport } from './inquiry.ts'
+
+/** Shards in one report; older jobs are left out. */
+const shardsReportedMax = 20_000
+
+export interface NodeReport {
+  readonly id: PeerId
+  readonly addresses: readonly string[]
+  readonly slots: number
+  readonly running: number
+  readonly queued: number
+  /** Shards that this node owns now, their tasks that wait for somebody to ask, and those without an outcome. */
+  readonly owns: number
+  readonly waiting: number
+  readonly unfinished: number
+  readonly keeps: number
+  /** `sound`, or why this node keeps nothing more. */
+  readonly disk: string
+  readonly peers: number
+  readonly zone: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly version: string
+}
+
+interface Parts {
+  readonly membership: Membership
+  readonly keeper: Keeper
+  readonly owner: Owner
+  readonly runner: Runner
+}
+
+export function nodeReport(
+  { membership, keeper, owner, runner }: Parts,
+  disk: string,
+  now: Millis
+): NodeReport {
+  const { peer, addresses, slots, zone, labels, version } = membership.me
+  return {
+    id: peer,
+    addresses,
+    slots,
+    running: runner.running,
+    queued: runner.queued,
+    owns: owner.shards,
+    waiting: owner.waiting(now),
+    unfinished: owner.unfinished,
+    keeps: keeper.keys().length,
+    disk,
+    peers: membership.peers().length,
+    zone,
+    labels: Object.fromEntries(labels.map(([name = '', value = '']) => [name, value])),
+    version
+  }
+}
+
+/** Newest jobs first, up to `shardsReportedMax` shards. */
+export function jobReports(keeper: Keeper): JobReport[] {
+  const jobs = new Map<JobId, { shards: number; name: string; submittedAt: number; parts: ShardReport[] }>()
+  for (const key of keeper.keys()) {
+    const record = keeper.record(key)
+    if (record === undefined) continue
+    const { job, index } = shardName(key)
+    const outcomes = keeper.outcomes(key)
+    const closed = outcomes.get(closedIndex)
+    const known = closed === undefined ? record.shards : readClosed(valueAt(closed.batch, closed.at))
+    let done = 0
+    for (const at of outcomes.keys()) if (at < shardTasksMax) done++
+    const { name, submittedAt } = record.header
+    const report = jobs.get(job) ?? { shards: 0, name, submittedAt, parts: [] }
+    report.shards = Math.max(report.shards, index === 0 ? known : 0)
+    report.parts.push([index, record.count, done])
+    jobs.set(job, report)
+  }
+  let left = shardsReportedMax
+  const newest = [...jobs].sort(([, a], [, b]) => b.submittedAt - a.submittedAt)
+  return newest
+    .filter(([, { parts }]) => (left -= parts.length) >= 0)
+    .map(([job, report]) => ({ job, ...report }))
+}
