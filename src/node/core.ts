@@ -85,6 +85,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   #disk: 'sound' | string = 'sound'
   #inbox: TaskMessage[] = []
   #noticeAt: Millis = 0
+  #now: Millis = 0
   #effects: CoreEffect[] = []
 
   constructor({ me, random, now }: CoreOptions) {
@@ -100,7 +101,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       )
     this.owner = new Owner({ self: this.self, keeper: this.keeper, isUp, peers }, random.fork('owner'))
     this.entry = new Entry({ self: this.self, isUp, peers, keepersFor })
-    this.runner = new Runner({ self: this.self, slots: me.slots, isUp, owners: () => this.#owners(now) })
+    this.runner = new Runner({ self: this.self, slots: me.slots, isUp, owners: () => this.#owners(this.#now) })
   }
 
   step(input: CoreInput, now: Millis): CoreEffect[] {
@@ -135,8 +136,6 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.entry.check()
     assert(this.#inbox.length === 0, 'messages to oneself are left over')
   }
-
-  #now: Millis = 0
 
   #apply(input: CoreInput, now: Millis): void {
     this.#now = now

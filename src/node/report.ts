@@ -80,7 +80,7 @@ export function jobReports(keeper: Keeper): JobReport[] {
     let done = 0
     for (const at of outcomes.keys()) if (at < shardTasksMax) done++
     const { name, submittedAt } = record.header
-    const report = jobs.get(job) ?? { shards: 0, name, submittedAt, parts: [] }
+    const report = jobs.get(job) ?? { shards: 0, name, submittedAt, parts: [] as ShardReport[] }
     report.shards = Math.max(report.shards, index === 0 ? known : 0)
     report.parts.push([index, record.count, done])
     jobs.set(job, report)

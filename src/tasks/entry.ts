@@ -279,7 +279,7 @@ export class Entry {
     const reply: EntryMessage = { kind: 'submitted', job, index: message.index, placement, copies }
     return [
       { kind: 'reply', client, message: reply },
-      ...this.#follows.follow(client, placement, new Uint32Array(0), 0)
+      ...this.#follows.follow(client, placement, new Uint32Array(0), now)
     ]
   }
 

@@ -1,0 +1,205 @@
+/**
+ * A function as a module that stands alone, so that another machine can load it.
+ *
+ * Not here: finding what a function captures (captures.ts), sending and storing the code.
+ * A function is packed like a traveller: a module export goes with all it imports, a plain function with its text and what
+ * is declared in `scope`, and whoever forgot something is told at the door rather than on the other side.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { basename, dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { BuildFailure, BuildResult } from 'esbuild'
+import { build } from 'esbuild'
+import { ShoalError } from '../errors.ts'
+import type { Digest } from '../ids.ts'
+import { capturesOf, isBindable } from './captures.ts'
+import { encodeValue } from './values.ts'
+
+/** A function with more code, dependencies included, is refused with SHOAL_BAD_FUNCTION. */
+export const codeBytesMax = 8 * 1024 * 1024
+
+export interface Shipped {
+  /** An ES module that needs nothing but Node. */
+  readonly code: Uint8Array
+  /** SHA-256 of `code`. */
+  readonly digest: Digest
+  readonly exportName: string
+  /** For people. */
+  readonly name: string
+}
+
+export type PlainFunction = (...args: never[]) => unknown
+
+const moduleBrand: unique symbol = Symbol('shoal module function')
+
+/** An export of a module on this machine; the module is read when it is first shipped. */
+export interface ModuleFunction {
+  readonly [moduleBrand]: true
+  /** Absolute path. */
+  readonly file: string
+  readonly exportName: string
+}
+
+/** Names a function by its module, which may import what it likes. A relative path starts at the current folder. */
+export function moduleFunction(file: string | URL, exportName = 'default'): ModuleFunction {
+  const isUrl = file instanceof URL || file.startsWith('file:')
+  return Object.freeze({
+    [moduleBrand]: true,
+    file: isUrl ? fileURLToPath(file) : resolve(file),
+    exportName
+  } as const)
+}
+
+export function isModuleFunction(value: unknown): value is ModuleFunction {
+  return typeof value === 'object' && value !== null && moduleBrand in value
+}
+
+const cache = new WeakMap<PlainFunction | ModuleFunction, Promise<Shipped>>()
+
+/**
+ * Packs a function. Throws SHOAL_BAD_FUNCTION if it cannot stand alone, saying what to do, and SHOAL_BAD_VALUE for values of
+ * `scope` that cannot travel. Without `scope`, the same function is packed once per process: edit and restart.
+ */
+export async function ship(
+  fn: PlainFunction | ModuleFunction,
+  scope?: Record<string, unknown>
+): Promise<Shipped> {
+  if (!isModuleFunction(fn) && typeof fn !== 'function')
+    throw refusal(`expected a function, got ${typeof fn}`)
+  if (scope) return shipPlain(fn, scope)
+  const before = cache.get(fn)
+  if (before) return before
+  const shipped = isModuleFunction(fn) ? shipModule(fn) : shipPlain(fn, {})
+  cache.set(fn, shipped)
+  // A missing file may appear, so a refusal is not for ever.
+  shipped.catch(() => cache.delete(fn))
+  return shipped
+}
+
+// CommonJS dependencies call `require` for Node's own modules. A global, as the module may declare a `require` of its own.
+const BANNER = `import { createRequire as $shoalRequire } from 'node:module'
+globalThis.require ??= $shoalRequire(import.meta.url)
+`
+
+async function shipModule({ file, exportName }: ModuleFunction): Promise<Shipped> {
+  if (!existsSync(file))
+    throw refusal(`there is no file ${file}; give moduleFunction() a path or import.meta.resolve()`)
+  const result = await bundle(file)
+  const [output] = Object.values(result.metafile?.outputs ?? {})
+  const exports = output?.exports ?? []
+  if (!exports.includes(exportName)) {
+    const has = exports.length > 0 ? `it exports ${quoted(exports)}` : 'it exports nothing'
+    throw refusal(`${file} has no export \`${exportName}\`; ${has}`)
+  }
+  const name = exportName === 'default' ? basename(file) : exportName
+  return finish(result.outputFiles?.[0]?.contents ?? new Uint8Array(), exportName, name)
+}
+
+async function bundle(file: string): Promise<BuildResult> {
+  try {
+    return await build({
+      entryPoints: [file],
+      // Paths in the output are relative to this; the digest then does not depend on where the project lies.
+      absWorkingDir: dirname(file),
+      bundle: true,
+      write: false,
+      metafile: true,
+      format: 'esm',
+      platform: 'node',
+      target: 'node22',
+      banner: { js: BANNER },
+      legalComments: 'none',
+      logLevel: 'silent'
+    })
+  } catch (cause) {
+    throw refusal(
+      `${file} cannot be bundled: ${firstProblem(cause)}; fix it, or take the dependency out`,
+      cause
+    )
+  }
+}
+
+function firstProblem(error: unknown): string {
+  const [first] = (error as Partial<BuildFailure>).errors ?? []
+  if (!first) return error instanceof Error ? error.message : String(error)
+  const at = first.location
+  return at ? `${first.text} (${at.file}:${at.line}:${at.column + 1})` : first.text
+}
+
+async function shipPlain(
+  fn: PlainFunction | ModuleFunction,
+  scope: Record<string, unknown>
+): Promise<Shipped> {
+  if (isModuleFunction(fn)) throw refusal('`scope` is for plain functions; a module imports what it needs')
+  const source = fn.toString()
+  const name = fn.name || 'anonymous'
+  refuseUnless(source, fn.name, Object.keys(scope))
+  const prelude = scopeText(scope)
+  return finish(new TextEncoder().encode(`${prelude}${exportText(source, fn.name, scope)}`), 'default', name)
+}
+
+function refuseUnless(source: string, name: string, given: readonly string[]): void {
+  const what = name ? `\`${name}\`` : 'the function'
+  const instead = 'write it as a function or an arrow function, or use moduleFunction()'
+  if (/\{\s*\[native code\]\s*\}\s*$/.test(source))
+    throw refusal(`${what} is native or bound and has no text; ${instead}`)
+  const captures = capturesOf(source)
+  if (captures.kind === 'unreadable') {
+    throw refusal(`${what} cannot be read as a function of a strict module: ${captures.reason}; ${instead}`)
+  }
+  if (captures.kind !== 'function') throw refusal(`${what} is a ${captures.kind}; ${instead}`)
+  // The module binds the function's own name, so that it may call itself.
+  const names = captures.names.filter((captured) => captured !== name && !given.includes(captured))
+  if (names.length > 0) {
+    const scope = names.filter((captured) => captured !== 'this' && captured !== 'arguments')
+    const ways = ['pass them as arguments']
+    if (scope.length > 0) ways.push(`ship them with \`scope: { ${scope.join(', ')} }\``)
+    throw refusal(
+      `the function captures ${quoted(names)} from outside; ${ways.join(', ')}, or use moduleFunction()`
+    )
+  }
+  if (captures.imports.length > 0) {
+    const message = `the function imports ${quoted(captures.imports)}, which other machines may not have; use moduleFunction()`
+    throw refusal(message)
+  }
+}
+
+/** Declares the values of `scope` in the module. */
+function scopeText(scope: Record<string, unknown>): string {
+  const names = Object.keys(scope)
+  if (names.length === 0) return ''
+  const odd = names.find((name) => !isBindable(name))
+  if (odd !== undefined)
+    throw refusal(`\`scope\` names ${JSON.stringify(odd)}, which cannot name a variable; rename it`)
+  // Spread, as a scope that is a module namespace or an instance is meant as its fields; the first byte is the codec's tag.
+  const values = Buffer.from(encodeValue({ ...scope }, 'scope').subarray(1)).toString('base64')
+  return `import { deserialize as $shoalRead } from 'node:v8'
+import { Buffer as $shoalBytes } from 'node:buffer'
+const { ${names.join(', ')} } = $shoalRead($shoalBytes.from('${values}', 'base64'))
+`
+}
+
+function exportText(source: string, name: string, scope: Record<string, unknown>): string {
+  if (!isBindable(name) || Object.hasOwn(scope, name)) return `export default ${source}\n`
+  // Named, so that stack traces tell more and arrow functions can call themselves.
+  return `const ${name} = ${source}\nexport { ${name} as default }\n`
+}
+
+function finish(code: Uint8Array, exportName: string, name: string): Shipped {
+  if (code.byteLength > codeBytesMax) {
+    const message = `${name} is ${code.byteLength} bytes of code with its dependencies, more than the limit of ${codeBytesMax}`
+    throw refusal(`${message}; import less, or pass data as arguments`)
+  }
+  const digest = createHash('sha256').update(code).digest('base64url') as Digest
+  return { code, digest, exportName, name }
+}
+
+function quoted(names: readonly string[]): string {
+  const all = names.map((name) => `\`${name}\``)
+  return all.length < 2 ? all.join('') : `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`
+}
+
+function refusal(message: string, cause?: unknown): ShoalError {
+  return new ShoalError('SHOAL_BAD_FUNCTION', message, { cause })
+}

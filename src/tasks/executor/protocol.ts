@@ -1,0 +1,114 @@
+/**
+ * What the pool and a worker share: two messages, and two pieces of memory.
+ *
+ * Not here: who acts on them when (pool.ts, worker.ts).
+ * Messages carry batches; memory settles races: every task has one claim byte, and whoever swaps it first, worker or pool,
+ * decides how the task goes on, so that a task can neither end twice nor be killed in place of another.
+ */
+import type { ShardKey } from '../../ids.ts'
+
+/** The life of one task in a run. Whoever swaps the byte owns what follows. */
+export const CLAIM = {
+  /** Nobody has it yet. A worker that is handed the run again starts exactly these. */
+  unstarted: 0,
+  /** Set by the worker before it calls the function. */
+  running: 1,
+  /** Set by the worker, from `running`: the outcome is the task's own. */
+  ended: 2,
+  /** Set by the pool: from `unstarted` the task never runs, from `running` its worker is about to be terminated. */
+  taken: 3
+} as const
+
+export type Claims = Uint8Array<SharedArrayBuffer>
+
+/** Swaps one claim; false if it was not (or no longer) `from`. */
+export function swapClaim(claims: Claims, position: number, from: number, to: number): boolean {
+  return Atomics.compareExchange(claims, position, from, to) === from
+}
+
+export type ToWorker = {
+  kind: 'run'
+  run: number
+  key: ShardKey
+  first: number
+  attempt: number
+  /** Path of the module. */
+  file: string
+  exportName: string
+  claims: Claims
+  /** The inputs, copied: `RunBatch.inputs` without its node. */
+  indexes: Uint32Array
+  ends: Uint32Array
+  body: Uint8Array
+}
+
+export type FromWorker = {
+  kind: 'ended'
+  run: number
+  /** Positions in the run's batch, not indexes. */
+  positions: Uint32Array
+  ends: Uint32Array
+  body: Uint8Array
+}
+
+export interface WorkerData {
+  readonly slot: number
+  readonly engine: string
+  readonly desk: SharedArrayBuffer
+}
+
+/** Outcomes that wait for the next `ended` message. Shared, so that the pool can take them off a dead worker's desk. */
+export interface Desk {
+  /** `[when the running task started (sharedMillis), the run that the outcomes belong to]` */
+  readonly clock: Float64Array
+  /** `[how many outcomes lie here]` */
+  readonly count: Int32Array
+  readonly positions: Uint32Array
+  readonly ends: Uint32Array
+  readonly body: Uint8Array
+}
+
+/** A full desk is sent at once. */
+export const outcomesOnDeskMax = 1024
+/** A larger outcome is sent alone, and never lies here. */
+export const deskBodyBytes = 256 * 1024
+
+const CLOCK_BYTES = 16
+const COUNT_BYTES = 8
+const COLUMN_BYTES = 4 * outcomesOnDeskMax
+
+export function createDeskMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(CLOCK_BYTES + COUNT_BYTES + 2 * COLUMN_BYTES + deskBodyBytes)
+}
+
+export function openDesk(memory: SharedArrayBuffer): Desk {
+  const positionsAt = CLOCK_BYTES + COUNT_BYTES
+  return {
+    clock: new Float64Array(memory, 0, 2),
+    count: new Int32Array(memory, CLOCK_BYTES, 1),
+    positions: new Uint32Array(memory, positionsAt, outcomesOnDeskMax),
+    ends: new Uint32Array(memory, positionsAt + COLUMN_BYTES, outcomesOnDeskMax),
+    body: new Uint8Array(memory, positionsAt + 2 * COLUMN_BYTES, deskBodyBytes)
+  }
+}
+
+/** A copy of what lies on the desk. */
+export function readDesk(desk: Desk): FromWorker {
+  const count = desk.count[0] as number
+  const size = count === 0 ? 0 : (desk.ends[count - 1] as number)
+  return {
+    kind: 'ended',
+    run: desk.clock[1] as number,
+    positions: desk.positions.slice(0, count),
+    ends: desk.ends.slice(0, count),
+    body: desk.body.slice(0, size)
+  }
+}
+
+const hrtime = process.hrtime()
+const zero = hrtime[0] * 1000 + hrtime[1] / 1e6 - performance.now()
+
+/** Monotonic milliseconds that all threads of this process agree on; each thread's `performance.now()` has its own zero. */
+export function sharedMillis(): number {
+  return zero + performance.now()
+}

@@ -1,0 +1,162 @@
+/**
+ * That values arrive as they were sent, and that what cannot travel is named.
+ *
+ * Not here: values on their way through an engine (pool.test.ts).
+ * The properties are stated for all values and all bytes; the table holds the messages that people read.
+ */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { ShoalError } from '../../../src/errors.ts'
+import {
+  decodeArgs,
+  decodeValue,
+  encodeArgs,
+  encodeValue,
+  valueBytesMax
+} from '../../../src/tasks/executor/codec.ts'
+import {
+  decodeFailure,
+  encodeFailure,
+  failureBytesMax,
+  failureOf
+} from '../../../src/tasks/executor/failure.ts'
+
+const anyValue = fc.anything({
+  withBigInt: true,
+  withDate: true,
+  withMap: true,
+  withSet: true,
+  withTypedArray: true,
+  withSparseArray: true,
+  withUnicodeString: true
+})
+
+function refusalOf(act: () => unknown): string {
+  try {
+    act()
+  } catch (error) {
+    if (error instanceof ShoalError && error.code === 'SHOAL_BAD_VALUE') return error.message
+    throw error
+  }
+  throw new Error('nothing was refused')
+}
+
+test('every value comes back', () => {
+  fc.assert(
+    fc.property(anyValue, (value) => {
+      expect(decodeValue(encodeValue(value))).toEqual(value)
+    })
+  )
+})
+
+test('all arguments come back', () => {
+  fc.assert(
+    fc.property(fc.array(anyValue), (args) => {
+      expect(decodeArgs(encodeArgs(args))).toEqual(args)
+    })
+  )
+})
+
+test.each([
+  ['undefined', undefined],
+  ['negative zero', -0],
+  ['NaN', Number.NaN],
+  ['text with a byte order mark', '\ufeffa'],
+  ['half a surrogate pair', 'a\ud800'],
+  ['a Buffer', Buffer.from('abc')],
+  ['views inside', { floats: new Float64Array([1, 2]), view: new DataView(new ArrayBuffer(3), 1) }],
+  ['an error', new RangeError('far')],
+  ['one array as the only argument', [1, 2]]
+])('%s survives', (_, value) => {
+  expect(decodeValue(encodeValue(value))).toStrictEqual(value)
+  expect(decodeArgs(encodeArgs([value]))).toStrictEqual([value])
+})
+
+test('cycles survive', () => {
+  const value: { self?: unknown } = {}
+  value.self = value
+  const copy = decodeValue(encodeValue(value)) as typeof value
+  expect(copy.self).toBe(copy)
+})
+
+test('a decoded typed array owns its memory', () => {
+  const { floats } = decodeValue(encodeValue({ floats: new Float64Array(2) })) as { floats: Float64Array }
+  expect(floats.buffer.byteLength).toBe(16)
+})
+
+const nothing = (): void => {}
+test.each([
+  [[{ rows: [1, 2, { f: nothing }] }], 'args[0].rows[2].f is a function and cannot travel; send data only'],
+  [[nothing], 'args[0] is a function and cannot travel; send data only'],
+  [[1, { 'odd key': Symbol('s') }], 'args[1]["odd key"] is a symbol and cannot travel; send data only'],
+  [[new Map([['k', nothing]])], 'args[0].get("k") is a function and cannot travel; send data only'],
+  [[new Set([1, nothing])], '[...args[0]][1] is a function and cannot travel; send data only'],
+  [[{ p: Promise.resolve() }], 'args[0].p is a Promise and cannot travel; send data only'],
+  [[{ w: new WeakMap() }], 'args[0].w is a WeakMap and cannot travel; send data only']
+])('the part that cannot travel is named: %#', (args, message) => {
+  expect(refusalOf(() => encodeArgs(args))).toBe(message)
+})
+
+test('a throwing getter and a bottomless value are refused, not crashed on', () => {
+  const trap = {
+    get x() {
+      throw new Error('trapped')
+    }
+  }
+  expect(refusalOf(() => encodeValue(trap))).toContain('trapped')
+  let deep: unknown[] = []
+  for (let i = 0; i < 200_000; i++) deep = [deep]
+  expect(refusalOf(() => encodeValue(deep))).toContain('value cannot travel')
+})
+
+test('a value over the limit is refused', () => {
+  expect(encodeValue(new Uint8Array(valueBytesMax - 1)).byteLength).toBe(valueBytesMax)
+  expect(refusalOf(() => encodeValue(new Uint8Array(valueBytesMax)))).toContain('more than the limit')
+})
+
+test('any bytes are a value or refused', () => {
+  const valid = anyValue.map((value) => Array.from(encodeValue([value])))
+  const mutated = fc
+    .tuple(valid, fc.nat(), fc.nat(255))
+    .map(([bytes, at, byte]) => Uint8Array.from(bytes).fill(byte, at % bytes.length, (at % bytes.length) + 1))
+  fc.assert(
+    fc.property(fc.oneof(fc.uint8Array(), mutated), (bytes) => {
+      for (const decode of [decodeValue, decodeArgs]) {
+        try {
+          decode(bytes)
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'SHOAL_BAD_VALUE' })
+        }
+      }
+    }),
+    { numRuns: 2000 }
+  )
+})
+
+test('a failure comes back, cut to fit', () => {
+  const short = { code: 'TASK_FAILED', name: 'RangeError', message: 'far', stack: 'at f' } as const
+  expect(decodeFailure(encodeFailure(short))).toEqual(short)
+  const long = { ...short, message: 'é'.repeat(100_000), stack: '\u0000'.repeat(100_000) }
+  const bytes = encodeFailure(long)
+  expect(bytes.byteLength).toBeLessThanOrEqual(failureBytesMax)
+  const back = decodeFailure(bytes)
+  expect(back.stack).toBe('')
+  expect(long.message.startsWith(back.message) && back.message.length > 10_000).toBe(true)
+})
+
+test('any bytes are a failure or refused', () => {
+  expect(refusalOf(() => decodeFailure(new TextEncoder().encode('null')))).toContain('a field is missing')
+  fc.assert(
+    fc.property(fc.uint8Array(), (bytes) => {
+      refusalOf(() => decodeFailure(bytes))
+    })
+  )
+})
+
+test.each([
+  ['a string', 'oops', 'oops'],
+  ['nothing', undefined, 'undefined'],
+  ['an object without text', Object.create(null), 'a value was thrown that cannot be turned into text']
+])('%s can be thrown', (_, thrown, message) => {
+  expect(failureOf(thrown, 'TASK_FAILED')).toEqual({ code: 'TASK_FAILED', name: 'Error', message, stack: '' })
+})
