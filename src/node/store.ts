@@ -1,4 +1,19 @@
-/** Placeholder header replaced by its author. */
+/**
+ * The durable map of a node: string keys to bytes, written in groups that share one sync of the disk.
+ *
+ * Not here: what the records mean (the machines say), files named by content (blobs.ts).
+ * Writers are like passengers of a ferry: whoever comes while it is away leaves with the next one, all of them together.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import type { PrivateKey } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { ClassicLevel } from 'classic-level'
+import { explainError, ShoalError } from '../errors.ts'
+import type { PeerId } from '../ids.ts'
+
 export interface Write {
   readonly key: string
   /** `undefined` deletes. */
@@ -11,4 +26,168 @@ export interface Store {
   /** Resolves when all writes are durable (synced); concurrent calls share one sync; applied in order of calls. Rejects with SHOAL_DISK. */
   write(writes: readonly Write[]): Promise<void>
   close(): Promise<void>
+}
+
+/** Records in one synced group; calls beyond it wait for the next group, so that a flood does not delay everyone. */
+const groupWritesMax = 20_000
+
+/** Sorts after every key with this prefix; keys are ASCII. */
+const afterPrefix = (prefix: string): string => `${prefix}\uffff`
+
+/** In memory without a folder; else in `<folder>/store`. Rejects with SHOAL_DATA_IN_USE or SHOAL_DISK. */
+export async function openStore(folder: string | undefined): Promise<Store> {
+  if (folder === undefined) return new MemoryStore()
+  const path = join(folder, 'store')
+  const db: Level = new ClassicLevel(path, { keyEncoding: 'utf8', valueEncoding: 'view' })
+  try {
+    await mkdir(path, { recursive: true })
+    await db.open()
+  } catch (error) {
+    if (isLocked(error)) {
+      const advice = 'stop it, or choose another --data folder'
+      throw new ShoalError('SHOAL_DATA_IN_USE', `another node runs on ${folder}; ${advice}`, { cause: error })
+    }
+    throw diskError(`${folder} cannot be opened`, error)
+  }
+  return new LevelStore(db)
+}
+
+export interface Identity {
+  readonly privateKey: PrivateKey
+  readonly peerId: PeerId
+  /** Random, made with the store: tells a node that lost its disk from the same node with it. */
+  readonly storeId: string
+  /** 1 at the first start; grows with each. */
+  readonly boot: number
+}
+
+/** The identity kept in the store, made at the first start. Counts this start before it returns. */
+export async function loadIdentity(store: Store): Promise<Identity> {
+  const records = new Map<string, Uint8Array>()
+  for await (const { key, value } of store.read('identity')) records.set(key, value)
+  const saved = records.get('identity')
+  const privateKey = saved ? privateKeyFromProtobuf(saved) : await generateKeyPair('Ed25519')
+  const savedId = records.get('identity/store')
+  const storeId = savedId ? Buffer.from(savedId).toString() : randomBytes(12).toString('base64url')
+  const lastBoot = Number(Buffer.from(records.get('identity/boot') ?? []).toString() || '0')
+  const boot = Number.isSafeInteger(lastBoot) ? lastBoot + 1 : 1
+  await store.write([
+    { key: 'identity', value: privateKeyToProtobuf(privateKey) },
+    { key: 'identity/store', value: Buffer.from(storeId) },
+    { key: 'identity/boot', value: Buffer.from(String(boot)) }
+  ])
+  return { privateKey, peerId: peerIdFromPrivateKey(privateKey).toString() as PeerId, storeId, boot }
+}
+
+type Level = ClassicLevel<string, Uint8Array>
+
+interface Waiting {
+  readonly writes: readonly Write[]
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
+}
+
+class LevelStore implements Store {
+  private readonly db: Level
+  private queue: Waiting[] = []
+  private running: Promise<void> | undefined
+  private closed = false
+
+  constructor(db: Level) {
+    this.db = db
+  }
+
+  async *read(prefix: string): AsyncGenerator<{ key: string; value: Uint8Array }> {
+    try {
+      for await (const [key, value] of this.db.iterator({ gte: prefix, lt: afterPrefix(prefix) })) {
+        yield { key, value }
+      }
+    } catch (error) {
+      throw diskError('the store cannot be read', error)
+    }
+  }
+
+  write(writes: readonly Write[]): Promise<void> {
+    if (this.closed) return Promise.reject(new ShoalError('SHOAL_CLOSED', 'the store is closed'))
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.queue.push({ writes, resolve, reject })
+    this.running ??= this.run()
+    return promise
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    await this.running
+    await this.db.close()
+  }
+
+  private async run(): Promise<void> {
+    // Callers of the same turn get into the first group too.
+    await Promise.resolve()
+    while (this.queue.length > 0) {
+      const group = this.takeGroup()
+      try {
+        await this.db.batch(
+          group.flatMap((waiting) => waiting.writes.map(operation)),
+          { sync: true }
+        )
+        for (const waiting of group) waiting.resolve()
+      } catch (error) {
+        // The next group tries the disk again by itself: a disk that has room again needs no restart.
+        const failure = diskError('the store cannot be written', error)
+        for (const waiting of group) waiting.reject(failure)
+      }
+    }
+    this.running = undefined
+  }
+
+  private takeGroup(): Waiting[] {
+    let count = 0
+    let end = 0
+    while (end < this.queue.length && count < groupWritesMax) count += this.queue[end++]?.writes.length ?? 0
+    return this.queue.splice(0, end)
+  }
+}
+
+function operation({ key, value }: Write) {
+  return value === undefined ? ({ type: 'del', key } as const) : ({ type: 'put', key, value } as const)
+}
+
+class MemoryStore implements Store {
+  private readonly map = new Map<string, Uint8Array>()
+  private closed = false
+
+  async *read(prefix: string): AsyncGenerator<{ key: string; value: Uint8Array }> {
+    const keys = [...this.map.keys()].filter((key) => key.startsWith(prefix)).sort()
+    for (const key of keys) {
+      const value = this.map.get(key)
+      if (value !== undefined) yield { key, value }
+    }
+  }
+
+  write(writes: readonly Write[]): Promise<void> {
+    if (this.closed) return Promise.reject(new ShoalError('SHOAL_CLOSED', 'the store is closed'))
+    for (const { key, value } of writes) {
+      if (value === undefined) this.map.delete(key)
+      else this.map.set(key, value)
+    }
+    return Promise.resolve()
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+  }
+}
+
+function isLocked(error: unknown): boolean {
+  const codes = [error, (error as { cause?: unknown }).cause].map(
+    (one) => (one as { code?: unknown } | undefined)?.code
+  )
+  return codes.includes('LEVEL_LOCKED')
+}
+
+/** Node's reason is one level deeper in LevelDB's errors. */
+function diskError(what: string, error: unknown): ShoalError {
+  const cause = (error as { cause?: unknown }).cause ?? error
+  return new ShoalError('SHOAL_DISK', `${what} (${explainError(cause)})`, { cause: error })
 }

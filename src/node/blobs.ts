@@ -1,0 +1,150 @@
+/**
+ * Blobs on disk: modules and large values in files that are named by the SHA-256 of their bytes.
+ *
+ * Not here: how a blob comes from another node (exchange.ts), how a module is run (tasks/executor).
+ * A name that is a hash cannot go stale, so a file is written once, completely, and never again.
+ */
+import { createHash } from 'node:crypto'
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { explainError, ShoalError } from '../errors.ts'
+import { type Digest, isDigest } from '../ids.ts'
+
+/** Bytes of one blob; more is refused with SHOAL_BAD_MESSAGE. */
+export const blobBytesMax = 16 * 1024 * 1024
+
+const EXTENSION = '.mjs'
+const UNFINISHED = '.tmp'
+
+export interface Blobs {
+  /** Resolves when the blob is durable. Rejects with SHOAL_BAD_MESSAGE (wrong digest, too large) or SHOAL_DISK. */
+  put(bytes: Uint8Array, digest?: Digest): Promise<Digest>
+  read(digest: Digest): Promise<Uint8Array | undefined>
+  has(digest: Digest): boolean
+  /** Where the file is, or would be. */
+  path(digest: Digest): string
+  close(): Promise<void>
+}
+
+export function digestOf(bytes: Uint8Array): Digest {
+  return createHash('sha256').update(bytes).digest('base64url') as Digest
+}
+
+/** In `<folder>/blobs`, or in a temporary directory that `close` removes. Rejects with SHOAL_DISK. */
+export async function openBlobs(folder: string | undefined): Promise<Blobs> {
+  try {
+    if (folder === undefined)
+      return new BlobFiles(await mkdtemp(join(tmpdir(), 'shoal-blobs-')), new Set(), true)
+    const path = join(folder, 'blobs')
+    await mkdir(path, { recursive: true })
+    const known = new Set<Digest>()
+    for (const name of await readdir(path)) {
+      const digest = name.slice(0, -EXTENSION.length)
+      if (name.endsWith(EXTENSION) && isDigest(digest)) known.add(digest)
+      // A crash in mid-write leaves these; nothing refers to them.
+      else if (name.endsWith(UNFINISHED)) await rm(join(path, name), { force: true })
+    }
+    return new BlobFiles(path, known, false)
+  } catch (error) {
+    throw diskError(`blobs cannot be opened in ${folder ?? tmpdir()}`, error)
+  }
+}
+
+class BlobFiles implements Blobs {
+  private readonly folder: string
+  private readonly known: Set<Digest>
+  private readonly temporary: boolean
+  private readonly writing = new Map<Digest, Promise<void>>()
+  private closed = false
+
+  constructor(folder: string, known: Set<Digest>, temporary: boolean) {
+    this.folder = folder
+    this.known = known
+    this.temporary = temporary
+  }
+
+  async put(bytes: Uint8Array, digest?: Digest): Promise<Digest> {
+    if (this.closed) throw new ShoalError('SHOAL_CLOSED', 'the blobs are closed')
+    if (bytes.length > blobBytesMax) {
+      throw new ShoalError('SHOAL_BAD_MESSAGE', `a blob of ${bytes.length} bytes exceeds ${blobBytesMax}`)
+    }
+    const actual = digestOf(bytes)
+    if (digest !== undefined && digest !== actual) {
+      throw new ShoalError('SHOAL_BAD_MESSAGE', `a blob has the digest ${actual} and not ${digest}`)
+    }
+    if (this.known.has(actual)) return actual
+    const write = this.writing.get(actual) ?? this.write(actual, bytes)
+    this.writing.set(actual, write)
+    try {
+      await write
+    } finally {
+      this.writing.delete(actual)
+    }
+    return actual
+  }
+
+  async read(digest: Digest): Promise<Uint8Array | undefined> {
+    if (!this.known.has(digest)) return undefined
+    try {
+      return await readFile(this.path(digest))
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'ENOENT')
+        throw diskError(`${this.path(digest)} cannot be read`, error)
+      this.known.delete(digest)
+      return undefined
+    }
+  }
+
+  has(digest: Digest): boolean {
+    return this.known.has(digest)
+  }
+
+  path(digest: Digest): string {
+    return join(this.folder, digest + EXTENSION)
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    await Promise.allSettled(this.writing.values())
+    if (this.temporary) await rm(this.folder, { recursive: true, force: true })
+  }
+
+  /** Name, bytes and directory each reach the disk before the blob counts as there. */
+  private async write(digest: Digest, bytes: Uint8Array): Promise<void> {
+    const unfinished = join(this.folder, digest + UNFINISHED)
+    try {
+      await writeSynced(unfinished, bytes)
+      await rename(unfinished, this.path(digest))
+      await syncFolder(this.folder)
+    } catch (error) {
+      throw diskError(`the blob ${digest} cannot be written`, error)
+    }
+    this.known.add(digest)
+  }
+}
+
+async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
+  const file = await open(path, 'w', 0o600)
+  try {
+    await file.writeFile(bytes)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  // Windows cannot open a directory; its renames are journaled.
+  if (process.platform === 'win32') return
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+function diskError(what: string, error: unknown): ShoalError {
+  return new ShoalError('SHOAL_DISK', `${what} (${explainError(error)})`, { cause: error })
+}

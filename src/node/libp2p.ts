@@ -1,0 +1,255 @@
+/**
+ * The transport on libp2p: puts admission, peer streams, client streams, gossip and blobs together.
+ *
+ * Not here: each of those (the files beside this one), whom to dial (the core), settings of the host (host.ts).
+ * This is a switchboard: it plugs lines in and out and reports it, and never listens in.
+ */
+import type { Connection, PrivateKey, Stream } from '@libp2p/interface'
+import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { Libp2p } from 'libp2p'
+import { ShoalError } from '../errors.ts'
+import type { ClientId, Digest, PeerId } from '../ids.ts'
+import { Admission } from './admission.ts'
+import { CLIENT_PROTOCOL, Clients, clientStreamsMax } from './clients.ts'
+import { BLOB_PROTOCOL, type BlobSource, blobStreamsMax, fetchBlob, serveBlob } from './exchange.ts'
+import { Gossip, type TopicName } from './gossip.ts'
+import {
+  addressesOf,
+  createHost,
+  dialMs,
+  identifyService,
+  parseAddress,
+  peerOfAddress,
+  reasonOf,
+  type Search,
+  searchMdns,
+  startHost
+} from './host.ts'
+import type { MeshKey } from './key.ts'
+import { PEER_PROTOCOL, Peers, peerStreamsMax } from './peers.ts'
+import { Seeds } from './seeds.ts'
+import { Counters } from './stream.ts'
+import type { Transport, TransportEvent } from './transport.ts'
+
+export interface Libp2pTransportOptions {
+  readonly key: MeshKey
+  readonly identity: PrivateKey
+  /** Multiaddrs to listen on; port 0 takes a free one. */
+  readonly listen: readonly string[]
+  /** Multiaddrs of nodes, with or without their peer id. */
+  readonly bootstrap: readonly string[]
+  readonly mdns: boolean
+  /** Called for everything that happens, in order; never from within a call of the transport. */
+  readonly onEvent: (event: TransportEvent) => void
+  readonly blobs: BlobSource
+}
+
+/** Listening and looking for others when it resolves. Rejects with SHOAL_PORT_TAKEN or SHOAL_BAD_OPTION. */
+export async function createLibp2pTransport(options: Libp2pTransportOptions): Promise<Transport> {
+  const transport = new Libp2pTransport(options)
+  await transport.start()
+  return transport
+}
+
+type Accept = (stream: Stream, connection: Connection) => void | Promise<void>
+
+class Libp2pTransport implements Transport {
+  readonly self: PeerId
+  private readonly options: Libp2pTransportOptions
+  private readonly counts = new Counters()
+  private readonly admission: Admission
+  private readonly peers: Peers
+  private readonly clients: Clients
+  private readonly gossip: Gossip
+  private readonly seeds: Seeds
+  private readonly dialing = new Set<PeerId>()
+  private readonly stopping = new AbortController()
+  private host: Libp2p | undefined
+  private search: Search | undefined
+
+  constructor(options: Libp2pTransportOptions) {
+    this.options = options
+    this.self = peerIdFromPrivateKey(options.identity).toString() as PeerId
+    const { key, bootstrap } = options
+    const { self, counts: counters } = this
+    this.admission = new Admission({
+      key,
+      self,
+      counters,
+      onRefused: (peer, reason) => this.emit({ kind: 'refused', peer, reason })
+    })
+    this.peers = new Peers({
+      self,
+      counters,
+      addresses: () => this.addresses(),
+      onConnected: (peer, addresses, connection) => {
+        this.gossip.connect(peer, connection)
+        this.emit({ kind: 'peer-connected', peer, addresses })
+      },
+      onDisconnected: (peer) => {
+        this.gossip.disconnect(peer)
+        this.seeds.lost(peer)
+        this.emit({ kind: 'peer-disconnected', peer })
+      },
+      onFrame: (peer, frame) => this.emit({ kind: 'peer-frame', peer, frame })
+    })
+    this.clients = new Clients({
+      counters,
+      onConnected: (client, peer) => this.emit({ kind: 'client-connected', client, peer }),
+      onDisconnected: (client) => this.emit({ kind: 'client-disconnected', client }),
+      onFrame: (client, frame) => this.emit({ kind: 'client-frame', client, frame })
+    })
+    this.gossip = new Gossip({
+      key,
+      counters,
+      serves: (connection) => this.admission.serves(connection),
+      isAdmitted: (peer) => this.admission.admits(peer),
+      onGossip: (topic, from, body) => this.emit({ kind: 'gossip', topic, from, body })
+    })
+    this.seeds = new Seeds({
+      addresses: bootstrap,
+      dial: (address) => this.dialSeed(address),
+      isConnected: (peer) => peer === self || this.peers.has(peer)
+    })
+  }
+
+  async start(): Promise<void> {
+    const { identity, listen, key, mdns } = this.options
+    for (const address of this.options.bootstrap) parseAddress(address)
+    const services = { identify: identifyService(), gossip: this.gossip.service }
+    const host: Libp2p = await createHost({ identity, listen, services })
+    this.host = host
+    await this.admission.attach(host)
+    await this.handle(host, PEER_PROTOCOL, peerStreamsMax, (stream, connection) =>
+      this.peers.accept(stream, connection)
+    )
+    await this.handle(host, CLIENT_PROTOCOL, clientStreamsMax, (stream, connection) =>
+      this.clients.accept(stream, connection)
+    )
+    await this.handle(host, BLOB_PROTOCOL, blobStreamsMax, (stream) =>
+      serveBlob(stream, this.options.blobs, this.counts)
+    )
+    host.addEventListener('peer:disconnect', ({ detail }) => this.gossip.forget(detail))
+    await startHost(host, listen)
+    this.gossip.start()
+    this.seeds.start()
+    if (mdns)
+      this.search = await searchMdns(host, key, true, (peer, addresses) => this.found(peer, addresses))
+  }
+
+  addresses(): string[] {
+    return this.host?.getMultiaddrs().map(String) ?? []
+  }
+
+  sendPeer(peer: PeerId, frame: Uint8Array): void {
+    this.peers.send(peer, frame)
+  }
+
+  sendClient(client: ClientId, frame: Uint8Array): void {
+    this.clients.send(client, frame)
+  }
+
+  dropPeer(peer: PeerId, reason: string): void {
+    this.counts.add('peers-dropped')
+    this.peers.drop(peer, reason)
+  }
+
+  dropClient(client: ClientId, reason: string): void {
+    this.counts.add('clients-dropped')
+    this.clients.drop(client, reason)
+  }
+
+  dial(peer: PeerId, addresses: readonly string[]): void {
+    if (peer === this.self || this.peers.has(peer) || this.dialing.has(peer)) return
+    this.dialing.add(peer)
+    const targets = addressesOf(peer, addresses)
+    this.reach(targets.length > 0 ? targets : peer)
+      .catch((error) => {
+        this.emit({ kind: 'dial-failed', peer, address: addresses[0] ?? '', reason: reasonOf(error) })
+      })
+      .finally(() => this.dialing.delete(peer))
+  }
+
+  publish(topic: TopicName, body: Uint8Array): void {
+    this.gossip.publish(topic, body)
+  }
+
+  fetchBlob(digest: Digest, peers: readonly PeerId[]): Promise<Uint8Array> {
+    const connections = peers.map((peer) => this.peers.connectionOf(peer)).filter((one) => one !== undefined)
+    return fetchBlob(digest, connections, this.counts)
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    return this.counts.read()
+  }
+
+  /** Sends what is queued, at most for a second. No event follows. */
+  async stop(): Promise<void> {
+    if (this.stopping.signal.aborted) return
+    this.stopping.abort(new ShoalError('SHOAL_CLOSED', 'the node stops'))
+    this.seeds.stop()
+    this.gossip.stop()
+    await Promise.all([this.peers.close(), this.clients.close(), this.search?.stop()])
+    await this.host?.stop()
+  }
+
+  private emit(event: TransportEvent): void {
+    if (!this.stopping.signal.aborted) this.options.onEvent(event)
+  }
+
+  private async handle(
+    host: Libp2p,
+    protocol: string,
+    maxInboundStreams: number,
+    accept: Accept
+  ): Promise<void> {
+    const gated: Accept = async (stream, connection) => {
+      if (!this.stopping.signal.aborted && (await this.admission.serves(connection))) {
+        await accept(stream, connection)
+        return
+      }
+      this.counts.add('streams-refused')
+      stream.abort(new Error('not admitted'))
+    }
+    await host.handle(protocol, gated, { maxInboundStreams })
+  }
+
+  /** Connects, has both ends prove the key, and opens the stream. */
+  private async reach(target: Multiaddr | Multiaddr[] | PeerId): Promise<PeerId> {
+    if (this.host === undefined) throw new ShoalError('SHOAL_CLOSED', 'the node has not started')
+    const signal = AbortSignal.any([AbortSignal.timeout(dialMs), this.stopping.signal])
+    const to = typeof target === 'string' ? peerIdFromString(target) : target
+    const connection = await this.host.dial(to, { signal })
+    const verdict = await this.admission.verdict(connection)
+    if (verdict.kind === 'refused') throw new ShoalError('SHOAL_REFUSED', verdict.reason)
+    if (verdict.kind === 'lost') throw new Error(verdict.reason)
+    try {
+      await this.peers.open(connection)
+    } catch (error) {
+      // It may be dead without a sign of it; libp2p would hand it out again at the next dial.
+      connection.abort(new Error(reasonOf(error)))
+      throw error
+    }
+    return connection.remotePeer.toString() as PeerId
+  }
+
+  private async dialSeed(address: string): Promise<PeerId> {
+    const target = parseAddress(address)
+    const named = peerOfAddress(target)
+    if (named === this.self || this.addresses().some((own) => own.startsWith(`${address}/p2p/`)))
+      return this.self
+    try {
+      const peer = await this.reach(target)
+      if (named === undefined) this.emit({ kind: 'peer-found', peer, addresses: [address] })
+      return peer
+    } catch (error) {
+      this.emit({ kind: 'dial-failed', peer: named, address, reason: reasonOf(error) })
+      throw error
+    }
+  }
+
+  private found(peer: PeerId, addresses: string[]): void {
+    if (!this.peers.has(peer)) this.emit({ kind: 'peer-found', peer, addresses })
+  }
+}
