@@ -13,6 +13,9 @@ export const codeBytesMax = 8 << 20
 /** An answer to a question about the mesh; longer ones are cut by leaving out jobs. */
 const answerCharsMax = 4 << 20
 
+/** Keeper lists that an entry tries for one submission; each has an epoch of its own. Then it is refused, SHOAL_NO_KEEPERS. */
+export const triesMax = 16
+
 const job = text(64, isJobId)
 const key = text(96, isShardKey)
 const digest = text(43, isDigest)

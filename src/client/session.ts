@@ -7,7 +7,7 @@
  */
 import type { ErrorCode } from '../errors.ts'
 import { isErrorCode } from '../errors.ts'
-import type { JobId, ShardKey } from '../ids.ts'
+import { type JobId, type ShardKey, shardName } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Batch, pickAt, valueAt } from '../tasks/batch.ts'
 import { readClosed } from '../tasks/lead.ts'
@@ -18,7 +18,7 @@ import {
   parsePlacement,
   placementBase
 } from '../tasks/messages.ts'
-import type { ClientMessage, EntryMessage, EntryMessageOf } from './protocol.ts'
+import { type ClientMessage, type EntryMessage, type EntryMessageOf, triesMax } from './protocol.ts'
 
 /** Shards on their way to their keepers at once. */
 export const unacknowledgedMax = 32
@@ -301,6 +301,8 @@ export class Session {
     const job = this.#jobs.get(id)
     const shard = job?.shards[index]
     if (job === undefined || shard === undefined || shard.placement !== undefined) return []
+    // Nobody but this client knows which epoch of the first shard counts: the last one that it sent.
+    if (index === 0 && Math.floor(shardName(placement.key).epoch / triesMax) !== shard.epoch) return []
     shard.placement = placement
     shard.state = 'placed'
     shard.inputs = undefined

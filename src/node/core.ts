@@ -72,7 +72,7 @@ export interface CoreOptions {
 export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly self: PeerId
   readonly membership: Membership
-  readonly keeper = new Keeper()
+  readonly keeper: Keeper
   readonly owner: Owner
   readonly runner: Runner
   readonly entry: Entry
@@ -90,6 +90,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   constructor({ me, random, now }: CoreOptions) {
     this.self = me.peer
+    this.keeper = new Keeper(me.peer)
     this.#random = random.fork('claims')
     this.membership = new Membership(me, random.fork('membership'), now)
     const isUp = (peer: PeerId): boolean => this.membership.isUp(peer)
@@ -101,7 +102,12 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       )
     this.owner = new Owner({ self: this.self, keeper: this.keeper, isUp, peers }, random.fork('owner'))
     this.entry = new Entry({ self: this.self, isUp, peers, keepersFor })
-    this.runner = new Runner({ self: this.self, slots: me.slots, isUp, owners: () => this.#owners(this.#now) })
+    this.runner = new Runner({
+      self: this.self,
+      slots: me.slots,
+      isUp,
+      owners: () => this.#owners(this.#now)
+    })
   }
 
   step(input: CoreInput, now: Millis): CoreEffect[] {
@@ -191,7 +197,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   #receive(from: PeerId, message: PeerMessage, now: Millis): void {
     switch (message.kind) {
       case 'hello':
-        return this.#member(this.membership.greeted(from, message.self, message.others, now), now)
+        return this.#member(this.membership.greeted(from, message, now), now)
       case 'heartbeat':
         return this.membership.heartbeat(from, now)
       case 'ask': {
@@ -273,7 +279,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     for (const effect of effects) {
       switch (effect.kind) {
         case 'greet': {
-          const message: PeerMessage = { kind: 'hello', self: this.membership.me, others: effect.others }
+          const { others, knowsYou } = effect
+          const message: PeerMessage = { kind: 'hello', self: this.membership.me, others, knowsYou }
           this.#effects.push({ kind: 'send', to: effect.to, message })
           break
         }

@@ -22,13 +22,19 @@ const forgetAfterMs = 3_600_000
 const digestEveryMs = 30_000
 
 export type MembershipEffect =
-  | { kind: 'greet'; to: PeerId; others: Member[] }
+  | { kind: 'greet'; to: PeerId; others: Member[]; knowsYou: boolean }
   | { kind: 'heartbeat'; to: PeerId }
   | { kind: 'dial'; peer: PeerId; addresses: readonly string[] }
   | { kind: 'announce'; members: Member[] }
   | { kind: 'peer-up'; peer: PeerId }
   | { kind: 'peer-down'; peer: PeerId }
   | { kind: 'drop'; peer: PeerId }
+
+export interface Greeting {
+  readonly self: Member
+  readonly others: readonly Member[]
+  readonly knowsYou: boolean
+}
 
 interface Known {
   member: Member | undefined
@@ -114,16 +120,17 @@ export class Membership {
     return [...this.#down(peer, known, now), { kind: 'dial', peer, addresses: known.addresses }]
   }
 
-  greeted(from: PeerId, self: Member, others: readonly Member[], now: Millis): MembershipEffect[] {
+  greeted(from: PeerId, { self, others, knowsYou }: Greeting, now: Millis): MembershipEffect[] {
     const known = this.#known.get(from)
     if (known === undefined || !known.isConnected || self.peer !== from) return []
     known.heardAt = now
     known.member = self
     if (self.addresses.length > 0) known.addresses = self.addresses
     const effects: MembershipEffect[] = others.flatMap((member) => this.#heardOf(member, now))
-    if (known.isUp) return effects
+    if (!known.isUp) effects.unshift({ kind: 'peer-up', peer: from }, { kind: 'announce', members: [self] })
     known.isUp = true
-    return [{ kind: 'peer-up', peer: from }, { kind: 'announce', members: [self] }, ...effects]
+    // Greetings may be lost: whoever did not get ours is greeted until it says so.
+    return knowsYou ? effects : [...effects, this.#greeting(from)]
   }
 
   heartbeat(from: PeerId, now: Millis): void {
@@ -206,6 +213,11 @@ export class Membership {
 
   #greeting(to: PeerId): MembershipEffect {
     const others = [...this.#known.values()].filter(({ isUp }) => isUp).map(({ member }) => member)
-    return { kind: 'greet', to, others: others.filter((member) => member !== undefined) }
+    return {
+      kind: 'greet',
+      to,
+      others: others.filter((member) => member !== undefined),
+      knowsYou: this.isUp(to)
+    }
   }
 }

@@ -26,8 +26,8 @@ export const member = record({
 export type Member = Of<typeof member>
 
 export const routingKinds = {
-  /** First message on every stream: who I am, and whom I know. */
-  hello: { self: member, others: list(member, membersMax) },
+  /** First message on every stream: who I am, whom I know, and whether your greeting has reached me. */
+  hello: { self: member, others: list(member, membersMax), knowsYou: flag },
   heartbeat: { boot: uint(), waiting: uint() }
 } as const
 

@@ -5,7 +5,7 @@
  * Any node is an entry and none is needed: all that is here can be asked again of another node. A submission is acknowledged
  * when a majority of its keepers have it on disk and the job's register says where it is.
  */
-import type { ClientMessage, ClientMessageOf, EntryMessage } from '../client/protocol.ts'
+import { type ClientMessage, type ClientMessageOf, type EntryMessage, triesMax } from '../client/protocol.ts'
 import type { ErrorCode } from '../errors.ts'
 import { type ClientId, type JobId, type PeerId, type ShardKey, shardKey } from '../ids.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
@@ -30,8 +30,6 @@ import { Trail } from './trail.ts'
 export const entryAgainMs = 1_000
 /** Submissions of one entry that are not acknowledged yet; further ones are refused with SHOAL_BUSY. */
 export const submissionsMax = 4_096
-/** Keeper lists tried for one submission of a client; then it is refused with SHOAL_NO_KEEPERS. */
-const triesMax = 16
 
 export interface Reply {
   readonly kind: 'reply'
@@ -118,6 +116,9 @@ export class Entry {
 
   clientGone(client: ClientId): void {
     this.#follows.gone(client)
+    // It will submit again what was not acknowledged, here or elsewhere, under a new epoch.
+    for (const [key, submission] of this.#submissions)
+      if (submission.client === client) this.#submissions.delete(key)
     this.#searches = this.#searches.filter((search) => search.client !== client)
   }
 
@@ -128,7 +129,7 @@ export class Entry {
       case 'committed':
         return [...this.#entered(message, now), ...this.#follows.committed(message, now)]
       case 'leading':
-        return [...this.#redirect(message.key, message.ballot), ...this.#follows.led(from, message, now)]
+        return [...this.#redirect(message.key, message.ballot, now), ...this.#follows.led(message, now)]
       case 'disowned':
         for (const trail of this.#trails(message.key)) if (trail.owner === from) trail.next(this.#view.isUp)
         this.#follows.disowned(from, message.key, now)
@@ -300,16 +301,15 @@ export class Entry {
     return open.map((to) => send(to, { kind: 'store', record }))
   }
 
-  #redirect(key: ShardKey, ballot: number): Send[] {
+  #redirect(key: ShardKey, ballot: number, now: Millis): Send[] {
     const effects: Send[] = []
     for (const submission of this.#submissions.values()) {
       const { entry, message } = submission
       if (entry === undefined || message.root[0]?.key !== key) continue
-      entry.hint(ballot)
-      effects.push(this.#register(submission, entry))
+      if (entry.hint(ballot, now)) effects.push(this.#register(submission, entry))
     }
     const closing = this.#closings.get(key)
-    if (closing?.trail.hint(ballot)) effects.push(this.#sendClosed(closing))
+    if (closing?.trail.hint(ballot, now)) effects.push(this.#sendClosed(closing))
     return effects
   }
 

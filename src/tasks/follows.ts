@@ -89,13 +89,9 @@ export class Follows {
     return effects
   }
 
-  led(from: PeerId, { key, ballot }: TaskMessageOf<'leading'>, now: Millis): Send[] {
+  led({ key, ballot }: TaskMessageOf<'leading'>, now: Millis): Send[] {
     const follow = this.#follows.get(key)
-    if (follow === undefined) return []
-    const before = follow.trail.owner
-    follow.trail.hint(ballot)
-    // An owner that says so itself is new, or repeats it because it was asked something else; either way it does not know us yet.
-    if (follow.trail.owner === before && from !== before) return []
+    if (follow === undefined || !follow.trail.hint(ballot, now)) return []
     return [...this.#cancelAgain(follow), this.#ask(follow, now)]
   }
 

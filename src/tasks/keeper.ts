@@ -24,9 +24,14 @@ interface Kept {
 }
 
 export class Keeper {
+  readonly #self: PeerId
   readonly #shards = new Map<ShardKey, Kept>()
   /** Every epoch of shard 0 of a job that is kept here. */
   readonly #roots = new Map<JobId, Set<ShardKey>>()
+
+  constructor(self: PeerId) {
+    this.#self = self
+  }
 
   record(key: ShardKey): ShardRecord | undefined {
     return this.#shards.get(key)?.record
@@ -70,7 +75,17 @@ export class Keeper {
     if (message.kind === 'store') {
       // A repeated store is answered after a sync of its own: the first one's may not have happened yet.
       this.#apply(message)
-      return [persist(message.record.key, message, [send(from, { kind: 'stored', key: message.record.key })])]
+      const { key, keepers } = message.record
+      // The first keeper owns the shard, and must know when it is on its own disk.
+      const isOwner = keepers[0] === this.#self && from !== this.#self
+      const to = isOwner ? [from, this.#self] : [from]
+      return [
+        persist(
+          key,
+          message,
+          to.map((peer) => send(peer, { kind: 'stored', key }))
+        )
+      ]
     }
     if (message.kind !== 'prepare' && message.kind !== 'accept' && message.kind !== 'settle') return []
     const { key, ballot } = message

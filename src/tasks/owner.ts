@@ -48,6 +48,19 @@ export class Owner {
     this.#succession = new Succession(view.self, random, view.isUp)
   }
 
+  debug(k: ShardKey): unknown {
+    const l = this.#leads.get(k)
+    return (
+      l && [
+        l.register.phase,
+        ...Array.from(
+          { length: l.queue.count },
+          (_, i) =>
+            `${l.queue.state(i)}/${l.queue.attempt(i)}/${(['peerA', 'peerB', 'peerC', 'peerD', 'peerE'] as PeerId[]).find((p) => l.queue.isHeldBy(i, p))}`
+        )
+      ]
+    )
+  }
   /** Tasks that wait here for somebody to ask. */
   waiting(now: Millis): number {
     let sum = 0
@@ -111,7 +124,7 @@ export class Owner {
         return this.#settled(message.key)
       case 'disowned':
         this.#succession.disowned(message.key, from, now)
-        return []
+        return this.#storeAt(from, message.key)
       case 'inquire':
         return [this.#whoLeads(from, message.key)]
       case 'watch':
@@ -354,6 +367,12 @@ export class Owner {
     const hint = this.#hint(key)
     if (hint !== undefined) return [send(from, hint)]
     return this.#view.keeper.record(key) === undefined ? [send(from, { kind: 'disowned', key })] : []
+  }
+
+  /** A keeper that never got the shard, or lost it with the unsynced end of its disk. */
+  #storeAt(keeper: PeerId, key: ShardKey): Send[] {
+    const lead = this.#leads.get(key)
+    return lead?.record.keepers.includes(keeper) ? [send(keeper, { kind: 'store', record: lead.record })] : []
   }
 
   #tryToOwn(record: ShardRecord, ballot: Ballot, now: Millis): Send[] {

@@ -115,6 +115,7 @@ export class Queue {
   /** `peer` already holds this waiting task, by a grant of an earlier owner. */
   hold(index: number, peer: PeerId, attempt: Attempt): void {
     if (this.#state[index] !== TASK.waiting) return
+    if (this.#back.length > 0) this.#back = this.#back.filter((one) => one.index !== index)
     this.#state[index] = TASK.granted
     this.#attempt[index] = attempt
     this.#holder[index] = peer

@@ -6,7 +6,7 @@
  * travel by the hundred and long ones singly. Outcomes stay here until their owner says that they are committed, so a
  * dying owner loses no finished work.
  */
-import type { Attempt, PeerId, ShardKey } from '../ids.ts'
+import { type Attempt, type PeerId, rankOf, type ShardKey } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Batch, pickAt, readOutcomeHeader, valueAt } from './batch.ts'
 import { type CancelRun, type Run, type Send, send } from './effects.ts'
@@ -95,6 +95,15 @@ export class Runner {
     this.#slotRuns = new Array(view.slots).fill(0)
   }
 
+  debug(k: ShardKey): unknown {
+    const h = this.#held.get(k)
+    return (
+      h &&
+      [...h.state.subarray(0, 20)].join() +
+        JSON.stringify(h.outcomes.map((o) => [...o.indexes])) +
+        h.trail.owner
+    )
+  }
   get running(): number {
     let sum = 0
     for (const { left } of this.#running.values()) sum += left
@@ -280,8 +289,9 @@ export class Runner {
   #led(from: PeerId, { key, ballot }: TaskMessageOf<'leading'>, now: Millis): RunnerEffect[] {
     const held = this.#held.get(key)
     if (held === undefined) return []
-    const isNew = held.trail.hint(ballot)
-    if (held.trail.owner !== from) return isNew ? this.#report(key, held, now) : []
+    const isNew = held.trail.hint(ballot, now)
+    const isItself = held.trail.owner === from && held.trail.keepers[rankOf(ballot)] === from
+    if (!isItself) return isNew ? this.#report(key, held, now) : []
     const open: number[] = []
     for (const [index, state] of held.state.entries()) {
       if (state === HELD.queued || state === HELD.running) open.push(index)

@@ -6,11 +6,16 @@
  * Like asking for a colleague at an office door: one is sent on, and remembers where one was sent.
  */
 import { type Ballot, type PeerId, rankOf } from '../ids.ts'
+import type { Millis } from '../machine.ts'
+
+/** Between two turns by hints of the same ballot. */
+const turnBackMs = 100
 
 export class Trail {
   readonly keepers: readonly PeerId[]
   #rank = 0
   #ballot: Ballot = -1
+  #turnedAt: Millis = Number.NEGATIVE_INFINITY
 
   constructor(keepers: readonly PeerId[]) {
     this.keepers = keepers
@@ -21,14 +26,19 @@ export class Trail {
     return this.keepers[this.#rank] as PeerId
   }
 
-  /** True if the hint leads somewhere new. Older hints than the last one do not. */
-  hint(ballot: Ballot): boolean {
+  /**
+   * Turns to where the hint points. True if that is news, so that asking again at once makes sense: a higher ballot, or
+   * the way back to the owner of the last one, but that only now and then, or two nodes could send us to each other for ever.
+   */
+  hint(ballot: Ballot, now: Millis): boolean {
     const rank = rankOf(ballot)
     if (ballot < this.#ballot || rank >= this.keepers.length) return false
+    const isBack = rank !== this.#rank && now - this.#turnedAt >= turnBackMs
+    if (ballot === this.#ballot && !isBack) return false
     this.#ballot = ballot
-    const isNew = rank !== this.#rank
     this.#rank = rank
-    return isNew
+    this.#turnedAt = now
+    return true
   }
 
   /** Steps to the next keeper that is up; stays if none is. True if it moved. */

@@ -41,14 +41,19 @@ export class SimClient {
     this.#random = random
   }
 
+  /** What its entry knows it by: another name on every stream. */
+  get streamId(): ClientId {
+    return `${this.id}#${this.attachment}` as ClientId
+  }
+
   attach(): void {
     if (this.session === undefined || this.entry !== undefined) return
     const node = this.#random.pick(this.#world.nodes.filter(({ isRunning }) => isRunning))
     this.attachment++
     if (node === undefined) return this.#world.clock.after(200, () => this.attach())
     this.entry = node
-    node.clients.add(this.id)
-    node.step({ kind: 'client-connected', client: this.id })
+    node.clients.add(this.streamId)
+    node.step({ kind: 'client-connected', client: this.streamId })
     this.#perform(this.session.attached(this.#world.clock.now))
   }
 
@@ -61,12 +66,10 @@ export class SimClient {
   }
 
   die(): void {
-    const { entry } = this
+    this.#leave()
     this.session = undefined
     this.entry = undefined
     this.attachment++
-    entry?.clients.delete(this.id)
-    entry?.step({ kind: 'client-disconnected', client: this.id })
   }
 
   read(job: JobId): void {
@@ -146,9 +149,7 @@ export class SimClient {
           this.#world.clock.after(2_000, () => this.read(effect.job))
           break
         case 'leave-entry': {
-          const { entry } = this
-          entry?.clients.delete(this.id)
-          entry?.step({ kind: 'client-disconnected', client: this.id })
+          this.#leave()
           this.lose()
           break
         }
@@ -156,6 +157,11 @@ export class SimClient {
       }
     }
     this.#setTimer()
+  }
+
+  #leave(): void {
+    this.entry?.clients.delete(this.streamId)
+    this.entry?.step({ kind: 'client-disconnected', client: this.streamId })
   }
 
   #setTimer(): void {

@@ -7,10 +7,18 @@
 
 import type { ClientMessage, EntryMessage } from '../../src/client/protocol.ts'
 import { clientMessages, entryMessages } from '../../src/client/protocol.ts'
-import type { ClientId, Digest, JobId, PeerId } from '../../src/ids.ts'
+import {
+  type ClientId,
+  type Digest,
+  type JobId,
+  type PeerId,
+  type ShardKey,
+  shardName
+} from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { hash32, type Random, seededRandom } from '../../src/random.ts'
-import type { JobHeader } from '../../src/tasks/messages.ts'
+import type { Keeper } from '../../src/tasks/keeper.ts'
+import { closedIndex, type JobHeader, placementBase } from '../../src/tasks/messages.ts'
 import { Checkers, Violation } from './checkers.ts'
 import { SimClient, type SimJob } from './client.ts'
 import { Clockwork } from './clockwork.ts'
@@ -116,7 +124,7 @@ export class World {
 
   /** From an entry to a client: in order, and only on the stream on which it was said. */
   reply(node: SimNode, id: ClientId, message: EntryMessage): void {
-    const client = this.clients.find((one) => one.id === id)
+    const client = this.clients.find((one) => one.streamId === id)
     if (client === undefined || client.entry !== node) return
     if (message.kind === 'results') this.checkers.committed(message.key, message.outcomes, `to ${id}`)
     const { attachment } = client
@@ -131,7 +139,7 @@ export class World {
     const bytes = clientMessages.encode(message)
     this.clock.after(0.3, () => {
       if (client.attachment !== attachment || entry === undefined) return
-      entry.step({ kind: 'client-said', client: client.id, messages: [clientMessages.parse(bytes)] })
+      entry.step({ kind: 'client-said', client: client.streamId, messages: [clientMessages.parse(bytes)] })
     })
   }
 
@@ -213,7 +221,7 @@ export class World {
     node.crash()
     this.trace(node.id, 'crash', 0)
     this.network.gone(node.id, this.#random.chance(0.3))
-    for (const client of this.clients) if (lost.includes(client.id)) client.lose()
+    for (const client of this.clients) if (lost.includes(client.streamId)) client.lose()
     if (this.#random.chance(0.8)) this.clock.after(50 + this.#random.next() * 8_000, () => this.#join(node))
   }
 
@@ -275,8 +283,9 @@ export class World {
     }
     return this.nodes.every(({ core }) => {
       if (core === undefined) return false
-      const { owner, runner, entry } = core
-      return owner.unfinished + runner.queued + runner.running + entry.submissions === 0
+      const { owner, runner, entry, keeper } = core
+      if (owner.unfinished + runner.queued + runner.running + entry.submissions > 0) return false
+      return keeper.keys().every((key) => keeper.isSettled(key) || isOpenRoot(keeper, key))
     })
   }
 
@@ -322,7 +331,10 @@ export class World {
     const parts = this.nodes.map(({ id, core }) => {
       if (core === undefined) return `${id} is down`
       const { owner, runner, entry } = core
-      const waits = `${owner.unfinished} unfinished, ${runner.queued} queued, ${runner.running} running`
+      const open = core.keeper
+        .keys()
+        .filter((key) => !core.keeper.isSettled(key) && !isOpenRoot(core.keeper, key))
+      const waits = `${open.join()} ${owner.unfinished} unfinished, ${runner.queued} queued, ${runner.running} running`
       return `${id}: ${waits}, ${entry.submissions} submissions`
     })
     const readers = this.clients.filter(({ id }) => {
@@ -336,4 +348,13 @@ export class World {
     })
     return [...parts, ...readers.map(({ id }) => `${id} waits`)].join('; ')
   }
+}
+
+/** The first shard of a job that was not submitted to its end, because its client died or began again elsewhere. */
+function isOpenRoot(keeper: Keeper, key: ShardKey): boolean {
+  const record = keeper.record(key)
+  if (record === undefined || shardName(key).index !== 0) return false
+  const entries = [...keeper.outcomes(key).keys()].filter((index) => index > placementBase)
+  if (record.shards === 0) return !entries.includes(closedIndex)
+  return entries.length < record.shards - 1
 }
