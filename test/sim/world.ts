@@ -17,7 +17,9 @@ import {
 } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { hash32, type Random, seededRandom } from '../../src/random.ts'
+import { valueAt } from '../../src/tasks/batch.ts'
 import type { Keeper } from '../../src/tasks/keeper.ts'
+import { readClosed } from '../../src/tasks/lead.ts'
 import { closedIndex, type JobHeader, placementBase } from '../../src/tasks/messages.ts'
 import { Checkers, Violation } from './checkers.ts'
 import { SimClient, type SimJob } from './client.ts'
@@ -354,7 +356,9 @@ export class World {
 function isOpenRoot(keeper: Keeper, key: ShardKey): boolean {
   const record = keeper.record(key)
   if (record === undefined || shardName(key).index !== 0) return false
-  const entries = [...keeper.outcomes(key).keys()].filter((index) => index > placementBase)
-  if (record.shards === 0) return !entries.includes(closedIndex)
-  return entries.length < record.shards - 1
+  const outcomes = keeper.outcomes(key)
+  const closed = outcomes.get(closedIndex)
+  const shards = closed === undefined ? record.shards : readClosed(valueAt(closed.batch, closed.at))
+  const placed = [...outcomes.keys()].filter((index) => index > placementBase && index < closedIndex).length
+  return shards === 0 || placed < shards - 1
 }

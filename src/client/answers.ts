@@ -1,0 +1,54 @@
+/**
+ * Answers about the mesh, as clients get them: plain data, the same for programs and for `--json`.
+ *
+ * Not here: who makes them (node/report.ts, node/inquiry.ts).
+ */
+
+export interface MemberInfo {
+  readonly id: string
+  readonly addresses: readonly string[]
+  readonly slots: number
+  readonly isKeeper: boolean
+  readonly zone: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly version: string
+}
+
+export interface JobSummary {
+  readonly id: string
+  readonly name: string
+  /** Milliseconds since 1970, by the submitter's clock. */
+  readonly submittedAt: number
+  /** Grows while the job is open. */
+  readonly tasks: number
+  readonly done: number
+  readonly isClosed: boolean
+}
+
+export interface NodeStatus {
+  readonly id: string
+  readonly addresses: readonly string[]
+  readonly slots: number
+  readonly running: number
+  /** Granted to this node and not begun. */
+  readonly queued: number
+  /** Shards that this node owns now, their tasks that wait for somebody to ask, and those without an outcome. */
+  readonly owns: number
+  readonly waiting: number
+  readonly unfinished: number
+  /** Shards that this node keeps. */
+  readonly keeps: number
+  /** `sound`, or why this node keeps nothing more. */
+  readonly disk: string
+  readonly peers: number
+  readonly zone: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly version: string
+}
+
+export interface StatusReport {
+  readonly entry: string
+  readonly nodes: readonly NodeStatus[]
+  /** Nodes that did not answer in time. */
+  readonly silent: number
+}

@@ -1,0 +1,111 @@
+/**
+ * What people hold in their hands: the client, handles of jobs and tasks, and the options of both.
+ *
+ * Not here: how it is done (client.ts, handle.ts). The names follow IPython's, in camelCase.
+ */
+import type { RunMetadata } from '../errors.ts'
+import type { JobSummary, MemberInfo, StatusReport } from './answers.ts'
+import type { ModuleFunction } from './functions.ts'
+
+/** Any function that captures nothing, or a module's export by `moduleFunction()`. */
+// biome-ignore lint/suspicious/noExplicitAny: user functions take and give what they like.
+export type TaskFunction<A extends readonly any[] = any[], R = any> = ((...args: A) => R) | ModuleFunction
+
+export interface TaskOptions {
+  /** For people, in `jobs()` and `shoal jobs`. Default: the function's name. */
+  readonly name?: string
+  /** Further runs of a task that threw. Default 0. A task whose engine was lost runs again in any case, up to 3 times. */
+  readonly retries?: number
+  /** Milliseconds one run may take; then its engine is ended and the task fails with TASK_TIMEOUT. Default: none. */
+  readonly timeout?: number
+  /** Higher runs earlier. Default 0. */
+  readonly priority?: number
+  /** Values that the function captures, by name; they travel with its code. */
+  readonly scope?: Readonly<Record<string, unknown>>
+  /** Copies of the work and its results: default 3, or all nodes if there are fewer; `min` refuses fewer (SHOAL_NO_KEEPERS). */
+  readonly keepers?: number | { readonly count?: number; readonly min?: number }
+  /** Ends waiting, and cancels the job. */
+  readonly signal?: AbortSignal
+}
+
+export interface MapOptions extends TaskOptions {
+  /** Failed tasks appear as `TaskError` values among the results, and nothing rejects. Default false. */
+  readonly returnErrors?: boolean
+  /**
+   * Inputs that were pulled and whose result was not taken out yet, at most. Default 1,024 for iterables that may be endless
+   * (async ones and generators), unlimited for arrays. Counted in shards, so it may be exceeded by one shard.
+   */
+  readonly inFlightMax?: number
+}
+
+export interface Progress {
+  readonly done: number
+  /** `undefined` while more inputs may come. */
+  readonly total: number | undefined
+  readonly failed: number
+}
+
+export interface JobStatus extends Progress {
+  readonly id: string
+  readonly state: 'open' | 'running' | 'done' | 'cancelled'
+}
+
+/** One result as it arrives. */
+export type Completed<R> = { readonly index: number; readonly value: R } | { readonly index: number; readonly error: Error }
+
+/** Awaitable: all results in input order. Rejects with TaskError (one failed), CompositeError (several), or ShoalError. */
+export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R> {
+  readonly id: string
+  readonly progress: Progress
+  /** Resolves when everything submitted so far is durable on a majority of its keepers: from then on the client may go. */
+  readonly accepted: Promise<void>
+  /** Results as they come. Iterate a job once: in order, or as completed. Leaving early cancels the rest. */
+  asCompleted(): AsyncIterable<Completed<R>>
+  status(): Promise<JobStatus>
+  /** Tasks without an outcome end as cancelled. Resolves when that has been asked for. */
+  cancel(): Promise<void>
+  /** Where, when and at which attempt the task at `index` ran, once it ended. */
+  metadata(index: number): RunMetadata | undefined
+  /** Called with every change, at most once per batch of results; returns a function that ends it. */
+  onProgress(listener: (progress: Progress) => void): () => void
+  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R[] | T>
+  finally(onFinally: () => void): Promise<R[]>
+}
+
+/** Awaitable: the value. Rejects with TaskError or ShoalError. */
+export interface TaskHandle<R> extends PromiseLike<R> {
+  /** Id of the job of this one task: `client.job(id)` finds it again. */
+  readonly id: string
+  readonly accepted: Promise<void>
+  readonly metadata: RunMetadata | undefined
+  status(): Promise<JobStatus>
+  cancel(): Promise<void>
+  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R | T>
+  finally(onFinally: () => void): Promise<R>
+}
+
+export interface Client extends AsyncDisposable {
+  /** One task. */
+  submit<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    args?: A,
+    options?: TaskOptions
+  ): TaskHandle<Awaited<R>>
+  submit<R = unknown>(fn: ModuleFunction, args?: readonly unknown[], options?: TaskOptions): TaskHandle<R>
+  /** One task for each input. */
+  map<I, R>(fn: (input: I) => R, inputs: Iterable<I> | AsyncIterable<I>, options?: MapOptions): JobHandle<Awaited<R>>
+  map<R = unknown>(
+    fn: ModuleFunction,
+    inputs: Iterable<unknown> | AsyncIterable<unknown>,
+    options?: MapOptions
+  ): JobHandle<R>
+  /** A job that anybody made, by its id. Rejects with SHOAL_NOT_FOUND if no reachable node knows it. */
+  job<R = unknown>(id: string, options?: { readonly returnErrors?: boolean; readonly signal?: AbortSignal }): JobHandle<R>
+  /** Newest first. */
+  jobs(): Promise<JobSummary[]>
+  /** Nodes that are up, as the entry sees them. */
+  members(): Promise<MemberInfo[]>
+  /** What every node says of itself. */
+  status(): Promise<StatusReport>
+  close(): Promise<void>
+}
