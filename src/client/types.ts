@@ -51,7 +51,9 @@ export interface JobStatus extends Progress {
 }
 
 /** One result as it arrives. */
-export type Completed<R> = { readonly index: number; readonly value: R } | { readonly index: number; readonly error: Error }
+export type Completed<R> =
+  | { readonly index: number; readonly value: R }
+  | { readonly index: number; readonly error: Error }
 
 /** Awaitable: all results in input order. Rejects with TaskError (one failed), CompositeError (several), or ShoalError. */
 export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R> {
@@ -93,14 +95,21 @@ export interface Client extends AsyncDisposable {
   ): TaskHandle<Awaited<R>>
   submit<R = unknown>(fn: ModuleFunction, args?: readonly unknown[], options?: TaskOptions): TaskHandle<R>
   /** One task for each input. */
-  map<I, R>(fn: (input: I) => R, inputs: Iterable<I> | AsyncIterable<I>, options?: MapOptions): JobHandle<Awaited<R>>
+  map<I, R>(
+    fn: (input: I) => R,
+    inputs: Iterable<I> | AsyncIterable<I>,
+    options?: MapOptions
+  ): JobHandle<Awaited<R>>
   map<R = unknown>(
     fn: ModuleFunction,
     inputs: Iterable<unknown> | AsyncIterable<unknown>,
     options?: MapOptions
   ): JobHandle<R>
   /** A job that anybody made, by its id. Rejects with SHOAL_NOT_FOUND if no reachable node knows it. */
-  job<R = unknown>(id: string, options?: { readonly returnErrors?: boolean; readonly signal?: AbortSignal }): JobHandle<R>
+  job<R = unknown>(
+    id: string,
+    options?: { readonly returnErrors?: boolean; readonly signal?: AbortSignal }
+  ): JobHandle<R>
   /** Newest first. */
   jobs(): Promise<JobSummary[]>
   /** Nodes that are up, as the entry sees them. */

@@ -4,6 +4,7 @@
  * Not here: what a node says of itself (core.ts). Nobody holds the whole picture, so it is made when somebody asks.
  * A node that does not answer in time is left out, and the answer says how many were.
  */
+import type { JobSummary } from '../client/answers.ts'
 import type { EntryMessage } from '../client/protocol.ts'
 import type { ClientId, JobId, PeerId } from '../ids.ts'
 import { earlier, type Millis } from '../machine.ts'
@@ -23,16 +24,6 @@ export interface JobReport {
   /** Number of shards, 0 while more may come. */
   readonly shards: number
   readonly parts: readonly ShardReport[]
-}
-
-/** What people and programs see of a job. `tasks` grows while a job is open. */
-export interface JobSummary {
-  readonly id: JobId
-  readonly name: string
-  readonly submittedAt: number
-  readonly tasks: number
-  readonly done: number
-  readonly isClosed: boolean
 }
 
 interface Question {

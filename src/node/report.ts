@@ -3,7 +3,8 @@
  *
  * Not here: asking and putting together (inquiry.ts). Reports are plain data, the same for people and for programs.
  */
-import { type JobId, type PeerId, shardName } from '../ids.ts'
+import type { NodeStatus } from '../client/answers.ts'
+import { type JobId, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Membership } from '../routing/membership.ts'
 import { valueAt } from '../tasks/batch.ts'
@@ -17,25 +18,6 @@ import type { JobReport, ShardReport } from './inquiry.ts'
 /** Shards in one report; older jobs are left out. */
 const shardsReportedMax = 20_000
 
-export interface NodeReport {
-  readonly id: PeerId
-  readonly addresses: readonly string[]
-  readonly slots: number
-  readonly running: number
-  readonly queued: number
-  /** Shards that this node owns now, their tasks that wait for somebody to ask, and those without an outcome. */
-  readonly owns: number
-  readonly waiting: number
-  readonly unfinished: number
-  readonly keeps: number
-  /** `sound`, or why this node keeps nothing more. */
-  readonly disk: string
-  readonly peers: number
-  readonly zone: string
-  readonly labels: Readonly<Record<string, string>>
-  readonly version: string
-}
-
 interface Parts {
   readonly membership: Membership
   readonly keeper: Keeper
@@ -47,7 +29,7 @@ export function nodeReport(
   { membership, keeper, owner, runner }: Parts,
   disk: string,
   now: Millis
-): NodeReport {
+): NodeStatus {
   const { peer, addresses, slots, zone, labels, version } = membership.me
   return {
     id: peer,
@@ -85,9 +67,13 @@ export function jobReports(keeper: Keeper): JobReport[] {
     report.parts.push([index, record.count, done])
     jobs.set(job, report)
   }
-  let left = shardsReportedMax
   const newest = [...jobs].sort(([, a], [, b]) => b.submittedAt - a.submittedAt)
-  return newest
-    .filter(([, { parts }]) => (left -= parts.length) >= 0)
-    .map(([job, report]) => ({ job, ...report }))
+  const reports: JobReport[] = []
+  let shards = 0
+  for (const [job, report] of newest) {
+    shards += report.parts.length
+    if (shards > shardsReportedMax) break
+    reports.push({ job, ...report })
+  }
+  return reports
 }

@@ -48,19 +48,6 @@ export class Owner {
     this.#succession = new Succession(view.self, random, view.isUp)
   }
 
-  debug(k: ShardKey): unknown {
-    const l = this.#leads.get(k)
-    return (
-      l && [
-        l.register.phase,
-        ...Array.from(
-          { length: l.queue.count },
-          (_, i) =>
-            `${l.queue.state(i)}/${l.queue.attempt(i)}/${(['peerA', 'peerB', 'peerC', 'peerD', 'peerE'] as PeerId[]).find((p) => l.queue.isHeldBy(i, p))}`
-        )
-      ]
-    )
-  }
   /** Tasks that wait here for somebody to ask. */
   waiting(now: Millis): number {
     let sum = 0

@@ -95,15 +95,6 @@ export class Runner {
     this.#slotRuns = new Array(view.slots).fill(0)
   }
 
-  debug(k: ShardKey): unknown {
-    const h = this.#held.get(k)
-    return (
-      h &&
-      [...h.state.subarray(0, 20)].join() +
-        JSON.stringify(h.outcomes.map((o) => [...o.indexes])) +
-        h.trail.owner
-    )
-  }
   get running(): number {
     let sum = 0
     for (const { left } of this.#running.values()) sum += left
