@@ -44,7 +44,6 @@ const toEntry = {
 const toClient = {
   /** Addresses of nodes to turn to if this one is lost. */
   welcome: { peer: text(128), others: list(text(256), 64) },
-  kept: { digest },
   submitted: { job, index: uint(shardsMax - 1), placement, copies: uint(15) },
   refused: { job, index: uint(shardsMax - 1), code: text(32), message: text(1_024) },
   found: { placement, header, shards: uint(shardsMax) },

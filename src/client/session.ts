@@ -7,7 +7,7 @@
  */
 import type { ErrorCode } from '../errors.ts'
 import { isErrorCode } from '../errors.ts'
-import { type JobId, type ShardKey, shardName } from '../ids.ts'
+import { type Digest, type JobId, type ShardKey, shardName } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Batch, pickAt, valueAt } from '../tasks/batch.ts'
 import { readClosed } from '../tasks/lead.ts'
@@ -19,6 +19,7 @@ import {
   placementBase
 } from '../tasks/messages.ts'
 import { type ClientMessage, type EntryMessage, type EntryMessageOf, triesMax } from './protocol.ts'
+import { type Copies, type Job, newJob, newShard, type Shard } from './shards.ts'
 
 /** Shards on their way to their keepers at once. */
 export const unacknowledgedMax = 32
@@ -28,13 +29,10 @@ const pingEveryMs = 3_000
 /** An entry that owes an answer and says nothing for so long is left. */
 export const entrySilenceMaxMs = 10_000
 const busyAgainMs = 200
+/** Codes that an entry is known to have; beyond it they are given again. */
+const givenMax = 1_024
 /** Asks of pings; answers to them are not passed on. */
 const PING = 0
-
-export interface Copies {
-  readonly wanted: number
-  readonly least: number
-}
 
 export type SessionEffect =
   | { kind: 'send'; message: ClientMessage }
@@ -48,50 +46,26 @@ export type SessionEffect =
   | { kind: 'absent'; job: JobId }
   | { kind: 'answer'; ask: number; json: string }
   | { kind: 'welcome'; peer: string; others: readonly string[] }
-  | { kind: 'kept'; digest: string }
   | { kind: 'leave-entry' }
-
-interface Shard {
-  readonly index: number
-  readonly first: number
-  readonly count: number
-  /** Gone once acknowledged. */
-  inputs: Batch | undefined
-  epoch: number
-  state: 'new' | 'sent' | 'placed' | 'complete'
-  placement: Placement | undefined
-  readonly has: Set<number>
-  retryAt: Millis
-}
-
-interface Job {
-  readonly id: JobId
-  readonly copies: Copies
-  readonly isOwn: boolean
-  header: JobHeader | undefined
-  shards: Shard[]
-  /** Number of shards, once no more can come; 0 before. */
-  total: number
-  isCloseSent: boolean
-  /** The job's register says how many shards there are, or will as soon as shard 0 is stored. */
-  isClosed: boolean
-  isCancelled: boolean
-  isComplete: boolean
-}
 
 export class Session {
   readonly #jobs = new Map<JobId, Job>()
   readonly #byKey = new Map<ShardKey, { job: Job; shard: Shard }>()
   readonly #asks = new Map<number, string>()
-  readonly #codes = new Map<string, Uint8Array>()
+  readonly #codes = new Map<Digest, Uint8Array>()
+  /** What this entry was given. */
+  readonly #given = new Set<Digest>()
   #isAttached = false
   #heardAt: Millis = 0
   #pingAt: Millis = 0
   #ask = PING
 
-  /** A new job of this client. Its shards follow by `add`, in order. */
-  begin(header: JobHeader, copies: Copies): void {
+  /** A new job of this client, and the code of its tasks if that is to travel. Its shards follow by `add`, in order. */
+  begin(header: JobHeader, copies: Copies, code?: Uint8Array): SessionEffect[] {
     this.#jobs.set(header.job, newJob(header.job, copies, true, header))
+    if (code === undefined) return []
+    this.#codes.set(header.code, code)
+    return this.#give(header.code, code)
   }
 
   /** One more shard; `isLast` closes the job. Inputs are in order, indexes from 0. */
@@ -138,6 +112,7 @@ export class Session {
   forget(id: JobId): SessionEffect[] {
     const job = this.#jobs.get(id)
     this.#jobs.delete(id)
+    this.#dropCode(job?.header?.code)
     const effects: SessionEffect[] = []
     for (const { placement, state } of job?.shards ?? []) {
       if (placement === undefined) continue
@@ -154,19 +129,12 @@ export class Session {
     return { ask, effects: this.#send({ kind: 'query', ask, what }) }
   }
 
-  /** Code that tasks need; answered by `kept` when the entry has it on disk. */
-  code(digest: string, bytes: Uint8Array): SessionEffect[] {
-    this.#codes.set(digest, bytes)
-    return this.#send({ kind: 'code', digest, bytes } as ClientMessage)
-  }
-
   attached(now: Millis): SessionEffect[] {
     this.#isAttached = true
     this.#heardAt = now
     this.#pingAt = now + pingEveryMs
     const effects: SessionEffect[] = []
-    for (const [digest, bytes] of this.#codes)
-      effects.push(...this.#send({ kind: 'code', digest, bytes } as ClientMessage))
+    for (const [digest, code] of this.#codes) effects.push(...this.#give(digest, code))
     for (const [ask, what] of this.#asks) effects.push(...this.#send({ kind: 'query', ask, what }))
     for (const job of this.#jobs.values()) effects.push(...this.#again(job))
     return effects
@@ -174,6 +142,7 @@ export class Session {
 
   detached(): void {
     this.#isAttached = false
+    this.#given.clear()
     for (const { shards } of this.#jobs.values()) {
       for (const shard of shards) {
         if (shard.state !== 'sent') continue
@@ -202,9 +171,6 @@ export class Session {
         return [{ kind: 'answer', ask: message.ask, json: message.json }]
       case 'welcome':
         return [{ kind: 'welcome', peer: message.peer, others: message.others }]
-      case 'kept':
-        this.#codes.delete(message.digest)
-        return [{ kind: 'kept', digest: message.digest }]
       default:
         return []
     }
@@ -246,6 +212,21 @@ export class Session {
     if (this.#asks.size > 0) return true
     for (const { isComplete } of this.#jobs.values()) if (!isComplete) return true
     return false
+  }
+
+  /** Code goes ahead of the work that needs it, once to every entry. */
+  #give(digest: Digest, bytes: Uint8Array): SessionEffect[] {
+    if (!this.#isAttached || this.#given.has(digest)) return []
+    if (this.#given.size >= givenMax) this.#given.clear()
+    this.#given.add(digest)
+    return this.#send({ kind: 'code', digest, bytes })
+  }
+
+  #dropCode(code: Digest | undefined): void {
+    const isUsed = [...this.#jobs.values()].some(
+      ({ header, isComplete }) => header?.code === code && !isComplete
+    )
+    if (code !== undefined && !isUsed) this.#codes.delete(code)
   }
 
   #send(message: ClientMessage): SessionEffect[] {
@@ -355,6 +336,7 @@ export class Session {
     if (job.isOwn && !job.isClosed) return []
     if (job.shards.some(({ state }) => state !== 'complete')) return []
     job.isComplete = true
+    this.#dropCode(job.header?.code)
     const root = job.shards[0]?.placement
     const effects: SessionEffect[] = root === undefined ? [] : this.#send({ kind: 'unfollow', key: root.key })
     const tasks = job.shards.reduce((sum, { count }) => sum + count, 0)
@@ -412,28 +394,3 @@ export class Session {
     return effects
   }
 }
-
-const newJob = (id: JobId, copies: Copies, isOwn: boolean, header: JobHeader | undefined): Job => ({
-  id,
-  copies,
-  isOwn,
-  header,
-  shards: [],
-  total: 0,
-  isCloseSent: false,
-  isClosed: false,
-  isCancelled: false,
-  isComplete: false
-})
-
-const newShard = (index: number, first: number, count: number, inputs: Batch | undefined): Shard => ({
-  index,
-  first,
-  count,
-  inputs,
-  epoch: 0,
-  state: 'new',
-  placement: undefined,
-  has: new Set(),
-  retryAt: 0
-})

@@ -233,7 +233,8 @@ export class Entry {
       entry: undefined,
       triedAt: now
     })
-    return keepers.map((to) => send(to, { kind: 'store', record }))
+    const store: TaskMessage = { kind: 'store', record }
+    return keepers.map((to) => send(to, store))
   }
 
   #stored(from: PeerId, key: ShardKey, now: Millis): EntryEffect[] {

@@ -161,7 +161,7 @@ export class Register {
       if (peer === undefined) proposal.sentAt = now
       for (const [rank, to] of this.record.keepers.entries()) {
         if ((proposal.acks & (1 << rank)) !== 0 || !isUp(to) || (peer !== undefined && to !== peer)) continue
-        effects.push(this.#accept(rank, proposal))
+        effects.push(send(to, this.#accept(proposal)))
       }
     }
     return effects
@@ -188,11 +188,13 @@ export class Register {
   #send(outcomes: Batch, now: Millis): Send[] {
     const proposal: Proposal = { serial: ++this.#serial, outcomes, acks: 0, sentAt: now }
     this.#pending.set(proposal.serial, proposal)
-    return this.record.keepers.map((_, rank) => this.#accept(rank, proposal))
+    // One message for all, so that it is encoded once.
+    const message = this.#accept(proposal)
+    return this.record.keepers.map((to) => send(to, message))
   }
 
-  #accept(rank: number, { serial, outcomes }: Proposal): Send {
-    return this.#to(rank, { kind: 'accept', key: this.record.key, ballot: this.ballot, serial, outcomes })
+  #accept({ serial, outcomes }: Proposal): TaskMessage {
+    return { kind: 'accept', key: this.record.key, ballot: this.ballot, serial, outcomes }
   }
 
   #askOthers(): Send[] {

@@ -79,7 +79,7 @@ export class SimClient {
   submit(job: SimJob, header: JobHeader, plan: readonly number[], isOpen: boolean): void {
     if (this.session === undefined) return
     this.jobs.push(job)
-    this.session.begin(header, job.copies)
+    this.#perform(this.session.begin(header, job.copies))
     let later = 0
     for (const [i, count] of plan.entries()) {
       const first = plan.slice(0, i).reduce((sum, n) => sum + n, 0)

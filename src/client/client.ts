@@ -1,0 +1,313 @@
+/**
+ * The client: turns calls into jobs, keeps a line to some node, and hands out what comes back.
+ *
+ * Not here: the protocol (session.ts), the line (line.ts), handles (job.ts), inputs (feed.ts).
+ * If the entry is lost, the client attaches to another one and nobody who waits notices more than a pause.
+ */
+import { randomBytes } from 'node:crypto'
+import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ShoalError } from '../errors.ts'
+import { isJobId, type JobId } from '../ids.ts'
+import { unreachable } from '../machine.ts'
+import { pack } from '../tasks/batch.ts'
+import type { JobHeader } from '../tasks/messages.ts'
+import type { JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
+import { feed, type Inputs, mayBeEndless } from './feed.ts'
+import { type ModuleFunction, type PlainFunction, ship } from './functions.ts'
+import { Job, type JobHost } from './job.ts'
+import type { Line, OpenLine } from './line.ts'
+import { checkMapOptions, checkTaskOptions, type Settings } from './options.ts'
+import type { EntryMessage } from './protocol.ts'
+import { Session, type SessionEffect } from './session.ts'
+import { Task } from './task.ts'
+import type { Client, JobHandle, MapOptions, TaskHandle, TaskOptions } from './types.ts'
+import { encodeArgs } from './values.ts'
+
+/** How long a client without an entry looks for another one; then everything that waits rejects with SHOAL_NO_MESH. */
+export const reattachMs = 60_000
+const retryMs = { first: 50, last: 1_000 }
+/** Of a job from a source that may be endless. */
+const inFlightDefault = 1_024
+
+interface Asked {
+  readonly resolve: (json: string) => void
+  readonly reject: (error: Error) => void
+}
+
+export class MeshClient implements Client, JobHost {
+  readonly #line: Line
+  readonly #session = new Session()
+  readonly #jobs = new Map<JobId, Job<unknown>>()
+  readonly #asked = new Map<number, Asked>()
+  readonly #closing = new AbortController()
+  #state: 'away' | 'opening' | 'attached' = 'away'
+  #entry = ''
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #timerAt = Number.POSITIVE_INFINITY
+
+  constructor(openLine: OpenLine) {
+    this.#line = openLine({
+      onMessages: (messages) => this.#received(messages),
+      onClosed: () => this.#lost()
+    })
+  }
+
+  /** Attaches for the first time; rejects if `signal` ends the search. */
+  async open(signal: AbortSignal): Promise<void> {
+    this.#state = 'opening'
+    try {
+      await this.#search(signal)
+    } finally {
+      if (this.#state === 'opening') this.#state = 'away'
+    }
+  }
+
+  submit<R>(
+    fn: PlainFunction | ModuleFunction,
+    args: readonly unknown[] = [],
+    options: TaskOptions = {}
+  ): TaskHandle<R> {
+    const settings = checkTaskOptions(options)
+    const job = this.#newJob<R>({ ...settings, returnErrors: false, inFlightMax: undefined })
+    this.#run(job, fn, settings, async (header, code) => {
+      const inputs = pack('', [0], [encodeArgs(args)])
+      this.#perform(this.#session.begin(header, settings.copies, code))
+      job.submitted(1)
+      this.#perform(this.#session.add(job.id, inputs, true))
+      job.fed()
+    })
+    return new Task(job)
+  }
+
+  map<R>(fn: PlainFunction | ModuleFunction, inputs: Inputs, options: MapOptions = {}): JobHandle<R> {
+    const settings = checkMapOptions(options)
+    const isEndless = mayBeEndless(inputs)
+    const inFlightMax = settings.inFlightMax ?? (isEndless ? inFlightDefault : undefined)
+    const job = this.#newJob<R>({ ...settings, inFlightMax })
+    this.#run(job, fn, settings, async (header, code) => {
+      this.#perform(this.#session.begin(header, settings.copies, code))
+      await feed(inputs, {
+        room: () => job.room(),
+        get shardsAhead() {
+          return job.shardsAhead
+        },
+        submit: (batch, isLast) => {
+          job.submitted(batch.indexes.length)
+          this.#perform(this.#session.add(job.id, batch, isLast))
+        },
+        close: () => this.#perform(this.#session.close(job.id))
+      })
+      job.fed()
+    })
+    return job
+  }
+
+  job<R>(
+    id: string,
+    options: { readonly returnErrors?: boolean; readonly signal?: AbortSignal } = {}
+  ): JobHandle<R> {
+    if (!isJobId(id)) throw new ShoalError('SHOAL_NOT_FOUND', `${JSON.stringify(id)} is no id of a job`)
+    const own = this.#jobs.get(id)
+    if (own !== undefined) return own as Job<R>
+    const { returnErrors = false, signal } = options
+    const job = this.#newJob<R>({ id, returnErrors, inFlightMax: undefined, signal })
+    this.#attach()
+    this.#perform(this.#session.follow(id))
+    return job
+  }
+
+  async jobs(): Promise<JobSummary[]> {
+    return (await this.#ask<JobSummary[]>('jobs')).value
+  }
+
+  async members(): Promise<MemberInfo[]> {
+    return (await this.#ask<MemberInfo[]>('members')).value
+  }
+
+  async status(): Promise<StatusReport> {
+    const { value, silent } = await this.#ask<NodeStatus[]>('status')
+    return { entry: this.#entry, nodes: value, silent }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return
+    const error = new ShoalError('SHOAL_CLOSED', 'the client was closed')
+    this.#closing.abort(error)
+    clearTimeout(this.#timer)
+    this.#failAll(error)
+    await this.#line.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  cancel(job: JobId): void {
+    this.#perform(this.#session.cancel(job))
+  }
+
+  forget(job: JobId): void {
+    this.#jobs.delete(job)
+    this.#perform(this.#session.forget(job))
+  }
+
+  #newJob<R>(plan: {
+    readonly id?: JobId
+    readonly returnErrors: boolean
+    readonly inFlightMax: number | undefined
+    readonly signal: AbortSignal | undefined
+  }): Job<R> {
+    const { returnErrors, inFlightMax = Number.POSITIVE_INFINITY, signal } = plan
+    const id = plan.id ?? (randomBytes(12).toString('base64url') as JobId)
+    const job = new Job<R>({ id, host: this, returnErrors, inFlightMax })
+    if (this.#closing.signal.aborted) {
+      job.fail(this.#closing.signal.reason)
+      return job
+    }
+    this.#jobs.set(id, job as Job<unknown>)
+    const abort = (): void => {
+      job.cancel()
+      job.fail(new ShoalError('SHOAL_CANCELLED', `job ${id} was aborted`, { cause: signal?.reason }))
+    }
+    if (signal?.aborted) abort()
+    else signal?.addEventListener('abort', abort, { once: true })
+    return job
+  }
+
+  /** Ships the function, then begins; whatever goes wrong before the work is submitted ends the job. */
+  #run<R>(
+    job: Job<R>,
+    fn: PlainFunction | ModuleFunction,
+    settings: Settings,
+    begin: (header: JobHeader, code: Uint8Array) => Promise<void>
+  ): void {
+    const run = async (): Promise<void> => {
+      this.#attach()
+      const shipped = await ship(fn, settings.scope)
+      if (!job.takesInputs) return
+      const header: JobHeader = {
+        job: job.id,
+        name: settings.name ?? shipped.name.slice(0, 128),
+        code: shipped.digest,
+        exportName: shipped.exportName,
+        retries: settings.retries,
+        timeoutMs: settings.timeoutMs,
+        priority: settings.priority,
+        submittedAt: Date.now()
+      }
+      await begin(header, shipped.code)
+    }
+    run().catch((error: unknown) => {
+      // Nobody will read what was submitted before.
+      this.#perform(this.#session.cancel(job.id))
+      job.fail(error instanceof Error ? error : new Error(String(error)))
+    })
+  }
+
+  async #ask<T>(what: string): Promise<{ value: T; silent: number }> {
+    this.#closing.signal.throwIfAborted()
+    this.#attach()
+    const { ask, effects } = this.#session.query(what)
+    const json = new Promise<string>((resolve, reject) => this.#asked.set(ask, { resolve, reject }))
+    this.#perform(effects)
+    return JSON.parse(await json)
+  }
+
+  #received(messages: readonly EntryMessage[]): void {
+    const now = performance.now()
+    for (const message of messages) this.#perform(this.#session.message(message, now))
+  }
+
+  #perform(effects: readonly SessionEffect[]): void {
+    for (const effect of effects) this.#do(effect)
+    this.#setTimer()
+  }
+
+  #do(effect: SessionEffect): void {
+    switch (effect.kind) {
+      case 'send':
+        return this.#line.send(effect.message)
+      case 'outcomes':
+        return this.#jobs.get(effect.job)?.ended(effect.first, effect.outcomes)
+      case 'accepted':
+        return this.#jobs.get(effect.job)?.shardAccepted()
+      case 'found':
+        return
+      case 'complete':
+        return this.#jobs.get(effect.job)?.completed(effect.tasks)
+      case 'refused':
+        return this.#jobs.get(effect.job)?.fail(new ShoalError(effect.code, effect.message))
+      case 'absent': {
+        const text = `no node that could be asked knows the job ${effect.job}`
+        return this.#jobs.get(effect.job)?.fail(new ShoalError('SHOAL_NOT_FOUND', text))
+      }
+      case 'answer':
+        this.#asked.get(effect.ask)?.resolve(effect.json)
+        this.#asked.delete(effect.ask)
+        return
+      case 'welcome':
+        this.#entry = effect.peer
+        return this.#line.learn(effect.others)
+      case 'leave-entry':
+        this.#line.leave().then(() => this.#lost())
+        return
+      default:
+        return unreachable(effect)
+    }
+  }
+
+  #lost(): void {
+    if (this.#state !== 'attached') return
+    this.#state = 'away'
+    this.#session.detached()
+    if (this.#jobs.size > 0 || this.#asked.size > 0) this.#attach()
+  }
+
+  /** Looks for an entry in the background, unless there is one. */
+  #attach(): void {
+    if (this.#state !== 'away' || this.#closing.signal.aborted) return
+    this.#state = 'opening'
+    this.#search(AbortSignal.timeout(reattachMs)).catch((error: unknown) => {
+      if (this.#state === 'opening') this.#state = 'away'
+      this.#failAll(error instanceof Error ? error : new Error(String(error)))
+    })
+  }
+
+  async #search(limit: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([limit, this.#closing.signal])
+    for (let waitMs = retryMs.first; ; waitMs = Math.min(retryMs.last, waitMs * 2)) {
+      try {
+        await this.#line.open(signal)
+        break
+      } catch (error) {
+        this.#closing.signal.throwIfAborted()
+        const isFinal = error instanceof ShoalError && (error.code === 'SHOAL_REFUSED' || !error.retryable)
+        if (isFinal || signal.aborted) throw error
+        await sleep(waitMs, undefined, { signal }).catch(() => {
+          throw error
+        })
+      }
+    }
+    this.#state = 'attached'
+    this.#perform(this.#session.attached(performance.now()))
+  }
+
+  #failAll(error: Error): void {
+    for (const job of [...this.#jobs.values()]) job.fail(error)
+    for (const { reject } of this.#asked.values()) reject(error)
+    this.#asked.clear()
+  }
+
+  #setTimer(): void {
+    const wakeAt = this.#session.wakeAt()
+    if (wakeAt === undefined || wakeAt >= this.#timerAt || this.#closing.signal.aborted) return
+    clearTimeout(this.#timer)
+    const now = performance.now()
+    this.#timerAt = Math.max(now + 1, Math.ceil(wakeAt))
+    this.#timer = setTimeout(() => {
+      this.#timerAt = Number.POSITIVE_INFINITY
+      this.#perform(this.#session.wake(performance.now()))
+    }, this.#timerAt - now)
+  }
+}

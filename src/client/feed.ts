@@ -1,0 +1,127 @@
+/**
+ * Pulls inputs and packs them into shards, no faster than results are taken out.
+ *
+ * Not here: where shards go (session.ts), how far the reader is (job.ts).
+ * A full shard leaves at once. A part of one leaves when the source makes us wait, so that a slow source is not held up.
+ */
+import { ShoalError } from '../errors.ts'
+import { type Batch, pack } from '../tasks/batch.ts'
+import { shardsMax } from '../tasks/messages.ts'
+import { encodeArgs } from './values.ts'
+
+/** A shard is cut at this many tasks, or at `shardBytesMax` of inputs. */
+export const shardTasks = 512
+export const shardBytesMax = 1 << 20
+/** A part of a shard waits while this many shards are on their way: what comes meanwhile travels together. */
+const shardsAhead = 4
+/** A job has room for `shardsMax` shards; a slow and endless source makes them larger by and by. */
+const lingerAfter = 1_000
+const lingerMsMax = 1_000
+
+/** Where inputs go, and how much may. */
+export interface Sink {
+  /** Resolves with how many more inputs are wanted, at least one; 0 ends the feed. */
+  room(): Promise<number>
+  readonly shardsAhead: number
+  submit(inputs: Batch, isLast: boolean): void
+  /** No more will come; said unless the last shard was marked. */
+  close(): void
+}
+
+export type Inputs = Iterable<unknown> | AsyncIterable<unknown>
+
+/** True if the inputs may have no end: then they are pulled only as results are taken out. */
+export function mayBeEndless(inputs: Inputs): boolean {
+  return Symbol.asyncIterator in inputs || typeof (inputs as { next?: unknown }).next === 'function'
+}
+
+/** Rejects with SHOAL_BAD_VALUE if an input cannot travel, and with whatever the source throws; then the last part was not submitted. */
+export async function feed(inputs: Inputs, sink: Sink): Promise<void> {
+  const packer = new Packer()
+  const source: Iterator<unknown> | AsyncIterator<unknown> =
+    Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]()
+  let shards = 0
+  let isAtEnd = false
+  const submit = (isLast: boolean): void => {
+    if (++shards > shardsMax) {
+      const text = `a job has at most ${shardsMax} shards; submit the rest of the inputs as another job`
+      throw new ShoalError('SHOAL_BAD_OPTION', text)
+    }
+    sink.submit(packer.take(), isLast)
+  }
+  try {
+    for (;;) {
+      const room = (await sink.room()) - packer.count
+      if (room <= 0 && packer.count === 0) return
+      const most = Math.min(shardTasks, packer.count + room)
+      let step: IteratorResult<unknown> | undefined
+      while (packer.count < most && packer.bytes < shardBytesMax) {
+        const next = source.next()
+        step = next instanceof Promise ? await soon(next, packer, sink, shards, () => submit(false)) : next
+        if (step.done) break
+        packer.add(step.value)
+      }
+      isAtEnd = step?.done === true
+      if (isAtEnd) break
+      if (packer.count > 0) submit(false)
+    }
+    if (packer.count > 0) submit(true)
+    else sink.close()
+  } finally {
+    if (!isAtEnd) await source.return?.()
+  }
+}
+
+/** Waits for the next input; what was pulled before leaves meanwhile. */
+async function soon(
+  next: Promise<IteratorResult<unknown>>,
+  packer: Packer,
+  sink: Sink,
+  shards: number,
+  submit: () => void
+): Promise<IteratorResult<unknown>> {
+  if (packer.count === 0) return next
+  const isLate = Symbol('late')
+  const late = new Promise<typeof isLate>((resolve) => {
+    const lingerMs = shards < lingerAfter ? 0 : Math.min(lingerMsMax, shards / 50)
+    if (lingerMs === 0) setImmediate(resolve, isLate)
+    else setTimeout(resolve, lingerMs, isLate)
+  })
+  const first = await Promise.race([next, late])
+  if (first !== isLate) return first
+  if (sink.shardsAhead < shardsAhead) submit()
+  return next
+}
+
+class Packer {
+  #values: Uint8Array[] = []
+  bytes = 0
+  #before = 0
+
+  get count(): number {
+    return this.#values.length
+  }
+
+  add(input: unknown): void {
+    const value = encodeInput(input, this.#before + this.#values.length)
+    this.#values.push(value)
+    this.bytes += value.byteLength
+  }
+
+  take(): Batch {
+    const values = this.#values
+    this.#values = []
+    this.bytes = 0
+    this.#before += values.length
+    return pack('', Uint32Array.from(values.keys()), values)
+  }
+}
+
+function encodeInput(input: unknown, index: number): Uint8Array {
+  try {
+    return encodeArgs([input])
+  } catch (error) {
+    if (!(error instanceof ShoalError)) throw error
+    throw new ShoalError(error.code, `input ${index} cannot be sent: ${error.message}`, { cause: error })
+  }
+}

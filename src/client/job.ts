@@ -1,0 +1,314 @@
+/**
+ * A job in its submitter's or reader's hands: outcomes as they come, given out as a promise, in order, or as completed.
+ *
+ * Not here: where outcomes come from (session.ts), where inputs go (feed.ts).
+ * A handle is a shelf: whatever arrives is put on it once, and one reader takes it down.
+ */
+import { CompositeError, type RunMetadata, ShoalError, TaskError } from '../errors.ts'
+import { type JobId, taskId } from '../ids.ts'
+import { type Batch, OUTCOME_HEADER_BYTES, readOutcomeHeader, STATUS, valueAt } from '../tasks/batch.ts'
+import type { Completed, JobHandle, JobStatus, Progress } from './types.ts'
+import { decodeFailure, decodeValue } from './values.ts'
+
+/** Shards that were handed to the session and not acknowledged, at most; then inputs are pulled no further. */
+const shardsAheadMax = 64
+
+interface Settled {
+  readonly value: unknown
+  readonly error: Error | undefined
+  readonly run: RunMetadata
+}
+
+/** What a handle can ask of its client. */
+export interface JobHost {
+  cancel(job: JobId): void
+  /** The handle has all it will ever have. */
+  forget(job: JobId): void
+}
+
+export interface JobPlan {
+  readonly id: JobId
+  readonly host: JobHost
+  readonly returnErrors: boolean
+  /** Inputs pulled and not taken out. */
+  readonly inFlightMax: number
+}
+
+type Reading = 'nobody' | 'all' | 'one by one'
+
+export class Job<R> implements JobHandle<R> {
+  readonly id: JobId
+  readonly #plan: JobPlan
+  readonly #settled = new Map<number, Settled>()
+  /** Indexes in order of arrival, if somebody reads them so. */
+  #arrivals: number[] = []
+  readonly #listeners = new Set<(progress: Progress) => void>()
+  #reading: Reading = 'nobody'
+  #pulled = 0
+  #taken = 0
+  #done = 0
+  #failed = 0
+  #total: number | undefined
+  #shards = 0
+  #acceptedShards = 0
+  #isFed = false
+  #isFull = false
+  #isCancelled = false
+  #isComplete = false
+  #failure: Error | undefined
+  #all: Promise<R[]> | undefined
+  #change = Promise.withResolvers<void>()
+
+  constructor(plan: JobPlan) {
+    this.#plan = plan
+    this.id = plan.id
+  }
+
+  get progress(): Progress {
+    return { done: this.#done, total: this.#total, failed: this.#failed }
+  }
+
+  get accepted(): Promise<void> {
+    return this.#untilAccepted()
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: a handle is awaitable by design.
+  then<A = R[], B = never>(
+    onDone?: ((results: R[]) => A | PromiseLike<A>) | null,
+    onRejected?: ((error: unknown) => B | PromiseLike<B>) | null
+  ): Promise<A | B> {
+    this.#all ??= this.#collect()
+    return this.#all.then(onDone, onRejected)
+  }
+
+  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R[] | T> {
+    return this.then(undefined, onRejected)
+  }
+
+  finally(onFinally: () => void): Promise<R[]> {
+    return this.then().finally(onFinally)
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<R> {
+    this.#read('one by one')
+    return this.#ordered()
+  }
+
+  asCompleted(): AsyncIterable<Completed<R>> {
+    this.#read('one by one')
+    return this.#completed()
+  }
+
+  async status(): Promise<JobStatus> {
+    const { done, total, failed } = this.progress
+    const running = this.#isFed ? 'running' : 'open'
+    const state = this.#isCancelled ? 'cancelled' : this.#isComplete ? 'done' : running
+    return { id: this.id, state, done, total, failed }
+  }
+
+  async cancel(): Promise<void> {
+    if (this.#isComplete || this.#isCancelled) return
+    this.#isCancelled = true
+    this.#isFed = true
+    this.#plan.host.cancel(this.id)
+    this.#changed()
+  }
+
+  metadata(index: number): RunMetadata | undefined {
+    return this.#settled.get(index)?.run
+  }
+
+  onProgress(listener: (progress: Progress) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** False once nothing more may be submitted. */
+  get takesInputs(): boolean {
+    return !this.#isFed && this.#failure === undefined
+  }
+
+  /** How many inputs may be pulled now; resolves when that is at least one, with 0 if no more are wanted at all. */
+  async room(): Promise<number> {
+    for (;;) {
+      if (!this.takesInputs) return 0
+      const inFlight = this.#pulled - (this.#reading === 'all' ? this.#done : this.#taken)
+      const room = this.#plan.inFlightMax - inFlight
+      if (room > 0 && this.#shards - this.#acceptedShards < shardsAheadMax) return room
+      this.#isFull = true
+      this.#changed()
+      await this.#change.promise
+      this.#isFull = false
+    }
+  }
+
+  get shardsAhead(): number {
+    return this.#shards - this.#acceptedShards
+  }
+
+  /** A shard of `count` inputs goes to the session. */
+  submitted(count: number): void {
+    this.#pulled += count
+    this.#shards++
+  }
+
+  fed(): void {
+    this.#isFed = true
+    if (!this.#isCancelled) this.#total = this.#pulled
+    this.#changed()
+  }
+
+  shardAccepted(): void {
+    this.#acceptedShards++
+    this.#changed()
+  }
+
+  /** Tasks `first + indexes[i]` ended. */
+  ended(first: number, outcomes: Batch): void {
+    for (let at = 0; at < outcomes.indexes.length; at++) {
+      const index = first + (outcomes.indexes[at] as number)
+      const settled = this.#settle(index, outcomes.node, valueAt(outcomes, at))
+      this.#settled.set(index, settled)
+      this.#arrivals.push(index)
+      this.#done++
+      if (settled.error !== undefined) this.#failed++
+    }
+    const { progress } = this
+    for (const listener of this.#listeners) listener(progress)
+    this.#changed()
+  }
+
+  completed(tasks: number): void {
+    this.#isComplete = true
+    this.#isFed = true
+    this.#total = tasks
+    this.#acceptedShards = this.#shards
+    this.#plan.host.forget(this.id)
+    this.#changed()
+  }
+
+  /** Ends all waiting. The mesh may go on with what was submitted. */
+  fail(error: Error): void {
+    if (this.#isComplete || this.#failure !== undefined) return
+    this.#failure = error
+    this.#plan.host.forget(this.id)
+    this.#changed()
+  }
+
+  #changed(): void {
+    this.#change.resolve()
+    this.#change = Promise.withResolvers()
+  }
+
+  #read(how: Reading): void {
+    if (this.#reading !== 'nobody') {
+      const text = `the results of job ${this.id} are read already; read them once, or open it again by client.job(id)`
+      throw new ShoalError('SHOAL_BAD_OPTION', text)
+    }
+    this.#reading = how
+    this.#changed()
+  }
+
+  #settle(index: number, node: string, outcome: Uint8Array): Settled {
+    const { status, slot, attempt, elapsedMs, startedAt } = readOutcomeHeader(outcome)
+    const run: RunMetadata = { engine: `${node}/${slot}`, attempt, startedAt, elapsedMs }
+    const payload = outcome.subarray(OUTCOME_HEADER_BYTES)
+    try {
+      if (status === STATUS.ok) return { value: decodeValue(payload), error: undefined, run }
+      const failure = status === STATUS.cancelled ? cancelled : decodeFailure(payload)
+      return { value: undefined, error: new TaskError(taskId(this.id, index), failure, run), run }
+    } catch (error) {
+      return { value: undefined, error: error instanceof Error ? error : new Error(String(error)), run }
+    }
+  }
+
+  async #untilAccepted(): Promise<void> {
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure
+      if ((this.#isFed || this.#isFull) && this.#acceptedShards >= this.#shards) return
+      await this.#change.promise
+    }
+  }
+
+  async #collect(): Promise<R[]> {
+    this.#read('all')
+    while (!this.#isComplete && this.#failure === undefined) await this.#change.promise
+    if (this.#failure !== undefined) throw this.#failure
+    const results: R[] = new Array(this.#total ?? 0)
+    const errors: Error[] = []
+    for (let index = 0; index < results.length; index++) {
+      const { value, error } = this.#settled.get(index) as Settled
+      if (error !== undefined) errors.push(error)
+      results[index] = (error ?? value) as R
+    }
+    if (this.#isCancelled || (errors.length > 0 && errors.every(isCancel))) throw this.#cancelled()
+    if (errors.length === 0 || this.#plan.returnErrors) return results
+    throw errors.length === 1 ? errors[0] : new CompositeError(errors as TaskError[])
+  }
+
+  #cancelled(): ShoalError {
+    const text = `job ${this.id} was cancelled; ${this.#done - this.#failed} of its tasks had ended before`
+    return new ShoalError('SHOAL_CANCELLED', text)
+  }
+
+  async *#ordered(): AsyncGenerator<R> {
+    let isAtEnd = false
+    try {
+      for (let index = 0; ; index++) {
+        const settled = await this.#next(() => index, index)
+        if (settled === undefined) break
+        if (settled.error === undefined) yield settled.value as R
+        else if (this.#plan.returnErrors) yield settled.error as R
+        else throw isCancel(settled.error) ? this.#cancelled() : settled.error
+      }
+      isAtEnd = true
+    } finally {
+      if (!isAtEnd) await this.cancel()
+    }
+  }
+
+  async *#completed(): AsyncGenerator<Completed<R>> {
+    let isAtEnd = false
+    try {
+      for (let at = 0; ; at++) {
+        const arrivals = this.#arrivals
+        const settled = await this.#next(() => arrivals[at], at)
+        if (settled === undefined) break
+        const index = arrivals[at] as number
+        const { value, error } = settled
+        yield error === undefined ? { index, value: value as R } : { index, error }
+      }
+      isAtEnd = true
+    } finally {
+      if (!isAtEnd) await this.cancel()
+    }
+  }
+
+  /** Waits for the `nth` result in the reader's order and takes it out; `undefined` at the end. */
+  async #next(indexOf: () => number | undefined, nth: number): Promise<Settled | undefined> {
+    for (;;) {
+      const index = indexOf()
+      const settled = index === undefined ? undefined : this.#settled.get(index)
+      if (settled !== undefined && index !== undefined) {
+        this.#settled.delete(index)
+        this.#taken++
+        if (this.#isFull) this.#changed()
+        return settled
+      }
+      if (this.#failure !== undefined) throw this.#failure
+      if (this.#isComplete && nth >= (this.#total ?? 0)) return undefined
+      await this.#change.promise
+    }
+  }
+}
+
+const cancelled = {
+  code: 'SHOAL_CANCELLED',
+  name: 'Cancelled',
+  message: 'the task was cancelled',
+  stack: ''
+} as const
+
+function isCancel(error: Error): boolean {
+  return error instanceof TaskError && error.code === 'SHOAL_CANCELLED'
+}

@@ -1,0 +1,79 @@
+/**
+ * Options of tasks and jobs, checked before anything is submitted.
+ *
+ * Not here: what they cause. Every wrong one is SHOAL_BAD_OPTION and says what would be right.
+ */
+import { ShoalError } from '../errors.ts'
+import type { Copies } from './shards.ts'
+import type { MapOptions, TaskOptions } from './types.ts'
+
+export interface Settings {
+  readonly name: string | undefined
+  readonly retries: number
+  /** 0 = unlimited. */
+  readonly timeoutMs: number
+  readonly priority: number
+  readonly scope: Record<string, unknown> | undefined
+  readonly copies: Copies
+  readonly signal: AbortSignal | undefined
+}
+
+export interface MapSettings extends Settings {
+  readonly returnErrors: boolean
+  readonly inFlightMax: number | undefined
+}
+
+const retriesMax = 1_000
+const timeoutMax = 0xffffffff
+const keepersMax = 15
+const nameMax = 128
+const ofTasks = ['name', 'retries', 'timeout', 'priority', 'scope', 'keepers', 'signal']
+const ofMaps = [...ofTasks, 'returnErrors', 'inFlightMax']
+
+export function checkTaskOptions(options: TaskOptions): Settings {
+  onlyKnown(options, ofTasks)
+  return settingsOf(options)
+}
+
+export function checkMapOptions(options: MapOptions): MapSettings {
+  onlyKnown(options, ofMaps)
+  const { returnErrors = false, inFlightMax } = options
+  if (inFlightMax !== undefined) whole('inFlightMax', inFlightMax, 1, Number.MAX_SAFE_INTEGER)
+  return { ...settingsOf(options), returnErrors, inFlightMax }
+}
+
+function settingsOf(options: TaskOptions): Settings {
+  const { name, retries = 0, timeout, priority = 0, scope, keepers = {}, signal } = options
+  if (name !== undefined && (typeof name !== 'string' || name.length > nameMax))
+    refuse(`\`name\` is a string of at most ${nameMax} characters`)
+  whole('retries', retries, 0, retriesMax)
+  if (timeout !== undefined && !(timeout > 0 && timeout <= timeoutMax))
+    refuse(`\`timeout\` is ${timeout}; it is milliseconds, above 0 and at most ${timeoutMax}`)
+  if (!Number.isFinite(priority)) refuse(`\`priority\` is ${priority}; it is a number, higher runs earlier`)
+  const { count, min } = typeof keepers === 'number' ? { count: keepers } : { min: undefined, ...keepers }
+  if (count !== undefined) whole('keepers', count, 1, keepersMax)
+  if (min !== undefined) whole('keepers.min', min, 1, count ?? keepersMax)
+  return {
+    name,
+    retries,
+    timeoutMs: timeout === undefined ? 0 : Math.ceil(timeout),
+    priority,
+    scope: scope === undefined ? undefined : { ...scope },
+    copies: { wanted: count ?? 0, least: min ?? 0 },
+    signal
+  }
+}
+
+function whole(name: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return
+  refuse(`\`${name}\` is ${value}; it is a whole number from ${least} to ${most}`)
+}
+
+function onlyKnown(options: object, known: readonly string[]): void {
+  const odd = Object.keys(options).find((name) => !known.includes(name))
+  if (odd !== undefined) refuse(`there is no option \`${odd}\`; there are ${known.join(', ')}`)
+}
+
+function refuse(message: string): never {
+  throw new ShoalError('SHOAL_BAD_OPTION', message)
+}

@@ -1,0 +1,182 @@
+/**
+ * Attaches a client to the mesh over the network: finds an address that answers, and another one when that entry is lost.
+ *
+ * Not here: the stream (node/link.ts), what is said on it (client.ts).
+ * Where to look: addresses that were given, then a node on this machine, then whoever answers by mDNS; later, whom the mesh
+ * itself named.
+ */
+import { explainError, ShoalError } from '../errors.ts'
+import { findBeacons } from '../node/beacon.ts'
+import { type MeshKey, readKey } from '../node/key.ts'
+import { createLink, type Link } from '../node/link.ts'
+import { splitFrame } from '../node/messages.ts'
+import { frames } from '../node/outbox.ts'
+import { MeshClient } from './client.ts'
+import type { Line, LineEvents } from './line.ts'
+import { type ClientMessage, clientMessages, type EntryMessage, entryMessages } from './protocol.ts'
+import type { Client } from './types.ts'
+
+export interface ConnectOptions {
+  /** A key, or the path of its file. Default: the file that $SHOAL_KEY names. */
+  readonly key?: MeshKey | string
+  /** Multiaddrs of nodes. Default: those in $SHOAL_PEERS, separated by commas or spaces; then nodes on this machine, then mDNS. */
+  readonly peers?: readonly string[]
+  /** Looks in the local network if nothing else answers. Default true. */
+  readonly mdns?: boolean
+  /** Milliseconds until the first entry must have answered. Default 10,000. */
+  readonly timeout?: number
+  readonly signal?: AbortSignal
+}
+
+const connectMs = 10_000
+/** One address, while there are others to try. */
+const attachMs = 2_000
+const mdnsMs = 2_000
+/** Addresses that a client remembers. */
+const knownMax = 256
+
+/**
+ * A client that is attached to a node. Rejects with SHOAL_NO_MESH if none answers, SHOAL_REFUSED if all that answer belong to
+ * another mesh, SHOAL_BAD_KEY or SHOAL_BAD_OPTION.
+ */
+export async function connect(options: ConnectOptions = {}): Promise<Client> {
+  const key = await keyOf(options.key)
+  const given = options.peers ?? (process.env.SHOAL_PEERS ?? '').split(/[\s,]+/).filter(Boolean)
+  const { mdns = true, timeout = connectMs, signal } = options
+  if (!(timeout > 0))
+    throw new ShoalError('SHOAL_BAD_OPTION', `\`timeout\` is ${timeout}; give milliseconds above 0`)
+  const limits = [
+    AbortSignal.timeout(Math.min(timeout, 2 ** 31 - 1)),
+    ...(signal === undefined ? [] : [signal])
+  ]
+  const client = new MeshClient((events) => new RemoteLine(key, given, mdns, events))
+  try {
+    await client.open(AbortSignal.any(limits))
+    return client
+  } catch (error) {
+    await client.close()
+    throw error
+  }
+}
+
+async function keyOf(key: MeshKey | string | undefined): Promise<MeshKey> {
+  const found = key ?? process.env.SHOAL_KEY
+  if (found === undefined) {
+    throw new ShoalError('SHOAL_BAD_KEY', 'no mesh key: give `key`, or name its file in $SHOAL_KEY')
+  }
+  return typeof found === 'string' ? readKey(found) : found
+}
+
+class RemoteLine implements Line {
+  readonly #key: MeshKey
+  readonly #given: readonly string[]
+  readonly #mdns: boolean
+  readonly #events: LineEvents
+  #link: Promise<Link> | undefined
+  #open: Link | undefined
+  /** Best first. */
+  #known: string[] = []
+  #said: Uint8Array[] = []
+  #entry = ''
+
+  constructor(key: MeshKey, given: readonly string[], mdns: boolean, events: LineEvents) {
+    this.#key = key
+    this.#given = given
+    this.#mdns = mdns
+    this.#events = events
+  }
+
+  async open(signal?: AbortSignal): Promise<void> {
+    this.#link ??= createLink({
+      key: this.#key,
+      onFrame: (frame) => this.#received(frame),
+      onClosed: (reason) => this.#ended(reason)
+    })
+    const link = await this.#link
+    const tried: unknown[] = []
+    for await (const address of this.#candidates(link)) {
+      if (signal?.aborted) break
+      try {
+        const limit = AbortSignal.timeout(attachMs)
+        this.#entry = await link.attach(address, signal ? AbortSignal.any([signal, limit]) : limit)
+        this.#open = link
+        return
+      } catch (error) {
+        if (error instanceof ShoalError && error.code === 'SHOAL_CLOSED') throw error
+        tried.push(error)
+      }
+    }
+    throw this.#failure(tried)
+  }
+
+  send(message: ClientMessage): void {
+    this.#said.push(clientMessages.encode(message))
+    if (this.#said.length > 1) return
+    queueMicrotask(() => {
+      const said = this.#said
+      this.#said = []
+      for (const frame of frames(said)) this.#open?.send(frame)
+    })
+  }
+
+  learn(addresses: readonly string[]): void {
+    this.#known = [...new Set([...addresses, ...this.#known])].slice(0, knownMax)
+  }
+
+  async leave(): Promise<void> {
+    this.#open = undefined
+    await (await this.#link)?.detach()
+  }
+
+  async close(): Promise<void> {
+    this.#open = undefined
+    await (await this.#link)?.close()
+  }
+
+  /** Each address once; the entry that was just lost comes last of its kind. */
+  async *#candidates(link: Link): AsyncGenerator<string> {
+    const seen = new Set<string>()
+    const lost = this.#entry
+    const fresh = function* (addresses: readonly string[]): Generator<string> {
+      const isLost = (address: string): boolean => lost !== '' && address.includes(lost)
+      for (const address of [...addresses].sort((a, b) => Number(isLost(a)) - Number(isLost(b)))) {
+        if (!seen.has(address)) yield address
+        seen.add(address)
+      }
+    }
+    yield* fresh([...this.#known, ...this.#given])
+    if (this.#given.length > 0 && this.#known.length === 0) return
+    yield* fresh(await findBeacons(this.#key))
+    if (this.#mdns) yield* fresh(await link.discover(mdnsMs))
+  }
+
+  #failure(tried: readonly unknown[]): ShoalError {
+    const refused = tried.find((error) => error instanceof ShoalError && error.code === 'SHOAL_REFUSED')
+    if (refused instanceof ShoalError) return refused
+    const first = tried[0]
+    if (tried.length === 1 && first instanceof ShoalError) return first
+    const what =
+      first === undefined
+        ? 'no node was found'
+        : `${tried.length} addresses were tried; ${explainError(first)}`
+    const advice = 'start a node with `shoal up`, or give its address with `peers`, --peer or $SHOAL_PEERS'
+    return new ShoalError('SHOAL_NO_MESH', `${what}; ${advice}`, { cause: first })
+  }
+
+  #received(frame: Uint8Array): void {
+    let messages: EntryMessage[]
+    try {
+      messages = splitFrame(frame).map((part) => entryMessages.parse(part))
+    } catch (error) {
+      const reason = `the entry sent what is no message: ${explainError(error)}`
+      this.leave().then(() => this.#events.onClosed(reason))
+      return
+    }
+    this.#events.onMessages(messages)
+  }
+
+  #ended(reason: string): void {
+    this.#open = undefined
+    this.#events.onClosed(reason)
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * One task in its submitter's hands: a job of one, whose result is the value itself.
+ *
+ * Not here: everything else about jobs (job.ts).
+ */
+import type { RunMetadata } from '../errors.ts'
+import type { Job } from './job.ts'
+import type { JobStatus, TaskHandle } from './types.ts'
+
+export class Task<R> implements TaskHandle<R> {
+  readonly #job: Job<R>
+
+  constructor(job: Job<R>) {
+    this.#job = job
+  }
+
+  get id(): string {
+    return this.#job.id
+  }
+
+  get accepted(): Promise<void> {
+    return this.#job.accepted
+  }
+
+  get metadata(): RunMetadata | undefined {
+    return this.#job.metadata(0)
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: a handle is awaitable by design.
+  then<A = R, B = never>(
+    onDone?: ((result: R) => A | PromiseLike<A>) | null,
+    onRejected?: ((error: unknown) => B | PromiseLike<B>) | null
+  ): Promise<A | B> {
+    return this.#job.then(([result]) => result as R).then(onDone, onRejected)
+  }
+
+  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R | T> {
+    return this.then(undefined, onRejected)
+  }
+
+  finally(onFinally: () => void): Promise<R> {
+    return this.then().finally(onFinally)
+  }
+
+  status(): Promise<JobStatus> {
+    return this.#job.status()
+  }
+
+  cancel(): Promise<void> {
+    return this.#job.cancel()
+  }
+}

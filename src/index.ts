@@ -1,0 +1,30 @@
+/**
+ * Everything that `import … from 'shoal'` offers.
+ *
+ * Not here: any code. What is not exported here is nobody's to rely on.
+ */
+export type { JobSummary, MemberInfo, NodeStatus, StatusReport } from './client/answers.ts'
+export { type ModuleFunction, moduleFunction } from './client/functions.ts'
+export { type ConnectOptions, connect } from './client/remote.ts'
+export type {
+  Client,
+  Completed,
+  JobHandle,
+  JobStatus,
+  MapOptions,
+  Progress,
+  TaskFunction,
+  TaskHandle,
+  TaskOptions
+} from './client/types.ts'
+export {
+  CompositeError,
+  ERROR_CODES,
+  type ErrorCode,
+  type RunMetadata,
+  ShoalError,
+  TaskError
+} from './errors.ts'
+export { createKey, type MeshKey, readKey, writeKey } from './node/key.ts'
+export { createNode, type Node } from './node/node.ts'
+export type { NodeOptions, Role } from './node/options.ts'

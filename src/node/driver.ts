@@ -1,0 +1,389 @@
+/**
+ * The one place where a core meets the world: feeds it what happened, and does what it says.
+ *
+ * Not here: decisions (core.ts and what it composes), sockets (transport.ts), disks (store.ts), threads (tasks/executor).
+ * Everything that one turn of the event loop brought about leaves together: one frame for each peer, one write to the disk.
+ */
+import { performance } from 'node:perf_hooks'
+import { type ClientMessage, clientMessages, type EntryMessage } from '../client/protocol.ts'
+import { explainError } from '../errors.ts'
+import type { ClientId, PeerId, ShardKey } from '../ids.ts'
+import { unreachable } from '../machine.ts'
+import type { Random } from '../random.ts'
+import type { Member } from '../routing/messages.ts'
+import type { Run } from '../tasks/effects.ts'
+import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
+import type { TaskMessage } from '../tasks/messages.ts'
+import type { Blobs } from './blobs.ts'
+import { type CoreEffect, type CoreInput, NodeCore } from './core.ts'
+import { gossipMessages, joinFrame, type PeerMessage, peerMessages, splitFrame } from './messages.ts'
+import { encodeOnce, Outbox, rememberEncoded } from './outbox.ts'
+import type { Store } from './store.ts'
+import { Supply } from './supply.ts'
+import type { Transport, TransportEvent } from './transport.ts'
+
+/** Messages that wait for code before the core may see them; more are dropped, and their senders say them again. */
+const heldMax = 4_096
+/** A timer that fires this late means that this node is slow, and must not call others dead. */
+const lateMs = 100
+/** Between two looks at the own addresses, which change when a laptop moves. */
+const addressesEveryMs = 10_000
+const recordPrefix = 'r/'
+
+export interface DriverOptions {
+  readonly me: Member
+  readonly random: Random
+  readonly store: Store
+  readonly blobs: Blobs
+  readonly executor: Executor | undefined
+  readonly onNote: (text: string) => void
+}
+
+/** A client in this very process: messages go to it without being encoded. */
+interface LocalClient {
+  readonly onMessages: (messages: readonly EntryMessage[]) => void
+  inbox: EntryMessage[]
+}
+
+export class Driver {
+  readonly core: NodeCore
+  readonly #options: DriverOptions
+  readonly #supply: Supply
+  readonly #outbox = new Outbox()
+  readonly #locals = new Map<ClientId, LocalClient>()
+  /** Messages about a shard whose code is on its way, in order. */
+  readonly #held = new Map<ShardKey, { from: PeerId; message: PeerMessage }[]>()
+  #heldCount = 0
+  /** What clients said after code that is being written, in order. */
+  readonly #clientHeld = new Map<ClientId, ClientMessage[]>()
+  /** Runs whose code is on its way, and which of their tasks were cancelled meanwhile. */
+  readonly #awaited = new Map<number, Uint32Array[]>()
+  #transport: Transport | undefined
+  /** For the network, until there is one. */
+  #early: ((transport: Transport) => void)[] = []
+  #records: Uint8Array[] = []
+  #recordsUpTo = 0
+  #sequence = 0
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #timerAt = Number.POSITIVE_INFINITY
+  #addressesAt = 0
+  #addresses = ''
+  #isFlushing = false
+  #isStopped = false
+  #localCount = 0
+
+  constructor(options: DriverOptions) {
+    this.#options = options
+    const { me, random, blobs, onNote } = options
+    this.core = new NodeCore({ me, random, now: performance.now() })
+    this.#supply = new Supply({
+      blobs,
+      onNote,
+      fetch: (digest, peers) =>
+        this.#transport === undefined
+          ? Promise.reject(new Error('no network yet'))
+          : this.#transport.fetchBlob(digest, peers)
+    })
+  }
+
+  /** Reads back what the disk holds. First of all calls. */
+  async restore(): Promise<void> {
+    const records: TaskMessage[] = []
+    for await (const { key, value } of this.#options.store.read(recordPrefix)) {
+      for (const part of splitFrame(value)) records.push(peerMessages.parse(part) as TaskMessage)
+      this.#sequence = Number(key.slice(recordPrefix.length))
+    }
+    this.#step({ kind: 'restored', records })
+  }
+
+  /** From here on, what the core says reaches others. */
+  connect(transport: Transport): void {
+    this.#transport = transport
+    for (const late of this.#early) late(transport)
+    this.#early = []
+    this.#lookAtAddresses(performance.now())
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#supply.close()
+    clearTimeout(this.#timer)
+  }
+
+  /** Joins a client of this process; what it is told comes in a later turn. */
+  joinClient(onMessages: (messages: readonly EntryMessage[]) => void): ClientId {
+    const client = `${this.core.self}#local-${++this.#localCount}` as ClientId
+    this.#locals.set(client, { onMessages, inbox: [] })
+    this.#step({ kind: 'client-connected', client })
+    return client
+  }
+
+  leaveClient(client: ClientId): void {
+    if (!this.#locals.delete(client)) return
+    this.#clientHeld.delete(client)
+    this.#step({ kind: 'client-disconnected', client })
+  }
+
+  clientSaid(client: ClientId, messages: readonly ClientMessage[]): void {
+    const ready: ClientMessage[] = []
+    for (const message of messages) {
+      const held = this.#clientHeld.get(client)
+      if (held !== undefined) held.push(message)
+      else if (message.kind === 'code') this.#takeCode(client, message)
+      else if (this.#lacksCode(client, message)) continue
+      else ready.push(message)
+    }
+    if (ready.length > 0) this.#step({ kind: 'client-said', client, messages: ready })
+  }
+
+  readonly onTransport = (event: TransportEvent): void => {
+    switch (event.kind) {
+      case 'peer-frame':
+        return this.#peerFrame(event.peer, event.frame)
+      case 'client-frame':
+        return this.#clientFrame(event.client, event.frame)
+      case 'gossip':
+        return this.#gossip(event.from, event.body)
+      case 'dial-failed':
+        return
+      case 'refused':
+        return this.#options.onNote(`refused ${event.peer}: ${event.reason}`)
+      case 'client-connected':
+        return this.#step({ kind: 'client-connected', client: event.client })
+      case 'client-disconnected':
+        this.#clientHeld.delete(event.client)
+        return this.#step(event)
+      default:
+        return this.#step(event)
+    }
+  }
+
+  readonly onExecutor = (event: ExecutorEvent): void => {
+    if (event.kind === 'engine-lost') this.#options.onNote(`engine ${event.slot} was lost: ${event.reason}`)
+    this.#step(event)
+  }
+
+  #step(input: CoreInput): void {
+    if (this.#isStopped) return
+    const now = performance.now()
+    for (const effect of this.core.step(input, now)) this.#perform(effect)
+    this.#flushSoon()
+  }
+
+  #perform(effect: CoreEffect): void {
+    switch (effect.kind) {
+      case 'send':
+        return this.#outbox.toPeer(effect.to, effect.message)
+      case 'reply':
+        return this.#reply(effect.client, effect.message)
+      case 'persist':
+        this.#records.push(encodeOnce(effect.message))
+        this.#recordsUpTo = effect.id
+        return
+      case 'run':
+        return this.#run(effect)
+      case 'cancel-run':
+        this.#awaited.get(effect.run)?.push(effect.indexes)
+        return this.#options.executor?.cancel(effect.run, effect.indexes)
+      case 'dial':
+        return this.#network((transport) => transport.dial(effect.peer, effect.addresses))
+      case 'drop-peer':
+        return this.#network((transport) => transport.dropPeer(effect.peer, 'it is silent'))
+      case 'publish': {
+        const topic = effect.message.kind
+        return this.#network((transport) => transport.publish(topic, gossipMessages.encode(effect.message)))
+      }
+      case 'note':
+        return this.#options.onNote(effect.text)
+      default:
+        return unreachable(effect)
+    }
+  }
+
+  #network(act: (transport: Transport) => void): void {
+    if (this.#transport === undefined) this.#early.push(act)
+    else act(this.#transport)
+  }
+
+  #reply(client: ClientId, message: EntryMessage): void {
+    const local = this.#locals.get(client)
+    if (local === undefined) this.#outbox.toClient(client, message)
+    else local.inbox.push(message)
+  }
+
+  readonly #flush = (): void => {
+    this.#isFlushing = false
+    if (this.#isStopped) return
+    this.#write()
+    if (this.#transport !== undefined) this.#outbox.flush(this.#transport)
+    for (const local of this.#locals.values()) {
+      if (local.inbox.length === 0) continue
+      const messages = local.inbox
+      local.inbox = []
+      local.onMessages(messages)
+    }
+    this.#setTimer()
+  }
+
+  #write(): void {
+    if (this.#records.length === 0) return
+    const upTo = this.#recordsUpTo
+    const key = recordPrefix + String(++this.#sequence).padStart(20, '0')
+    const value = joinFrame(this.#records)
+    this.#records = []
+    this.#options.store.write([{ key, value }]).then(
+      () => this.#step({ kind: 'persisted', upTo }),
+      (error: unknown) => this.#step({ kind: 'persist-failed', reason: explainError(error) })
+    )
+  }
+
+  #setTimer(): void {
+    const wakeAt = this.core.wakeAt()
+    if (wakeAt === undefined || wakeAt >= this.#timerAt) return
+    const now = performance.now()
+    clearTimeout(this.#timer)
+    // A timer counts from the start of this turn, and may fire a little early.
+    const due = Math.max(now + 1, Math.ceil(wakeAt))
+    this.#timerAt = due
+    this.#timer = setTimeout(this.#wake, due - now)
+  }
+
+  readonly #wake = (): void => {
+    const now = performance.now()
+    const late = now - this.#timerAt
+    this.#timerAt = Number.POSITIVE_INFINITY
+    this.#step({ kind: 'slowed', delayMs: late > lateMs ? late : 0 })
+    this.#step({ kind: 'wake' })
+    if (now >= this.#addressesAt) this.#lookAtAddresses(now)
+  }
+
+  #lookAtAddresses(now: number): void {
+    this.#addressesAt = now + addressesEveryMs
+    const addresses = this.#transport?.addresses() ?? []
+    const text = addresses.join(' ')
+    if (text === this.#addresses) return
+    this.#addresses = text
+    this.#step({ kind: 'addresses-changed', addresses })
+  }
+
+  #peerFrame(from: PeerId, frame: Uint8Array): void {
+    let messages: PeerMessage[]
+    try {
+      messages = splitFrame(frame).map((part) => {
+        const message = peerMessages.parse(part)
+        if (isRecord(message)) rememberEncoded(message, part)
+        return message
+      })
+    } catch (error) {
+      this.#options.onNote(`left ${from}: ${explainError(error)}`)
+      return this.#transport?.dropPeer(from, explainError(error))
+    }
+    const ready = messages.filter((message) => !this.#hold(from, message))
+    if (ready.length > 0) this.#step({ kind: 'received', from, messages: ready })
+  }
+
+  /** True if the message has to wait for code, or for an earlier message about its shard that does. */
+  #hold(from: PeerId, message: PeerMessage): boolean {
+    const key = message.kind === 'store' ? message.record.key : 'key' in message ? message.key : undefined
+    if (key === undefined) return false
+    const held = this.#held.get(key)
+    if (held === undefined) {
+      if (message.kind !== 'store' || this.#supply.has(message.record.header.code)) return false
+      this.#held.set(key, [{ from, message }])
+      this.#heldCount++
+      const { header, keepers } = message.record
+      this.#supply.get(header.code, [from, ...keepers]).then((isHere) => this.#release(key, isHere))
+    } else if (this.#heldCount < heldMax) {
+      held.push({ from, message })
+      this.#heldCount++
+    }
+    return true
+  }
+
+  #release(key: ShardKey, isHere: boolean): void {
+    const held = this.#held.get(key) ?? []
+    this.#held.delete(key)
+    this.#heldCount -= held.length
+    // Without the code this node must not say that it keeps the shard. The entry asks again.
+    if (!isHere) return
+    for (const { from, message } of held) this.#step({ kind: 'received', from, messages: [message] })
+  }
+
+  #gossip(from: PeerId, body: Uint8Array): void {
+    try {
+      this.#step({ kind: 'gossiped', from, message: gossipMessages.parse(body) })
+    } catch (error) {
+      // The sender of gossip may be many hops away, so there is no stream to close.
+      this.#options.onNote(`ignored gossip of ${from}: ${explainError(error)}`)
+    }
+  }
+
+  #clientFrame(client: ClientId, frame: Uint8Array): void {
+    let messages: ClientMessage[]
+    try {
+      messages = splitFrame(frame).map((part) => clientMessages.parse(part))
+    } catch (error) {
+      this.#options.onNote(`left client ${client}: ${explainError(error)}`)
+      return this.#transport?.dropClient(client, explainError(error))
+    }
+    this.clientSaid(client, messages)
+  }
+
+  /** What the client says next waits: it may depend on this code. */
+  #takeCode(client: ClientId, { digest, bytes }: Extract<ClientMessage, { kind: 'code' }>): void {
+    const held: ClientMessage[] = []
+    this.#clientHeld.set(client, held)
+    const goOn = (): void => {
+      if (this.#clientHeld.get(client) !== held) return
+      this.#clientHeld.delete(client)
+      this.clientSaid(client, held)
+      this.#flushSoon()
+    }
+    const failed = (error: unknown): void =>
+      this.#options.onNote(`code of ${client} is not kept: ${explainError(error)}`)
+    this.#options.blobs.put(bytes, digest).catch(failed).then(goOn)
+  }
+
+  /** Refuses a submission whose code never came, or could not be stored. */
+  #lacksCode(client: ClientId, message: ClientMessage): boolean {
+    if (message.kind !== 'submit' || this.#supply.has(message.header.code)) return false
+    const { header, index } = message
+    this.#reply(client, {
+      kind: 'refused',
+      job: header.job,
+      index,
+      code: 'SHOAL_DISK',
+      message: 'the entry does not have the code of this job; see its log, or attach to another node'
+    })
+    this.#flushSoon()
+    return true
+  }
+
+  #flushSoon(): void {
+    if (this.#isFlushing) return
+    this.#isFlushing = true
+    setImmediate(this.#flush)
+  }
+
+  #run(run: Run): void {
+    const { code } = run.header
+    if (this.#supply.has(code)) return this.#start(run)
+    this.#awaited.set(run.run, [])
+    this.#supply.insist(code, run.keepers).then((isHere) => {
+      const cancelled = this.#awaited.get(run.run) ?? []
+      this.#awaited.delete(run.run)
+      if (!isHere) return
+      this.#start(run)
+      for (const indexes of cancelled) this.#options.executor?.cancel(run.run, indexes)
+    })
+  }
+
+  #start({ run, slot, key, first, attempt, header, inputs }: Run): void {
+    const { code, exportName, timeoutMs } = header
+    this.#options.executor?.run({ run, slot, key, first, attempt, code, exportName, timeoutMs, inputs })
+  }
+}
+
+function isRecord({ kind }: PeerMessage): boolean {
+  return kind === 'store' || kind === 'prepare' || kind === 'accept' || kind === 'settle'
+}

@@ -1,0 +1,114 @@
+/**
+ * A node as its owner holds it: opened, put together, and stopped again.
+ *
+ * Not here: what it does in between (driver.ts and core.ts).
+ * What is opened first is closed last, also if opening fails half way.
+ */
+import { randomInt } from 'node:crypto'
+import { createLocalClient } from '../client/local.ts'
+import type { Client } from '../client/types.ts'
+import type { PeerId } from '../ids.ts'
+import { seededRandom } from '../random.ts'
+import { createPool } from '../tasks/executor/pool.ts'
+import { VERSION } from '../version.ts'
+import { lightBeacon } from './beacon.ts'
+import { openBlobs } from './blobs.ts'
+import { Driver } from './driver.ts'
+import { createLibp2pTransport } from './libp2p.ts'
+import { type CheckedOptions, checkOptions, type NodeOptions } from './options.ts'
+import { loadIdentity, openStore } from './store.ts'
+
+export interface Node extends AsyncDisposable {
+  readonly id: PeerId
+  /** Multiaddrs that others can dial. */
+  readonly addresses: readonly string[]
+  /** The same interface as `connect()` gives, with this node as entry. */
+  readonly client: Client
+  /** Ends engines and connections at once. Others take over what it owned; with its data folder it can be started again. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a node. Resolves when it listens; it then finds others by itself.
+ * Rejects with SHOAL_BAD_OPTION, SHOAL_DATA_IN_USE, SHOAL_DISK or SHOAL_PORT_TAKEN.
+ */
+export async function createNode(options: NodeOptions): Promise<Node> {
+  const checked = checkOptions(options)
+  const opened: (() => unknown)[] = []
+  const close = async (): Promise<void> => {
+    for (const one of opened.splice(0).reverse()) await one()
+  }
+  try {
+    return await open(checked, opened, close)
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function open(
+  options: CheckedOptions,
+  opened: (() => unknown)[],
+  close: () => Promise<void>
+): Promise<Node> {
+  const { key, data, roles, labels, zone, listen, peers, mdns, onNote } = options
+  const store = await openStore(data)
+  opened.push(() => store.close())
+  const blobs = await openBlobs(data)
+  opened.push(() => blobs.close())
+  const { privateKey, peerId: peer, storeId, boot } = await loadIdentity(store)
+  const slots = roles.includes('engine') ? options.slots : 0
+  const executor =
+    slots === 0
+      ? undefined
+      : createPool({
+          slots,
+          node: peer,
+          code: (digest) => blobs.path(digest),
+          onEvent: (event) => driver.onExecutor(event)
+        })
+  opened.push(() => executor?.close())
+  const me = {
+    peer,
+    addresses: [],
+    boot,
+    storeId,
+    slots,
+    isKeeper: roles.includes('keeper'),
+    zone,
+    labels: Object.entries(labels),
+    version: VERSION
+  }
+  const random = seededRandom(randomInt(2 ** 32))
+  const driver: Driver = new Driver({ me, random, store, blobs, executor, onNote })
+  opened.push(() => driver.stop())
+  await driver.restore()
+  const transport = await createLibp2pTransport({
+    key,
+    identity: privateKey,
+    listen,
+    bootstrap: peers,
+    mdns,
+    onEvent: driver.onTransport,
+    blobs
+  })
+  opened.push(() => transport.stop())
+  driver.connect(transport)
+  opened.push(await lightBeacon(key, peer, transport.addresses()))
+  const client = createLocalClient(driver)
+  opened.push(() => client.close())
+  let stopping: Promise<void> | undefined
+  const stop = (): Promise<void> => {
+    stopping ??= close()
+    return stopping
+  }
+  return {
+    id: peer,
+    get addresses() {
+      return transport.addresses()
+    },
+    client,
+    stop,
+    [Symbol.asyncDispose]: stop
+  }
+}

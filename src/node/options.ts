@@ -1,0 +1,71 @@
+/**
+ * Options of a node, checked before anything is opened.
+ *
+ * Not here: what they cause (node.ts). Every wrong one is SHOAL_BAD_OPTION and says what would be right.
+ */
+import { availableParallelism } from 'node:os'
+import { ShoalError } from '../errors.ts'
+import { slotsMax } from '../tasks/executor/pool.ts'
+import type { MeshKey } from './key.ts'
+
+export type Role = 'engine' | 'keeper'
+
+export interface NodeOptions {
+  /** By `createKey()` or `readKey()`. */
+  readonly key: MeshKey
+  /** Folder for everything that must survive a restart, made if missing. Default: everything in memory. */
+  readonly data?: string
+  /** Tasks at a time, 0 to 256; 0 = coordinates only. Default: the cores of this machine. */
+  readonly slots?: number
+  /** `engine` runs tasks, `keeper` keeps work and results. Default both. */
+  readonly roles?: readonly Role[]
+  /** What others may know of this machine. At most 64, of 128 characters each. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** Keepers of one shard prefer different zones. */
+  readonly zone?: string
+  /** Multiaddrs; port 0 takes a free one. Default: any free port, all interfaces. */
+  readonly listen?: readonly string[]
+  /** Multiaddrs of nodes to begin with. Default: none. */
+  readonly peers?: readonly string[]
+  /** Finds other nodes in the local network. Default true. */
+  readonly mdns?: boolean
+  /** Told what a person might want to read, one line at a time. Default: nobody. */
+  readonly onNote?: (text: string) => void
+}
+
+export type CheckedOptions = Required<Omit<NodeOptions, 'data'>> & { readonly data: string | undefined }
+
+const textMax = 128
+const labelsMax = 64
+const known = ['key', 'data', 'slots', 'roles', 'labels', 'zone', 'listen', 'peers', 'mdns', 'onNote']
+
+/** Throws SHOAL_BAD_OPTION. */
+export function checkOptions(options: NodeOptions): CheckedOptions {
+  const {
+    data,
+    slots = availableParallelism(),
+    roles = ['engine', 'keeper'],
+    labels = {},
+    zone = ''
+  } = options
+  const { listen = ['/ip4/0.0.0.0/tcp/0'], peers = [], mdns = true, onNote = () => {} } = options
+  const odd = Object.keys(options).find((name) => !known.includes(name))
+  if (odd !== undefined) refuse(`there is no option \`${odd}\`; there are ${known.join(', ')}`)
+  if (options.key?.type !== 'secret')
+    refuse('`key` must come from createKey() or readKey(); make a key file with `shoal init`')
+  if (!Number.isInteger(slots) || slots < 0 || slots > slotsMax)
+    refuse(`\`slots\` is ${String(slots)}; it is a whole number from 0 to ${slotsMax}`)
+  for (const role of roles) {
+    if (role !== 'engine' && role !== 'keeper') refuse(`\`roles\` has ${role}; there are engine and keeper`)
+  }
+  if (Object.keys(labels).length > labelsMax) refuse(`more than ${labelsMax} labels`)
+  for (const text of [zone, ...Object.entries(labels).flat()]) {
+    if (typeof text !== 'string' || text.length > textMax)
+      refuse(`zones and labels are strings of at most ${textMax} characters`)
+  }
+  return { key: options.key, data, slots, roles, labels, zone, listen, peers, mdns, onNote }
+}
+
+function refuse(message: string): never {
+  throw new ShoalError('SHOAL_BAD_OPTION', message)
+}
