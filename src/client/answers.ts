@@ -25,10 +25,7 @@ export interface JobSummary {
   readonly isClosed: boolean
 }
 
-export interface NodeStatus {
-  readonly id: string
-  readonly addresses: readonly string[]
-  readonly slots: number
+export interface NodeStatus extends MemberInfo {
   readonly running: number
   /** Granted to this node and not begun. */
   readonly queued: number
@@ -41,9 +38,6 @@ export interface NodeStatus {
   /** `sound`, or why this node keeps nothing more. */
   readonly disk: string
   readonly peers: number
-  readonly zone: string
-  readonly labels: Readonly<Record<string, string>>
-  readonly version: string
 }
 
 export interface StatusReport {

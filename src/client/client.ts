@@ -167,7 +167,7 @@ export class MeshClient implements Client, JobHost {
     }
     this.#jobs.set(id, job as Job<unknown>)
     const abort = (): void => {
-      job.cancel()
+      void job.cancel()
       job.fail(new ShoalError('SHOAL_CANCELLED', `job ${id} was aborted`, { cause: signal?.reason }))
     }
     if (signal?.aborted) abort()
@@ -250,7 +250,7 @@ export class MeshClient implements Client, JobHost {
         this.#entry = effect.peer
         return this.#line.learn(effect.others)
       case 'leave-entry':
-        this.#line.leave().then(() => this.#lost())
+        void this.#line.leave().then(() => this.#lost())
         return
       default:
         return unreachable(effect)

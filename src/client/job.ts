@@ -13,6 +13,9 @@ import { decodeFailure, decodeValue } from './values.ts'
 /** Shards that were handed to the session and not acknowledged, at most; then inputs are pulled no further. */
 const shardsAheadMax = 64
 
+/** Inputs are pulled again once there is room for so many, or for a quarter of `inFlightMax`. */
+const roomLeast = 64
+
 interface Settled {
   readonly value: unknown
   readonly error: Error | undefined
@@ -134,7 +137,13 @@ export class Job<R> implements JobHandle<R> {
       if (!this.takesInputs) return 0
       const inFlight = this.#pulled - (this.#reading === 'all' ? this.#done : this.#taken)
       const room = this.#plan.inFlightMax - inFlight
-      if (room > 0 && this.#shards - this.#acceptedShards < shardsAheadMax) return room
+      // Not one by one: shards of a single task would cost the mesh more than their tasks.
+      if (
+        room >= Math.min(roomLeast, this.#plan.inFlightMax / 4) &&
+        room > 0 &&
+        this.#shards - this.#acceptedShards < shardsAheadMax
+      )
+        return room
       this.#isFull = true
       this.#changed()
       await this.#change.promise

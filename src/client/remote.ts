@@ -169,7 +169,7 @@ class RemoteLine implements Line {
       messages = splitFrame(frame).map((part) => entryMessages.parse(part))
     } catch (error) {
       const reason = `the entry sent what is no message: ${explainError(error)}`
-      this.leave().then(() => this.#events.onClosed(reason))
+      void this.leave().then(() => this.#events.onClosed(reason))
       return
     }
     this.#events.onMessages(messages)

@@ -21,7 +21,7 @@ import { Owner } from '../tasks/owner.ts'
 import { Runner } from '../tasks/runner.ts'
 import { Inquiry } from './inquiry.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
-import { jobReports, nodeReport } from './report.ts'
+import { jobReports, memberInfo, nodeReport } from './report.ts'
 
 /** Below this many members a claim waits at every node; above, at some of those on the board. */
 const smallMesh = 16
@@ -246,7 +246,10 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       }
       return
     }
-    const json = JSON.stringify({ value: what === 'members' ? this.membership.members() : [], silent: 0 })
+    const json = JSON.stringify({
+      value: what === 'members' ? this.membership.members().map(memberInfo) : [],
+      silent: 0
+    })
     this.#effects.push({ kind: 'reply', client, message: { kind: 'answer', ask, json } })
   }
 

@@ -292,7 +292,7 @@ export class Driver {
       this.#held.set(key, [{ from, message }])
       this.#heldCount++
       const { header, keepers } = message.record
-      this.#supply.get(header.code, [from, ...keepers]).then((isHere) => this.#release(key, isHere))
+      void this.#supply.get(header.code, [from, ...keepers]).then((isHere) => this.#release(key, isHere))
     } else if (this.#heldCount < heldMax) {
       held.push({ from, message })
       this.#heldCount++
@@ -341,7 +341,7 @@ export class Driver {
     }
     const failed = (error: unknown): void =>
       this.#options.onNote(`code of ${client} is not kept: ${explainError(error)}`)
-    this.#options.blobs.put(bytes, digest).catch(failed).then(goOn)
+    void this.#options.blobs.put(bytes, digest).catch(failed).then(goOn)
   }
 
   /** Refuses a submission whose code never came, or could not be stored. */
@@ -369,7 +369,7 @@ export class Driver {
     const { code } = run.header
     if (this.#supply.has(code)) return this.#start(run)
     this.#awaited.set(run.run, [])
-    this.#supply.insist(code, run.keepers).then((isHere) => {
+    void this.#supply.insist(code, run.keepers).then((isHere) => {
       const cancelled = this.#awaited.get(run.run) ?? []
       this.#awaited.delete(run.run)
       if (!isHere) return

@@ -3,10 +3,11 @@
  *
  * Not here: asking and putting together (inquiry.ts). Reports are plain data, the same for people and for programs.
  */
-import type { NodeStatus } from '../client/answers.ts'
+import type { MemberInfo, NodeStatus } from '../client/answers.ts'
 import { type JobId, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Membership } from '../routing/membership.ts'
+import type { Member } from '../routing/messages.ts'
 import { valueAt } from '../tasks/batch.ts'
 import type { Keeper } from '../tasks/keeper.ts'
 import { readClosed } from '../tasks/lead.ts'
@@ -25,16 +26,18 @@ interface Parts {
   readonly runner: Runner
 }
 
+export function memberInfo({ peer, addresses, slots, isKeeper, zone, labels, version }: Member): MemberInfo {
+  const named = Object.fromEntries(labels.map(([name = '', value = '']) => [name, value]))
+  return { id: peer, addresses, slots, isKeeper, zone, labels: named, version }
+}
+
 export function nodeReport(
   { membership, keeper, owner, runner }: Parts,
   disk: string,
   now: Millis
 ): NodeStatus {
-  const { peer, addresses, slots, zone, labels, version } = membership.me
   return {
-    id: peer,
-    addresses,
-    slots,
+    ...memberInfo(membership.me),
     running: runner.running,
     queued: runner.queued,
     owns: owner.shards,
@@ -42,10 +45,7 @@ export function nodeReport(
     unfinished: owner.unfinished,
     keeps: keeper.keys().length,
     disk,
-    peers: membership.peers().length,
-    zone,
-    labels: Object.fromEntries(labels.map(([name = '', value = '']) => [name, value])),
-    version
+    peers: membership.peers().length
   }
 }
 

@@ -69,8 +69,13 @@ export class Supply {
   #pause(): Promise<void> {
     const { signal } = this.#closing
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, tryAgainMs)
-      signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
+      const end = (): void => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', end)
+        resolve()
+      }
+      const timer = setTimeout(end, tryAgainMs)
+      signal.addEventListener('abort', end)
     })
   }
 }
