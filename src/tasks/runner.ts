@@ -8,9 +8,11 @@
  */
 import { type Attempt, type PeerId, rankOf, type ShardKey } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
-import { type Batch, pickAt, readOutcomeHeader, valueAt } from './batch.ts'
+import { type Batch, pickAt } from './batch.ts'
+import { Claims } from './claims.ts'
 import { type CancelRun, type Run, type Send, send } from './effects.ts'
 import type { JobHeader, TaskMessage, TaskMessageOf } from './messages.ts'
+import { Speeds } from './speeds.ts'
 import { Trail } from './trail.ts'
 
 /** Work beyond its slots that a node holds, in time. */
@@ -24,13 +26,6 @@ const runTasksMax = 128
 const runsPerSlot = 2
 /** Between two sendings of outcomes that nobody confirmed. */
 const repeatMs = 1_000
-/** Between two claims that say nothing new. */
-const claimAgainMs = 1_000
-/** Functions whose speed is remembered; the oldest is forgotten. */
-const speedsMax = 256
-/** Cheapest cost of one task that is believed. */
-const taskMsMin = 0.005
-
 const HELD = { none: 0, queued: 1, running: 2, ended: 3 } as const
 
 /** Everything held of one shard. */
@@ -58,15 +53,6 @@ interface Running extends Chunk {
   left: number
 }
 
-interface Asked {
-  tasks: number
-  received: number
-  /** Received when the last claim was sent. */
-  base: number
-  at: Millis
-  waiting: number
-}
-
 export interface RunnerView {
   readonly self: PeerId
   readonly slots: number
@@ -84,9 +70,8 @@ export class Runner {
   #queued = 0
   readonly #running = new Map<number, Running>()
   readonly #slotRuns: number[]
-  readonly #asked = new Map<PeerId, Asked>()
-  readonly #speeds = new Map<string, number>()
-  #taskMs = Number.POSITIVE_INFINITY
+  readonly #asked = new Claims()
+  readonly #speeds = new Speeds()
   #run = 0
   #tendAt: Millis = 0
 
@@ -127,7 +112,7 @@ export class Runner {
   }
 
   peerDown(peer: PeerId, now: Millis): RunnerEffect[] {
-    this.#asked.delete(peer)
+    this.#asked.forget(peer)
     const effects: RunnerEffect[] = []
     for (const [key, held] of this.#held) {
       if (held.trail.owner === peer && held.trail.next(this.#view.isUp))
@@ -143,7 +128,7 @@ export class Runner {
     const { key } = running
     running.left -= outcomes.indexes.length
     if (done) this.#finish(run, running)
-    this.#measure(running, outcomes)
+    this.#speeds.measure(running.header, outcomes)
     const held = this.#held.get(key)
     if (held === undefined || outcomes.indexes.length === 0) return this.#work(now)
     const own = { ...outcomes, node: this.#view.self }
@@ -202,9 +187,7 @@ export class Runner {
 
   #granted(from: PeerId, grant: TaskMessageOf<'grant'>, now: Millis): RunnerEffect[] {
     const { key, header, first, attempt, inputs } = grant
-    const asked = this.#askedOf(from)
-    asked.received += inputs.indexes.length
-    asked.waiting = grant.waiting
+    this.#asked.granted(from, inputs.indexes.length, grant.waiting)
     if (this.#view.slots === 0)
       return [send(from, { kind: 'handback', key, attempt, indexes: inputs.indexes })]
     const held = this.#held.get(key) ?? this.#hold(key, grant.keepers)
@@ -302,7 +285,7 @@ export class Runner {
     const runs: Run[] = []
     while (this.#chunks.length > 0) {
       const chunk = this.#chunks[0] as Chunk
-      const taskMs = this.#speedOf(chunk)
+      const taskMs = this.#speeds.of(chunk.header)
       const slot = this.#freeSlot(taskMs * 2 > runMs ? 1 : runsPerSlot)
       if (slot === undefined) break
       const most = Number.isFinite(taskMs)
@@ -341,26 +324,6 @@ export class Runner {
     this.#slotRuns[slot] = (this.#slotRuns[slot] as number) - 1
   }
 
-  #measure({ header }: Chunk, outcomes: Batch): void {
-    const count = outcomes.indexes.length
-    if (count === 0) return
-    let sum = 0
-    for (let at = 0; at < count; at++) sum += readOutcomeHeader(valueAt(outcomes, at)).elapsedMs
-    const name = nameOf(header)
-    const taskMs = Math.max(taskMsMin, sum / count)
-    const old = this.#speeds.get(name)
-    if (old === undefined && this.#speeds.size >= speedsMax) {
-      this.#speeds.delete([...this.#speeds.keys()][0] as string)
-    }
-    // Slower is believed at once, faster by and by: too little work in hand costs a round trip, too much costs others.
-    this.#taskMs = old === undefined || taskMs > old ? taskMs : old + (taskMs - old) / 4
-    this.#speeds.set(name, this.#taskMs)
-  }
-
-  #speedOf({ header }: Chunk): number {
-    return this.#speeds.get(nameOf(header)) ?? Number.POSITIVE_INFINITY
-  }
-
   /** Unstarted tasks that this node would like to hold, while it runs what it ran last. */
   #ahead(taskMs: number): number {
     const { slots } = this.#view
@@ -371,35 +334,14 @@ export class Runner {
     const { slots } = this.#view
     const isIdle = this.#running.size === 0 && this.#queued === 0
     const free = Math.max(0, slots - this.#running.size)
-    const ahead = isIdle ? slots : this.#ahead(this.#taskMs)
+    const ahead = isIdle ? slots : this.#ahead(this.#speeds.last)
     const want = Math.max(0, free + ahead - this.#queued)
-    const owners = this.#view.owners()
-    const busy = owners.filter((owner) => this.#askedOf(owner).waiting > 0).length
-    const claims: Send[] = []
-    for (const owner of owners) {
-      const asked = this.#askedOf(owner)
-      // An owner with nothing waiting keeps a small standing claim, so that its next task leaves at once.
-      const share = asked.waiting > 0 ? Math.ceil(want / busy) : Math.min(want, 2 * slots)
-      const left = asked.tasks - (asked.received - asked.base)
-      const isStale = now - asked.at >= claimAgainMs
-      if (!isStale && (left === share || (left > share / 2 && left <= 2 * share))) continue
-      Object.assign(asked, { tasks: share, base: asked.received, at: now })
-      claims.push(send(owner, { kind: 'claim', tasks: share, received: asked.received }))
-    }
-    return claims
-  }
-
-  #askedOf(owner: PeerId): Asked {
-    const old = this.#asked.get(owner)
-    if (old !== undefined) return old
-    const asked: Asked = { tasks: 0, received: 0, base: 0, at: Number.NEGATIVE_INFINITY, waiting: 0 }
-    this.#asked.set(owner, asked)
-    return asked
+    return this.#asked.renew(this.#view.owners(), want, 2 * slots, now)
   }
 
   /** Work that turned out longer than was believed goes back to its owners, who may know an idle node. */
   #handBack(now: Millis): Send[] {
-    let taskMs = this.#taskMs
+    let taskMs = this.#speeds.last
     for (const { startedAt, left } of this.#running.values()) {
       if (left === 1) taskMs = Number.isFinite(taskMs) ? Math.max(taskMs, now - startedAt) : now - startedAt
     }
@@ -438,7 +380,5 @@ export class Runner {
     this.#chunks = this.#chunks.filter(({ inputs }) => inputs.indexes.length > 0)
   }
 }
-
-const nameOf = (header: JobHeader): string => `${header.code}#${header.exportName}`
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i)

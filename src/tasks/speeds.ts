@@ -1,0 +1,45 @@
+/**
+ * How long tasks take, by function: what a node has learned from the outcomes of its own engines.
+ *
+ * Not here: what follows from it (runner.ts). Nobody is asked to estimate; the first run of a function is small, and tells.
+ */
+import type { Millis } from '../machine.ts'
+import { type Batch, readOutcomeHeader, valueAt } from './batch.ts'
+import type { JobHeader } from './messages.ts'
+
+/** Functions whose speed is remembered; the oldest is forgotten. */
+const speedsMax = 256
+/** Cheapest cost of one task that is believed. */
+const taskMsMin = 0.005
+
+export class Speeds {
+  readonly #byFunction = new Map<string, Millis>()
+  /** Of the function that was measured last; infinite before. */
+  last: Millis = Number.POSITIVE_INFINITY
+
+  measure(header: JobHeader, outcomes: Batch): void {
+    const count = outcomes.indexes.length
+    if (count === 0) return
+    let sum = 0
+    for (let at = 0; at < count; at++) sum += readOutcomeHeader(valueAt(outcomes, at)).elapsedMs
+    const name = nameOf(header)
+    const taskMs = Math.max(taskMsMin, sum / count)
+    const old = this.#byFunction.get(name)
+    if (old === undefined && this.#byFunction.size >= speedsMax) {
+      for (const oldest of this.#byFunction.keys()) {
+        this.#byFunction.delete(oldest)
+        break
+      }
+    }
+    // Slower is believed at once, faster by and by: too little work in hand costs a round trip, too much costs others.
+    this.last = old === undefined || taskMs > old ? taskMs : old + (taskMs - old) / 4
+    this.#byFunction.set(name, this.last)
+  }
+
+  /** Infinite for a function that never ran here. */
+  of(header: JobHeader): Millis {
+    return this.#byFunction.get(nameOf(header)) ?? Number.POSITIVE_INFINITY
+  }
+}
+
+const nameOf = (header: JobHeader): string => `${header.code}#${header.exportName}`
