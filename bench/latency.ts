@@ -1,0 +1,117 @@
+/**
+ * How long does one task take, asked for alone? Beside it the least that it could: one echo over the same kind of connection.
+ *
+ * Not here: many tasks at a time (overhead.ts).
+ * The echo is one hop there and one back; a task makes three times as many, and is written to disks on the way.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { Stream } from '@libp2p/interface'
+import { type Client, connect } from '../src/index.ts'
+import { createHost, parseAddress } from '../src/node/host.ts'
+import { ECHO_PROTOCOL } from './echo.ts'
+import { type Answer, median, percentile, type Question, round, type Settings, timed } from './measure.ts'
+import { startMesh } from './nodes.ts'
+import { profiled } from './profile.ts'
+
+const tasks = 500
+const rounds = 3
+const warmups = 100
+const echoBytes = 64
+const budget = { p50MsMax: 2 }
+
+export const latency: Question = {
+  name: 'latency',
+  asks: `How long does one task take, ${tasks} of them one after the other?`,
+  answer
+}
+
+async function answer({ profiles, say }: Settings): Promise<Answer> {
+  await using mesh = await startMesh([0, 1, 1])
+  const { key, nodes } = mesh
+  await using client = await connect({ key, peers: nodes[0]?.addresses ?? [], mdns: false })
+  await using echo = await openEcho()
+  await submits(client, warmups)
+  await echoes(echo.stream, warmups)
+  const all: { task: number[]; echo: number[] }[] = []
+  for (let at = 0; at < rounds; at++) {
+    all.push({ task: await submits(client, tasks), echo: await echoes(echo.stream, tasks) })
+    say(`round ${at + 1}: ${round(percentile(all[at]?.task ?? [], 0.5), 2)} ms`)
+  }
+  await profiled(profiles, 'latency', nodes, async () => {
+    await submits(client, tasks * rounds)
+  })
+  const of = (share: number): number => round(median(all.map(({ task }) => percentile(task, share))), 2)
+  const p50Ms = of(0.5)
+  const echoP50Ms = round(median(all.map(({ echo }) => percentile(echo, 0.5))), 3)
+  return {
+    question: 'latency',
+    tasks,
+    rounds,
+    p50Ms,
+    p95Ms: of(0.95),
+    p99Ms: of(0.99),
+    echoP50Ms,
+    ratio: round(p50Ms / echoP50Ms, 1),
+    budget,
+    ok: p50Ms <= budget.p50MsMax
+  }
+}
+
+/** Milliseconds of each. */
+async function submits(client: Client, count: number): Promise<number[]> {
+  const samples: number[] = []
+  for (let at = 0; at < count; at++) {
+    const { ms, value } = await timed(async () => await client.submit((input: number) => input, [at]))
+    if (value !== at) throw new Error(`${value} instead of ${at}`)
+    samples.push(ms)
+  }
+  return samples
+}
+
+interface Echo extends AsyncDisposable {
+  readonly stream: Stream
+}
+
+async function openEcho(): Promise<Echo> {
+  const far: ChildProcess = fork(join(import.meta.dirname, 'echo.ts'), { execPath: process.execPath })
+  const [addresses] = (await once(far, 'message')) as [string[]]
+  const host = await createHost({ identity: await generateKeyPair('Ed25519'), listen: [], services: {} })
+  await host.start()
+  const stream = await host.dialProtocol(addresses.map(parseAddress), ECHO_PROTOCOL)
+  const dispose = async (): Promise<void> => {
+    await host.stop()
+    const ended = once(far, 'exit')
+    far.disconnect()
+    await ended
+  }
+  return { stream, [Symbol.asyncDispose]: dispose }
+}
+
+/** Milliseconds of each. */
+async function echoes(stream: Stream, count: number): Promise<number[]> {
+  const message = new Uint8Array(echoBytes)
+  let have = 0
+  let arrived = (): void => {}
+  const listener = ({ data }: { data: { byteLength: number } }): void => {
+    have += data.byteLength
+    if (have >= echoBytes) arrived()
+  }
+  stream.addEventListener('message', listener)
+  const samples: number[] = []
+  for (let at = 0; at < count; at++) {
+    have = 0
+    const { ms } = await timed(
+      () =>
+        new Promise<void>((resolve) => {
+          arrived = resolve
+          stream.send(message)
+        })
+    )
+    samples.push(ms)
+  }
+  stream.removeEventListener('message', listener)
+  return samples
+}

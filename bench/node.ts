@@ -1,0 +1,52 @@
+/**
+ * One node in a process of its own: says where it listens, and answers what it uses and sees.
+ *
+ * Not here: how many there are and how they are started (nodes.ts).
+ * It ends with its parent, so that a benchmark that was interrupted leaves nothing behind.
+ */
+import { mkdir, writeFile } from 'node:fs/promises'
+import { type Session as InspectorSession, Session } from 'node:inspector/promises'
+import { dirname } from 'node:path'
+import { createNode, readKey } from '../src/index.ts'
+import type { NodeAnswer, NodeArguments, NodeRequest } from './nodes.ts'
+
+const { keyFile, submits, ...options } = JSON.parse(process.argv[2] ?? '{}') as NodeArguments
+
+process.on('disconnect', () => process.exit())
+const node = await createNode({ ...options, key: await readKey(keyFile), mdns: false })
+process.on('message', (request: NodeRequest) => {
+  void answer(request).then((reply) => process.send?.(reply))
+})
+if (submits) await node.client.submit((value: number) => value, [1])
+process.stdout.write(`${JSON.stringify({ id: node.id, addresses: node.addresses })}\n`)
+
+let session: InspectorSession | undefined
+
+async function answer({ ask, what, file = '' }: NodeRequest): Promise<NodeAnswer> {
+  switch (what) {
+    case 'usage': {
+      const { user, system } = process.cpuUsage()
+      return { ask, cpuMicros: user + system, rssBytes: process.memoryUsage.rss() }
+    }
+    case 'members':
+      return { ask, members: (await node.client.members()).length }
+    case 'profile': {
+      session = new Session()
+      session.connect()
+      await session.post('Profiler.enable')
+      await session.post('Profiler.start')
+      return { ask }
+    }
+    case 'profiled': {
+      const profiled = await session?.post('Profiler.stop')
+      await mkdir(dirname(file), { recursive: true })
+      await writeFile(file, JSON.stringify(profiled?.profile))
+      return { ask }
+    }
+    case 'stop':
+      await node.stop()
+      return { ask }
+    default:
+      return what satisfies never
+  }
+}
