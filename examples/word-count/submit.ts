@@ -1,0 +1,48 @@
+/**
+ * The first client: submits one task per file, and reads the results as they come, whatever happens to its entry.
+ *
+ * Not here: nodes, and killing them (demo.ts starts this as a process of its own).
+ * It tells its parent the job's id, its progress, and at the end what it received.
+ */
+import { readFile } from 'node:fs/promises'
+import { connect, moduleFunction } from '../../src/index.ts'
+import { inputFiles } from './files.ts'
+import type { Text } from './words.ts'
+
+/** From the first client to the demo. */
+export type Report =
+  | { kind: 'began'; job: string; tasks: number }
+  | { kind: 'progress'; done: number }
+  | { kind: 'finished'; done: number; words: number; duplicates: number; arrivals: number[] }
+
+const tell = (report: Report): void => void process.send?.(report)
+
+async function* texts(files: readonly string[]): AsyncGenerator<Text> {
+  for (const name of files) yield { name, text: await readFile(name, 'utf8') }
+}
+
+const peers = process.argv.slice(2)
+const files = inputFiles()
+await using mesh = await connect({ peers })
+const job = mesh.map<Map<string, number>>(
+  moduleFunction(new URL('./words.ts', import.meta.url), 'countWords'),
+  texts(files),
+  { name: 'word count', inFlightMax: files.length }
+)
+tell({ kind: 'began', job: job.id, tasks: files.length })
+
+const seen = new Set<number>()
+const arrivals: number[] = []
+let words = 0
+let duplicates = 0
+for await (const completed of job.asCompleted()) {
+  if ('error' in completed) throw completed.error
+  if (seen.has(completed.index)) duplicates++
+  seen.add(completed.index)
+  for (const count of completed.value.values()) words += count
+  arrivals.push(Date.now())
+  tell({ kind: 'progress', done: seen.size })
+}
+process.send?.({ kind: 'finished', done: seen.size, words, duplicates, arrivals } satisfies Report, () =>
+  process.disconnect()
+)
