@@ -1,0 +1,58 @@
+/**
+ * `shoal status`: the nodes of the mesh, what they do, and what waits.
+ *
+ * Not here: asking them (src/node/inquiry.ts). A node that does not answer in time is counted and not waited for.
+ */
+import type { NodeStatus, StatusReport } from '../../src/client/answers.ts'
+import { readArguments, refuseOperands } from '../arguments.ts'
+import type { Command } from '../command.ts'
+import { EXIT } from '../failure.ts'
+import { askMesh, meshFlags, meshUsage } from '../mesh.ts'
+import { counted, shortIds, table } from '../output.ts'
+
+export const status: Command = {
+  usage: `usage: shoal status [FLAGS]
+
+Shows the nodes that are up. owns: pieces of work that a node leads; keeps: copies that it holds.
+
+${meshUsage}  --json             the whole report as JSON
+`,
+  async run(args) {
+    const { values, operands } = readArguments('status', args, meshFlags)
+    refuseOperands('status', operands)
+    const report = await askMesh(values, (client) => client.status())
+    process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : statusText(report))
+    return EXIT.done
+  }
+}
+
+const columns = ['id', 'address', 'slots', 'running', 'queued', 'owns', 'keeps', 'disk', 'labels']
+
+export function statusText({ nodes, silent }: StatusReport): string {
+  const short = shortIds(nodes.map(({ id }) => id))
+  const sorted = nodes.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  const rows = sorted.map((node) => {
+    const { id, slots, running, queued, owns, keeps, disk } = node
+    return [short.get(id), addressOf(node), slots, running, queued, owns, keeps, disk, labelsOf(node)]
+  })
+  const sum = (of: (node: NodeStatus) => number): number => nodes.reduce((all, node) => all + of(node), 0)
+  const waiting = sum((node) => node.waiting)
+  const unfinished = sum((node) => node.unfinished)
+  const lines = [
+    `${counted(waiting, 'task waits', 'tasks wait')} to be run, ${unfinished} without a result in all`
+  ]
+  if (silent > 0) lines.push(`${counted(silent, 'node')} did not answer`)
+  return `${table(columns, rows)}\n${lines.join('\n')}\n`
+}
+
+/** One that other machines can reach, if there is any; the peer id at its end is known by the first column. */
+function addressOf({ addresses }: NodeStatus): string {
+  const short = addresses.map((address) => address.replace(/\/p2p\/[^/]*$/, ''))
+  const best = short.find((address) => !/^\/ip(4\/127\.|6\/::1\/)/.test(address)) ?? short[0] ?? ''
+  return short.length > 1 ? `${best} +${short.length - 1}` : best
+}
+
+function labelsOf({ zone, labels }: NodeStatus): string {
+  const named = Object.entries(labels).map(([name, value]) => `${name}=${value}`)
+  return [...(zone === '' ? [] : [`zone=${zone}`]), ...named].join(' ')
+}

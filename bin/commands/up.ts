@@ -1,0 +1,73 @@
+/**
+ * `shoal up`: a node in the foreground, until it is told to stop.
+ *
+ * Not here: the node (src/node/node.ts). Its address goes to stdout, for people or programs; what it notices, to stderr.
+ */
+import { createNode, type Node } from '../../src/node/node.ts'
+import { given, pairs, readArguments, refuseOperands, wholeNumber } from '../arguments.ts'
+import type { Command } from '../command.ts'
+import { EXIT } from '../failure.ts'
+import { interruption, untilAborted } from '../interruption.ts'
+import { findKey, keyFile } from '../mesh.ts'
+import { plain } from '../output.ts'
+
+const flags = {
+  key: { type: 'string' },
+  data: { type: 'string' },
+  slots: { type: 'string' },
+  label: { type: 'string', multiple: true },
+  zone: { type: 'string' },
+  listen: { type: 'string', multiple: true },
+  peer: { type: 'string', multiple: true },
+  mdns: { type: 'boolean', default: true },
+  json: { type: 'boolean', default: false }
+} as const
+
+export const up: Command = {
+  usage: `usage: shoal up [FLAGS]
+
+Runs a node until Ctrl-C or SIGTERM; a second one ends it at once.
+
+  --key FILE         the mesh key (default: $SHOAL_KEY, then ./${keyFile})
+  --data FOLDER      keeps work and results there, so that they survive a restart (default: in memory)
+  --slots N          tasks at a time, 0 to 256; 0 only coordinates (default: the cores of this machine)
+  --label K=V        what others may know of this machine, repeatable
+  --zone NAME        copies of one piece of work go to different zones
+  --listen ADDRESS   like /ip4/0.0.0.0/tcp/4101, repeatable (default: any free port, all interfaces)
+  --peer ADDRESS     a node to begin with, repeatable (default: $SHOAL_PEERS)
+  --no-mdns          do not look for others in the local network
+  --json             the first line on stdout is {"id","addresses"} once the node listens
+`,
+  async run(args) {
+    const { values, operands } = readArguments('up', args, flags)
+    refuseOperands('up', operands)
+    const { data, zone, listen, mdns } = values
+    const slots = wholeNumber('--slots', values.slots)
+    const labels = pairs('--label', values.label)
+    const peers = values.peer ?? (process.env.SHOAL_PEERS ?? '').split(/[\s,]+/).filter(Boolean)
+    const key = await findKey(values.key)
+    const signal = interruption()
+    const onNote = (text: string): void => void process.stderr.write(`${plain(text)}\n`)
+    const node = await createNode({
+      key,
+      mdns,
+      peers,
+      onNote,
+      ...given({ data, slots, labels, zone, listen })
+    })
+    process.stdout.write(values.json ? `${JSON.stringify(introduction(node))}\n` : welcome(node, data))
+    await untilAborted(signal)
+    if (!values.json) process.stderr.write('stopping\n')
+    await node.stop()
+    return EXIT.done
+  }
+}
+
+const introduction = ({ id, addresses }: Node): object => ({ id, addresses })
+
+function welcome({ id, addresses }: Node, data: string | undefined): string {
+  const where = data === undefined ? 'in memory; --data FOLDER would let it survive a restart' : `in ${data}`
+  return `node ${id} is up and keeps its work ${where}
+${addresses.map((address) => `  ${address}\n`).join('')}Others join with a copy of the key and \`shoal up --peer ADDRESS\`; Ctrl-C stops this node.
+`
+}

@@ -1,0 +1,244 @@
+/**
+ * Takes the results of a job down in input order: to stdout or a file, with failures and progress on stderr.
+ *
+ * Not here: how one value looks (output.ts), who made the job (commands/map.ts and commands/result.ts).
+ * A file appears under its name only when it is complete, so that nobody takes a half for the whole.
+ */
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { createWriteStream, type Stats } from 'node:fs'
+import { open, realpath, rename, rm, stat } from 'node:fs/promises'
+import type { Writable } from 'node:stream'
+import { finished } from 'node:stream/promises'
+import type { JobHandle } from '../src/client/types.ts'
+import { ShoalError, TaskError } from '../src/errors.ts'
+import { EXIT, isDebugging, usageError } from './failure.ts'
+import { counted, jsonOf, ProgressLine, plain, textOf } from './output.ts'
+
+/** `text`: strings as they are. `lines`: JSON, one line each. `one`: one JSON object of all. */
+export type Format = 'text' | 'lines' | 'one'
+
+export const resultFlags = {
+  'json-lines': { type: 'boolean', default: false },
+  out: { type: 'string' },
+  progress: { type: 'boolean' }
+} as const
+
+export interface ResultValues {
+  readonly json: boolean
+  readonly 'json-lines': boolean
+  readonly progress?: boolean | undefined
+}
+
+/** Where results are written. */
+export interface Outlet {
+  /** Resolves when more can be taken. */
+  write(text: string): Promise<void>
+  /** Nobody reads any more. */
+  readonly isBroken: boolean
+  /** All was written. */
+  finish(): Promise<void>
+  /** What was written counts for nothing. */
+  drop(): Promise<void>
+}
+
+const bufferedMax = 1 << 16
+
+/** Collects what is written in one turn. */
+class StreamOutlet implements Outlet {
+  readonly #stream: Writable
+  readonly #close: (isComplete: boolean) => Promise<void>
+  #text = ''
+  #isScheduled = false
+  #failure: Error | undefined
+
+  constructor(stream: Writable, close: (isComplete: boolean) => Promise<void>) {
+    this.#stream = stream
+    this.#close = close
+    stream.on('error', (error) => {
+      this.#failure ??= error
+    })
+  }
+
+  get isBroken(): boolean {
+    return (this.#failure as { code?: unknown } | undefined)?.code === 'EPIPE'
+  }
+
+  async write(text: string): Promise<void> {
+    this.#check()
+    this.#text += text
+    if (this.#text.length < bufferedMax) {
+      if (this.#isScheduled) return
+      this.#isScheduled = true
+      setImmediate(() => {
+        this.#isScheduled = false
+        this.#flush()
+      })
+      return
+    }
+    if (!this.#flush()) await once(this.#stream, 'drain').catch(() => {})
+  }
+
+  async finish(): Promise<void> {
+    this.#flush()
+    // What cannot be written is known only when it was tried.
+    await new Promise((resolve) => this.#stream.write('', resolve))
+    this.#check()
+    if (!this.isBroken) await this.#close(true)
+  }
+
+  async drop(): Promise<void> {
+    this.#text = ''
+    await this.#close(false)
+  }
+
+  #flush(): boolean {
+    const text = this.#text
+    this.#text = ''
+    return this.#failure !== undefined || text === '' || this.#stream.write(text)
+  }
+
+  #check(): void {
+    const failure = this.#failure
+    if (failure === undefined || this.isBroken) return
+    throw new ShoalError(
+      'SHOAL_DISK',
+      `results cannot be written (${failure.message}); make room, then try again`,
+      {
+        cause: failure
+      }
+    )
+  }
+}
+
+/** To stdout, or to a file that is there already if it cannot be written: rejects with SHOAL_BAD_OPTION before any work is done. */
+export async function openOutlet(file: string | undefined): Promise<Outlet> {
+  if (file === undefined) return new StreamOutlet(process.stdout, async () => {})
+  try {
+    const there = await stat(file).catch(() => undefined)
+    const target = there === undefined ? file : await realpath(file)
+    return there === undefined || there.isFile() ? await besides(target, there) : await straightTo(target)
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string }
+    throw usageError(
+      `--out ${file} cannot be written (${code ?? message}); give a file in a folder of yours`,
+      error
+    )
+  }
+}
+
+/** Under another name until it is complete. */
+async function besides(target: string, before: Stats | undefined): Promise<Outlet> {
+  const part = `${target}.${randomBytes(4).toString('hex')}.part`
+  const handle = await open(part, 'wx', before === undefined ? 0o666 : before.mode & 0o777)
+  const stream = handle.createWriteStream()
+  return new StreamOutlet(stream, async (isComplete) => {
+    stream.end()
+    await finished(stream).catch(() => {})
+    if (isComplete) await rename(part, target)
+    else await rm(part, { force: true })
+  })
+}
+
+/** A device or a pipe must not be replaced. */
+async function straightTo(target: string): Promise<Outlet> {
+  const stream = createWriteStream(target)
+  await once(stream, 'open')
+  return new StreamOutlet(stream, async () => {
+    stream.end()
+    await finished(stream).catch(() => {})
+  })
+}
+
+export function formatOf(values: ResultValues): Format {
+  if (values.json) return 'one'
+  return values['json-lines'] ? 'lines' : 'text'
+}
+
+export interface Delivery {
+  readonly outlet: Outlet
+  readonly values: ResultValues
+  /** Called once when nobody reads the results any more. */
+  readonly onBroken: () => void
+}
+
+/** Resolves with the exit code when every task has ended. Never cancels the job by itself, whatever fails. */
+export async function deliver(
+  job: JobHandle<unknown>,
+  { outlet, values, onBroken }: Delivery
+): Promise<number> {
+  const line = (values.progress ?? process.stderr.isTTY) ? new ProgressLine(`job ${job.id}`) : undefined
+  const ignore = job.onProgress((progress) => line?.show(progress))
+  const printer = new Printer(job.id, formatOf(values), outlet, line)
+  let isBroken = false
+  try {
+    // By hand, since a `for` that is left would cancel the job.
+    const results = job[Symbol.asyncIterator]()
+    for (let step = await results.next(); step.done !== true; step = await results.next()) {
+      if (!outlet.isBroken) await printer.add(step.value)
+      else if (!isBroken) onBroken()
+      isBroken = outlet.isBroken
+    }
+    return await printer.end()
+  } finally {
+    ignore()
+    line?.end()
+  }
+}
+
+class Printer {
+  readonly #job: string
+  readonly #format: Format
+  readonly #outlet: Outlet
+  readonly #line: ProgressLine | undefined
+  readonly #errors: unknown[] = []
+  #count = 0
+  #failed = 0
+  #cancelled = 0
+
+  constructor(job: string, format: Format, outlet: Outlet, line: ProgressLine | undefined) {
+    this.#job = job
+    this.#format = format
+    this.#outlet = outlet
+    this.#line = line
+  }
+
+  async add(result: unknown): Promise<void> {
+    const index = this.#count++
+    const comma = index === 0 ? `{"job":${JSON.stringify(this.#job)},"results":[` : ','
+    const isFailure = result instanceof TaskError || result instanceof ShoalError
+    if (isFailure) this.#fail(index, result)
+    if (process.stdout.isTTY) this.#line?.aside()
+    if (this.#format === 'one') await this.#outlet.write(`${comma}${isFailure ? 'null' : jsonOf(result)}`)
+    else if (!isFailure)
+      await this.#outlet.write(`${this.#format === 'lines' ? jsonOf(result) : textOf(result)}\n`)
+  }
+
+  async end(): Promise<number> {
+    if (this.#format === 'one') {
+      const head = this.#count === 0 ? `{"job":${JSON.stringify(this.#job)},"results":[` : ''
+      await this.#outlet.write(`${head}],"errors":${JSON.stringify(this.#errors)}}\n`)
+    }
+    if (this.#cancelled > 0) {
+      const ended = `${this.#count - this.#cancelled} of ${counted(this.#count, 'task')} had ended before`
+      this.#say(`SHOAL_CANCELLED: job ${this.#job} was cancelled; ${ended}`)
+    }
+    return this.#failed + this.#cancelled > 0 ? EXIT.failed : EXIT.done
+  }
+
+  #fail(index: number, error: TaskError | ShoalError): void {
+    const { code, name, message } = error
+    if (this.#format === 'one') this.#errors.push({ index, code, name, message })
+    if (code === 'SHOAL_CANCELLED') {
+      this.#cancelled++
+      return
+    }
+    this.#failed++
+    this.#say(`input ${index}: ${isDebugging() ? error.stack : plain(`${name}: ${message}`)}`)
+  }
+
+  #say(text: string): void {
+    this.#line?.aside()
+    process.stderr.write(`${text}\n`)
+  }
+}
