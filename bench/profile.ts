@@ -53,7 +53,7 @@ export function selfTimes({ nodes, samples = [], timeDeltas = [] }: Profiler.Pro
 }
 
 function nameOf({ functionName, url, lineNumber }: Profiler.ProfileNode['callFrame']): string {
-  const file = url.replace(/^.*\/(node_modules|src|bench)\//, '$1/').replace(/^node_modules\//, '')
+  const file = url.replace(/^.*\/node_modules\//, '').replace(/^.*\/(src|bench)\/(?=[^/]*(\/|$))/, '$1/')
   const name = functionName === '' ? '(anonymous)' : functionName
   return file === '' ? name : `${name} ${file}:${lineNumber + 1}`
 }
