@@ -20,4 +20,4 @@ for await (const counts of mesh.job<Map<string, number>>(job)) {
   for (const [word, count] of counts) totals.set(word, (totals.get(word) ?? 0) + count)
 }
 const reading: Reading = { results, totals: [...totals] }
-process.send?.(reading, () => process.disconnect())
+process.send?.(reading, undefined, undefined, () => process.disconnect())

@@ -43,6 +43,6 @@ for await (const completed of job.asCompleted()) {
   arrivals.push(Date.now())
   tell({ kind: 'progress', done: seen.size })
 }
-process.send?.({ kind: 'finished', done: seen.size, words, duplicates, arrivals } satisfies Report, () =>
-  process.disconnect()
-)
+const finished: Report = { kind: 'finished', done: seen.size, words, duplicates, arrivals }
+// What was told before is on its way; to disconnect at once would drop it.
+process.send?.(finished, undefined, undefined, () => process.disconnect())

@@ -167,8 +167,10 @@ export class MeshClient implements Client, JobHost {
     }
     this.#jobs.set(id, job as Job<unknown>)
     const abort = (): void => {
-      void job.cancel()
-      job.fail(new ShoalError('SHOAL_CANCELLED', `job ${id} was aborted`, { cause: signal?.reason }))
+      const error = new ShoalError('SHOAL_CANCELLED', `job ${id} was aborted`, { cause: signal?.reason })
+      // Who only reads a job does not end it for the others.
+      if (plan.id === undefined) job.abandon(error)
+      else job.fail(error)
     }
     if (signal?.aborted) abort()
     else signal?.addEventListener('abort', abort, { once: true })
@@ -198,11 +200,8 @@ export class MeshClient implements Client, JobHost {
       }
       await begin(header, shipped.code)
     }
-    run().catch((error: unknown) => {
-      // Nobody will read what was submitted before.
-      this.#perform(this.#session.cancel(job.id))
-      job.fail(error instanceof Error ? error : new Error(String(error)))
-    })
+    // Nobody will read what was submitted before.
+    run().catch((error: unknown) => job.abandon(error instanceof Error ? error : new Error(String(error))))
   }
 
   async #ask<T>(what: string): Promise<{ value: T; silent: number }> {

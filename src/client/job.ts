@@ -188,11 +188,20 @@ export class Job<R> implements JobHandle<R> {
   }
 
   completed(tasks: number): void {
+    if (this.#failure !== undefined) return this.#plan.host.forget(this.id)
     this.#isComplete = true
     this.#isFed = true
     this.#total = tasks
     this.#acceptedShards = this.#shards
     this.#plan.host.forget(this.id)
+    this.#changed()
+  }
+
+  /** Ends all waiting, and cancels what was submitted. */
+  abandon(error: Error): void {
+    if (this.#isComplete || this.#failure !== undefined) return
+    this.#failure = error
+    this.#plan.host.cancel(this.id)
     this.#changed()
   }
 

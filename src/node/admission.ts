@@ -136,10 +136,9 @@ export class Admission {
       // Sent in any case: a proof tells a stranger nothing, and lets the other end say what is wrong.
       stream.send(this.proof(connection, 'dialer', mine, theirs))
       if (!good) {
-        made.settle({ kind: 'refused', reason: WRONG_KEY })
-        // Closing now would overtake our proof, from which the other end learns why.
+        // Closing now would overtake our proof, from which the other end learns why; so would whoever hears the verdict.
         await input.read({ bytes: 1, signal }).catch(() => undefined)
-        closeConnection(connection)
+        this.reject(connection, made, WRONG_KEY)
         return
       }
       const welcome = (await input.read({ bytes: 1, signal })).get(0) === 1

@@ -1,0 +1,248 @@
+/**
+ * The promises that users rely on first, on real processes with real disks, sockets and kills.
+ *
+ * Not here: the protocol's corner cases, which the simulator searches for by the hundred thousand.
+ */
+import { fork } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import {
+  type Client,
+  CompositeError,
+  connect,
+  createKey,
+  createNode,
+  moduleFunction,
+  ShoalError,
+  TaskError
+} from '../../src/index.ts'
+import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
+
+let lab: Lab
+const clients: Client[] = []
+
+beforeEach(async () => {
+  lab = await Lab.open()
+})
+
+afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.close()))
+  await lab.close()
+})
+
+async function attach(...nodes: readonly NodeProcess[]): Promise<Client> {
+  const client = await connect({ key: lab.key, peers: nodes.map(({ address }) => address) })
+  clients.push(client)
+  return client
+}
+
+const slowSquare = async (x: number): Promise<number> => {
+  await new Promise((resolve) => setTimeout(resolve, 10))
+  return x * x
+}
+
+const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i)
+
+test('a client whose entry is killed half way gets every result once and in order, from another node', async () => {
+  const [a, b, c] = (await lab.mesh(3)) as [NodeProcess, NodeProcess, NodeProcess]
+  const mesh = await attach(a, b, c)
+  await untilMeshed(mesh, 3)
+  const results: number[] = []
+  for await (const result of mesh.map(slowSquare, count(600))) {
+    results.push(result)
+    if (results.length === 200) await a.kill()
+  }
+  expect(results).toEqual(count(600).map((x) => x * x))
+})
+
+test('a job whose submitter is gone completes, and any peer gives its results', async () => {
+  const [a, b] = (await lab.mesh(3)) as [NodeProcess, NodeProcess]
+  const submitter = await attach(a)
+  await untilMeshed(submitter, 3)
+  const job = submitter.map(slowSquare, count(200), { name: 'left alone' })
+  await job.accepted
+  job.catch(() => {})
+  await submitter.close()
+  await a.kill()
+  const reader = await attach(b)
+  expect(await reader.job(job.id)).toEqual(count(200).map((x) => x * x))
+  expect((await reader.jobs())[0]).toMatchObject({ id: job.id, name: 'left alone', tasks: 200, done: 200 })
+})
+
+test('results survive that every node is killed at once and started again', async () => {
+  const nodes = (await lab.mesh(3)) as [NodeProcess, NodeProcess, NodeProcess]
+  const before = await attach(...nodes)
+  await untilMeshed(before, 3)
+  const job = before.map(slowSquare, count(100))
+  await job.accepted
+  job.catch(() => {})
+  await before.close()
+  await Promise.all(nodes.map((node) => node.kill()))
+  const again = await lab.mesh(3)
+  const after = await attach(...again)
+  expect(await after.job(job.id)).toEqual(count(100).map((x) => x * x))
+})
+
+test('an error comes back with its name, message, stack, engine and attempt', async () => {
+  const [a] = (await lab.mesh(1)) as [NodeProcess]
+  const mesh = await attach(a)
+  const task = mesh.submit(
+    (n: number) => {
+      throw new RangeError(`not ${n}`)
+    },
+    [7],
+    { retries: 2 }
+  )
+  const error = await task.catch((thrown: unknown) => thrown)
+  expect(error).toBeInstanceOf(TaskError)
+  expect(error).toMatchObject({
+    name: 'RangeError',
+    message: 'not 7',
+    code: 'TASK_FAILED',
+    attempt: 3,
+    engine: `${a.id}/0`,
+    taskId: `${task.id}:0`
+  })
+  expect((error as TaskError).stack).toContain('RangeError: not 7\n')
+})
+
+test('several failures come together in input order, or among the results if that is asked for', async () => {
+  const [a] = (await lab.mesh(1)) as [NodeProcess]
+  const mesh = await attach(a)
+  const odd = (n: number): number => {
+    if (n % 2 === 1) throw new Error(`odd ${n}`)
+    return n
+  }
+  const error = await mesh.map(odd, count(6)).catch((thrown: unknown) => thrown)
+  expect(error).toBeInstanceOf(CompositeError)
+  expect((error as CompositeError).errors.map(({ message }) => message)).toEqual(['odd 1', 'odd 3', 'odd 5'])
+  const values = await mesh.map(odd, count(4), { returnErrors: true })
+  const shown = (values as unknown[]).map((value) => (value instanceof Error ? value.message : value))
+  expect(shown).toEqual([0, 'odd 1', 2, 'odd 3'])
+})
+
+test('an argument that cannot travel is named by index and path, and nothing from there on runs', async () => {
+  const [a] = (await lab.mesh(1)) as [NodeProcess]
+  const mesh = await attach(a)
+  const inputs = [1, 2, { rows: [0, () => 1] }, 4]
+  const job = mesh.map((x: unknown) => x, inputs)
+  await expect(job).rejects.toMatchObject({ code: 'SHOAL_BAD_VALUE' })
+  await expect(job).rejects.toThrow(/input 2 .*rows\[1\]/)
+  expect((await mesh.jobs()).filter(({ tasks }) => tasks > 2)).toEqual([])
+})
+
+test('endless inputs are pulled with a bound, and leaving early cancels what is left', async () => {
+  const [a] = (await lab.mesh(1)) as [NodeProcess]
+  const mesh = await attach(a)
+  let pulled = 0
+  async function* endless(): AsyncGenerator<number> {
+    for (;;) yield pulled++
+  }
+  let next = 0
+  const job = mesh.map((x: number) => -x, endless(), { inFlightMax: 32 })
+  for await (const result of job) {
+    expect(result).toBe(next === 0 ? -0 : -next)
+    expect(pulled - next).toBeLessThanOrEqual(33)
+    if (++next === 300) break
+  }
+  expect(await job.status()).toMatchObject({ state: 'cancelled' })
+})
+
+test('cancel ends waiting and running tasks', async () => {
+  const [a] = (await lab.mesh(1)) as [NodeProcess]
+  const mesh = await attach(a)
+  const job = mesh.map(
+    (ms: number) => new Promise((resolve) => setTimeout(resolve, ms, ms)),
+    [0, 60_000, 60_000]
+  )
+  const first = await new Promise((resolve) => job.onProgress(resolve))
+  expect(first).toMatchObject({ done: 1 })
+  await job.cancel()
+  await expect(job).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+})
+
+test('a module travels with its imports, and its code is run by nodes that never saw the client', async () => {
+  const [a, b] = (await lab.mesh(2)) as [NodeProcess, NodeProcess]
+  const mesh = await attach(a, b)
+  const file = fileURLToPath(new URL('../../examples/word-count/words.ts', import.meta.url))
+  const job = mesh.map<Map<string, number>>(moduleFunction(file, 'countWords'), [
+    { name: 'a', text: 'Nodes node NODE' },
+    { name: 'b', text: 'meshes' }
+  ])
+  expect((await job).map((counts) => [...counts])).toEqual([[['node', 3]], [['mesh', 1]]])
+})
+
+test('who holds another key is refused, hears why, and the node says it', async () => {
+  const [a] = (await lab.mesh(1)) as [NodeProcess]
+  const stranger = connect({ key: createKey(), peers: [a.address], mdns: false })
+  await expect(stranger).rejects.toMatchObject({ code: 'SHOAL_REFUSED' })
+  await a.noted('refused')
+  await expect(connect({ key: createKey(), peers: [a.address], mdns: false })).rejects.toThrow(ShoalError)
+  expect(await (await attach(a)).members()).toHaveLength(1)
+})
+
+test('nobody there: the error says what to do', async () => {
+  const nobody = connect({ key: lab.key, peers: ['/ip4/127.0.0.1/tcp/1'], mdns: false, timeout: 300 })
+  await expect(nobody).rejects.toMatchObject({
+    code: 'SHOAL_NO_MESH',
+    message: expect.stringContaining('is a node running there?')
+  })
+})
+
+test('a second node on the same data folder refuses to start', async () => {
+  await lab.mesh(1)
+  const second = createNode({ key: lab.key, data: join(lab.folder, 'n1'), mdns: false })
+  await expect(second).rejects.toMatchObject({ code: 'SHOAL_DATA_IN_USE' })
+})
+
+test('wrong options are refused by name', async () => {
+  const [a] = (await lab.mesh(1)) as [NodeProcess]
+  const mesh = await attach(a)
+  const wrong = [{ retries: -1 }, { timeout: 0 }, { keepers: 16 }, { retry: 1 }] as object[]
+  for (const options of wrong) {
+    expect(() => mesh.map((x: number) => x, [1], options)).toThrow(ShoalError)
+    expect(() => mesh.map((x: number) => x, [1], options)).toThrow(`\`${Object.keys(options)[0]}\``)
+  }
+  const captured = 1
+  await expect(mesh.map((x: number) => x + captured, [1])).rejects.toThrow('`captured`')
+  expect(await mesh.map((x: number) => x + captured, [1], { scope: { captured } })).toEqual([2])
+})
+
+test('the demo ends with nothing lost, wrong or delivered twice', { timeout: 90_000 }, async () => {
+  const file = fileURLToPath(new URL('../../examples/word-count/demo.ts', import.meta.url))
+  const demo = fork(file, { stdio: ['ignore', 'pipe', 'ignore', 'ipc'] })
+  let text = ''
+  demo.stdout?.on('data', (chunk) => {
+    text += chunk
+  })
+  const code = await new Promise((resolve) => demo.once('exit', resolve))
+  expect(JSON.parse(text.trim().split('\n').at(-1) ?? '')).toMatchObject({
+    nodes: 3,
+    killed: 1,
+    lost: 0,
+    wrong: 0,
+    duplicatesDelivered: 0
+  })
+  expect(code).toBe(0)
+})
+
+test("the README's ten lines do what they say", async () => {
+  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
+  const [, code = ''] = /```ts\n([\s\S]*?)```/.exec(readme) ?? []
+  expect(code.trim().split('\n').length).toBeLessThanOrEqual(10)
+  const runnable = code.replace(
+    "'shoal'",
+    JSON.stringify(new URL('../../src/index.ts', import.meta.url).href)
+  )
+  const lines: unknown[] = []
+  const log = console.log
+  console.log = (...values) => void lines.push(...values)
+  try {
+    await import(`data:text/javascript,${encodeURIComponent(runnable)}`)
+  } finally {
+    console.log = log
+  }
+  expect(lines).toEqual([[1, 4, 9]])
+})

@@ -1,0 +1,103 @@
+/**
+ * Real nodes for the integration tests: processes of their own, with data folders, that can be killed.
+ *
+ * Not here: any expectation. Everything is in one temporary folder, which goes with the last process.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { type Client, createKey, type MeshKey, writeKey } from '../../src/index.ts'
+
+const program = fileURLToPath(new URL('./node.ts', import.meta.url))
+
+export interface NodeProcess {
+  readonly name: string
+  readonly id: string
+  readonly address: string
+  /** The first of its notes that has this text, said already or to come. */
+  noted(text: string): Promise<string>
+  /** What it said so far. */
+  readonly notes: readonly string[]
+  /** SIGKILL; resolves when the process is gone. */
+  kill(): Promise<void>
+}
+
+export class Lab {
+  readonly key: MeshKey = createKey()
+  readonly folder: string
+  readonly keyFile: string
+  readonly #children = new Set<ChildProcess>()
+
+  private constructor(folder: string) {
+    this.folder = folder
+    this.keyFile = join(folder, 'lab.key')
+  }
+
+  static async open(): Promise<Lab> {
+    const lab = new Lab(await mkdtemp(join(tmpdir(), 'shoal-test-')))
+    await writeKey(lab.keyFile, lab.key)
+    return lab
+  }
+
+  /** Its data stays in the folder of that name, so a killed node can be started again. */
+  async start(name: string, peers: readonly NodeProcess[] = [], slots = 1): Promise<NodeProcess> {
+    const options = {
+      key: this.keyFile,
+      data: join(this.folder, name),
+      slots,
+      peers: peers.map(({ address }) => address)
+    }
+    const child = spawn(process.execPath, [program, JSON.stringify(options)], {
+      stdio: ['ignore', 'pipe', 'pipe']
+    })
+    this.#children.add(child)
+    const notes: string[] = []
+    const stderr = createInterface({ input: child.stderr }).on('line', (line) => notes.push(line))
+    const noted = async (text: string): Promise<string> => {
+      for (;;) {
+        const found = notes.find((note) => note.includes(text))
+        if (found !== undefined) return found
+        await once(stderr, 'line')
+      }
+    }
+    const lines = createInterface({ input: child.stdout })
+    const gone = once(child, 'exit')
+    const [line] = await Promise.race([
+      once(lines, 'line'),
+      gone.then(() => Promise.reject(new Error(`${name} ended: ${notes.join('\n')}`)))
+    ])
+    const { id, address } = JSON.parse(line) as { id: string; address: string }
+    const kill = async (): Promise<void> => {
+      child.kill('SIGKILL')
+      await gone
+      this.#children.delete(child)
+    }
+    return { name, id, address, notes, noted, kill }
+  }
+
+  /** A mesh of so many nodes that all see each other. */
+  async mesh(count: number, slots = 1): Promise<NodeProcess[]> {
+    const first = await this.start('n1', [], slots)
+    const names = Array.from({ length: count - 1 }, (_, i) => `n${i + 2}`)
+    return [first, ...(await Promise.all(names.map((name) => this.start(name, [first], slots))))]
+  }
+
+  async close(): Promise<void> {
+    for (const child of this.#children) child.kill('SIGKILL')
+    await Promise.all([...this.#children].map((child) => child.exitCode ?? once(child, 'exit')))
+    await rm(this.folder, { recursive: true, force: true })
+  }
+}
+
+/** Resolves when all of `count` nodes say that they see the others. */
+export async function untilMeshed(client: Client, count: number): Promise<void> {
+  for (;;) {
+    const { nodes } = await client.status()
+    if (nodes.length === count && nodes.every(({ peers }) => peers === count - 1)) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}

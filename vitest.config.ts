@@ -1,0 +1,17 @@
+/**
+ * Settings of the test runner.
+ *
+ * Not here: which tests there are; a file ending in .test.ts is one.
+ */
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    // A test waits for events, so this is the limit of those that never come.
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    // Integration tests start processes of their own; two cores carry two files.
+    maxWorkers: 2
+  }
+})
