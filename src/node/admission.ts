@@ -52,6 +52,8 @@ interface Case {
   readonly settle: (verdict: Verdict) => void
   admitted: boolean
   begun: boolean
+  /** Why it will be refused, as soon as the other end has been told. */
+  wrong: string | undefined
 }
 
 export class Admission {
@@ -110,10 +112,14 @@ export class Admission {
     }
     const timer = setTimeout(() => this.reject(connection, made, `no proof within ${admitMs} ms`), admitMs)
     timer.unref()
-    const made: Case = { verdict: promise, settle, admitted: false, begun: false }
+    const made: Case = { verdict: promise, settle, admitted: false, begun: false, wrong: undefined }
     this.cases.set(connection.id, made)
     connection.addEventListener('close', () => {
-      settle({ kind: 'lost', reason: 'the connection closed' })
+      settle(
+        made.wrong === undefined
+          ? { kind: 'lost', reason: 'the connection closed' }
+          : { kind: 'refused', reason: made.wrong }
+      )
       this.setAdmitted(connection, made, false)
       this.cases.delete(connection.id)
     })
@@ -137,6 +143,7 @@ export class Admission {
       stream.send(this.proof(connection, 'dialer', mine, theirs))
       if (!good) {
         // Closing now would overtake our proof, from which the other end learns why; so would whoever hears the verdict.
+        made.wrong = WRONG_KEY
         await input.read({ bytes: 1, signal }).catch(() => undefined)
         this.reject(connection, made, WRONG_KEY)
         return
