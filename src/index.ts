@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * Everything that `import … from 'shoal'` offers.
  *

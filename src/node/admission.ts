@@ -5,7 +5,7 @@
  * Each end shows a seal that only a key holder can make, over a number that the other end has just drawn: nothing that
  * was overheard, sent back, or passed on from another connection fits.
  */
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Connection, Stream } from '@libp2p/interface'
 import { byteStream } from '@libp2p/utils'
 import type { Libp2p } from 'libp2p'
@@ -203,8 +203,7 @@ export class Admission {
   private proof(connection: Connection, role: Role, dialed: Uint8Array, listened: Uint8Array): Uint8Array {
     const { key, self } = this.options
     const ends = connection.direction === 'outbound' ? [self, peerOf(connection)] : [peerOf(connection), self]
-    const seal = createHmac('sha256', key).update(`shoal-admit-1\n${role}\n${ends.join('\n')}\n`)
-    return seal.update(dialed).update(listened).digest()
+    return key.seal(`shoal-admit-1\n${role}\n${ends.join('\n')}\n`, dialed, listened)
   }
 
   private setAdmitted(connection: Connection, made: Case, admitted: boolean): void {

@@ -11,14 +11,30 @@ import { ShoalError } from '../errors.ts'
 const keyBytes = 32
 const LINE = /^shoal-key-1 ([A-Za-z0-9_-]{43})\s*$/
 
-declare const brand: unique symbol
-/** Opaque: Node's `KeyObject` does not print or serialise its bytes, so that a key never gets into a log. */
-export type MeshKey = KeyObject & { readonly [brand]: 'MeshKey' }
+let textOf: (key: MeshKey) => string
 
-const keyOf = (bytes: Uint8Array): MeshKey => createSecretKey(bytes) as MeshKey
+/** Opaque: it neither prints nor serialises its bytes, so that a key never gets into a log. Made by `createKey` and `readKey`. */
+export class MeshKey {
+  readonly #secret: KeyObject
+
+  constructor(bytes: Uint8Array) {
+    this.#secret = createSecretKey(bytes)
+  }
+
+  /** HMAC-SHA256 (RFC 2104) over the parts, one after another. */
+  seal(...parts: readonly (string | Uint8Array)[]): Uint8Array {
+    const hmac = createHmac('sha256', this.#secret)
+    for (const part of parts) hmac.update(part)
+    return hmac.digest()
+  }
+
+  static {
+    textOf = (key) => `shoal-key-1 ${key.#secret.export().toString('base64url')}`
+  }
+}
 
 export function createKey(): MeshKey {
-  return keyOf(randomBytes(keyBytes))
+  return new MeshKey(randomBytes(keyBytes))
 }
 
 /** Rejects with SHOAL_BAD_KEY and says what to do. */
@@ -44,7 +60,7 @@ export async function readKey(file: string): Promise<MeshKey> {
       `${file} is no mesh key; copy it again, or make one with \`shoal init\``
     )
   }
-  return keyOf(bytes)
+  return new MeshKey(bytes)
 }
 
 /** Writes a new file that only its owner may read; never replaces one, since a lost key locks out its mesh. */
@@ -52,7 +68,7 @@ export async function writeKey(file: string, key: MeshKey): Promise<void> {
   try {
     const handle = await open(file, 'wx', 0o600)
     try {
-      await handle.writeFile(`shoal-key-1 ${key.export().toString('base64url')}\n`)
+      await handle.writeFile(`${textOf(key)}\n`)
       await handle.sync()
     } finally {
       await handle.close()
@@ -72,7 +88,7 @@ export async function writeKey(file: string, key: MeshKey): Promise<void> {
 
 /** 16 hex characters that name the mesh in public (mDNS, topics) and tell nothing about its key. */
 export function meshTag(key: MeshKey): string {
-  return createHmac('sha256', key).update('shoal-tag-1').digest('hex').slice(0, 16)
+  return Buffer.from(key.seal('shoal-tag-1')).toString('hex').slice(0, 16)
 }
 
 function codeOf(error: unknown): string {

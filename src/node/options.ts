@@ -6,7 +6,7 @@
 import { availableParallelism } from 'node:os'
 import { ShoalError } from '../errors.ts'
 import { slotsMax } from '../tasks/executor/pool.ts'
-import type { MeshKey } from './key.ts'
+import { MeshKey } from './key.ts'
 
 export type Role = 'engine' | 'keeper'
 
@@ -51,7 +51,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
   const { listen = ['/ip4/0.0.0.0/tcp/0'], peers = [], mdns = true, onNote = () => {} } = options
   const odd = Object.keys(options).find((name) => !known.includes(name))
   if (odd !== undefined) refuse(`there is no option \`${odd}\`; there are ${known.join(', ')}`)
-  if (options.key?.type !== 'secret')
+  if (!(options.key instanceof MeshKey))
     refuse('`key` must come from createKey() or readKey(); make a key file with `shoal init`')
   if (!Number.isInteger(slots) || slots < 0 || slots > slotsMax)
     refuse(`\`slots\` is ${String(slots)}; it is a whole number from 0 to ${slotsMax}`)
