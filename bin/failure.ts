@@ -3,7 +3,7 @@
  *
  * Not here: the codes of errors (src/errors.ts). Stacks are for those who set SHOAL_DEBUG=1.
  */
-import { type ErrorCode, explainError, ShoalError, TaskError } from '../src/errors.ts'
+import { type ErrorCode, explainError, ShoalError } from '../src/errors.ts'
 import { plain } from './output.ts'
 
 export const EXIT = { done: 0, failed: 1, usage: 2, noMesh: 3 } as const
@@ -28,8 +28,13 @@ export function exitCodeOf(error: unknown): number {
 /** `CODE: what happened; what to do`, in one line. */
 export function errorLine(error: unknown): string {
   if (isDebugging() && error instanceof Error) return error.stack ?? String(error)
-  if (error instanceof ShoalError || error instanceof TaskError) return plain(explainError(error))
+  if (error instanceof ShoalError) return plain(`${explainError(error)}${adviceFor(error)}`)
   return `shoal: ${plain(explainError(error))}; this was not expected, SHOAL_DEBUG=1 shows where it happened`
+}
+
+/** What only the command can advise. */
+function adviceFor({ code }: ShoalError): string {
+  return code === 'SHOAL_NOT_FOUND' ? '; `shoal jobs` lists those that are known' : ''
 }
 
 export function usageError(message: string, cause?: unknown): ShoalError {

@@ -179,7 +179,8 @@ export async function deliver(
       else if (!isBroken) onBroken()
       isBroken = outlet.isBroken
     }
-    return await printer.end()
+    const { state } = await job.status()
+    return await printer.end(state === 'cancelled' && !isBroken)
   } finally {
     ignore()
     line?.end()
@@ -214,16 +215,16 @@ class Printer {
       await this.#outlet.write(`${this.#format === 'lines' ? jsonOf(result) : textOf(result)}\n`)
   }
 
-  async end(): Promise<number> {
+  async end(wasCancelled: boolean): Promise<number> {
     if (this.#format === 'one') {
       const head = this.#count === 0 ? `{"job":${JSON.stringify(this.#job)},"results":[` : ''
       await this.#outlet.write(`${head}],"errors":${JSON.stringify(this.#errors)}}\n`)
     }
-    if (this.#cancelled > 0) {
+    if (wasCancelled || this.#cancelled > 0) {
       const ended = `${this.#count - this.#cancelled} of ${counted(this.#count, 'task')} had ended before`
       this.#say(`SHOAL_CANCELLED: job ${this.#job} was cancelled; ${ended}`)
     }
-    return this.#failed + this.#cancelled > 0 ? EXIT.failed : EXIT.done
+    return wasCancelled || this.#failed + this.#cancelled > 0 ? EXIT.failed : EXIT.done
   }
 
   #fail(index: number, error: TaskError | ShoalError): void {

@@ -26,6 +26,9 @@ const flags = {
   'keep-going': { type: 'boolean', default: true }
 } as const
 
+/** Lines of stdin that were read and whose results were not printed; enough that a mesh is kept busy by small tasks. */
+const linesAheadMax = 4_096
+
 export const map: Command = {
   usage: `usage: shoal map FILE[#EXPORT] INPUT... [FLAGS]
 
@@ -106,7 +109,8 @@ async function stay(
   outlet: Outlet,
   values: ResultValues & { readonly 'keep-going': boolean }
 ): Promise<number> {
-  const job = client.map(fn, inputs, { ...options, returnErrors: true })
+  const ahead = Array.isArray(inputs) ? {} : { inFlightMax: linesAheadMax }
+  const job = client.map(fn, inputs, { ...options, ...ahead, returnErrors: true })
   cancelOnAbort(job, signal)
   if (!values['keep-going']) job.onProgress(({ failed }) => void (failed > 0 && job.cancel()))
   const code = await deliver(job, { outlet, values, onBroken: () => void job.cancel() })
