@@ -101,7 +101,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         this.membership.members().filter(({ isKeeper }) => isKeeper)
       )
     this.owner = new Owner({ self: this.self, keeper: this.keeper, isUp, peers }, random.fork('owner'))
-    this.entry = new Entry({ self: this.self, isUp, peers, keepersFor })
+    const canKeep = (peer: PeerId): boolean => this.membership.canKeep(peer)
+    this.entry = new Entry({ self: this.self, isUp, canKeep, peers, keepersFor })
     this.runner = new Runner({
       self: this.self,
       slots: me.slots,

@@ -79,6 +79,12 @@ export class Membership {
     return peer === this.#self || this.#known.get(peer)?.isUp === true
   }
 
+  /** Up, and willing to keep shards. */
+  canKeep(peer: PeerId): boolean {
+    const member = peer === this.#self ? this.#me : this.#known.get(peer)?.member
+    return this.isUp(peer) && member?.isKeeper === true
+  }
+
   /** Peers that are up, without this node. */
   peers(): PeerId[] {
     return [...this.#known].filter(([, { isUp }]) => isUp).map(([peer]) => peer)

@@ -42,6 +42,8 @@ export type EntryEffect = Send | Reply
 export interface EntryView {
   readonly self: PeerId
   readonly isUp: (peer: PeerId) => boolean
+  /** Up, and willing to keep shards. */
+  readonly canKeep: (peer: PeerId) => boolean
   readonly peers: () => readonly PeerId[]
   /** Nodes that can keep this shard, best first. */
   readonly keepersFor: (shard: string) => readonly PeerId[]
@@ -214,7 +216,7 @@ export class Entry {
   #place(client: ClientId, message: ClientMessageOf<'submit'>, tries: number, now: Millis): EntryEffect[] {
     const { header, index, epoch, first, shards, copies, inputs } = message
     const key = shardKey(header.job, index, epoch * triesMax + tries)
-    const ranked = this.#view.keepersFor(`${header.job}/${index}`).filter((peer) => this.#view.isUp(peer))
+    const ranked = this.#view.keepersFor(`${header.job}/${index}`)
     // A job's first shard starts here: a single task then needs no hop to its owner.
     const isHere = index === 0 && ranked.includes(this.#view.self)
     const best = isHere ? [this.#view.self, ...ranked.filter((peer) => peer !== this.#view.self)] : ranked
@@ -288,7 +290,7 @@ export class Entry {
   /** Keepers that were lost before a majority had the shard are replaced, all at once, under a new epoch. */
   #reconsider(submission: Submission, now: Millis): EntryEffect[] {
     const { record, stored, client, message, tries } = submission
-    const reachable = record.keepers.filter((peer) => stored.has(peer) || this.#view.isUp(peer))
+    const reachable = record.keepers.filter((peer) => stored.has(peer) || this.#view.canKeep(peer))
     if (reachable.length >= majorityOf(record.keepers.length)) return []
     this.#submissions.delete(record.key)
     if (tries + 1 < triesMax) return this.#place(client, message, tries + 1, now)

@@ -1,0 +1,183 @@
+/**
+ * The driver at the edges of its world: disks that fail, frames that are rubbish, code that comes late.
+ *
+ * Not here: libp2p and threads. Three drivers talk through plain function calls, with stores and executors made for the case.
+ */
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createLocalClient } from '../../src/client/local.ts'
+import type { Client } from '../../src/client/types.ts'
+import { ShoalError } from '../../src/errors.ts'
+import type { ClientId, PeerId } from '../../src/ids.ts'
+import { type Blobs, openBlobs } from '../../src/node/blobs.ts'
+import { Driver } from '../../src/node/driver.ts'
+import { openStore, type Store } from '../../src/node/store.ts'
+import type { Transport } from '../../src/node/transport.ts'
+import { seededRandom } from '../../src/random.ts'
+import { encodeOutcome, pack, STATUS, valueAt } from '../../src/tasks/batch.ts'
+import type { Executor, ExecutorEvent, RunBatch } from '../../src/tasks/executor/executor.ts'
+
+class Peer {
+  readonly id: PeerId
+  readonly notes: string[] = []
+  readonly dropped: string[] = []
+  readonly ran: string[] = []
+  readonly driver: Driver
+  readonly blobs: Blobs
+  readonly client: Client
+
+  constructor(id: string, store: Store, blobs: Blobs, slots: number) {
+    this.id = id as PeerId
+    this.blobs = blobs
+    const executor = new Echo(this, (event) => this.driver.onExecutor(event))
+    const me = { peer: this.id, addresses: [], boot: 1, storeId: id, slots, isKeeper: true }
+    this.driver = new Driver({
+      me: { ...me, zone: '', labels: [], version: '0' },
+      random: seededRandom(1),
+      store,
+      blobs,
+      executor,
+      onNote: (text) => this.notes.push(text)
+    })
+    this.client = createLocalClient(this.driver)
+  }
+}
+
+/** Runs nothing: the outcome of a task is its input. It insists that the code be there. */
+class Echo implements Executor {
+  readonly #peer: Peer
+  readonly #onEvent: (event: ExecutorEvent) => void
+
+  constructor(peer: Peer, onEvent: (event: ExecutorEvent) => void) {
+    this.#peer = peer
+    this.#onEvent = onEvent
+  }
+
+  run({ run, slot, attempt, inputs, code }: RunBatch): void {
+    expect(this.#peer.blobs.has(code)).toBe(true)
+    this.#peer.ran.push(code)
+    const values = [...inputs.indexes.keys()].map((at) =>
+      encodeOutcome({ status: STATUS.ok, slot, attempt, elapsedMs: 1, startedAt: 0 }, valueAt(inputs, at))
+    )
+    const outcomes = pack('', inputs.indexes, values)
+    queueMicrotask(() => this.#onEvent({ kind: 'ended', run, slot, outcomes, done: true }))
+  }
+
+  cancel(): void {}
+
+  async close(): Promise<void> {}
+}
+
+class Net {
+  readonly peers = new Map<PeerId, Peer>()
+
+  transport(self: Peer): Transport {
+    return {
+      self: self.id,
+      addresses: () => [`/memory/${self.id}`],
+      sendPeer: (to, frame) => {
+        setImmediate(() =>
+          this.peers.get(to)?.driver.onTransport({ kind: 'peer-frame', peer: self.id, frame })
+        )
+      },
+      sendClient: () => {},
+      dropPeer: (peer, reason) => void self.dropped.push(`${peer}: ${reason}`),
+      dropClient: (client, reason) => void self.dropped.push(`${client}: ${reason}`),
+      dial: () => {},
+      publish: () => {},
+      fetchBlob: async (digest, from) => {
+        for (const peer of from) {
+          const bytes = await this.peers.get(peer)?.blobs.read(digest)
+          if (bytes !== undefined) return bytes
+        }
+        throw new ShoalError('SHOAL_NOT_FOUND', 'nobody has it')
+      },
+      counters: () => ({}),
+      stop: async () => {}
+    }
+  }
+
+  async add(id: string, store: Store, slots = 1): Promise<Peer> {
+    const peer = new Peer(id, store, await openBlobs(undefined), slots)
+    await peer.driver.restore()
+    peer.driver.connect(this.transport(peer))
+    for (const other of this.peers.values()) {
+      peer.driver.onTransport({ kind: 'peer-connected', peer: other.id, addresses: [] })
+      other.driver.onTransport({ kind: 'peer-connected', peer: peer.id, addresses: [] })
+    }
+    this.peers.set(peer.id, peer)
+    return peer
+  }
+}
+
+let net: Net
+beforeEach(() => {
+  net = new Net()
+})
+afterEach(async () => {
+  for (const { driver, client, blobs } of net.peers.values()) {
+    await client.close()
+    driver.stop()
+    await blobs.close()
+  }
+})
+
+/** A disk that is full. */
+const full: Store = {
+  read: async function* () {},
+  write: () => Promise.reject(new ShoalError('SHOAL_DISK', 'the store cannot be written (ENOSPC)')),
+  close: async () => {}
+}
+
+const echo = (x: number): number => x
+
+test('a node with a full disk keeps nothing, says so, and the mesh goes on', async () => {
+  const broken = await net.add('peerA', full)
+  const sound = await net.add('peerB', await openStore(undefined))
+  await net.add('peerC', await openStore(undefined))
+  expect(await sound.client.map(echo, [1, 2, 3])).toEqual([1, 2, 3])
+  expect(broken.notes.join('\n')).toMatch(/stops keeping shards: .*ENOSPC/)
+  // It still is a way into the mesh, and runs tasks.
+  expect(await broken.client.map(echo, [4, 5])).toEqual([4, 5])
+  const { nodes } = await sound.client.status()
+  expect(nodes.map(({ id, disk }) => [id, disk === 'sound'])).toContainEqual(['peerA', false])
+  expect((await sound.client.members()).find(({ id }) => id === 'peerA')?.isKeeper).toBe(false)
+})
+
+test('a lone node with a full disk refuses work instead of losing it', async () => {
+  const { client } = await net.add('peerA', full)
+  await expect(client.submit(echo, [1]).then()).rejects.toMatchObject({ code: 'SHOAL_NO_KEEPERS' })
+})
+
+test('frames that are no messages end their stream, and nothing else', async () => {
+  const a = await net.add('peerA', await openStore(undefined))
+  const b = await net.add('peerB', await openStore(undefined))
+  const rubbish = [Uint8Array.of(1, 2, 3), Uint8Array.of(1, 0, 0, 0, 255), new Uint8Array(4096).fill(7)]
+  for (const frame of rubbish) a.driver.onTransport({ kind: 'peer-frame', peer: b.id, frame })
+  const client = 'x#1' as ClientId
+  a.driver.onTransport({ kind: 'client-connected', client, peer: 'x' as PeerId })
+  for (const frame of rubbish) a.driver.onTransport({ kind: 'client-frame', client, frame })
+  a.driver.onTransport({ kind: 'gossip', topic: 'members', from: b.id, body: Uint8Array.of(9) })
+  expect(a.dropped).toHaveLength(6)
+  expect(a.dropped.every((text) => text.includes('SHOAL_BAD_MESSAGE'))).toBe(true)
+  expect(await a.client.map(echo, [1])).toEqual([1])
+})
+
+test('a keeper has the code on its disk before it keeps the shard', async () => {
+  const a = await net.add('peerA', await openStore(undefined), 0)
+  const b = await net.add('peerB', await openStore(undefined))
+  const c = await net.add('peerC', await openStore(undefined), 0)
+  expect(await a.client.map(echo, [1])).toEqual([1])
+  const [code] = b.ran
+  for (const { blobs } of [a, b, c]) expect(await blobs.read(code as never)).toBeDefined()
+})
+
+test('a node that comes back from its disk knows what it kept', async () => {
+  const store = await openStore(undefined)
+  const before = await net.add('peerA', store)
+  const job = before.client.map(echo, [1, 2, 3])
+  expect(await job).toEqual([1, 2, 3])
+  before.driver.stop()
+  net.peers.clear()
+  const after = await net.add('peerA', store)
+  expect(await after.client.job(job.id)).toEqual([1, 2, 3])
+})
