@@ -53,9 +53,13 @@ export function selfTimes({ nodes, samples = [], timeDeltas = [] }: Profiler.Pro
 }
 
 function nameOf({ functionName, url, lineNumber }: Profiler.ProfileNode['callFrame']): string {
-  const file = url.replace(/^.*\/node_modules\//, '').replace(/^.*\/(src|bench)\/(?=[^/]*(\/|$))/, '$1/')
   const name = functionName === '' ? '(anonymous)' : functionName
-  return file === '' ? name : `${name} ${file}:${lineNumber + 1}`
+  return url === '' ? name : `${name} ${shorten(url)}:${lineNumber + 1}`
+}
+
+function shorten(url: string): string {
+  const inside = /^.*\/node_modules\/(.*)$/.exec(url)?.[1]
+  return inside ?? url.replace(/^.*\/(?=(src|bench)\/)/, '')
 }
 
 if (import.meta.main) {
