@@ -134,9 +134,10 @@ export function nearest(typed: string, names: readonly string[]): string | undef
   if (bare === '') return undefined
   const begun = names.filter((name) => name.replace(/^-+/, '').startsWith(bare))
   if (begun.length === 1) return begun[0]
+  // Of equally near ones, that with the right beginning: first letters are seldom wrong.
   const [best] = names
-    .map((name) => ({ name, edits: distance(typed, name) }))
-    .sort((a, b) => a.edits - b.edits)
+    .map((name) => ({ name, edits: distance(typed, name), isOff: name[0] !== typed[0] }))
+    .sort((a, b) => a.edits - b.edits || Number(a.isOff) - Number(b.isOff))
   return best !== undefined && best.edits <= Math.max(1, best.name.length / 3) ? best.name : undefined
 }
 

@@ -4,7 +4,6 @@
  * Not here: finding a node (src/client/remote.ts).
  */
 import { existsSync } from 'node:fs'
-import { connect } from '../src/client/remote.ts'
 import type { Client } from '../src/client/types.ts'
 import { ShoalError } from '../src/errors.ts'
 import { type MeshKey, readKey } from '../src/node/key.ts'
@@ -46,6 +45,8 @@ export async function reachMesh(values: MeshValues, signal?: AbortSignal): Promi
   const { peer: peers, mdns } = values
   const timeout = milliseconds('--timeout', values.timeout)
   const key = await findKey(values.key)
+  // Loaded late, so that who has no key is told at once.
+  const { connect } = await import('../src/client/remote.ts')
   try {
     return await connect({ key, mdns, ...given({ peers, timeout, signal }) })
   } catch (error) {

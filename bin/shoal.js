@@ -8,6 +8,7 @@
 // biome-ignore-all lint/style/useNodejsImportProtocol: Node.js 12 does not know `node:`.
 import { spawn } from 'child_process'
 import { existsSync } from 'fs'
+import module from 'module'
 import { constants } from 'os'
 import { fileURLToPath } from 'url'
 
@@ -43,6 +44,8 @@ function refuse(what) {
 const version = process.versions.node
 const ownNode = at('../node_modules/node/bin/node')
 if (isNewEnough(version)) {
+  // Half of a short command's time would go into reading the same code again.
+  if (module.enableCompileCache) module.enableCompileCache()
   const sources = at('./shoal.ts')
   import(existsSync(sources) ? './shoal.ts' : '../dist/bin/shoal.js').catch((error) => {
     const isMissing = error.code === 'ERR_MODULE_NOT_FOUND' && !existsSync(at('../dist/bin/shoal.js'))

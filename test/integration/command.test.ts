@@ -1,0 +1,396 @@
+/**
+ * The command as people use it: real processes on the loopback interface, judged by what they print and their exit codes.
+ *
+ * Not here: tables and arguments in detail (test/bin). Nothing sleeps: whoever waits, waits for output.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+
+vi.setConfig({ testTimeout: 10_000, hookTimeout: 10_000 })
+
+const launcher = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
+const loopback = ['--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns']
+
+const work = `
+import { setTimeout as sleep } from 'node:timers/promises'
+export default (text: string): string => text.toUpperCase()
+export const increment = (n: number): number => n + 1
+export const picky = (text: string): { text: string } => {
+  if (text === 'bad') throw new TypeError('not\\x1b[31m this')
+  return { text }
+}
+export const slow = async (text: string): Promise<string> => {
+  if (text === 'slow') await sleep(600_000)
+  if (text === 'bad') throw new Error('bad')
+  return text
+}
+`
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** One run of the command, whose output can be waited for. */
+class Run {
+  readonly child: ChildProcess
+  readonly ended: Promise<Ended>
+  stdout = ''
+  stderr = ''
+
+  constructor(
+    args: readonly string[],
+    { cwd = folder, env = {}, stdin = '' as string | 'open', node = [] as string[] } = {}
+  ) {
+    const { SHOAL_KEY, SHOAL_PEERS, SHOAL_DEBUG, ...others } = process.env
+    const path = env && 'LAUNCHER' in env ? String(env.LAUNCHER) : launcher
+    this.child = spawn(process.execPath, [...node, path, ...args], {
+      cwd,
+      env: { ...others, ...env },
+      stdio: 'pipe'
+    })
+    this.child.stdout?.setEncoding('utf8').on('data', (text) => {
+      this.stdout += text
+    })
+    this.child.stderr?.setEncoding('utf8').on('data', (text) => {
+      this.stderr += text
+    })
+    this.child.stdin?.on('error', () => {})
+    if (stdin !== 'open') this.child.stdin?.end(stdin)
+    runs.add(this)
+    this.ended = once(this.child, 'close').then(([code]) => {
+      runs.delete(this)
+      return { code, stdout: this.stdout, stderr: this.stderr }
+    })
+  }
+
+  /** Resolves with all of stdout once it holds `text`; rejects if the process ends before. */
+  async says(text: string): Promise<string> {
+    while (!this.stdout.includes(text)) {
+      const more = this.child.stdout
+        ? once(this.child.stdout, 'data')
+        : Promise.reject(new Error('no stdout'))
+      const early = this.ended.then((end) => {
+        if (!this.stdout.includes(text))
+          throw new Error(`ended without ${JSON.stringify(text)}: ${JSON.stringify(end)}`)
+      })
+      await Promise.race([more, early])
+    }
+    return this.stdout
+  }
+}
+
+const runs = new Set<Run>()
+let folder = ''
+let peer = ''
+let node: Run
+
+const shoal = (...args: string[]): Promise<Ended> => new Run(args).ended
+const near = (): string[] => ['--peer', peer, '--no-mdns']
+const ask = (verb: string, ...args: string[]): Promise<Ended> => shoal(verb, ...near(), ...args)
+
+async function startNode(...args: string[]): Promise<{ run: Run; id: string; address: string }> {
+  const run = new Run(['up', ...loopback, '--json', ...args])
+  const { id, addresses } = JSON.parse(await run.says('\n'))
+  return { run, id, address: addresses[0] }
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'shoal-command-'))
+  await writeFile(join(folder, 'work.ts'), work)
+  const made = await shoal('init')
+  expect(made).toMatchObject({ code: 0, stderr: '' })
+  expect(made.stdout).toContain('Next: start a node here with `shoal up`')
+  const started = await startNode(
+    '--slots',
+    '2',
+    '--label',
+    'gpu=a100',
+    '--zone',
+    'room-12',
+    '--data',
+    'state'
+  )
+  node = started.run
+  peer = started.address
+})
+
+afterAll(async () => {
+  const ended = [...runs].map((run) => {
+    run.child.kill('SIGKILL')
+    return run.ended
+  })
+  await Promise.all(ended)
+  await rm(folder, { recursive: true })
+})
+
+describe('help', () => {
+  test('is there for everything, and for who mistyped', async () => {
+    const [all, one, flag, version, none, typo] = await Promise.all([
+      shoal('--help'),
+      shoal('help', 'map'),
+      shoal('result', 'x', '--help'),
+      shoal('--version'),
+      shoal(),
+      shoal('stauts')
+    ])
+    expect(all).toMatchObject({ code: 0, stderr: '' })
+    for (const verb of ['init', 'up', 'status', 'map', 'jobs', 'result', 'cancel'])
+      expect(all.stdout).toMatch(new RegExp(`^  ${verb} `, 'm'))
+    expect(one.stdout).toMatch(/^usage: shoal map FILE/)
+    expect(flag.stdout).toMatch(/^usage: shoal result ID/)
+    expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+    expect(none).toMatchObject({ code: 2, stdout: '', stderr: all.stdout })
+    const advice = 'SHOAL_BAD_OPTION: there is no command "stauts"; did you mean `shoal status`?\n'
+    expect(typo).toEqual({ code: 2, stdout: '', stderr: advice })
+  })
+})
+
+describe('a node', () => {
+  test('tells what it is, and is found on its machine without an address', async () => {
+    const [table, json, found] = await Promise.all([
+      ask('status'),
+      ask('status', '--json'),
+      shoal('status', '--no-mdns')
+    ])
+    expect(table).toMatchObject({ code: 0, stderr: '' })
+    expect(table.stdout).toMatch(/^id +address +slots/)
+    expect(table.stdout).toContain('zone=room-12 gpu=a100')
+    const report = JSON.parse(json.stdout)
+    expect(report).toMatchObject({
+      silent: 0,
+      nodes: [{ slots: 2, labels: { gpu: 'a100' }, zone: 'room-12' }]
+    })
+    expect(found.stdout).toContain('gpu=a100')
+  })
+
+  test('stops in good order, and leaves its port and folder to the next', async () => {
+    const first = await startNode('--data', 'other')
+    const [data, port] = await Promise.all([
+      shoal('up', ...loopback, '--data', 'other'),
+      shoal('up', '--no-mdns', '--listen', first.address.replace(/\/p2p\/.*/, ''))
+    ])
+    expect(data).toMatchObject({ code: 2, stdout: '' })
+    expect(data.stderr).toMatch(/^SHOAL_DATA_IN_USE: another node runs on other; .*--data folder\n$/)
+    expect(port).toMatchObject({ code: 2, stdout: '' })
+    expect(port.stderr).toMatch(
+      /^SHOAL_PORT_TAKEN: .*; stop that process, or choose another port with --listen.*\n$/
+    )
+    first.run.child.kill('SIGTERM')
+    expect(await first.run.ended).toMatchObject({ code: 0 })
+    const again = await startNode('--data', 'other', '--listen', first.address.replace(/\/p2p\/.*/, ''))
+    expect(again.id).toBe(first.id)
+    again.run.child.kill('SIGINT')
+    expect(await again.run.ended).toMatchObject({ code: 0 })
+  })
+
+  test('joins others, and both are in the table', async () => {
+    const { run, id } = await startNode('--slots', '0', '--peer', peer)
+    const knows = async (): Promise<boolean> => {
+      const { nodes } = JSON.parse((await ask('status', '--json')).stdout)
+      return nodes.some((one: { id: string }) => one.id === id)
+    }
+    let isKnown = false
+    while (!isKnown) isKnown = await knows()
+    const { stdout } = await ask('status')
+    expect(stdout.split('\n').filter((line) => line.includes('/ip4/127.0.0.1/tcp/'))).toHaveLength(2)
+    run.child.kill('SIGTERM')
+    expect((await run.ended).code).toBe(0)
+  })
+})
+
+describe('map', () => {
+  test('prints results in input order, as texts or as JSON', async () => {
+    const [texts, numbers, one] = await Promise.all([
+      ask('map', 'work.ts', 'b', 'a', 'work.*'),
+      ask('map', 'work.ts#increment', '1', '41', '--json-lines'),
+      ask('map', 'work.ts#picky', 'x', '--json')
+    ])
+    expect(texts).toEqual({ code: 0, stdout: 'B\nA\nWORK.TS\n', stderr: '' })
+    expect(numbers).toEqual({ code: 0, stdout: '2\n42\n', stderr: '' })
+    expect(JSON.parse(one.stdout)).toMatchObject({
+      job: expect.any(String),
+      results: [{ text: 'x' }],
+      errors: []
+    })
+  })
+
+  test('tells which tasks failed and still prints the others', async () => {
+    const [text, json, file] = await Promise.all([
+      ask('map', 'work.ts#picky', 'a', 'bad', 'c'),
+      ask('map', 'work.ts#picky', 'a', 'bad', 'c', '--json'),
+      ask('map', 'work.ts#picky', 'a', 'bad', '--out', 'out.txt', '--progress')
+    ])
+    const failure = 'input 1: TypeError: not [31m this\n'
+    expect(text).toEqual({ code: 1, stdout: '{"text":"a"}\n{"text":"c"}\n', stderr: failure })
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      results: [{ text: 'a' }, null, { text: 'c' }],
+      errors: [{ index: 1, code: 'TASK_FAILED', name: 'TypeError' }]
+    })
+    expect(file).toMatchObject({ code: 1, stdout: '' })
+    expect(file.stderr).toContain('2/2 done, 1 failed')
+    expect(await readFile(join(folder, 'out.txt'), 'utf8')).toBe('{"text":"a"}\n')
+    expect((await readdir(folder)).filter((name) => name.endsWith('.part'))).toEqual([])
+  })
+
+  test('reads stdin as it comes and prints before it ends', async () => {
+    const run = new Run(['map', 'work.ts', '-', ...near()], { stdin: 'open' })
+    run.child.stdin?.write('one\ntwo\n')
+    await run.says('ONE\nTWO\n')
+    run.child.stdin?.end('three')
+    expect(await run.ended).toEqual({ code: 0, stdout: 'ONE\nTWO\nTHREE\n', stderr: '' })
+  })
+
+  test('is cancelled by Ctrl-C, and by who reads no further', async () => {
+    const cancelled = new Run(['map', 'work.ts#slow', 'a', 'slow', ...near()])
+    await cancelled.says('a\n')
+    cancelled.child.kill('SIGINT')
+    const { code, stderr } = await cancelled.ended
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^SHOAL_CANCELLED: job \S+ was cancelled; 1 of 2 tasks had ended before\n$/)
+    const unread = new Run(['map', 'work.ts', '-', ...near()], { stdin: 'open' })
+    unread.child.stdin?.write('one\n')
+    await unread.says('ONE\n')
+    unread.child.stdout?.destroy()
+    unread.child.stdin?.write('two\n'.repeat(100))
+    unread.child.stdin?.write('three\n'.repeat(100))
+    expect((await unread.ended).code).toBe(1)
+  })
+
+  test('stops at the first failure if it is asked to', async () => {
+    const { code, stdout, stderr } = await ask(
+      'map',
+      'work.ts#slow',
+      'bad',
+      'slow',
+      'slow',
+      '--no-keep-going'
+    )
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(/^input 0: Error: bad\nSHOAL_CANCELLED: .*; 1 of 3 tasks had ended before\n$/)
+  })
+})
+
+describe('a detached job', () => {
+  test('is listed, read and cancelled by its id', async () => {
+    const detached = await new Run(['map', 'work.ts', '-', '--detach', '--name', 'shout', ...near()], {
+      stdin: 'x\ny\n'
+    }).ended
+    expect(detached).toMatchObject({ code: 0, stderr: '' })
+    const id = detached.stdout.trim()
+    const [result, json] = await Promise.all([ask('result', id), ask('result', id, '--json')])
+    expect(result).toEqual({ code: 0, stdout: 'X\nY\n', stderr: '' })
+    expect(JSON.parse(json.stdout)).toEqual({ job: id, results: ['X', 'Y'], errors: [] })
+    const [jobs, list, late] = await Promise.all([ask('jobs'), ask('jobs', '--json'), ask('cancel', id)])
+    expect(jobs.stdout).toMatch(new RegExp(`^${id} +shout +.* +2/2 +done$`, 'm'))
+    expect(JSON.parse(list.stdout)[0]).toMatchObject({ id, name: 'shout', tasks: 2, done: 2, isClosed: true })
+    expect(late).toEqual({ code: 0, stdout: `job ${id} had ended: nothing was left to cancel\n`, stderr: '' })
+  })
+
+  test('goes on without its reader until it is cancelled', async () => {
+    const detached = await ask('map', 'work.ts#slow', 'a', 'slow', 'slow', '--detach', '--json')
+    const { job: id } = JSON.parse(detached.stdout)
+    const reader = new Run(['result', id, ...near()])
+    await reader.says('a\n')
+    reader.child.kill('SIGINT')
+    await reader.ended
+    const follower = new Run(['result', id, ...near()])
+    await follower.says('a\n')
+    const cancel = await ask('cancel', id)
+    expect(cancel).toEqual({
+      code: 0,
+      stdout: `cancelled 2 tasks of job ${id}; 1 had ended before\n`,
+      stderr: ''
+    })
+    expect(await follower.ended).toMatchObject({ code: 1, stdout: 'a\n' })
+  })
+})
+
+describe('errors', () => {
+  test('say what is wrong on this machine before any node is asked', async () => {
+    const bare = join(folder, 'bare')
+    await mkdir(bare)
+    await writeFile(join(folder, 'torn.key'), 'shoal-key-1 abc')
+    const ended = await Promise.all([
+      new Run(['status'], { cwd: bare }).ended,
+      shoal('status', '--key', 'none.key'),
+      shoal('status', '--key', 'torn.key'),
+      shoal('init'),
+      shoal('map', 'none.ts', 'x'),
+      shoal('map', 'work.ts#render', 'x'),
+      shoal('map', 'work.ts', '*.nope'),
+      shoal('map', 'work.ts', 'x', '--json-lines'),
+      shoal('up', '--sloots', '4')
+    ])
+    expect(ended.map(({ code, stdout }) => ({ code, stdout }))).toEqual(
+      ended.map(() => ({ code: 2, stdout: '' }))
+    )
+    expect(ended.map(({ stderr }) => stderr)).toEqual([
+      expect.stringMatching(
+        /^SHOAL_BAD_KEY: no mesh key, .*--key FILE or set \$SHOAL_KEY, .*`shoal init lab.key`\n$/
+      ),
+      'SHOAL_BAD_KEY: no key at none.key; make one with `shoal init none.key`\n',
+      'SHOAL_BAD_KEY: torn.key is no mesh key; copy it again, or make one with `shoal init`\n',
+      'SHOAL_BAD_KEY: lab.key exists and is not overwritten; use it, or choose another name\n',
+      expect.stringMatching(
+        /^SHOAL_BAD_FUNCTION: there is no file none.ts; give the path of a module, .*\n$/
+      ),
+      expect.stringMatching(/^SHOAL_BAD_FUNCTION: .* has no export `render`; it exports `default`, .*\n$/),
+      expect.stringMatching(/^SHOAL_BAD_OPTION: no file matches \*\.nope; .*\n$/),
+      expect.stringMatching(/^SHOAL_BAD_OPTION: the input "x" is no JSON; .*\n$/),
+      'SHOAL_BAD_OPTION: `shoal up` has no flag --sloots; did you mean --slots?\n'
+    ])
+  })
+
+  test('tell a mesh that is not there from one that is not ours', async () => {
+    await shoal('init', 'other.key')
+    const [none, refused, unknown, noId] = await Promise.all([
+      shoal('jobs', '--peer', '/ip4/127.0.0.1/tcp/1', '--timeout', '0.3'),
+      ask('jobs', '--key', 'other.key'),
+      ask('result', 'abcdefgh12345678'),
+      ask('cancel', 'x')
+    ])
+    expect(none).toMatchObject({ code: 3, stdout: '' })
+    expect(none.stderr).toMatch(/^SHOAL_NO_MESH: no node at .*; is a node running there\?\n$/)
+    expect(refused).toMatchObject({ code: 3, stdout: '' })
+    expect(refused.stderr).toMatch(/^SHOAL_REFUSED: .*another mesh key.*; use the key file of its mesh\n$/)
+    expect(unknown).toMatchObject({ code: 2, stdout: '' })
+    expect(unknown.stderr).toMatch(
+      /^SHOAL_NOT_FOUND: no node .* knows the job abcdefgh12345678; `shoal jobs` lists/
+    )
+    expect(noId.stderr).toBe(
+      'SHOAL_NOT_FOUND: "x" is no id of a job; `shoal jobs` lists those that are known\n'
+    )
+  })
+
+  test('show a stack only to who asks for it', async () => {
+    const { stderr } = await new Run(['nope'], { env: { SHOAL_DEBUG: '1' } }).ended
+    expect(stderr).toMatch(/there is no command "nope".*\n +at /)
+  })
+})
+
+describe('an old Node.js', () => {
+  const old = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.1.0" } })'
+  const asOld = ['--import', `data:text/javascript,${encodeURIComponent(old)}`]
+
+  test('is told what it takes, or replaced by the one that came along', async () => {
+    await mkdir(join(folder, 'package', 'bin'), { recursive: true })
+    const alone = join(folder, 'package', 'bin', 'shoal.js')
+    await copyFile(launcher, alone)
+    await writeFile(join(folder, 'package', 'package.json'), '{ "type": "module" }')
+    const refused = await new Run(['up'], { env: { LAUNCHER: alone }, node: asOld }).ended
+    expect(refused).toMatchObject({ code: 2, stdout: '' })
+    expect(refused.stderr).toMatch(
+      /^SHOAL_OLD_NODE: shoal needs Node.js 22.18 or newer, this is 20.1.0; install it from/
+    )
+  })
+})
+
+afterEach(() => expect(node.child.exitCode).toBeNull())
+test('the key is private', async () => expect((await stat(join(folder, 'lab.key'))).mode & 0o777).toBe(0o600))
