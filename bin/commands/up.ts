@@ -48,13 +48,16 @@ Runs a node until Ctrl-C or SIGTERM; a second one ends it at once.
     const key = await findKey(values.key)
     const signal = interruption()
     const onNote = (text: string): void => void process.stderr.write(`${plain(text)}\n`)
-    const node = await createNode({
+    const opening = createNode({
       key,
       mdns,
       peers,
       onNote,
       ...given({ data, slots, labels, zone, listen })
     })
+    const node = await Promise.race([opening, untilAborted(signal)])
+    // Nobody was told of this node yet, so that there is nothing to bring to an end.
+    if (node === undefined) return EXIT.done
     process.stdout.write(values.json ? `${JSON.stringify(introduction(node))}\n` : welcome(node, data))
     await untilAborted(signal)
     if (!values.json) process.stderr.write('stopping\n')
