@@ -103,19 +103,19 @@ export class ProgressLine {
   readonly #title: string
   readonly #startedAt = performance.now()
   #text = ''
-  #shownAt = Number.NEGATIVE_INFINITY
+  #shownAt = 0
   #isShown = false
+  #later: ReturnType<typeof setTimeout> | undefined
 
   constructor(title: string) {
     this.#title = title
   }
 
+  /** Not at every change, but always the last one. */
   show(progress: Progress): void {
     const now = performance.now()
     this.#text = `${this.#title}: ${progressText(progress, now - this.#startedAt)}`
-    if (now - this.#shownAt < rewriteMs) return
-    this.#shownAt = now
-    this.#write()
+    this.#later ??= setTimeout(() => this.#write(), Math.max(0, this.#shownAt + rewriteMs - now))
   }
 
   /** Clears the line, so that something else can be printed; the next change shows it again. */
@@ -126,15 +126,16 @@ export class ProgressLine {
 
   /** Leaves the last state to be read. */
   end(): void {
-    if (this.#text === '') return
-    this.#write()
-    process.stderr.write('\n')
-    this.#isShown = false
-    this.#text = ''
+    if (this.#text !== '') this.#write()
+    if (this.#isShown) process.stderr.write('\n')
+    clearTimeout(this.#later)
   }
 
   #write(): void {
-    process.stderr.write(`\r\x1b[K${this.#text}`)
+    clearTimeout(this.#later)
+    this.#later = undefined
+    this.#shownAt = performance.now()
     this.#isShown = true
+    process.stderr.write(`\r\x1b[K${this.#text}`)
   }
 }

@@ -34,6 +34,10 @@ export interface ResultValues {
 export interface Outlet {
   /** Resolves when more can be taken. */
   write(text: string): Promise<void>
+  /** Hands on what was collected. */
+  flush(): void
+  /** Called before anything appears. */
+  onAppear: () => void
   /** Nobody reads any more. */
   readonly isBroken: boolean
   /** All was written. */
@@ -48,6 +52,7 @@ const bufferedMax = 1 << 16
 class StreamOutlet implements Outlet {
   readonly #stream: Writable
   readonly #close: (isComplete: boolean) => Promise<void>
+  onAppear = (): void => {}
   #text = ''
   #isScheduled = false
   #failure: Error | undefined
@@ -72,15 +77,15 @@ class StreamOutlet implements Outlet {
       this.#isScheduled = true
       setImmediate(() => {
         this.#isScheduled = false
-        this.#flush()
+        this.flush()
       })
       return
     }
-    if (!this.#flush()) await once(this.#stream, 'drain').catch(() => {})
+    if (!this.#hand()) await once(this.#stream, 'drain').catch(() => {})
   }
 
   async finish(): Promise<void> {
-    this.#flush()
+    this.flush()
     // What cannot be written is known only when it was tried.
     await new Promise((resolve) => this.#stream.write('', resolve))
     this.#check()
@@ -92,10 +97,17 @@ class StreamOutlet implements Outlet {
     await this.#close(false)
   }
 
-  #flush(): boolean {
+  flush(): void {
+    this.#hand()
+  }
+
+  /** False if the stream wants a pause. */
+  #hand(): boolean {
     const text = this.#text
     this.#text = ''
-    return this.#failure !== undefined || text === '' || this.#stream.write(text)
+    if (this.#failure !== undefined || text === '') return true
+    this.onAppear()
+    return this.#stream.write(text)
   }
 
   #check(): void {
@@ -168,6 +180,8 @@ export async function deliver(
   { outlet, values, onBroken }: Delivery
 ): Promise<number> {
   const line = (values.progress ?? process.stderr.isTTY) ? new ProgressLine(`job ${job.id}`) : undefined
+  if (process.stdout.isTTY) outlet.onAppear = () => line?.aside()
+  line?.show(job.progress)
   const ignore = job.onProgress((progress) => line?.show(progress))
   const printer = new Printer(job.id, formatOf(values), outlet, line)
   let isBroken = false
@@ -183,6 +197,7 @@ export async function deliver(
     return await printer.end(state === 'cancelled' && !isBroken)
   } finally {
     ignore()
+    outlet.flush()
     line?.end()
   }
 }
@@ -209,7 +224,6 @@ class Printer {
     const comma = index === 0 ? `{"job":${JSON.stringify(this.#job)},"results":[` : ','
     const isFailure = result instanceof TaskError || result instanceof ShoalError
     if (isFailure) this.#fail(index, result)
-    if (process.stdout.isTTY) this.#line?.aside()
     if (this.#format === 'one') await this.#outlet.write(`${comma}${isFailure ? 'null' : jsonOf(result)}`)
     else if (!isFailure)
       await this.#outlet.write(`${this.#format === 'lines' ? jsonOf(result) : textOf(result)}\n`)
