@@ -87,7 +87,7 @@ class StreamOutlet implements Outlet {
   async finish(): Promise<void> {
     this.flush()
     // What cannot be written is known only when it was tried.
-    await new Promise((resolve) => this.#stream.write('', resolve))
+    await new Promise<void>((resolve) => this.#stream.write('', (error) => this.#tried(error, resolve)))
     this.#check()
     if (!this.isBroken) await this.#close(true)
   }
@@ -99,6 +99,11 @@ class StreamOutlet implements Outlet {
 
   flush(): void {
     this.#hand()
+  }
+
+  #tried(error: Error | null | undefined, then: () => void): void {
+    this.#failure ??= this.#stream.errored ?? error ?? undefined
+    then()
   }
 
   /** False if the stream wants a pause. */
@@ -146,7 +151,7 @@ async function besides(target: string, before: Stats | undefined): Promise<Outle
   const stream = handle.createWriteStream()
   return new StreamOutlet(stream, async (isComplete) => {
     stream.end()
-    await finished(stream).catch(() => {})
+    await ended(stream, isComplete)
     if (isComplete) await rename(part, target)
     else await rm(part, { force: true })
   })
@@ -156,10 +161,16 @@ async function besides(target: string, before: Stats | undefined): Promise<Outle
 async function straightTo(target: string): Promise<Outlet> {
   const stream = createWriteStream(target)
   await once(stream, 'open')
-  return new StreamOutlet(stream, async () => {
+  return new StreamOutlet(stream, async (isComplete) => {
     stream.end()
-    await finished(stream).catch(() => {})
+    await ended(stream, isComplete)
   })
+}
+
+/** Whether it ended well matters only if what was written counts. */
+async function ended(stream: Writable, isComplete: boolean): Promise<void> {
+  const end = finished(stream)
+  await (isComplete ? end : end.catch(() => {}))
 }
 
 export function formatOf(values: ResultValues): Format {

@@ -3,6 +3,7 @@
  *
  * Not here: results themselves (test/integration/command.test.ts).
  */
+import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -45,6 +46,15 @@ test('a link stays one, and a device is written to rather than replaced', async 
   await device.write('text')
   await device.finish()
   expect((await stat('/dev/null')).isCharacterDevice()).toBe(true)
+})
+
+test.runIf(existsSync('/dev/full'))('a disk that is full is told', async () => {
+  const outlet = await openOutlet('/dev/full')
+  await outlet.write('text')
+  await expect(outlet.finish()).rejects.toMatchObject({
+    code: 'SHOAL_DISK',
+    message: expect.stringMatching(/^results cannot be written \(ENOSPC.*; make room/)
+  })
 })
 
 test('what cannot be written is refused before any work is done', async () => {
