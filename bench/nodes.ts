@@ -13,6 +13,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createKey, type MeshKey, writeKey } from '../src/index.ts'
 import { sum } from './measure.ts'
+import { compiled } from './package.ts'
 
 /** A node must listen, and all must know each other, within this time. */
 const readyMs = 30_000
@@ -149,9 +150,11 @@ export async function coldStartMs(): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'shoal-bench-'))
   const keyFile = join(folder, 'bench.key')
   await writeKey(keyFile, createKey())
-  const start = performance.now()
-  const data = join(folder, 'data')
-  const node = await startNode({ ...here, keyFile, data, slots: 2, peers: [], submits: true })
+  let start = Number.NaN
+  const options = { ...here, keyFile, data: join(folder, 'data'), slots: 2, peers: [], submits: true }
+  const node = await startNode(options, () => {
+    start = performance.now()
+  })
   const ms = performance.now() - start
   await node.stop()
   await rm(folder, { recursive: true, force: true })
@@ -171,8 +174,11 @@ export function cpuMicros({ own, nodes }: Awaited<ReturnType<typeof usages>>): n
 
 const here = { listen: ['/ip4/127.0.0.1/tcp/0'], submits: false }
 
-async function startNode(options: NodeArguments): Promise<NodeProcess> {
-  const child = fork(join(import.meta.dirname, 'node.ts'), [JSON.stringify(options)], {
+/** `started` is called when the process is about to start. */
+async function startNode(options: NodeArguments, started = () => {}): Promise<NodeProcess> {
+  const file = await compiled('node.ts')
+  started()
+  const child = fork(file, [JSON.stringify(options)], {
     execPath: process.execPath,
     stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })
