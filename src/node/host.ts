@@ -15,6 +15,7 @@ import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p, type ServiceFactoryMap } from 'libp2p'
 import { ShoalError } from '../errors.ts'
 import { isPeerId, type PeerId } from '../ids.ts'
+import { gathered } from './gather.ts'
 import { type MeshKey, meshTag } from './key.ts'
 
 /** One dial with everything that belongs to it: connection, admission, stream. */
@@ -47,7 +48,7 @@ export async function createHost<Services extends Record<string, unknown>>(
     privateKey: options.identity,
     addresses: { listen: options.listen.map((address) => parseAddress(address).toString()) },
     transports: [tcp({ dialOpts: socket, listenOpts: socket })],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [gathered(noise())],
     streamMuxers: [
       yamux({ streamOptions: { maxStreamWindowSize: streamWindowMax, maxReadBufferLength: pausedBytesMax } })
     ],

@@ -5,6 +5,7 @@
  * Frames of one event-loop turn leave in one parcel, since a parcel costs twenty times what a frame does.
  */
 import type { Stream } from '@libp2p/interface'
+import { updateWindowByHalves } from './window.ts'
 
 /** Bytes of one frame; a longer one aborts the stream, on both sides. */
 export const frameBytesMax = 32 * 1024 * 1024
@@ -67,10 +68,11 @@ export class FrameStream {
     this.stream = stream
     this.options = options
     this.counters = options.counters
+    updateWindowByHalves(stream)
     stream.addEventListener('message', (event) => {
       if (event.data instanceof Uint8Array) this.receive(event.data)
       else for (const chunk of event.data) this.receive(chunk)
-      // Answers leave before the window update that yamux sends after this event: 35 us less for each.
+      // Answers leave before a window update that yamux may send after this event.
       if (this.flushing) this.flush()
     })
     // The `drain` event, not onDrain(): that resolves for ever after its first use. `idle` covers a buffer that
