@@ -55,6 +55,9 @@ export function isModuleFunction(value: unknown): value is ModuleFunction {
   return typeof value === 'object' && value !== null && moduleBrand in value
 }
 
+/** Texts of plain functions that are remembered as packed. */
+const sourcesMax = 256
+const bySource = new Map<string, Promise<Shipped>>()
 const cache = new WeakMap<PlainFunction | ModuleFunction, Promise<Shipped>>()
 
 /**
@@ -70,10 +73,21 @@ export async function ship(
   if (scope) return shipPlain(fn, scope)
   const before = cache.get(fn)
   if (before) return before
-  const shipped = isModuleFunction(fn) ? shipModule(fn) : shipPlain(fn, {})
+  const shipped = isModuleFunction(fn) ? shipModule(fn) : shipSource(fn)
   cache.set(fn, shipped)
   // A missing file may appear, so a refusal is not for ever.
   shipped.catch(() => cache.delete(fn))
+  return shipped
+}
+
+/** An arrow function in a loop is a new object each time, and the same text. */
+function shipSource(fn: PlainFunction): Promise<Shipped> {
+  const source = `${fn.name}\n${fn.toString()}`
+  const before = bySource.get(source)
+  if (before) return before
+  const shipped = shipPlain(fn, {})
+  if (bySource.size >= sourcesMax) bySource.clear()
+  bySource.set(source, shipped)
   return shipped
 }
 

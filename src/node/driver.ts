@@ -7,7 +7,7 @@
 import { performance } from 'node:perf_hooks'
 import { type ClientMessage, clientMessages, type EntryMessage } from '../client/protocol.ts'
 import { explainError } from '../errors.ts'
-import type { ClientId, PeerId, ShardKey } from '../ids.ts'
+import type { ClientId, PeerId } from '../ids.ts'
 import { unreachable } from '../machine.ts'
 import type { Random } from '../random.ts'
 import type { Member } from '../routing/messages.ts'
@@ -16,16 +16,17 @@ import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import type { Blobs } from './blobs.ts'
 import { type CoreEffect, type CoreInput, NodeCore } from './core.ts'
+import { Holding } from './holding.ts'
 import { gossipMessages, joinFrame, type PeerMessage, peerMessages, splitFrame } from './messages.ts'
 import { encodeOnce, Outbox, rememberEncoded } from './outbox.ts'
 import type { Store } from './store.ts'
 import { Supply } from './supply.ts'
 import type { Transport, TransportEvent } from './transport.ts'
 
-/** Messages that wait for code before the core may see them; more are dropped, and their senders say them again. */
-const heldMax = 4_096
 /** A timer that fires this late means that this node is slow, and must not call others dead. */
 const lateMs = 100
+/** How long a message that may wait for company waits. */
+const companyMs = 20
 /** Between two looks at the own addresses, which change when a laptop moves. */
 const addressesEveryMs = 10_000
 const recordPrefix = 'r/'
@@ -49,11 +50,9 @@ export class Driver {
   readonly core: NodeCore
   readonly #options: DriverOptions
   readonly #supply: Supply
+  readonly #holding: Holding
   readonly #outbox = new Outbox()
   readonly #locals = new Map<ClientId, LocalClient>()
-  /** Messages about a shard whose code is on its way, in order. */
-  readonly #held = new Map<ShardKey, { from: PeerId; message: PeerMessage }[]>()
-  #heldCount = 0
   /** What clients said after code that is being written, in order. */
   readonly #clientHeld = new Map<ClientId, ClientMessage[]>()
   /** Runs whose code is on its way, and which of their tasks were cancelled meanwhile. */
@@ -65,6 +64,7 @@ export class Driver {
   #recordsUpTo = 0
   #sequence = 0
   #timer: ReturnType<typeof setTimeout> | undefined
+  #lazyTimer: ReturnType<typeof setTimeout> | undefined
   #timerAt = Number.POSITIVE_INFINITY
   #addressesAt = 0
   #addresses = ''
@@ -84,6 +84,9 @@ export class Driver {
           ? Promise.reject(new Error('no network yet'))
           : this.#transport.fetchBlob(digest, peers)
     })
+    this.#holding = new Holding(this.#supply, (from, message) =>
+      this.#step({ kind: 'received', from, messages: [message] })
+    )
   }
 
   /** Reads back what the disk holds. First of all calls. */
@@ -108,6 +111,7 @@ export class Driver {
     this.#isStopped = true
     this.#supply.close()
     clearTimeout(this.#timer)
+    clearTimeout(this.#lazyTimer)
   }
 
   /** Joins a client of this process; what it is told comes in a later turn. */
@@ -173,7 +177,8 @@ export class Driver {
   #perform(effect: CoreEffect): void {
     switch (effect.kind) {
       case 'send':
-        return this.#outbox.toPeer(effect.to, effect.message)
+        if (this.#outbox.toPeer(effect.to, effect.message)) this.#flushLater()
+        return
       case 'reply':
         return this.#reply(effect.client, effect.message)
       case 'persist':
@@ -211,11 +216,19 @@ export class Driver {
     else local.inbox.push(message)
   }
 
+  /** For what may wait for company, but not for ever. */
+  #flushLater(): void {
+    this.#lazyTimer ??= setTimeout(() => {
+      this.#lazyTimer = undefined
+      if (this.#transport !== undefined && !this.#isStopped) this.#outbox.flush(this.#transport, true)
+    }, companyMs)
+  }
+
   readonly #flush = (): void => {
     this.#isFlushing = false
     if (this.#isStopped) return
     this.#write()
-    if (this.#transport !== undefined) this.#outbox.flush(this.#transport)
+    if (this.#transport !== undefined) this.#outbox.flush(this.#transport, false)
     for (const local of this.#locals.values()) {
       if (local.inbox.length === 0) continue
       const messages = local.inbox
@@ -278,35 +291,8 @@ export class Driver {
       this.#options.onNote(`left ${from}: ${explainError(error)}`)
       return this.#transport?.dropPeer(from, explainError(error))
     }
-    const ready = messages.filter((message) => !this.#hold(from, message))
+    const ready = messages.filter((message) => !this.#holding.takes(from, message))
     if (ready.length > 0) this.#step({ kind: 'received', from, messages: ready })
-  }
-
-  /** True if the message has to wait for code, or for an earlier message about its shard that does. */
-  #hold(from: PeerId, message: PeerMessage): boolean {
-    const key = message.kind === 'store' ? message.record.key : 'key' in message ? message.key : undefined
-    if (key === undefined) return false
-    const held = this.#held.get(key)
-    if (held === undefined) {
-      if (message.kind !== 'store' || this.#supply.has(message.record.header.code)) return false
-      this.#held.set(key, [{ from, message }])
-      this.#heldCount++
-      const { header, keepers } = message.record
-      void this.#supply.get(header.code, [from, ...keepers]).then((isHere) => this.#release(key, isHere))
-    } else if (this.#heldCount < heldMax) {
-      held.push({ from, message })
-      this.#heldCount++
-    }
-    return true
-  }
-
-  #release(key: ShardKey, isHere: boolean): void {
-    const held = this.#held.get(key) ?? []
-    this.#held.delete(key)
-    this.#heldCount -= held.length
-    // Without the code this node must not say that it keeps the shard. The entry asks again.
-    if (!isHere) return
-    for (const { from, message } of held) this.#step({ kind: 'received', from, messages: [message] })
   }
 
   #gossip(from: PeerId, body: Uint8Array): void {

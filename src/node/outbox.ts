@@ -49,30 +49,42 @@ export interface Carrier {
   sendClient(client: ClientId, frame: Uint8Array): void
 }
 
+interface Queue {
+  parts: Uint8Array[]
+  isUrgent: boolean
+}
+
 export class Outbox {
-  #peers = new Map<PeerId, Uint8Array[]>()
+  readonly #peers = new Map<PeerId, Queue>()
   #clients = new Map<ClientId, Uint8Array[]>()
 
-  toPeer(peer: PeerId, message: PeerMessage): void {
-    add(this.#peers, peer, encodeOnce(message))
+  /** True if it may wait for company: then it leaves with the next message to this peer, or when all is flushed. */
+  toPeer(peer: PeerId, message: PeerMessage): boolean {
+    const queue = this.#peers.get(peer) ?? { parts: [], isUrgent: false }
+    this.#peers.set(peer, queue)
+    queue.parts.push(encodeOnce(message))
+    const mayWait = message.kind === 'confirm'
+    if (!mayWait) queue.isUrgent = true
+    return mayWait
   }
 
   toClient(client: ClientId, message: EntryMessage): void {
-    add(this.#clients, client, entryMessages.encode(message))
+    const parts = this.#clients.get(client) ?? []
+    this.#clients.set(client, parts)
+    parts.push(entryMessages.encode(message))
   }
 
-  flush(carrier: Carrier): void {
-    const [peers, clients] = [this.#peers, this.#clients]
-    if (peers.size > 0) this.#peers = new Map()
-    if (clients.size > 0) this.#clients = new Map()
-    for (const [peer, parts] of peers) for (const frame of frames(parts)) carrier.sendPeer(peer, frame)
+  /** Sends to each peer in order; to those for whom nothing is urgent only if `isAll`. */
+  flush(carrier: Carrier, isAll: boolean): void {
+    for (const [peer, queue] of this.#peers) {
+      if (!isAll && !queue.isUrgent) continue
+      this.#peers.delete(peer)
+      for (const frame of frames(queue.parts)) carrier.sendPeer(peer, frame)
+    }
+    if (this.#clients.size === 0) return
+    const clients = this.#clients
+    this.#clients = new Map()
     for (const [client, parts] of clients)
       for (const frame of frames(parts)) carrier.sendClient(client, frame)
   }
-}
-
-function add<K>(map: Map<K, Uint8Array[]>, key: K, part: Uint8Array): void {
-  const parts = map.get(key)
-  if (parts === undefined) map.set(key, [part])
-  else parts.push(part)
 }

@@ -17,6 +17,8 @@ import { Succession } from './succession.ts'
 
 /** Between two looks at what was not answered. */
 const tendEveryMs = 500
+/** Shards that are complete wait so long for others: nothing depends on it, and a hundred of them share messages and a sync. */
+const settleAfterMs = 50
 
 /** `received` is what the peer says it has had from us, so grants on their way count against what it asks for. */
 interface Standing {
@@ -41,6 +43,7 @@ export class Owner {
   /** Those who follow shards whose owner is not known, to be taken along. */
   readonly #orphans = new Map<ShardKey, Map<PeerId, Uint32Array>>()
   #tendAt: Millis = 0
+  #settleAt: Millis | undefined
   #isDirty = false
 
   constructor(view: OwnerView, random: Random) {
@@ -178,18 +181,20 @@ export class Owner {
   wake(now: Millis): Send[] {
     const { effects, tries } = this.#succession.wake(now)
     for (const { record, ballot } of tries) effects.push(...this.#tryToOwn(record, ballot, now))
+    if (now >= Math.min(this.#tendAt, this.#settleAt ?? this.#tendAt)) {
+      this.#settleAt = undefined
+      for (const lead of this.#leads.values()) effects.push(...this.#settle(lead))
+    }
     if (now < this.#tendAt) return effects
     this.#tendAt = now + tendEveryMs
     this.#isDirty = true
-    for (const lead of this.#leads.values()) {
+    for (const lead of this.#leads.values())
       effects.push(...lead.register.again(now, this.#view.isUp), ...lead.probes(now, this.#view.isUp))
-      effects.push(...this.#settle(lead))
-    }
     return effects
   }
 
   wakeAt(now: Millis): Millis | undefined {
-    let at = this.#succession.wakeAt()
+    let at = earlier(this.#succession.wakeAt(), this.#settleAt)
     if (this.#leads.size > 0) at = earlier(at, this.#tendAt)
     for (const lead of this.#leads.values()) at = earlier(at, lead.opensAt(now))
     return at
@@ -252,7 +257,8 @@ export class Owner {
     if (lead === undefined) return []
     const { committed, effects } = lead.register.accepted(from, message, now)
     if (committed !== undefined) effects.push(...lead.committed(committed))
-    return [...effects, ...this.#settle(lead)]
+    if (lead.isComplete) this.#settleAt = earlier(this.#settleAt, now + settleAfterMs)
+    return effects
   }
 
   /** Once every keeper has everything, nobody needs to own the shard. */
