@@ -7,13 +7,13 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createKey, type MeshKey, writeKey } from '../src/index.ts'
 import { sum } from './measure.ts'
 import { compiled } from './package.ts'
+import { scratch } from './scratch.ts'
 
 /** A node must listen, and all must know each other, within this time. */
 const readyMs = 30_000
@@ -123,7 +123,7 @@ export interface Mesh extends AsyncDisposable {
 
 /** One node for each number of slots. Dispose of it: its nodes end and their data is removed. */
 export async function startMesh(slots: readonly number[]): Promise<Mesh> {
-  const folder = await mkdtemp(join(tmpdir(), 'shoal-bench-'))
+  const folder = await mkdtemp(join(scratch(), 'mesh-'))
   const keyFile = join(folder, 'bench.key')
   const key = createKey()
   await writeKey(keyFile, key)
@@ -147,7 +147,7 @@ export async function startMesh(slots: readonly number[]): Promise<Mesh> {
 
 /** Milliseconds from the start of a process to the first result of a task in a mesh of that one node. */
 export async function coldStartMs(): Promise<number> {
-  const folder = await mkdtemp(join(tmpdir(), 'shoal-bench-'))
+  const folder = await mkdtemp(join(scratch(), 'mesh-'))
   const keyFile = join(folder, 'bench.key')
   await writeKey(keyFile, createKey())
   let start = Number.NaN

@@ -94,7 +94,7 @@ class RemoteLine implements Line {
     })
     const link = await this.#link
     const tried: unknown[] = []
-    for await (const address of this.#candidates(link)) {
+    for await (const address of this.#candidates(link, signal)) {
       if (signal?.aborted) break
       try {
         const limit = AbortSignal.timeout(attachMs)
@@ -134,7 +134,7 @@ class RemoteLine implements Line {
   }
 
   /** Each address once; the entry that was just lost comes last of its kind. */
-  async *#candidates(link: Link): AsyncGenerator<string> {
+  async *#candidates(link: Link, signal: AbortSignal | undefined): AsyncGenerator<string> {
     const seen = new Set<string>()
     const lost = this.#entry
     const fresh = function* (addresses: readonly string[]): Generator<string> {
@@ -147,7 +147,7 @@ class RemoteLine implements Line {
     yield* fresh([...this.#known, ...this.#given])
     if (this.#given.length > 0 && this.#known.length === 0) return
     yield* fresh(await findBeacons(this.#key))
-    if (this.#mdns) yield* fresh(await link.discover(mdnsMs))
+    if (this.#mdns) yield* fresh(await link.discover(mdnsMs, signal))
   }
 
   #failure(tried: readonly unknown[]): ShoalError {

@@ -152,7 +152,9 @@ export async function startHost(
       const advice = 'stop that process, or choose another port with --listen (port 0 takes a free one)'
       throw new ShoalError('SHOAL_PORT_TAKEN', `another process listens on ${address}; ${advice}`, { cause })
     }
-    throw new ShoalError('SHOAL_BAD_OPTION', `cannot listen on ${address}: ${failed?.[2] ?? text}`, { cause })
+    const why = (failed?.[2] ?? text).replace(/^Error: /, '')
+    const advice = 'give an address of this machine, such as /ip4/0.0.0.0/tcp/0'
+    throw new ShoalError('SHOAL_BAD_OPTION', `cannot listen on ${address} (${why}); ${advice}`, { cause })
   }
 }
 

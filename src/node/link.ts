@@ -43,8 +43,8 @@ export interface Link {
   pause(): void
   resume(): void
   detach(): Promise<void>
-  /** Addresses of nodes that answer by mDNS: soon after the first one, or none after `timeoutMs`. */
-  discover(timeoutMs: number): Promise<string[]>
+  /** Addresses of nodes that answer by mDNS: soon after the first one, or none after `timeoutMs` or at `signal`. */
+  discover(timeoutMs: number, signal?: AbortSignal): Promise<string[]>
   close(): Promise<void>
 }
 
@@ -119,7 +119,7 @@ class HostLink implements Link {
     closeConnection(line.connection)
   }
 
-  async discover(timeoutMs: number): Promise<string[]> {
+  async discover(timeoutMs: number, signal?: AbortSignal): Promise<string[]> {
     const found = new Set<string>()
     const { promise, resolve } = Promise.withResolvers<void>()
     const late = setTimeout(resolve, timeoutMs)
@@ -127,7 +127,9 @@ class HostLink implements Link {
       if (found.size === 0) setTimeout(resolve, Math.min(moreAnswersMs, timeoutMs))
       for (const address of addresses) if (found.size < foundMax) found.add(address)
     })
-    this.closing.signal.addEventListener('abort', () => resolve(), { once: true })
+    const ends = signal ? AbortSignal.any([this.closing.signal, signal]) : this.closing.signal
+    ends.addEventListener('abort', () => resolve(), { once: true })
+    if (ends.aborted) resolve()
     await promise
     clearTimeout(late)
     await search.stop()

@@ -47,7 +47,7 @@ export async function openStore(folder: string | undefined): Promise<Store> {
       const advice = 'stop it, or choose another --data folder'
       throw new ShoalError('SHOAL_DATA_IN_USE', `another node runs on ${folder}; ${advice}`, { cause: error })
     }
-    throw diskError(`${folder} cannot be opened`, error)
+    throw diskError(`${folder} cannot be opened; choose a folder that this user may write`, error)
   }
   return new LevelStore(db)
 }
