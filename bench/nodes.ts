@@ -97,7 +97,8 @@ export class NodeProcess {
     if (!this.isUp) return
     const ended = once(this.#child, 'exit')
     const late = setTimeout(() => this.kill(), stopMs)
-    await Promise.race([this.#ask('stop'), ended])
+    // One that was killed a moment ago cannot be asked any more.
+    await Promise.race([this.#ask('stop').catch(() => {}), ended])
     if (this.#child.connected) this.#child.disconnect()
     await ended
     clearTimeout(late)
