@@ -8,15 +8,14 @@
 import { identify } from '@libp2p/identify'
 import type { Connection, PeerDiscovery, PrivateKey, Startable } from '@libp2p/interface'
 import { mdns } from '@libp2p/mdns'
-import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p, type ServiceFactoryMap } from 'libp2p'
 import { ShoalError } from '../errors.ts'
 import { isPeerId, type PeerId } from '../ids.ts'
-import { gathered } from './gather.ts'
 import { type MeshKey, meshTag } from './key.ts'
+import { noise } from './noise.ts'
 
 /** One dial with everything that belongs to it: connection, admission, stream. */
 export const dialMs = 5_000
@@ -48,7 +47,7 @@ export async function createHost<Services extends Record<string, unknown>>(
     privateKey: options.identity,
     addresses: { listen: options.listen.map((address) => parseAddress(address).toString()) },
     transports: [tcp({ dialOpts: socket, listenOpts: socket })],
-    connectionEncrypters: [gathered(noise())],
+    connectionEncrypters: [noise()],
     streamMuxers: [
       yamux({ streamOptions: { maxStreamWindowSize: streamWindowMax, maxReadBufferLength: pausedBytesMax } })
     ],

@@ -179,6 +179,8 @@ export class Owner {
   }
 
   wake(now: Millis): Send[] {
+    // What was taken over may be granted by now.
+    this.#isDirty = true
     const { effects, tries } = this.#succession.wake(now)
     for (const { record, ballot } of tries) effects.push(...this.#tryToOwn(record, ballot, now))
     if (now >= Math.min(this.#tendAt, this.#settleAt ?? this.#tendAt)) {
@@ -187,7 +189,6 @@ export class Owner {
     }
     if (now < this.#tendAt) return effects
     this.#tendAt = now + tendEveryMs
-    this.#isDirty = true
     for (const lead of this.#leads.values())
       effects.push(...lead.register.again(now, this.#view.isUp), ...lead.probes(now, this.#view.isUp))
     return effects

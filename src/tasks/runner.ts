@@ -191,6 +191,8 @@ export class Runner {
     if (this.#view.slots === 0)
       return [send(from, { kind: 'handback', key, attempt, indexes: inputs.indexes })]
     const held = this.#held.get(key) ?? this.#hold(key, grant.keepers)
+    // Who grants is the owner, which after a takeover is not the first keeper.
+    if (held.live === 0 || !this.#view.isUp(held.trail.owner)) held.trail.met(from)
     const fresh: number[] = []
     let isHeld = false
     for (const [at, index] of inputs.indexes.entries()) {

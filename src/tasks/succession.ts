@@ -47,8 +47,10 @@ export class Succession {
   }
 
   follow(record: ShardRecord, ballot: Ballot, now: Millis): void {
-    this.#shards.set(record.key, { record, ballot, isOrphan: false, tryAt: undefined, askedAt: now })
-    this.#lookAt = Math.min(this.#lookAt, now)
+    const followed = { record, ballot, isOrphan: false, tryAt: undefined, askedAt: now }
+    this.#shards.set(record.key, followed)
+    // A shard that is owned needs no look of its own.
+    this.#lookAt = Math.min(this.#lookAt, this.#isOwned(followed) ? now + lookEveryMs : now)
   }
 
   unfollow(key: ShardKey): void {

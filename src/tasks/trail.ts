@@ -41,6 +41,12 @@ export class Trail {
     return true
   }
 
+  /** This keeper acted as the owner. */
+  met(peer: PeerId): void {
+    const rank = this.keepers.indexOf(peer)
+    if (rank >= 0) this.#rank = rank
+  }
+
   /** Steps to the next keeper that is up; stays if none is. True if it moved. */
   next(isUp: (peer: PeerId) => boolean): boolean {
     for (let step = 1; step < this.keepers.length; step++) {
