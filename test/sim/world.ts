@@ -287,8 +287,18 @@ export class World {
       if (core === undefined) return false
       const { owner, runner, entry, keeper } = core
       if (owner.unfinished + runner.queued + runner.running + entry.submissions > 0) return false
-      return keeper.keys().every((key) => keeper.isSettled(key) || isOpenRoot(keeper, key))
+      return keeper.keys().every((key) => keeper.isSettled(key) || this.#isOpenRoot(key))
     })
+  }
+
+  /**
+   * The first shard of a job that was not submitted to its end, because its client died or began again elsewhere. One of
+   * its keepers may have accepted what was never committed, so it is enough that another one knows of no end.
+   */
+  #isOpenRoot(key: ShardKey): boolean {
+    const keepers = this.nodes.flatMap(({ core }) => (core === undefined ? [] : [core.keeper]))
+    if (keepers.some((keeper) => keeper.isSettled(key))) return false
+    return keepers.some((keeper) => keeper.record(key) !== undefined && isOpenRoot(keeper, key))
   }
 
   #jobOf(reader: ClientId): SimJob | undefined {
@@ -333,9 +343,7 @@ export class World {
     const parts = this.nodes.map(({ id, core }) => {
       if (core === undefined) return `${id} is down`
       const { owner, runner, entry } = core
-      const open = core.keeper
-        .keys()
-        .filter((key) => !core.keeper.isSettled(key) && !isOpenRoot(core.keeper, key))
+      const open = core.keeper.keys().filter((key) => !core.keeper.isSettled(key) && !this.#isOpenRoot(key))
       const waits = `${open.join()} ${owner.unfinished} unfinished, ${runner.queued} queued, ${runner.running} running`
       return `${id}: ${waits}, ${entry.submissions} submissions`
     })
@@ -352,7 +360,7 @@ export class World {
   }
 }
 
-/** The first shard of a job that was not submitted to its end, because its client died or began again elsewhere. */
+/** True if this keeper does not know of all shards of the job. */
 function isOpenRoot(keeper: Keeper, key: ShardKey): boolean {
   const record = keeper.record(key)
   if (record === undefined || shardName(key).index !== 0) return false
