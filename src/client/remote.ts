@@ -32,6 +32,7 @@ const connectMs = 10_000
 /** One address, while there are others to try. */
 const attachMs = 2_000
 const mdnsMs = 2_000
+const unfollowMs = 20
 /** Addresses that a client remembers. */
 const knownMax = 256
 
@@ -77,6 +78,8 @@ class RemoteLine implements Line {
   /** Best first. */
   #known: string[] = []
   #said: Uint8Array[] = []
+  #isSending = false
+  #later: ReturnType<typeof setTimeout> | undefined
   #entry = ''
 
   constructor(key: MeshKey, given: readonly string[], mdns: boolean, events: LineEvents) {
@@ -111,12 +114,21 @@ class RemoteLine implements Line {
 
   send(message: ClientMessage): void {
     this.#said.push(clientMessages.encode(message))
-    if (this.#said.length > 1) return
-    queueMicrotask(() => {
-      const said = this.#said
-      this.#said = []
-      for (const frame of frames(said)) this.#open?.send(frame)
-    })
+    // It lets the entry forget, and nobody waits for that: it leaves with what is said next.
+    if (message.kind === 'unfollow') this.#later ??= setTimeout(this.#sendAll, unfollowMs)
+    else if (!this.#isSending) {
+      this.#isSending = true
+      queueMicrotask(this.#sendAll)
+    }
+  }
+
+  readonly #sendAll = (): void => {
+    clearTimeout(this.#later)
+    this.#later = undefined
+    this.#isSending = false
+    const said = this.#said
+    this.#said = []
+    for (const frame of frames(said)) this.#open?.send(frame)
   }
 
   learn(addresses: readonly string[]): void {
@@ -129,6 +141,7 @@ class RemoteLine implements Line {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#later)
     this.#open = undefined
     await (await this.#link)?.close()
   }

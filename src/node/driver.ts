@@ -19,14 +19,13 @@ import { type CoreEffect, type CoreInput, NodeCore } from './core.ts'
 import { Holding } from './holding.ts'
 import { gossipMessages, joinFrame, type PeerMessage, peerMessages, splitFrame } from './messages.ts'
 import { encodeOnce, Outbox, rememberEncoded } from './outbox.ts'
+import { messagePatience, recordPatience } from './patience.ts'
 import type { Store } from './store.ts'
 import { Supply } from './supply.ts'
 import type { Transport, TransportEvent } from './transport.ts'
 
 /** A timer that fires this late means that this node is slow, and must not call others dead. */
 const lateMs = 100
-/** How long a message that may wait for company waits. */
-const companyMs = 20
 /** Between two looks at the own addresses, which change when a laptop moves. */
 const addressesEveryMs = 10_000
 const recordPrefix = 'r/'
@@ -62,9 +61,11 @@ export class Driver {
   #early: ((transport: Transport) => void)[] = []
   #records: Uint8Array[] = []
   #recordsUpTo = 0
+  #recordsDueAt = Number.POSITIVE_INFINITY
   #sequence = 0
   #timer: ReturnType<typeof setTimeout> | undefined
-  #lazyTimer: ReturnType<typeof setTimeout> | undefined
+  #flushTimer: ReturnType<typeof setTimeout> | undefined
+  #flushAt = Number.POSITIVE_INFINITY
   #timerAt = Number.POSITIVE_INFINITY
   #addressesAt = 0
   #addresses = ''
@@ -111,7 +112,7 @@ export class Driver {
     this.#isStopped = true
     this.#supply.close()
     clearTimeout(this.#timer)
-    clearTimeout(this.#lazyTimer)
+    clearTimeout(this.#flushTimer)
   }
 
   /** Joins a client of this process; what it is told comes in a later turn. */
@@ -170,20 +171,23 @@ export class Driver {
   #step(input: CoreInput): void {
     if (this.#isStopped) return
     const now = performance.now()
-    for (const effect of this.core.step(input, now)) this.#perform(effect)
+    for (const effect of this.core.step(input, now)) this.#perform(effect, now)
     this.#flushSoon()
   }
 
-  #perform(effect: CoreEffect): void {
+  #perform(effect: CoreEffect, now: number): void {
     switch (effect.kind) {
       case 'send':
-        if (this.#outbox.toPeer(effect.to, effect.message)) this.#flushLater()
-        return
+        return this.#outbox.toPeer(effect.to, effect.message, now + messagePatience(effect.message))
       case 'reply':
         return this.#reply(effect.client, effect.message)
       case 'persist':
         this.#records.push(encodeOnce(effect.message))
         this.#recordsUpTo = effect.id
+        this.#recordsDueAt = Math.min(
+          this.#recordsDueAt,
+          now + recordPatience(effect.message, this.core.self)
+        )
         return
       case 'run':
         return this.#run(effect)
@@ -216,38 +220,45 @@ export class Driver {
     else local.inbox.push(message)
   }
 
-  /** For what may wait for company, but not for ever. */
-  #flushLater(): void {
-    this.#lazyTimer ??= setTimeout(() => {
-      this.#lazyTimer = undefined
-      if (this.#transport !== undefined && !this.#isStopped) this.#outbox.flush(this.#transport, true)
-    }, companyMs)
-  }
-
+  /** Ends a turn: what is due is written and sent, and told to clients here; for the rest there is a timer. */
   readonly #flush = (): void => {
     this.#isFlushing = false
     if (this.#isStopped) return
-    this.#write()
-    if (this.#transport !== undefined) this.#outbox.flush(this.#transport, false)
+    const now = performance.now()
+    let next = this.#write(now)
+    if (this.#transport !== undefined) next = Math.min(next, this.#outbox.flush(this.#transport, now))
     for (const local of this.#locals.values()) {
       if (local.inbox.length === 0) continue
       const messages = local.inbox
       local.inbox = []
       local.onMessages(messages)
     }
+    this.#setFlushTimer(next, now)
     this.#setTimer()
   }
 
-  #write(): void {
-    if (this.#records.length === 0) return
+  #setFlushTimer(next: number, now: number): void {
+    if (next >= this.#flushAt && this.#flushAt > now) return
+    clearTimeout(this.#flushTimer)
+    this.#flushAt = next
+    if (next === Number.POSITIVE_INFINITY) return
+    this.#flushTimer = setTimeout(this.#flush, Math.max(1, next - now))
+  }
+
+  /** Returns when the records that wait for company are due. */
+  #write(now: number): number {
+    if (this.#records.length === 0) return Number.POSITIVE_INFINITY
+    if (this.#recordsDueAt > now) return this.#recordsDueAt
     const upTo = this.#recordsUpTo
     const key = recordPrefix + String(++this.#sequence).padStart(20, '0')
     const value = joinFrame(this.#records)
     this.#records = []
+    this.#recordsDueAt = Number.POSITIVE_INFINITY
     this.#options.store.write([{ key, value }]).then(
       () => this.#step({ kind: 'persisted', upTo }),
       (error: unknown) => this.#step({ kind: 'persist-failed', reason: explainError(error) })
     )
+    return Number.POSITIVE_INFINITY
   }
 
   #setTimer(): void {

@@ -6,6 +6,7 @@
  */
 import { type EntryMessage, entryMessages } from '../client/protocol.ts'
 import type { ClientId, PeerId } from '../ids.ts'
+import type { Millis } from '../machine.ts'
 import { joinFrame, type PeerMessage, peerMessages } from './messages.ts'
 
 /** A frame is cut when it exceeds this; one message may be larger. */
@@ -50,41 +51,53 @@ export interface Carrier {
 }
 
 interface Queue {
-  parts: Uint8Array[]
-  isUrgent: boolean
+  readonly parts: Uint8Array[]
+  /** When the least patient of them leaves, and all with it. */
+  dueAt: Millis
 }
 
 export class Outbox {
   readonly #peers = new Map<PeerId, Queue>()
-  #clients = new Map<ClientId, Uint8Array[]>()
+  readonly #clients = new Map<ClientId, Queue>()
 
-  /** True if it may wait for company: then it leaves with the next message to this peer, or when all is flushed. */
-  toPeer(peer: PeerId, message: PeerMessage): boolean {
-    const queue = this.#peers.get(peer) ?? { parts: [], isUrgent: false }
-    this.#peers.set(peer, queue)
-    queue.parts.push(encodeOnce(message))
-    const mayWait = message.kind === 'confirm'
-    if (!mayWait) queue.isUrgent = true
-    return mayWait
+  /** May wait for company until `dueAt`. */
+  toPeer(peer: PeerId, message: PeerMessage, dueAt: Millis): void {
+    add(this.#peers, peer, encodeOnce(message), dueAt)
   }
 
+  /** Clients wait for what they are told: it leaves with the next flush. */
   toClient(client: ClientId, message: EntryMessage): void {
-    const parts = this.#clients.get(client) ?? []
-    this.#clients.set(client, parts)
-    parts.push(entryMessages.encode(message))
+    add(this.#clients, client, entryMessages.encode(message), 0)
   }
 
-  /** Sends to each peer in order; to those for whom nothing is urgent only if `isAll`. */
-  flush(carrier: Carrier, isAll: boolean): void {
-    for (const [peer, queue] of this.#peers) {
-      if (!isAll && !queue.isUrgent) continue
-      this.#peers.delete(peer)
-      for (const frame of frames(queue.parts)) carrier.sendPeer(peer, frame)
-    }
-    if (this.#clients.size === 0) return
-    const clients = this.#clients
-    this.#clients = new Map()
-    for (const [client, parts] of clients)
-      for (const frame of frames(parts)) carrier.sendClient(client, frame)
+  /** Sends what is due, in order; what waits for company comes along. Returns when the rest is due. */
+  flush(carrier: Carrier, now: Millis): Millis {
+    const peers = take(this.#peers, now, (peer, frame) => carrier.sendPeer(peer, frame))
+    return Math.min(
+      peers,
+      take(this.#clients, now, (client, frame) => carrier.sendClient(client, frame))
+    )
   }
+}
+
+function add<K>(queues: Map<K, Queue>, to: K, part: Uint8Array, dueAt: Millis): void {
+  const queue = queues.get(to)
+  if (queue === undefined) queues.set(to, { parts: [part], dueAt })
+  else {
+    queue.parts.push(part)
+    queue.dueAt = Math.min(queue.dueAt, dueAt)
+  }
+}
+
+function take<K>(queues: Map<K, Queue>, now: Millis, sendFrame: (to: K, frame: Uint8Array) => void): Millis {
+  let next = Number.POSITIVE_INFINITY
+  for (const [to, { parts, dueAt }] of queues) {
+    if (dueAt > now) {
+      next = Math.min(next, dueAt)
+      continue
+    }
+    queues.delete(to)
+    for (const frame of frames(parts)) sendFrame(to, frame)
+  }
+  return next
 }
