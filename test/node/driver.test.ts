@@ -168,7 +168,9 @@ test('a keeper has the code on its disk before it keeps the shard', async () => 
   const c = await net.add('peerC', await openStore(undefined), 0)
   expect(await a.client.map(echo, [1])).toEqual([1])
   const [code] = b.ran
-  for (const { blobs } of [a, b, c]) expect(await blobs.read(code as never)).toBeDefined()
+  const keeping = [a, b, c].filter(({ driver }) => driver.core.keeper.keys().length > 0)
+  expect(keeping.length).toBeGreaterThanOrEqual(2)
+  for (const { blobs } of keeping) expect(await blobs.read(code as never)).toBeDefined()
 })
 
 test('a node that comes back from its disk knows what it kept', async () => {
