@@ -115,9 +115,13 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#effects = []
     this.#apply(input, now)
     this.#drain(now)
-    this.#task(this.owner.flush(now))
-    this.#task(this.runner.flush(now))
-    this.#drain(now)
+    // What this node grants itself begins in this step, and what it then asks of itself is granted in it.
+    for (let round = 0; round < 2 && (round === 0 || this.owner.hasNews); round++) {
+      this.#task(this.owner.flush(now))
+      this.#drain(now)
+      this.#task(this.runner.flush(now))
+      this.#drain(now)
+    }
     this.#notice(now)
     const effects = this.#effects
     this.#effects = []

@@ -70,6 +70,7 @@ export class Driver {
   #addressesAt = 0
   #addresses = ''
   #isFlushing = false
+  #isReplying = false
   #isStopped = false
   #localCount = 0
 
@@ -215,6 +216,9 @@ export class Driver {
   }
 
   #reply(client: ClientId, message: EntryMessage): void {
+    // Somebody waits for it: it does not wait for the other frames of this turn.
+    if (!this.#isReplying) queueMicrotask(this.#flush)
+    this.#isReplying = true
     const local = this.#locals.get(client)
     if (local === undefined) this.#outbox.toClient(client, message)
     else local.inbox.push(message)
@@ -223,6 +227,7 @@ export class Driver {
   /** Ends a turn: what is due is written and sent, and told to clients here; for the rest there is a timer. */
   readonly #flush = (): void => {
     this.#isFlushing = false
+    this.#isReplying = false
     if (this.#isStopped) return
     const now = performance.now()
     let next = this.#write(now)

@@ -75,6 +75,11 @@ export class Owner {
     return false
   }
 
+  /** True if `flush` may have something to grant. */
+  get hasNews(): boolean {
+    return this.#isDirty
+  }
+
   /** A shard that this node keeps since now. */
   kept(record: ShardRecord, now: Millis): void {
     this.#isDirty = true
