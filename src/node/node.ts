@@ -22,6 +22,8 @@ export interface Node extends AsyncDisposable {
   readonly id: PeerId
   /** Multiaddrs that others can dial. */
   readonly addresses: readonly string[]
+  /** What was refused, dropped or malformed so far, and the bytes and frames that went through, by name. */
+  readonly counters: Readonly<Record<string, number>>
   /** The same interface as `connect()` gives, with this node as entry. */
   readonly client: Client
   /** Ends engines and connections at once. Others take over what it owned; with its data folder it can be started again. */
@@ -106,6 +108,9 @@ async function open(
     id: peer,
     get addresses() {
       return transport.addresses()
+    },
+    get counters() {
+      return transport.counters()
     },
     client,
     stop,

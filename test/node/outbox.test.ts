@@ -1,0 +1,91 @@
+/**
+ * What one turn has to say: in order, together, and no longer held than it may be.
+ *
+ * Not here: streams. Frames are caught where they would be handed to one.
+ */
+import { expect, test } from 'vitest'
+import { entryMessages } from '../../src/client/protocol.ts'
+import type { ClientId, PeerId, ShardKey } from '../../src/ids.ts'
+import { type PeerMessage, peerMessages, splitFrame } from '../../src/node/messages.ts'
+import { Outbox } from '../../src/node/outbox.ts'
+import { messagePatience, recordPatience } from '../../src/node/patience.ts'
+import { pack } from '../../src/tasks/batch.ts'
+
+const [a, b] = ['peerA', 'peerB'] as [PeerId, PeerId]
+const client = 'c#1' as ClientId
+const inquire = (n: number): PeerMessage => ({ kind: 'inquire', key: `abcdefgh/${n}/0` as ShardKey })
+const absent = { kind: 'absent', job: 'abcdefgh' as never } as const
+
+class Caught {
+  readonly peers: [PeerId, string[]][] = []
+  readonly clients: [ClientId, string[]][] = []
+
+  sendPeer(peer: PeerId, frame: Uint8Array): void {
+    const keys = splitFrame(frame).map((part) => (peerMessages.parse(part) as { key?: string }).key ?? '?')
+    this.peers.push([peer, keys])
+  }
+
+  sendClient(to: ClientId, frame: Uint8Array): void {
+    this.clients.push([to, splitFrame(frame).map((part) => entryMessages.parse(part).kind)])
+  }
+}
+
+test('each peer and each client gets one frame of all that was said, in order', () => {
+  const [outbox, caught] = [new Outbox(), new Caught()]
+  for (const n of [1, 2]) outbox.toPeer(a, inquire(n), 0)
+  outbox.toPeer(b, inquire(3), 0)
+  outbox.toClient(client, absent)
+  expect(outbox.flush(caught, 10)).toBe(Number.POSITIVE_INFINITY)
+  expect(caught.peers).toEqual([
+    [a, ['abcdefgh/1/0', 'abcdefgh/2/0']],
+    [b, ['abcdefgh/3/0']]
+  ])
+  expect(caught.clients).toEqual([[client, ['absent']]])
+  outbox.flush(caught, 11)
+  expect(caught.peers).toHaveLength(2)
+})
+
+test('what may wait leaves when it is due, or before with what may not, and never out of order', () => {
+  const [outbox, caught] = [new Outbox(), new Caught()]
+  outbox.toPeer(a, inquire(1), 30)
+  outbox.toPeer(b, inquire(2), 20)
+  expect(outbox.flush(caught, 10)).toBe(20)
+  expect(caught.peers).toEqual([])
+  outbox.toPeer(a, inquire(3), 11)
+  expect(outbox.flush(caught, 11)).toBe(20)
+  expect(caught.peers).toEqual([[a, ['abcdefgh/1/0', 'abcdefgh/3/0']]])
+  outbox.flush(caught, 20)
+  expect(caught.peers.at(-1)).toEqual([b, ['abcdefgh/2/0']])
+})
+
+test('a frame is cut before it grows too large', () => {
+  const [outbox, caught] = [new Outbox(), new Caught()]
+  const outcomes = pack(a, [0], [new Uint8Array(3 << 20)])
+  for (let n = 0; n < 3; n++)
+    outbox.toPeer(a, { kind: 'outcomes', key: `abcdefgh/${n}/0` as ShardKey, outcomes }, 0)
+  outbox.flush(caught, 1)
+  expect(caught.peers.map(([, keys]) => keys.length)).toEqual([1, 1, 1])
+})
+
+test('only the storing of small jobs waits, and never that of the owner itself', () => {
+  const header = { job: 'abcdefgh', name: '', code: '', exportName: '' } as never
+  const record = (shards: number, count: number) => ({
+    kind: 'store' as const,
+    record: {
+      key: 'abcdefgh/0/0' as ShardKey,
+      keepers: [a, b],
+      header,
+      first: 0,
+      count,
+      shards,
+      inputs: pack('', [], [])
+    }
+  })
+  expect(messagePatience(record(1, 1))).toBeGreaterThan(0)
+  for (const large of [record(2, 1), record(1, 512), record(0, 1)]) expect(messagePatience(large)).toBe(0)
+  expect(recordPatience(record(1, 1), b)).toBeGreaterThan(0)
+  expect(recordPatience(record(1, 1), a)).toBe(0)
+  expect(
+    messagePatience({ kind: 'outcomes', key: 'abcdefgh/0/0' as ShardKey, outcomes: pack(a, [], []) })
+  ).toBe(0)
+})
