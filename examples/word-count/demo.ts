@@ -2,7 +2,8 @@
  * The demo: three nodes share a real job, one of them is killed half way, and every result is right.
  *
  * Not here: what is counted (words.ts), how it is submitted and read (submit.ts, read.ts).
- * Everything is a process of its own. The node that dies is the client's entry and owns more unfinished tasks than any other.
+ * Everything is a process of its own. The node that dies is the client's entry, and owned more unfinished tasks than any other
+ * when the client chose it.
  */
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -17,8 +18,8 @@ import { plainCount } from './plain.ts'
 import type { Reading } from './read.ts'
 import type { Report } from './submit.ts'
 
-/** Parts of the job between which the entry is killed: as soon as it owns most, and in any case at the later one. */
-const killBetween = { early: 0.38, late: 0.55 }
+/** The part of the job after which the client's entry is killed. */
+const killAfter = 0.4
 const limitMs = 120_000
 
 const startedAt = Date.now()
@@ -67,6 +68,7 @@ async function untilMeshed(client: Client, count: number): Promise<void> {
 
 interface Run {
   readonly job: string
+  readonly entry: string
   readonly tasks: number
   readonly duplicates: number
   readonly words: number
@@ -76,50 +78,41 @@ interface Run {
 
 /** The first client's life, and the kill in the middle of it. */
 async function run(nodes: readonly DemoNode[], watcher: Client): Promise<Run> {
-  const [entry] = nodes as [DemoNode]
   const client = startClient(
     './submit.ts',
     nodes.map(({ address }) => address)
   )
   const finished = Promise.withResolvers<Run>()
-  let job = ''
-  let tasks = 0
+  let began = { job: '', tasks: 0, entry: '' }
   let killedAt = 0
-  let isAsking = false
   let shown = 0
-  const kill = (owned: string): void => {
-    if (killedAt > 0) return
+  const kill = async (done: number): Promise<void> => {
+    const entry = nodes.find(({ id }) => id === began.entry)
     killedAt = Date.now()
-    entry.process.kill('SIGKILL')
-    say(`killed node ${entry.name}, the client's entry (unfinished tasks by owner: ${owned})`)
-  }
-  const consider = async (done: number): Promise<void> => {
-    if (killedAt > 0 || isAsking || done < tasks * killBetween.early) return
-    isAsking = true
-    const { nodes: reports } = await watcher.status()
-    const owned = new Map(reports.map(({ id, unfinished }) => [id, unfinished]))
-    const text = nodes.map(({ name, id }) => `${name} ${owned.get(id) ?? '?'}`).join(', ')
-    const isMost = reports.every(({ unfinished }) => unfinished <= (owned.get(entry.id) ?? 0))
-    if (isMost || done >= tasks * killBetween.late) kill(text)
-    isAsking = false
+    const asked = watcher.status()
+    entry?.process.kill('SIGKILL')
+    const part = Math.round((100 * done) / began.tasks)
+    say(`killed node ${entry?.name} at ${part} %: the client's entry, and owner of most of what is left`)
+    await asked
   }
   client.on('message', (report: Report) => {
     if (report.kind === 'began') {
-      job = report.job
-      tasks = report.tasks
-      say(`job ${job}: ${tasks} files, one task each`)
+      began = report
+      const name = nodes.find(({ id }) => id === began.entry)?.name
+      say(`job ${began.job}: ${began.tasks} files, one task each, all of them accepted; entry ${name}`)
     } else if (report.kind === 'progress') {
-      if (report.done >= shown + tasks / 10 || report.done === tasks) {
-        shown = report.done
-        say(`${report.done} of ${tasks} files counted`)
+      const { done } = report
+      if (done >= shown + began.tasks / 10 || done === began.tasks) {
+        shown = done
+        say(`${done} of ${began.tasks} files counted`)
       }
-      consider(report.done).catch(finished.reject)
+      if (killedAt === 0 && done >= began.tasks * killAfter) kill(done).catch(finished.reject)
     } else {
       const { duplicates, words, arrivals } = report
       const after = arrivals.filter((at) => at >= killedAt)
       const gaps = after.map((at, i) => at - (after[i - 1] ?? killedAt))
       const killed = killedAt > 0 ? 1 : 0
-      finished.resolve({ job, tasks, duplicates, words, killed, resumedAfterMs: Math.max(0, ...gaps) })
+      finished.resolve({ ...began, duplicates, words, killed, resumedAfterMs: Math.max(0, ...gaps) })
     }
   })
   client.once('exit', (code) =>
@@ -136,9 +129,10 @@ async function main(): Promise<number> {
   await using watcher = await connect({ key: join(folder, 'lab.key'), peers: [others[0].address] })
   await untilMeshed(watcher, 3)
   say('three nodes see each other')
-  const { job, tasks, duplicates, words, killed, resumedAfterMs } = await run(nodes, watcher)
+  const { job, entry, tasks, duplicates, words, killed, resumedAfterMs } = await run(nodes, watcher)
+  const other = nodes.find(({ id }) => id !== entry) as DemoNode
   say('the job is complete; a second client, at another node, reads it by its id')
-  const reader = startClient('./read.ts', [job, others[1].address])
+  const reader = startClient('./read.ts', [job, other.address])
   const [reading] = (await once(reader, 'message')) as [Reading]
   say('counts the same files without a mesh')
   const plain = Object.entries(plainCount(inputFiles()))

@@ -2,7 +2,7 @@
  * The first client: submits one task per file, and reads the results as they come, whatever happens to its entry.
  *
  * Not here: nodes, and killing them (demo.ts starts this as a process of its own).
- * It tells its parent the job's id, its progress, and at the end what it received.
+ * It tells its parent the job's id and its entry, its progress, and at the end what it received.
  */
 import { readFile } from 'node:fs/promises'
 import { connect, moduleFunction } from '../../src/index.ts'
@@ -11,7 +11,7 @@ import type { Text } from './words.ts'
 
 /** From the first client to the demo. */
 export type Report =
-  | { kind: 'began'; job: string; tasks: number }
+  | { kind: 'began'; job: string; tasks: number; entry: string }
   | { kind: 'progress'; done: number }
   | { kind: 'finished'; done: number; words: number; duplicates: number; arrivals: number[] }
 
@@ -23,19 +23,28 @@ async function* texts(files: readonly string[]): AsyncGenerator<Text> {
 
 const peers = process.argv.slice(2)
 const files = inputFiles()
-await using mesh = await connect({ peers })
-const job = mesh.map<Map<string, number>>(
+const submitter = await connect({ peers })
+const submitted = submitter.map<Map<string, number>>(
   moduleFunction(new URL('./words.ts', import.meta.url), 'countWords'),
   texts(files),
   { name: 'word count', inFlightMax: files.length }
 )
-tell({ kind: 'began', job: job.id, tasks: files.length })
+await submitted.accepted
+
+// From here on the job needs nobody. This client goes where it hurts most: to the node that owns most of what is left.
+const { nodes } = await submitter.status()
+const entry = nodes.reduce((most, node) => (node.unfinished > most.unfinished ? node : most))
+submitted.catch(() => {})
+await submitter.close()
+const first = peers.filter((peer) => peer.endsWith(entry.id))
+await using mesh = await connect({ peers: [...first, ...peers] })
+tell({ kind: 'began', job: submitted.id, tasks: files.length, entry: entry.id })
 
 const seen = new Set<number>()
 const arrivals: number[] = []
 let words = 0
 let duplicates = 0
-for await (const completed of job.asCompleted()) {
+for await (const completed of mesh.job<Map<string, number>>(submitted.id).asCompleted()) {
   if ('error' in completed) throw completed.error
   if (seen.has(completed.index)) duplicates++
   seen.add(completed.index)
