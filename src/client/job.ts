@@ -55,6 +55,7 @@ export class Job<R> implements JobHandle<R> {
   #shards = 0
   #acceptedShards = 0
   #isFed = false
+  #isAcceptAwaited = false
   #isFull = false
   #isCancelled = false
   #isComplete = false
@@ -72,6 +73,8 @@ export class Job<R> implements JobHandle<R> {
   }
 
   get accepted(): Promise<void> {
+    this.#isAcceptAwaited = true
+    this.#changed()
     return this.#untilAccepted()
   }
 
@@ -135,7 +138,9 @@ export class Job<R> implements JobHandle<R> {
   async room(): Promise<number> {
     for (;;) {
       if (!this.takesInputs) return 0
-      const inFlight = this.#pulled - (this.#reading === 'all' ? this.#done : this.#taken)
+      // Only a reader who takes one by one holds the source back by his own pace.
+      const isPaced = this.#reading === 'one by one' || (this.#reading === 'nobody' && !this.#isAcceptAwaited)
+      const inFlight = this.#pulled - (isPaced ? this.#taken : this.#done)
       const room = this.#plan.inFlightMax - inFlight
       // Not one by one: shards of a single task would cost the mesh more than their tasks.
       if (
@@ -243,7 +248,7 @@ export class Job<R> implements JobHandle<R> {
   async #untilAccepted(): Promise<void> {
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure
-      if ((this.#isFed || this.#isFull) && this.#acceptedShards >= this.#shards) return
+      if (this.#isFed && this.#acceptedShards >= this.#shards) return
       await this.#change.promise
     }
   }

@@ -59,7 +59,10 @@ export type Completed<R> =
 export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R> {
   readonly id: string
   readonly progress: Progress
-  /** Resolves when everything submitted so far is durable on a majority of its keepers: from then on the client may go. */
+  /**
+   * Resolves when all inputs were pulled and are durable on a majority of their keepers: from then on the client may go.
+   * Never for an endless source. Results that nobody takes out meanwhile are kept in memory.
+   */
   readonly accepted: Promise<void>
   /** Results as they come. Iterate a job once: in order, or as completed. Leaving early cancels the rest. */
   asCompleted(): AsyncIterable<Completed<R>>

@@ -77,6 +77,25 @@ test('a loop that ends early cancels the rest, one that ends well does not', asy
   expect([seen, whole.said]).toEqual([[0, 1], ['forget']])
 })
 
+test('accepted means all inputs, also of a source that is pulled with a bound and read by nobody', async () => {
+  const { job } = newJob({ inFlightMax: 2 })
+  expect(await job.room()).toBe(2)
+  job.submitted(2)
+  job.shardAccepted()
+  const more = job.room()
+  let isAccepted = false
+  const accepted = job.accepted.then(() => {
+    isAccepted = true
+  })
+  // Both tasks end: there is room again, though nobody takes the results out, and more is to come.
+  job.ended(0, outcomes([0, ok(0)], [1, ok(1)]))
+  expect([await more, isAccepted]).toEqual([2, false])
+  job.submitted(1)
+  job.shardAccepted()
+  job.fed()
+  await accepted
+})
+
 test('a failed job ends all waiting, and is cancelled once', async () => {
   const { job, said } = newJob()
   const waiting = [job.then(), job.accepted]
