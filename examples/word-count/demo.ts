@@ -99,7 +99,10 @@ async function run(nodes: readonly DemoNode[], watcher: Client): Promise<Run> {
     if (report.kind === 'began') {
       began = report
       const name = nodes.find(({ id }) => id === began.entry)?.name
-      say(`job ${began.job}: ${began.tasks} files, one task each, all of them accepted; entry ${name}`)
+      say(`job ${began.job}: ${began.tasks} files, one task each, all of them accepted`)
+      const nameOf = (id: string): string => nodes.find((node) => node.id === id)?.name ?? id
+      const owned = report.owned.map(([id, unfinished]) => `${nameOf(id)} ${unfinished}`).join(', ')
+      say(`the client goes to node ${name}, which owns most unfinished tasks (${owned})`)
     } else if (report.kind === 'progress') {
       const { done } = report
       if (done >= shown + began.tasks / 10 || done === began.tasks) {

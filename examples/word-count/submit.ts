@@ -4,21 +4,22 @@
  * Not here: nodes, and killing them (demo.ts starts this as a process of its own).
  * It tells its parent the job's id and its entry, its progress, and at the end what it received.
  */
-import { readFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 import { connect, moduleFunction } from '../../src/index.ts'
 import { inputFiles } from './files.ts'
 import type { Text } from './words.ts'
 
 /** From the first client to the demo. */
 export type Report =
-  | { kind: 'began'; job: string; tasks: number; entry: string }
+  | { kind: 'began'; job: string; tasks: number; entry: string; owned: (readonly [string, number])[] }
   | { kind: 'progress'; done: number }
   | { kind: 'finished'; done: number; words: number; duplicates: number; arrivals: number[] }
 
 const tell = (report: Report): void => void process.send?.(report)
 
-async function* texts(files: readonly string[]): AsyncGenerator<Text> {
-  for (const name of files) yield { name, text: await readFile(name, 'utf8') }
+/** Read as they are pulled: never are all texts in memory. */
+function* texts(files: readonly string[]): Generator<Text> {
+  for (const name of files) yield { name, text: readFileSync(name, 'utf8') }
 }
 
 const peers = process.argv.slice(2)
@@ -27,7 +28,7 @@ const submitter = await connect({ peers })
 const submitted = submitter.map<Map<string, number>>(
   moduleFunction(new URL('./words.ts', import.meta.url), 'countWords'),
   texts(files),
-  { name: 'word count', inFlightMax: files.length }
+  { name: 'word count' }
 )
 await submitted.accepted
 
@@ -38,7 +39,8 @@ submitted.catch(() => {})
 await submitter.close()
 const first = peers.filter((peer) => peer.endsWith(entry.id))
 await using mesh = await connect({ peers: [...first, ...peers] })
-tell({ kind: 'began', job: submitted.id, tasks: files.length, entry: entry.id })
+const owned = nodes.map(({ id, unfinished }) => [id, unfinished] as const)
+tell({ kind: 'began', job: submitted.id, tasks: files.length, entry: entry.id, owned })
 
 const seen = new Set<number>()
 const arrivals: number[] = []
