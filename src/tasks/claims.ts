@@ -9,7 +9,7 @@ import type { Millis } from '../machine.ts'
 import { type Send, send } from './effects.ts'
 
 /** Between two claims that say nothing new. */
-const claimAgainMs = 5_000
+const claimAgainMs = 3_000
 
 interface Asked {
   tasks: number

@@ -24,7 +24,11 @@ const settleAfterMs = 50
 interface Standing {
   credit: number
   granted: number
+  grantedAt: Millis
 }
+
+/** A grant that was not received by then is lost. */
+const grantArrivesMs = 2_000
 
 type Kept = Pick<Keeper, 'record' | 'promised' | 'isSettled' | 'outcomes' | 'keys'>
 
@@ -101,7 +105,7 @@ export class Owner {
   message(from: PeerId, message: TaskMessage, now: Millis): Send[] {
     switch (message.kind) {
       case 'claim':
-        return this.#claim(from, message)
+        return this.#claim(from, message, now)
       case 'stored':
         return from === this.#view.self ? (this.#leads.get(message.key)?.register.stored(now) ?? []) : []
       case 'promised':
@@ -176,6 +180,7 @@ export class Owner {
       const standing = this.#claims.get(next.peer) as Standing
       standing.credit -= made.tasks
       standing.granted += made.tasks
+      standing.grantedAt = now
       waiting -= made.tasks
       effects.push(send(next.peer, { ...made.grant, waiting }))
       if (lead.waiting(now) === 0) at++
@@ -224,10 +229,11 @@ export class Owner {
     return open
   }
 
-  #claim(from: PeerId, { tasks, received }: TaskMessageOf<'claim'>): Send[] {
-    const standing = this.#claims.get(from) ?? { credit: 0, granted: 0 }
-    // More received than granted: one side forgot, because its stream to the other broke.
-    if (received > standing.granted) standing.granted = received
+  #claim(from: PeerId, { tasks, received }: TaskMessageOf<'claim'>, now: Millis): Send[] {
+    const standing = this.#claims.get(from) ?? { credit: 0, granted: 0, grantedAt: now }
+    // The two sides differ for good if one forgot, or a grant was lost with a stream: then the peer is right.
+    const isLost = received < standing.granted && now - standing.grantedAt > grantArrivesMs
+    if (received > standing.granted || isLost) standing.granted = received
     standing.credit = tasks - (standing.granted - received)
     this.#claims.set(from, standing)
     this.#isDirty = true

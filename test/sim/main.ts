@@ -9,14 +9,15 @@ import { World } from './world.ts'
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: 'string', default: '100' },
+    seeds: { type: 'string' },
     seed: { type: 'string' },
     json: { type: 'boolean', default: false }
   }
 })
 
 const first = values.seed === undefined ? 1 : Number(values.seed)
-const seeds = values.seed === undefined ? Number(values.seeds) : 1
+// A seed alone is replayed alone; with a number, it is where to begin.
+const seeds = Number(values.seeds ?? (values.seed === undefined ? 100 : 1))
 if (!Number.isInteger(first) || !Number.isInteger(seeds) || seeds < 1) {
   console.error('usage: npm run -s sim -- [--seeds COUNT] [--seed SEED] [--json]')
   process.exit(2)
