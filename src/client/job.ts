@@ -13,8 +13,8 @@ import { decodeFailure, decodeValue } from './values.ts'
 /** Shards that were handed to the session and not acknowledged, at most; then inputs are pulled no further. */
 const shardsAheadMax = 64
 
-/** Inputs are pulled again once there is room for so many, or for a quarter of `inFlightMax`. */
-const roomLeast = 64
+/** Inputs are pulled again once there is room for so many, or for a quarter of `inFlightMax`: a shard of its own at best. */
+const roomLeast = 512
 
 interface Settled {
   readonly value: unknown

@@ -8,12 +8,13 @@
 import type { Ballot, JobId, PeerId, ShardKey } from '../ids.ts'
 import { shardName } from '../ids.ts'
 import { assert } from '../machine.ts'
-import { type Batch, pickAt } from './batch.ts'
+import { type Batch, pack, pickAt, valueAt } from './batch.ts'
 import { type Persist, type Send, send } from './effects.ts'
 import { type AcceptedBatch, placementBase, type ShardRecord, type TaskMessage } from './messages.ts'
 
 interface Kept {
-  readonly record: ShardRecord
+  /** Without its inputs once settled. */
+  record: ShardRecord
   promised: Ballot
   /** Accepted batches, oldest first. */
   accepted: AcceptedBatch[]
@@ -121,8 +122,12 @@ export class Keeper {
     const kept = this.#shards.get(message.key)
     if (kept === undefined) return
     if (message.kind === 'settle') {
+      if (kept.isSettled) return
       kept.isSettled = true
       kept.serials.clear()
+      // What is left is read now and then, and kept for long: without inputs, and in few pieces.
+      kept.accepted = merge(newest(kept.accepted).values())
+      kept.record = { ...kept.record, inputs: pack('', [], []) }
       return
     }
     kept.promised = Math.max(kept.promised, message.ballot)
@@ -196,6 +201,25 @@ export function regroup(found: Iterable<Accepted>): AcceptedBatch[] {
     else part.at.push(at)
   }
   return [...live].map(([batch, { ballot, at }]) => ({ ballot, outcomes: pickAt(batch, at) }))
+}
+
+/** The same values as one batch for each ballot and node. */
+function merge(found: Iterable<Accepted>): AcceptedBatch[] {
+  const parts = new Map<
+    string,
+    { ballot: Ballot; node: Batch['node']; indexes: number[]; values: Uint8Array[] }
+  >()
+  for (const { ballot, batch, at } of found) {
+    const name = `${ballot} ${batch.node}`
+    const part = parts.get(name) ?? { ballot, node: batch.node, indexes: [], values: [] }
+    parts.set(name, part)
+    part.indexes.push(batch.indexes[at] as number)
+    part.values.push(valueAt(batch, at))
+  }
+  return [...parts.values()].map(({ ballot, node, indexes, values }) => ({
+    ballot,
+    outcomes: pack(node, indexes, values)
+  }))
 }
 
 /** Promises stay as small as what they tell. */
