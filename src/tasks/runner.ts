@@ -24,6 +24,8 @@ const runMs = 10
 const runTasksMax = 128
 /** Runs given to one engine at a time: the second keeps it busy while the first one's outcomes travel. */
 const runsPerSlot = 2
+/** A node that has more than half of what it would hold asks for more only so often. */
+const claimEveryMs = 500
 /** Between two sendings of outcomes that nobody confirmed. */
 const repeatMs = 1_000
 const HELD = { none: 0, queued: 1, running: 2, ended: 3 } as const
@@ -74,6 +76,7 @@ export class Runner {
   readonly #speeds = new Speeds()
   #run = 0
   #tendAt: Millis = 0
+  #claimAt: Millis = 0
 
   constructor(view: RunnerView) {
     this.#view = view
@@ -337,6 +340,9 @@ export class Runner {
     const isIdle = this.#running.size === 0 && this.#queued === 0
     const free = Math.max(0, slots - this.#running.size)
     const ahead = isIdle ? slots : this.#ahead(this.#speeds.last)
+    // Not for every few tasks that ended: little claims bring little grants, and those never grow again.
+    if (free === 0 && 2 * this.#queued > ahead && now < this.#claimAt) return []
+    this.#claimAt = now + claimEveryMs
     const want = Math.max(0, free + ahead - this.#queued)
     return this.#asked.renew(this.#view.owners(), want, 2 * slots, now)
   }
