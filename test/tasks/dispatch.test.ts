@@ -1,0 +1,120 @@
+/**
+ * Dispatch, where it once went wrong: claims that shrank, grants that were counted for ever, outcomes sent to the dead.
+ *
+ * Not here: the whole protocol under faults, which is the simulator's.
+ */
+import { expect, test } from 'vitest'
+import type { Digest, JobId, PeerId, ShardKey } from '../../src/ids.ts'
+import { seededRandom } from '../../src/random.ts'
+import { type Batch, encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
+import type { Run, Send } from '../../src/tasks/effects.ts'
+import { Keeper } from '../../src/tasks/keeper.ts'
+import type { ShardRecord, TaskMessageOf } from '../../src/tasks/messages.ts'
+import { Owner } from '../../src/tasks/owner.ts'
+import { Runner, type RunnerEffect } from '../../src/tasks/runner.ts'
+
+const [a, b] = ['peerA', 'peerB'] as [PeerId, PeerId]
+const key = 'abcdefgh/0/0' as ShardKey
+const header = {
+  job: 'abcdefgh' as JobId,
+  name: '',
+  code: 'A'.repeat(43) as Digest,
+  exportName: 'default',
+  retries: 0,
+  timeoutMs: 0,
+  priority: 0,
+  submittedAt: 0
+}
+const inputsOf = (from: number, count: number): Batch =>
+  pack(
+    '',
+    Array.from({ length: count }, (_, i) => from + i),
+    new Array(count).fill(new Uint8Array(1))
+  )
+const grantOf = (from: number, count: number): TaskMessageOf<'grant'> => ({
+  kind: 'grant',
+  key,
+  header,
+  keepers: [a, b],
+  first: 0,
+  attempt: 1,
+  waiting: 1_000,
+  inputs: inputsOf(from, count)
+})
+const outcomesOf = ({ inputs }: Run, elapsedMs: number): Batch => {
+  const one = encodeOutcome(
+    { status: STATUS.ok, slot: 0, attempt: 1, elapsedMs, startedAt: 0 },
+    new Uint8Array(1)
+  )
+  return pack('', inputs.indexes, new Array(inputs.indexes.length).fill(one))
+}
+const runsIn = (effects: readonly RunnerEffect[]): Run[] => effects.filter((one) => one.kind === 'run')
+const sentIn = (effects: readonly RunnerEffect[]): Send[] => effects.filter((one) => one.kind === 'send')
+
+function newRunner(isUp = (_: PeerId) => true): Runner {
+  return new Runner({ self: b, slots: 1, isUp, owners: () => [a] })
+}
+
+test('a node with more than half of what it would hold asks for nothing', () => {
+  const runner = newRunner()
+  runner.flush(0)
+  let runs = runsIn([...runner.message(a, grantOf(0, 1_000), 1), ...runner.flush(1)])
+  // The first run tells that these tasks are short; then it would hold 1,024 of them.
+  let claims = 0
+  for (let at = 2; runner.queued > 0; at++) {
+    const effects = runs.flatMap((run) => runner.ended(run.run, outcomesOf(run, 0.01), true, at))
+    const flushed = [...effects, ...runner.flush(at)]
+    runs = runsIn(flushed)
+    const asked = sentIn(flushed).filter(({ message }) => message.kind === 'claim')
+    if (at > 2 && runner.queued > 512) expect(asked).toEqual([])
+    for (const { message } of asked) {
+      claims++
+      if (at > 2 && message.kind === 'claim') expect(message.tasks).toBeGreaterThan(100)
+    }
+  }
+  expect(claims).toBeGreaterThan(0)
+  expect(claims).toBeLessThan(8)
+})
+
+test('outcomes go to the keeper that granted, which after a takeover is not the first', () => {
+  const runner = newRunner((peer) => peer === b)
+  const owner = 'peerC' as PeerId
+  const grant = { ...grantOf(0, 1), keepers: [a, owner] }
+  const [run] = runsIn([...runner.message(owner, grant, 1), ...runner.flush(1)])
+  expect(run).toBeDefined()
+  const sent = sentIn(run === undefined ? [] : runner.ended(run.run, outcomesOf(run, 1), true, 2))
+  expect(sent.filter(({ message }) => message.kind === 'outcomes').map(({ to }) => to)).toEqual([owner])
+})
+
+test('an owner that counted grants which never arrived believes its peer, and grants again', () => {
+  const record: ShardRecord = {
+    key,
+    keepers: [a],
+    header,
+    first: 0,
+    count: 100,
+    shards: 1,
+    inputs: inputsOf(0, 100)
+  }
+  const keeper = new Keeper(a)
+  const owner = new Owner({ self: a, keeper, isUp: () => true, peers: () => [b] }, seededRandom(1))
+  keeper.step(a, { kind: 'store', record })
+  owner.kept(record, 0)
+  owner.message(a, { kind: 'stored', key }, 0)
+  const granted = (now: number): number => {
+    const effects = [...owner.wake(now), ...owner.flush(now)]
+    return effects.reduce(
+      (sum, { message }) => sum + (message.kind === 'grant' ? message.inputs.indexes.length : 0),
+      0
+    )
+  }
+  const claim = (received: number, now: number): void =>
+    void owner.message(b, { kind: 'claim', tasks: 10, received }, now)
+  claim(0, 200)
+  expect(granted(200)).toBe(10)
+  // Said again while the grant may be on its way: nothing more. Later it can only be lost.
+  claim(0, 300)
+  expect(granted(300)).toBe(0)
+  claim(0, 5_000)
+  expect(granted(5_000)).toBe(10)
+})
