@@ -56,7 +56,7 @@ class Echo implements Executor {
     expect(this.#peer.blobs.has(code)).toBe(true)
     this.#peer.ran.push(code)
     const values = [...inputs.indexes.keys()].map((at) =>
-      encodeOutcome({ status: STATUS.ok, slot, attempt, elapsedMs: 1, startedAt: 0 }, valueAt(inputs, at))
+      encodeOutcome({ status: STATUS.ok, slot, attempt, elapsedMs: 0.01, startedAt: 0 }, valueAt(inputs, at))
     )
     const outcomes = pack('', inputs.indexes, values)
     queueMicrotask(() => this.#onEvent({ kind: 'ended', run, slot, outcomes, done: true }))
@@ -171,6 +171,19 @@ test('a keeper has the code on its disk before it keeps the shard', async () => 
   const keeping = [a, b, c].filter(({ driver }) => driver.core.keeper.keys().length > 0)
   expect(keeping.length).toBeGreaterThanOrEqual(2)
   for (const { blobs } of keeping) expect(await blobs.read(code as never)).toBeDefined()
+})
+
+test('short tasks travel by the hundred, however many there are', async () => {
+  const peers = [
+    await net.add('peerA', await openStore(undefined)),
+    await net.add('peerB', await openStore(undefined)),
+    await net.add('peerC', await openStore(undefined))
+  ] as const
+  const count = 30_000
+  const inputs = Array.from({ length: count }, (_, i) => i)
+  expect(await peers[0].client.map(echo, inputs)).toEqual(inputs)
+  const runs = peers.reduce((sum, { ran }) => sum + ran.length, 0)
+  expect(count / runs).toBeGreaterThan(32)
 })
 
 test('a node that comes back from its disk knows what it kept', async () => {
