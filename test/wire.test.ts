@@ -45,7 +45,7 @@ const header = {
 const inputs = pack('', [0, 1], [Uint8Array.of(1, 2), new Uint8Array(0)])
 const record = { key, keepers: [a, b], header, first: 7, count: 2, shards: 3, inputs }
 const messages: PeerMessage[] = [
-  { kind: 'store', record },
+  { kind: 'store', record, isRepair: false },
   {
     kind: 'promised',
     key,
@@ -98,11 +98,19 @@ test('a message with any of its bytes changed, cut or repeated is another messag
 test('every limit is checked: one more than allowed is refused', () => {
   const long = { ...header, name: 'x'.repeat(129) }
   const wrong: PeerMessage[] = [
-    { kind: 'store', record: { ...record, header: long } },
-    { kind: 'store', record: { ...record, count: 3 } },
-    { kind: 'store', record: { ...record, keepers: new Array(16).fill(a) } },
-    { kind: 'store', record: { ...record, inputs: { ...inputs, ends: Uint32Array.of(2, 1) } } },
-    { kind: 'store', record: { ...record, inputs: { ...inputs, indexes: Uint32Array.of(1, 1) } } },
+    { kind: 'store', record: { ...record, header: long }, isRepair: false },
+    { kind: 'store', record: { ...record, count: 3 }, isRepair: false },
+    { kind: 'store', record: { ...record, keepers: new Array(16).fill(a) }, isRepair: false },
+    {
+      kind: 'store',
+      record: { ...record, inputs: { ...inputs, ends: Uint32Array.of(2, 1) } },
+      isRepair: false
+    },
+    {
+      kind: 'store',
+      record: { ...record, inputs: { ...inputs, indexes: Uint32Array.of(1, 1) } },
+      isRepair: false
+    },
     { kind: 'claim', tasks: 65_537, received: 0 },
     { kind: 'claim', tasks: -1, received: 0 },
     { kind: 'inquire', key: 'no key' as ShardKey }

@@ -227,7 +227,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     if (this.#disk !== 'sound' && isForKeeper(message)) return
     const isNew = message.kind === 'store' && this.keeper.record(message.record.key) === undefined
     this.#task(this.keeper.step(from, message))
-    if (isNew && message.kind === 'store') this.owner.kept(message.record, now)
+    if (isNew && message.kind === 'store') this.owner.kept(from, message, now)
     this.#task(this.owner.message(from, message, now))
     this.#task(this.runner.message(from, message, now))
     this.#task(this.entry.message(from, message, now))

@@ -185,10 +185,7 @@ export class Driver {
       case 'persist':
         this.#records.push(encodeOnce(effect.message))
         this.#recordsUpTo = effect.id
-        this.#recordsDueAt = Math.min(
-          this.#recordsDueAt,
-          now + recordPatience(effect.message, this.core.self)
-        )
+        this.#recordsDueAt = Math.min(this.#recordsDueAt, now + recordPatience(effect.message))
         return
       case 'run':
         return this.#run(effect)

@@ -4,7 +4,6 @@
  * Not here: the waiting (outbox.ts, driver.ts). Nothing waits that somebody else is waiting for, except when the wait is
  * shorter than what it saves: a shard of one short task is stored together with its outcome, by one write and one answer.
  */
-import type { PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { ShardRecord, TaskMessage } from '../tasks/messages.ts'
 import type { PeerMessage } from './messages.ts'
@@ -32,8 +31,7 @@ export function messagePatience(message: PeerMessage): Millis {
   }
 }
 
-/** 0 = written with the end of this turn. The owner's own record is needed before it may propose anything. */
-export function recordPatience(message: TaskMessage, self: PeerId): Millis {
-  const isOther = message.kind === 'store' && message.record.keepers[0] !== self
-  return isOther && isBrief(message.record) ? briefMs : 0
+/** 0 = written with the end of this turn. */
+export function recordPatience(message: TaskMessage): Millis {
+  return message.kind === 'store' && isBrief(message.record) ? briefMs : 0
 }

@@ -235,7 +235,7 @@ export class Entry {
       entry: undefined,
       triedAt: now
     })
-    const store: TaskMessage = { kind: 'store', record }
+    const store: TaskMessage = { kind: 'store', record, isRepair: false }
     return keepers.map((to) => send(to, store))
   }
 
@@ -301,7 +301,7 @@ export class Entry {
   #storeAgain({ record, stored }: Submission): Send[] {
     if (!this.#submissions.has(record.key)) return []
     const open = record.keepers.filter((peer) => !stored.has(peer) && this.#view.isUp(peer))
-    return open.map((to) => send(to, { kind: 'store', record }))
+    return open.map((to) => send(to, { kind: 'store', record, isRepair: false }))
   }
 
   #redirect(key: ShardKey, ballot: number, now: Millis): Send[] {

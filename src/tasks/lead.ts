@@ -39,7 +39,8 @@ export class Lead {
   constructor(register: Register, self: PeerId) {
     this.register = register
     this.#self = self
-    this.#isOpen = register.phase === 'storing'
+    // In round 0 nothing can have been proposed before.
+    this.#isOpen = register.phase === 'storing' || register.phase === 'leading'
     this.#queue = new Queue(register.record.count, 1 + roundOf(register.ballot))
   }
 
@@ -263,6 +264,14 @@ export class Lead {
     for (const index of committed.keys()) if (index > placementBase && index < closedIndex) placed++
     return placed >= shards - 1
   }
+}
+
+/** Priority, then age, then order within the job. */
+export function byUrgency(a: Lead, b: Lead): number {
+  const [x, y] = [a.record, b.record]
+  return (
+    y.header.priority - x.header.priority || x.header.submittedAt - y.header.submittedAt || x.first - y.first
+  )
 }
 
 export const confirm = (to: PeerId, key: ShardKey, indexes: readonly number[]): Send =>

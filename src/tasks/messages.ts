@@ -96,7 +96,8 @@ export type Placement = Of<typeof placement>
 
 export const taskKinds = {
   // The register.
-  store: { record: shardRecord },
+  /** `isRepair`: from its owner, to a keeper that has not got it or lost it, so that it is not new to the others. */
+  store: { record: shardRecord, isRepair: flag },
   stored: { key },
   prepare: { key, ballot },
   promised: { key, ballot, accepted: list(accepted, 4_096) },

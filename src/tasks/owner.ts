@@ -10,7 +10,7 @@ import type { Random } from '../random.ts'
 import { type Claim, nextGrant } from '../routing/match.ts'
 import { type Send, send } from './effects.ts'
 import { type Keeper, regroup } from './keeper.ts'
-import { Lead } from './lead.ts'
+import { byUrgency, confirm, Lead } from './lead.ts'
 import type { ShardRecord, TaskMessage, TaskMessageOf } from './messages.ts'
 import { Register } from './register.ts'
 import { Succession } from './succession.ts'
@@ -85,10 +85,12 @@ export class Owner {
   }
 
   /** A shard that this node keeps since now. */
-  kept(record: ShardRecord, now: Millis): void {
+  kept(from: PeerId, { record, isRepair }: TaskMessageOf<'store'>, now: Millis): void {
     this.#isDirty = true
-    if (record.keepers[0] === this.#view.self) {
-      this.#leads.set(record.key, new Lead(Register.first(record, this.#view.self), this.#view.self))
+    const { self } = this.#view
+    // A repair may give back what an earlier life had owned, and proposed in: then it begins as after any restart.
+    if (record.keepers[0] === self && !isRepair) {
+      this.#leads.set(record.key, new Lead(Register.first(record, self, from === self), self))
     } else if (record.keepers.includes(this.#view.self)) this.#succession.follow(record, 0, now)
   }
 
@@ -199,8 +201,9 @@ export class Owner {
     }
     if (now < this.#tendAt) return effects
     this.#tendAt = now + tendEveryMs
+    const { isUp } = this.#view
     for (const lead of this.#leads.values())
-      effects.push(...lead.register.again(now, this.#view.isUp), ...lead.probes(now, this.#view.isUp))
+      effects.push(...lead.register.again(now, isUp), ...lead.probes(now, isUp))
     return effects
   }
 
@@ -365,8 +368,7 @@ export class Owner {
     const { key, kind } = message
     if (this.#view.keeper.isSettled(key)) {
       // Whatever these outcomes are, others were committed before them.
-      if (kind === 'outcomes')
-        return [send(from, { kind: 'confirm', key, indexes: message.outcomes.indexes })]
+      if (kind === 'outcomes') return [confirm(from, key, [...message.outcomes.indexes])]
       return kind === 'propose' ? this.#tellSettled(from, key, new Uint32Array(0)) : []
     }
     const hint = this.#hint(key)
@@ -377,7 +379,9 @@ export class Owner {
   /** A keeper that never got the shard, or lost it with the unsynced end of its disk. */
   #storeAt(keeper: PeerId, key: ShardKey): Send[] {
     const lead = this.#leads.get(key)
-    return lead?.record.keepers.includes(keeper) ? [send(keeper, { kind: 'store', record: lead.record })] : []
+    return lead?.record.keepers.includes(keeper)
+      ? [send(keeper, { kind: 'store', record: lead.record, isRepair: true })]
+      : []
   }
 
   #tryToOwn(record: ShardRecord, ballot: Ballot, now: Millis): Send[] {
@@ -388,12 +392,4 @@ export class Owner {
     this.#leads.set(record.key, new Lead(register, self))
     return register.begin(now)
   }
-}
-
-/** Priority, then age, then order within the job. */
-function byUrgency(a: Lead, b: Lead): number {
-  const [x, y] = [a.record, b.record]
-  return (
-    y.header.priority - x.header.priority || x.header.submittedAt - y.header.submittedAt || x.first - y.first
-  )
 }

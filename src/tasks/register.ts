@@ -61,8 +61,10 @@ export class Register {
   }
 
   /** Keeper 0, in the life in which it first heard of the shard. */
-  static first(record: ShardRecord, self: PeerId): Register {
-    return new Register(record, self, 0, 'storing')
+  static first(record: ShardRecord, self: PeerId, isEntry: boolean): Register {
+    // Nobody but its entry gives a shard to its first keeper, so a node that is both cannot get it as new a second time,
+    // and may propose before the shard is on its own disk. Its own vote still counts only when both are.
+    return new Register(record, self, 0, isEntry ? 'leading' : 'storing')
   }
 
   /** Any keeper, with a ballot above everything that it promised. */

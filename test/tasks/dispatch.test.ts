@@ -77,8 +77,9 @@ test('an owner that counted grants which never arrived believes its peer, and gr
   }
   const keeper = new Keeper(a)
   const owner = new Owner({ self: a, keeper, isUp: () => true, peers: () => [b] }, seededRandom(1))
-  keeper.step(a, { kind: 'store', record })
-  owner.kept(record, 0)
+  const store = { kind: 'store', record, isRepair: false } as const
+  keeper.step(a, store)
+  owner.kept(a, store, 0)
   owner.message(a, { kind: 'stored', key }, 0)
   const granted = (now: number): number => {
     const effects = [...owner.wake(now), ...owner.flush(now)]
