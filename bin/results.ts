@@ -40,6 +40,8 @@ export interface Outlet {
   onAppear: () => void
   /** Nobody reads any more. */
   readonly isBroken: boolean
+  /** Called once, as soon as that is known: the next result may be long in coming. */
+  onBroken: () => void
   /** All was written. */
   finish(): Promise<void>
   /** What was written counts for nothing. */
@@ -53,6 +55,7 @@ class StreamOutlet implements Outlet {
   readonly #stream: Writable
   readonly #close: (isComplete: boolean) => Promise<void>
   onAppear = (): void => {}
+  onBroken = (): void => {}
   #text = ''
   #isScheduled = false
   #failure: Error | undefined
@@ -61,7 +64,9 @@ class StreamOutlet implements Outlet {
     this.#stream = stream
     this.#close = close
     stream.on('error', (error) => {
-      this.#failure ??= error
+      if (this.#failure !== undefined) return
+      this.#failure = error
+      if (this.isBroken) this.onBroken()
     })
   }
 
@@ -195,17 +200,15 @@ export async function deliver(
   line?.show(job.progress)
   const ignore = job.onProgress((progress) => line?.show(progress))
   const printer = new Printer(job.id, formatOf(values), outlet, line)
-  let isBroken = false
+  outlet.onBroken = onBroken
   try {
     // By hand, since a `for` that is left would cancel the job.
     const results = job[Symbol.asyncIterator]()
     for (let step = await results.next(); step.done !== true; step = await results.next()) {
       if (!outlet.isBroken) await printer.add(step.value)
-      else if (!isBroken) onBroken()
-      isBroken = outlet.isBroken
     }
     const { state } = await job.status()
-    return await printer.end(state === 'cancelled' && !isBroken)
+    return await printer.end(state === 'cancelled' && !outlet.isBroken)
   } finally {
     ignore()
     outlet.flush()
