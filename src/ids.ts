@@ -23,14 +23,14 @@ export type ClientId = Id<'ClientId'>
 
 /** 1 for the first run of a task. */
 export type Attempt = number
-/** Totally ordered proposal number of a register: `round * RANKS + rank`. */
+/** Totally ordered proposal number of a register: `round * SEATS + seat`. The seat is its proposer's, and never another's. */
 export type Ballot = number
-/** More keepers than any list may have; the base of a ballot. */
-export const RANKS = 16
+/** Seats of one shard in all its life, so that a ballot has one proposer; the base of a ballot. */
+export const SEATS = 65_536
 
-export const ballotOf = (round: number, rank: number): Ballot => round * RANKS + rank
-export const roundOf = (ballot: Ballot): number => Math.floor(ballot / RANKS)
-export const rankOf = (ballot: Ballot): number => ballot % RANKS
+export const ballotOf = (round: number, seat: number): Ballot => round * SEATS + seat
+export const roundOf = (ballot: Ballot): number => Math.floor(ballot / SEATS)
+export const seatOf = (ballot: Ballot): number => ballot % SEATS
 
 export interface ShardName {
   readonly job: JobId

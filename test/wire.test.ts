@@ -16,6 +16,7 @@ import {
   splitFrame
 } from '../src/node/messages.ts'
 import { pack } from '../src/tasks/batch.ts'
+import { firstSeating } from '../src/tasks/keepers.ts'
 
 const codecs = [peerMessages, clientMessages, entryMessages, gossipMessages]
 
@@ -43,17 +44,18 @@ const header = {
   submittedAt: 1.5e12
 }
 const inputs = pack('', [0, 1], [Uint8Array.of(1, 2), new Uint8Array(0)])
-const record = { key, keepers: [a, b], header, first: 7, count: 2, shards: 3, inputs }
+const record = { key, ...firstSeating([a, b]), copies: 3, header, first: 7, count: 2, shards: 3, inputs }
 const messages: PeerMessage[] = [
   { kind: 'store', record, isRepair: false },
   {
     kind: 'promised',
     key,
+    list: 0,
     ballot: 17,
     accepted: [{ ballot: 1, outcomes: pack(a, [1], [Uint8Array.of(9)]) }]
   },
   { kind: 'claim', tasks: 12, received: 3 },
-  { kind: 'grant', key, header, keepers: [a], first: 7, attempt: 2, waiting: 5, inputs },
+  { kind: 'grant', key, header, list: 0, keepers: [a], first: 7, attempt: 2, waiting: 5, inputs },
   { kind: 'watch', key, have: Uint32Array.of(0, 64_000) }
 ]
 

@@ -23,11 +23,10 @@ import { Inquiry } from './inquiry.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
 import { jobReports, memberInfo, nodeReport } from './report.ts'
 
-/** Below this many members a claim waits at every node; above, at some of those on the board. */
-const smallMesh = 16
-const claimsAtMost = 8
 /** Between two notices that work waits. */
 const noticeEveryMs = 250
+/** Longer than a restart of a machine's services, shorter than a second failure is likely to wait. */
+export const keeperReplaceAfterMs = 30_000
 /** Messages to oneself in one step; more is a loop, and a bug. */
 const ownMessagesMax = 1_000_000
 
@@ -67,6 +66,8 @@ export interface CoreOptions {
   readonly me: Member
   readonly random: Random
   readonly now: Millis
+  /** A keeper that is down for so long is replaced; default `keeperReplaceAfterMs`. */
+  readonly replaceAfterMs?: Millis
 }
 
 export class NodeCore implements Machine<CoreInput, CoreEffect> {
@@ -88,7 +89,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   #now: Millis = 0
   #effects: CoreEffect[] = []
 
-  constructor({ me, random, now }: CoreOptions) {
+  constructor({ me, random, now, replaceAfterMs = keeperReplaceAfterMs }: CoreOptions) {
     this.self = me.peer
     this.keeper = new Keeper(me.peer)
     this.#random = random.fork('claims')
@@ -98,15 +99,22 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const keepersFor = (shard: string): PeerId[] =>
       rankKeepers(
         shard,
-        this.membership.members().filter(({ isKeeper }) => isKeeper)
+        this.membership.members().filter(({ isKeeper, isLeaving }) => isKeeper && !isLeaving)
       )
-    this.owner = new Owner({ self: this.self, keeper: this.keeper, isUp, peers }, random.fork('owner'))
+    const isGone = (peer: PeerId, at: Millis): boolean => this.membership.isGone(peer, replaceAfterMs, at)
+    const situation = (at: Millis): string =>
+      `${keepersFor('').toSorted()} but ${this.membership.gone(replaceAfterMs, at)}`
+    this.owner = new Owner(
+      { self: this.self, keeper: this.keeper, isUp, peers, isGone, keepersFor, situation },
+      random.fork('owner')
+    )
     const canKeep = (peer: PeerId): boolean => this.membership.canKeep(peer)
     this.entry = new Entry({ self: this.self, isUp, canKeep, peers, keepersFor })
     this.runner = new Runner({
       self: this.self,
       slots: me.slots,
       isUp,
+      peers,
       owners: () => this.#owners(this.#now)
     })
   }
@@ -223,11 +231,11 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   /** Each kind concerns some of the machines; the others ignore it. */
   #taskMessage(from: PeerId, message: TaskMessage, now: Millis): void {
-    if (message.kind === 'find') return this.#task([this.#found(from, message.job)])
     if (this.#disk !== 'sound' && isForKeeper(message)) return
-    const isNew = message.kind === 'store' && this.keeper.record(message.record.key) === undefined
+    const listOf = (key: ShardKey): number => this.keeper.record(key)?.list ?? -1
+    const before = message.kind === 'store' ? listOf(message.record.key) : 0
     this.#task(this.keeper.step(from, message))
-    if (isNew && message.kind === 'store') this.owner.kept(from, message, now)
+    if (message.kind === 'store' && listOf(message.record.key) > before) this.owner.kept(from, message, now)
     this.#task(this.owner.message(from, message, now))
     this.#task(this.runner.message(from, message, now))
     this.#task(this.entry.message(from, message, now))
@@ -270,17 +278,6 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       client,
       message: { kind: 'welcome', peer: this.self, others: others.slice(0, 64) }
     })
-  }
-
-  #found(to: PeerId, job: ReturnType<Keeper['jobs']>[number]): Send {
-    const record = this.keeper.root(job)
-    if (record === undefined) return { kind: 'send', to, message: { kind: 'unknown', job } }
-    const { key, keepers, first, count, header, shards } = record
-    return {
-      kind: 'send',
-      to,
-      message: { kind: 'found', placement: { key, keepers, first, count }, header, shards }
-    }
   }
 
   #member(effects: readonly MembershipEffect[], now: Millis): void {
@@ -376,11 +373,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   /** Whom the runner asks for work. */
   #owners(now: Millis): readonly PeerId[] {
     const peers = this.membership.peers()
-    if (peers.length < smallMesh) return [this.self, ...peers]
-    const known = this.#board.owners(now).filter((peer) => this.membership.isUp(peer))
-    const some = known.length > 0 ? known : peers
-    const from = this.#random.below(some.length)
-    return [this.self, ...[...some.slice(from), ...some.slice(0, from)].slice(0, claimsAtMost)]
+    return [this.self, ...this.#board.whomToAsk(peers, this.#random, now)]
   }
 
   #notice(now: Millis): void {

@@ -77,6 +77,7 @@ async function open(
     storeId,
     slots,
     isKeeper: roles.includes('keeper'),
+    isLeaving: false,
     zone,
     labels: Object.entries(labels),
     version: VERSION

@@ -54,6 +54,7 @@ export class Membership {
   #me: Member
   #beatAt: Millis
   #digestAt: Millis
+  readonly #startedAt: Millis
   /** Own slowness, added to every judgement about others (Lifeguard; Dadgar, Phillips and Currey, 2018). */
   #ownDelayMs = 0
 
@@ -61,6 +62,7 @@ export class Membership {
     this.#self = me.peer
     this.#me = me
     this.#random = random
+    this.#startedAt = now
     this.#beatAt = now + heartbeatEveryMs
     this.#digestAt = now + digestEveryMs
   }
@@ -82,7 +84,20 @@ export class Membership {
   /** Up, and willing to keep shards. */
   canKeep(peer: PeerId): boolean {
     const member = peer === this.#self ? this.#me : this.#known.get(peer)?.member
-    return this.isUp(peer) && member?.isKeeper === true
+    return this.isUp(peer) && member?.isKeeper === true && !member.isLeaving
+  }
+
+  /** Down for at least `forMs`, as far as this node could see in its life, or leaving. Another node then does its part. */
+  isGone(peer: PeerId, forMs: Millis, now: Millis): boolean {
+    if (peer === this.#self) return this.#me.isLeaving
+    const known = this.#known.get(peer)
+    if (known?.isUp) return known.member?.isLeaving === true
+    return now - (known?.downSince ?? this.#startedAt) >= forMs
+  }
+
+  /** Members that were heard of and are gone in that sense. */
+  gone(forMs: Millis, now: Millis): PeerId[] {
+    return [...this.#known.keys()].filter((peer) => this.isGone(peer, forMs, now))
   }
 
   /** Peers that are up, without this node. */

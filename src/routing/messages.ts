@@ -19,6 +19,8 @@ export const member = record({
   storeId: text(64),
   slots: uint(4_096),
   isKeeper: flag,
+  /** Hands over what it has, and takes nothing new. */
+  isLeaving: flag,
   zone: text(64),
   labels: list(list(text(128), 2), 64),
   version: text(32)

@@ -44,3 +44,7 @@ export interface CancelRun {
 export type TaskEffect = Send | Persist | Run | CancelRun
 
 export const send = (to: PeerId, message: TaskMessage): Send => ({ kind: 'send', to, message })
+
+/** Asks everybody for the keepers of a shard, when those that were known are down. */
+export const seek = (key: ShardKey, peers: readonly PeerId[]): Send[] =>
+  peers.map((to) => send(to, { kind: 'seek', key }))

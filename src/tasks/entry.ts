@@ -11,8 +11,9 @@ import { type ClientId, type JobId, type PeerId, type ShardKey, shardKey } from 
 import { assert, earlier, type Millis } from '../machine.ts'
 import { majorityOf } from '../routing/placement.ts'
 import { pack, valueAt } from './batch.ts'
-import { type Send, send } from './effects.ts'
+import { type Send, seek, send } from './effects.ts'
 import { Follows } from './follows.ts'
+import { firstSeating } from './keepers.ts'
 import { encodeClosed } from './lead.ts'
 import {
   closedIndex,
@@ -131,7 +132,7 @@ export class Entry {
       case 'committed':
         return [...this.#entered(message, now), ...this.#follows.committed(message, now)]
       case 'leading':
-        return [...this.#redirect(message.key, message.ballot, now), ...this.#follows.led(message, now)]
+        return [...this.#redirect(message, now), ...this.#follows.led(message, now)]
       case 'disowned':
         for (const trail of this.#trails(message.key)) if (trail.owner === from) trail.next(this.#view.isUp)
         this.#follows.disowned(from, message.key, now)
@@ -166,13 +167,14 @@ export class Entry {
       submission.triedAt = now
       if (submission.entry === undefined)
         effects.push(...this.#reconsider(submission, now), ...this.#storeAgain(submission))
+      else if (!this.#canAsk(submission.entry)) effects.push(...this.#seekRoot(submission.message.root[0]))
       else effects.push(this.#register(submission, submission.entry))
     }
     for (const closing of this.#closings.values()) {
       if (now - closing.triedAt < entryAgainMs) continue
-      if (!this.#view.isUp(closing.trail.owner)) closing.trail.next(this.#view.isUp)
       closing.triedAt = now
-      effects.push(this.#sendClosed(closing))
+      if (this.#canAsk(closing.trail)) effects.push(this.#sendClosed(closing))
+      else effects.push(...this.#seekRoot(closing.root))
     }
     return [...effects, ...this.#concludeSearches(now)]
   }
@@ -220,12 +222,15 @@ export class Entry {
     // A job's first shard starts here: a single task then needs no hop to its owner.
     const isHere = index === 0 && ranked.includes(this.#view.self)
     const best = isHere ? [this.#view.self, ...ranked.filter((peer) => peer !== this.#view.self)] : ranked
-    const keepers = best.slice(0, copies.wanted === 0 ? 3 : copies.wanted)
+    const wanted = copies.wanted === 0 ? 3 : copies.wanted
+    const keepers = best.slice(0, wanted)
     if (keepers.length < Math.max(1, copies.least)) {
       const text = `${keepers.length} nodes can keep work, ${Math.max(1, copies.least)} are asked for; start more, or lower \`keepers.min\``
       return [refusal(client, header.job, index, 'SHOAL_NO_KEEPERS', text)]
     }
-    const record: ShardRecord = { key, keepers, header, first, count: inputs.indexes.length, shards, inputs }
+    const count = inputs.indexes.length
+    const seating = firstSeating(keepers)
+    const record: ShardRecord = { key, ...seating, copies: wanted, header, first, count, shards, inputs }
     this.#submissions.set(key, {
       client,
       message,
@@ -304,15 +309,25 @@ export class Entry {
     return open.map((to) => send(to, { kind: 'store', record, isRepair: false }))
   }
 
-  #redirect(key: ShardKey, ballot: number, now: Millis): Send[] {
+  /** False if every keeper that is known is down. */
+  #canAsk(trail: Trail): boolean {
+    return this.#view.isUp(trail.owner) || trail.next(this.#view.isUp)
+  }
+
+  #seekRoot(root: Placement | undefined): Send[] {
+    return root === undefined ? [] : seek(root.key, this.#view.peers())
+  }
+
+  #redirect(message: TaskMessageOf<'leading'>, now: Millis): Send[] {
+    const { key } = message
     const effects: Send[] = []
     for (const submission of this.#submissions.values()) {
-      const { entry, message } = submission
-      if (entry === undefined || message.root[0]?.key !== key) continue
-      if (entry.hint(ballot, now)) effects.push(this.#register(submission, entry))
+      const { entry } = submission
+      if (entry === undefined || submission.message.root[0]?.key !== key) continue
+      if (entry.hint(message, now)) effects.push(this.#register(submission, entry))
     }
     const closing = this.#closings.get(key)
-    if (closing?.trail.hint(ballot, now)) effects.push(this.#sendClosed(closing))
+    if (closing?.trail.hint(message, now)) effects.push(this.#sendClosed(closing))
     return effects
   }
 

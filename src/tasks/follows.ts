@@ -7,7 +7,7 @@
 import type { ClientId, PeerId, ShardKey } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { pickAt } from './batch.ts'
-import { type Send, send } from './effects.ts'
+import { type Send, seek, send } from './effects.ts'
 import type { EntryEffect, EntryView } from './entry.ts'
 import { type Placement, shardTasksMax, type TaskMessageOf } from './messages.ts'
 import { Trail } from './trail.ts'
@@ -89,9 +89,9 @@ export class Follows {
     return effects
   }
 
-  led({ key, ballot }: TaskMessageOf<'leading'>, now: Millis): Send[] {
-    const follow = this.#follows.get(key)
-    if (follow === undefined || !follow.trail.hint(ballot, now)) return []
+  led(message: TaskMessageOf<'leading'>, now: Millis): Send[] {
+    const follow = this.#follows.get(message.key)
+    if (follow === undefined || !follow.trail.hint(message, now)) return []
     return [...this.#cancelAgain(follow), this.#ask(follow, now)]
   }
 
@@ -116,8 +116,11 @@ export class Follows {
     const effects: Send[] = []
     for (const follow of this.#follows.values()) {
       if (now - follow.askedAt < askAgainMs) continue
-      if (!this.#view.isUp(follow.trail.owner)) follow.trail.next(this.#view.isUp)
-      effects.push(...this.#cancelAgain(follow), this.#ask(follow, now))
+      const { isUp, peers } = this.#view
+      if (!isUp(follow.trail.owner) && !follow.trail.next(isUp)) {
+        follow.askedAt = now
+        effects.push(...seek(follow.placement.key, peers()))
+      } else effects.push(...this.#cancelAgain(follow), this.#ask(follow, now))
     }
     return effects
   }

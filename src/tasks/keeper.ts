@@ -10,16 +10,33 @@ import { shardName } from '../ids.ts'
 import { assert } from '../machine.ts'
 import { type Batch, pack, pickAt, valueAt } from './batch.ts'
 import { type Persist, type Send, send } from './effects.ts'
-import { type AcceptedBatch, placementBase, type ShardRecord, type TaskMessage } from './messages.ts'
+import { type KeeperList, listOf } from './keepers.ts'
+import {
+  type AcceptedBatch,
+  markIndex,
+  nextIndex,
+  placementBase,
+  type ShardRecord,
+  type TaskMessage,
+  type TaskMessageOf
+} from './messages.ts'
 
 interface Kept {
-  /** Without its inputs once settled. */
+  /** With the newest list that this node is in. Without its inputs once settled. */
   record: ShardRecord
+  /** One for each list that may still count, oldest first. */
+  acceptors: Acceptor[]
+  /** No list before this one counts. */
+  inForce: KeeperList | undefined
+}
+
+interface Acceptor {
+  readonly list: number
   promised: Ballot
   /** Accepted batches, oldest first. */
   accepted: AcceptedBatch[]
   /** Serials accepted at ballot `serialsOf`, so that a repeated accept adds nothing. */
-  serials: Set<number>
+  readonly serials: Set<number>
   serialsOf: Ballot
   isSettled: boolean
 }
@@ -27,6 +44,8 @@ interface Kept {
 export class Keeper {
   readonly #self: PeerId
   readonly #shards = new Map<ShardKey, Kept>()
+  /** Shards that were kept here, and who has them now. */
+  readonly #moved = new Map<ShardKey, KeeperList>()
   /** Every epoch of shard 0 of a job that is kept here. */
   readonly #roots = new Map<JobId, Set<ShardKey>>()
 
@@ -34,16 +53,23 @@ export class Keeper {
     this.#self = self
   }
 
+  /** With the newest list that this node is in. */
   record(key: ShardKey): ShardRecord | undefined {
     return this.#shards.get(key)?.record
   }
 
+  /** The highest ballot promised in any list. */
   promised(key: ShardKey): Ballot {
-    return this.#shards.get(key)?.promised ?? 0
+    return Math.max(0, ...(this.#shards.get(key)?.acceptors ?? []).map(({ promised }) => promised))
   }
 
   isSettled(key: ShardKey): boolean {
-    return this.#shards.get(key)?.isSettled === true
+    return this.#shards.get(key)?.acceptors.at(-1)?.isSettled === true
+  }
+
+  /** Where a shard went that was kept here. */
+  movedTo(key: ShardKey): KeeperList | undefined {
+    return this.#moved.get(key)
   }
 
   keys(): ShardKey[] {
@@ -63,7 +89,11 @@ export class Keeper {
 
   /** The accepted outcome of each task with the highest ballot. */
   outcomes(key: ShardKey): Map<number, Accepted> {
-    return newest(this.#shards.get(key)?.accepted ?? [])
+    const acceptors = this.#shards.get(key)?.acceptors ?? []
+    const all = newest(acceptors.flatMap(({ accepted }) => accepted))
+    all.delete(nextIndex)
+    all.delete(markIndex)
+    return all
   }
 
   /** Applies a record read back from disk, before anything else happens. */
@@ -71,94 +101,168 @@ export class Keeper {
     this.#apply(message)
   }
 
-  /** Answers a proposer. Messages of other kinds, and of shards that are not kept here, cause nothing. */
+  /** Answers proposers, and who looks for a job. Messages of other kinds cause nothing. */
   step(from: PeerId, message: TaskMessage): (Send | Persist)[] {
-    if (message.kind === 'store') {
-      // A repeated store is answered after a sync of its own: the first one's may not have happened yet.
-      this.#apply(message)
-      const { key, keepers } = message.record
-      // The first keeper owns the shard, and must know when it is on its own disk.
-      const isOwner = keepers[0] === this.#self && from !== this.#self
-      const to = isOwner ? [from, this.#self] : [from]
-      return [
-        persist(
-          key,
-          message,
-          to.map((peer) => send(peer, { kind: 'stored', key }))
-        )
-      ]
+    if (message.kind === 'store') return this.#store(from, message)
+    if (message.kind === 'find') return [this.#found(from, message.job)]
+    if (message.kind === 'moved') {
+      const kept = this.#shards.get(message.key)
+      return kept !== undefined && this.#apply(message) ? [persist(message.key, message, [])] : []
     }
     if (message.kind !== 'prepare' && message.kind !== 'accept' && message.kind !== 'settle') return []
-    const { key, ballot } = message
+    const { key, list, ballot } = message
     const kept = this.#shards.get(key)
-    if (kept === undefined) return [send(from, { kind: 'disowned', key })]
-    if (message.kind === 'settle') return this.#settle(kept, message)
-    if (ballot < kept.promised) return [send(from, { kind: 'rejected', key, ballot: kept.promised })]
+    const acceptor = kept?.acceptors.find((one) => one.list === list)
+    if (kept === undefined || acceptor === undefined) return [send(from, this.#elsewhere(key, list))]
+    if (message.kind === 'settle') return this.#settle(acceptor, message)
+    if (ballot < acceptor.promised)
+      return [send(from, { kind: 'rejected', key, list, ballot: acceptor.promised })]
     if (message.kind === 'accept' && !fits(kept.record, message.outcomes)) return []
     this.#apply(message)
     const answer: TaskMessage =
       message.kind === 'prepare'
-        ? { kind: 'promised', key, ballot, accepted: compact(kept) }
-        : { kind: 'accepted', key, ballot, serial: message.serial }
+        ? { kind: 'promised', key, list, ballot, accepted: compact(acceptor) }
+        : { kind: 'accepted', key, list, ballot, serial: message.serial }
     return [persist(key, message, [send(from, answer)])]
   }
 
   check(): void {
-    for (const [key, { promised, accepted }] of this.#shards) {
-      for (const { ballot } of accepted)
-        assert(ballot <= promised, `${key} accepted ${ballot} above ${promised}`)
+    for (const [key, { record, acceptors }] of this.#shards) {
+      assert(acceptors.at(-1)?.list === record.list, `${key} has no acceptor for its newest list`)
+      assert(!this.#moved.has(key), `${key} is kept and gone`)
+      for (const { accepted, promised } of acceptors) {
+        for (const { ballot } of accepted)
+          assert(ballot <= promised, `${key} accepted ${ballot} above ${promised}`)
+      }
     }
   }
 
-  #settle(kept: Kept, message: Extract<TaskMessage, { kind: 'settle' }>): Persist[] {
-    if (kept.isSettled || message.ballot < kept.promised) return []
+  #found(to: PeerId, job: JobId): Send {
+    const record = this.root(job)
+    if (record === undefined) return send(to, { kind: 'unknown', job })
+    const { key, keepers, first, count, header, shards } = record
+    return send(to, { kind: 'found', placement: { key, keepers, first, count }, header, shards })
+  }
+
+  #store(from: PeerId, message: TaskMessageOf<'store'>): (Send | Persist)[] {
+    const { key, list, keepers } = message.record
+    const moved = this.#moved.get(key)
+    if (moved !== undefined && moved.list >= list) return [send(from, movedMessage(key, moved))]
+    const inForce = this.#shards.get(key)?.inForce?.list ?? 0
+    if (!keepers.includes(this.#self) || inForce > list) return []
+    // A repeated store is answered after a sync of its own: the first one's may not have happened yet.
+    this.#apply(message)
+    // The first keeper owns the shard, and must know when it is on its own disk.
+    const isOwner = list === 0 && keepers[0] === this.#self && from !== this.#self
+    const to = isOwner ? [from, this.#self] : [from]
+    return [
+      persist(
+        key,
+        message,
+        to.map((peer) => send(peer, { kind: 'stored', key }))
+      )
+    ]
+  }
+
+  /** For who asks in a list that is not known here any more, or not yet. */
+  #elsewhere(key: ShardKey, list: number): TaskMessage {
+    const known = this.#moved.get(key) ?? this.#shards.get(key)?.inForce
+    return known !== undefined && known.list > list ? movedMessage(key, known) : { kind: 'disowned', key }
+  }
+
+  #settle(acceptor: Acceptor, message: TaskMessageOf<'settle'>): Persist[] {
+    if (acceptor.isSettled || message.ballot < acceptor.promised) return []
     this.#apply(message)
     return [persist(message.key, message, [])]
   }
 
-  #apply(message: TaskMessage): void {
-    if (message.kind === 'store') this.#add(message.record)
-    if (message.kind !== 'prepare' && message.kind !== 'accept' && message.kind !== 'settle') return
+  /** False if that changed nothing. */
+  #apply(message: TaskMessage): boolean {
+    if (message.kind === 'store') return this.#add(message.record)
+    if (message.kind === 'moved') return this.#move(message)
+    if (message.kind !== 'prepare' && message.kind !== 'accept' && message.kind !== 'settle') return false
     const kept = this.#shards.get(message.key)
-    if (kept === undefined) return
+    const acceptor = kept?.acceptors.find(({ list }) => list === message.list)
+    if (kept === undefined || acceptor === undefined) return false
     if (message.kind === 'settle') {
-      if (kept.isSettled) return
-      kept.isSettled = true
-      kept.serials.clear()
+      if (acceptor.isSettled) return false
+      acceptor.isSettled = true
+      acceptor.serials.clear()
       // What is left is read now and then, and kept for long: without inputs, and in few pieces.
-      kept.accepted = merge(newest(kept.accepted).values())
+      acceptor.accepted = merge(newest(acceptor.accepted).values())
+      if (kept.record.list !== acceptor.list) return true
       kept.record = { ...kept.record, inputs: pack('', [], []) }
-      return
+      kept.acceptors = [acceptor]
+      kept.inForce = listOf(kept.record)
+      return true
     }
-    kept.promised = Math.max(kept.promised, message.ballot)
-    if (message.kind !== 'accept') return
-    if (kept.serialsOf !== message.ballot) {
-      kept.serials.clear()
-      kept.serialsOf = message.ballot
+    acceptor.promised = Math.max(acceptor.promised, message.ballot)
+    if (message.kind !== 'accept') return true
+    if (acceptor.serialsOf !== message.ballot) {
+      acceptor.serials.clear()
+      acceptor.serialsOf = message.ballot
     }
-    if (kept.serials.has(message.serial)) return
-    kept.serials.add(message.serial)
-    kept.accepted.push({ ballot: message.ballot, outcomes: message.outcomes })
+    if (acceptor.serials.has(message.serial)) return false
+    acceptor.serials.add(message.serial)
+    acceptor.accepted.push({ ballot: message.ballot, outcomes: message.outcomes })
+    return true
   }
 
-  #add(record: ShardRecord): void {
-    const { key } = record
-    if (this.#shards.has(key)) return
-    const kept: Kept = {
-      record,
+  #add(record: ShardRecord): boolean {
+    const { key, list } = record
+    const kept = this.#shards.get(key)
+    if (kept?.acceptors.some((one) => one.list === list)) return false
+    const acceptor: Acceptor = {
+      list,
       promised: 0,
       accepted: [],
       serials: new Set(),
       serialsOf: 0,
       isSettled: false
     }
-    this.#shards.set(key, kept)
+    if (kept !== undefined) {
+      kept.acceptors = [...kept.acceptors, acceptor].toSorted((a, b) => a.list - b.list)
+      // Who stays is not sent the inputs again.
+      if (list > kept.record.list) kept.record = { ...record, inputs: kept.record.inputs }
+      return true
+    }
+    this.#moved.delete(key)
+    this.#shards.set(key, { record, acceptors: [acceptor], inForce: undefined })
     const { job, index } = shardName(key)
-    if (index !== 0) return
+    if (index !== 0) return true
     const roots = this.#roots.get(job) ?? new Set()
     this.#roots.set(job, roots.add(key))
+    return true
+  }
+
+  /** Lists before this one do not count any more. */
+  #move({ key, list, keepers, seats }: TaskMessageOf<'moved'>): boolean {
+    const kept = this.#shards.get(key)
+    if (kept === undefined || (kept.inForce?.list ?? 0) >= list) return false
+    const rest = kept.acceptors.filter((one) => one.list >= list)
+    if (rest.length > 0) {
+      kept.acceptors = rest
+      kept.inForce = { list, keepers, seats }
+      return true
+    }
+    // In the list, but not yet told of the shard: what is here may be all that this node will have of its inputs.
+    if (keepers.includes(this.#self)) return false
+    this.#shards.delete(key)
+    this.#moved.set(key, { list, keepers, seats })
+    const { job } = shardName(key)
+    const roots = this.#roots.get(job)
+    if (roots?.delete(key) && roots.size === 0) this.#roots.delete(job)
+    return true
   }
 }
+
+export const movedMessage = (key: ShardKey, { list, keepers, seats }: KeeperList): TaskMessage => ({
+  kind: 'moved',
+  key,
+  list,
+  keepers,
+  seats
+})
 
 const persist = (key: ShardKey, message: TaskMessage, then: readonly Send[]): Persist => ({
   kind: 'persist',
@@ -170,7 +274,10 @@ const persist = (key: ShardKey, message: TaskMessage, then: readonly Send[]): Pe
 /** Only a job's first shard has keys beyond its tasks. */
 function fits(record: ShardRecord, outcomes: Batch): boolean {
   const isRoot = shardName(record.key).index === 0
-  return outcomes.indexes.every((index) => index < record.count || (isRoot && index > placementBase))
+  return outcomes.indexes.every(
+    (index) =>
+      index < record.count || (isRoot && index > placementBase) || index === nextIndex || index === markIndex
+  )
 }
 
 export interface Accepted {
@@ -223,7 +330,7 @@ function merge(found: Iterable<Accepted>): AcceptedBatch[] {
 }
 
 /** Promises stay as small as what they tell. */
-function compact(kept: Kept): AcceptedBatch[] {
-  kept.accepted = regroup(newest(kept.accepted).values())
-  return [...kept.accepted]
+function compact(acceptor: Acceptor): AcceptedBatch[] {
+  acceptor.accepted = regroup(newest(acceptor.accepted).values())
+  return [...acceptor.accepted]
 }

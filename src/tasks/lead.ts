@@ -58,7 +58,11 @@ export class Lead {
 
   /** Tasks that may be granted now. */
   waiting(now: Millis): number {
-    return this.#isOpen && now >= this.#grantsFrom ? this.#queue.waiting : 0
+    // A settled shard has no inputs any more, and nothing waits in it.
+    const { inputs, count } = this.record
+    return this.#isOpen && now >= this.#grantsFrom && inputs.indexes.length === count
+      ? this.#queue.waiting
+      : 0
   }
 
   /** When tasks that wait may be granted, if that is later than `now`. */
@@ -69,7 +73,8 @@ export class Lead {
   /** What was taken over is known now: the rest may be granted, once those who run some of it had time to say so. */
   open(now: Millis): boolean {
     const { phase } = this.register
-    if (this.#isOpen || phase === 'pledging' || phase === 'preparing') return false
+    const isKnown = phase === 'recommitting' || phase === 'marking' || this.register.isInForce
+    if (this.#isOpen || !isKnown) return false
     this.#isOpen = true
     this.#grantsFrom = now + inheritMs
     for (const index of this.register.taken()) {
@@ -96,13 +101,14 @@ export class Lead {
     const picked = this.#queue.take(to, most, elsewhere)
     if (picked === undefined) return undefined
     this.#heardAt.set(to, now)
-    const { key, header, keepers, first, inputs } = this.record
+    const { key, header, list, keepers, first, inputs } = this.record
     const { indexes, attempt } = picked
     // Inputs are stored in order: the value of task `i` is at position `i`.
     const grant = {
       kind: 'grant',
       key,
       header,
+      list,
       keepers,
       first,
       attempt,

@@ -4,7 +4,7 @@
  * Not here: how a type is checked (wire.ts), and what a message causes (keeper.ts, owner.ts, runner.ts, entry.ts).
  * Inputs and outcomes travel as packed batches, so the cost of a message is paid per batch and not per task.
  */
-import { isDigest, isJobId, isPeerId, isShardKey, type PeerId } from '../ids.ts'
+import { isDigest, isJobId, isPeerId, isShardKey, type PeerId, SEATS } from '../ids.ts'
 import {
   bytes,
   codec,
@@ -29,6 +29,10 @@ export const shardsMax = 64_000
 export const placementBase = shardTasksMax
 /** The key under which that register says how many shards the job has, once nobody can add any. */
 export const closedIndex = placementBase + shardsMax
+/** The keys under which a shard's register changes its own list of keepers (register.ts); nobody else reads them. */
+export const nextIndex = closedIndex + 1
+export const markIndex = closedIndex + 2
+const indexesEnd = markIndex + 1
 const UINT32 = 0xffffffff
 
 const job = text(64, isJobId)
@@ -36,6 +40,9 @@ const key = text(96, isShardKey)
 const peer = text(128, isPeerId)
 const ballot = uint()
 const keepers = list(peer, 15)
+const seats = list(uint(SEATS - 1), 15)
+/** How often a shard's keepers may change. */
+const listNumber = uint(UINT32)
 const tasks = indexes(shardTasksMax)
 
 const parts = record({
@@ -47,7 +54,7 @@ const parts = record({
 export const batch: Type<Batch> = {
   check: (value, path) => {
     const found = parts.check(value, path)
-    return isSound(found, closedIndex + 1) ? found : parts.check(undefined, `${path} (unsound)`)
+    return isSound(found, indexesEnd) ? found : parts.check(undefined, `${path} (unsound)`)
   },
   plain: parts.plain
 }
@@ -65,10 +72,18 @@ export const header = record({
 })
 export type JobHeader = Of<typeof header>
 
-/** `shards` is the number of shards of the job if it was known when this one was made, else 0. */
+/**
+ * `shards` is the number of shards of the job if it was known when this one was made, else 0. `list` to `before` say who
+ * keeps it (keepers.ts); `copies` is how many keepers there should be.
+ */
 const shardFields = record({
   key,
+  list: listNumber,
   keepers,
+  seats,
+  seatsGiven: uint(SEATS),
+  before: keepers,
+  copies: uint(15),
   header,
   first: uint(UINT32),
   count: uint(shardTasksMax),
@@ -76,13 +91,16 @@ const shardFields = record({
   inputs: batch
 })
 export type ShardRecord = Of<typeof shardFields>
-/** Inputs are in order: the value of task `i` is at position `i`. */
+/** Inputs are in order: the value of task `i` is at position `i`. A settled shard has none any more. */
 export const shardRecord: Type<ShardRecord> = {
   check: (value, path) => {
     const found = shardFields.check(value, path)
     const { indexes } = found.inputs
-    const isOrdered = indexes.length === found.count && indexes.every((index, at) => index === at)
-    return isOrdered ? found : shardFields.check(undefined, `${path} (inputs out of order)`)
+    const isWhole = indexes.length === found.count || (indexes.length === 0 && found.list > 0)
+    const isOrdered = isWhole && indexes.every((index, at) => index === at)
+    if (!isOrdered) return shardFields.check(undefined, `${path} (inputs out of order)`)
+    const isSeated = found.seats.length === found.keepers.length && found.keepers.length > 0
+    return isSeated ? found : shardFields.check(undefined, `${path} (keepers without seats)`)
   },
   plain: shardFields.plain
 }
@@ -99,14 +117,19 @@ export const taskKinds = {
   /** `isRepair`: from its owner, to a keeper that has not got it or lost it, so that it is not new to the others. */
   store: { record: shardRecord, isRepair: flag },
   stored: { key },
-  prepare: { key, ballot },
-  promised: { key, ballot, accepted: list(accepted, 4_096) },
-  rejected: { key, ballot },
-  accept: { key, ballot, serial: uint(), outcomes: batch },
-  accepted: { key, ballot, serial: uint() },
-  settle: { key, ballot },
+  prepare: { key, list: listNumber, ballot },
+  promised: { key, list: listNumber, ballot, accepted: list(accepted, 4_096) },
+  rejected: { key, list: listNumber, ballot },
+  accept: { key, list: listNumber, ballot, serial: uint(), outcomes: batch },
+  accepted: { key, list: listNumber, ballot, serial: uint() },
+  settle: { key, list: listNumber, ballot },
+  /** This list is in force and nothing before it: a proof, which anybody may pass on. */
+  moved: { key, list: listNumber, keepers, seats },
   inquire: { key },
-  leading: { key, ballot },
+  /** Where to turn: a hint. */
+  leading: { key, list: listNumber, keepers, seats, ballot },
+  /** From who knows no keeper that is up, to everybody. */
+  seek: { key },
   disowned: { key },
   // Followed by entries.
   watch: { key, have: indexes(closedIndex + 1) },
@@ -118,7 +141,16 @@ export const taskKinds = {
   unknown: { job },
   // Dispatch.
   claim: { tasks: uint(65_536), received: uint() },
-  grant: { key, header, keepers, first: uint(UINT32), attempt: uint(65_535), waiting: uint(), inputs: batch },
+  grant: {
+    key,
+    header,
+    list: listNumber,
+    keepers,
+    first: uint(UINT32),
+    attempt: uint(65_535),
+    waiting: uint(),
+    inputs: batch
+  },
   handback: { key, attempt: uint(65_535), indexes: tasks },
   lost: { key, attempt: uint(65_535), indexes: tasks },
   outcomes: { key, outcomes: batch },
@@ -132,14 +164,22 @@ export const taskKinds = {
 export type TaskMessage = MessageOf<typeof taskKinds>
 export type TaskMessageOf<K extends TaskMessage['kind']> = Extract<TaskMessage, { kind: K }>
 
-const placements = codec({ placement: { at: placement } })
-/** A placement as the value of a register. */
-export const encodePlacement = (at: Placement): Uint8Array => placements.encode({ kind: 'placement', at })
-/** `undefined` if the value is none. */
-export function parsePlacement(value: Uint8Array): Placement | undefined {
+const places = codec({ placement: { at: placement } })
+const nexts = codec({ next: { keepers, seats, seatsGiven: uint(SEATS) } })
+type Next = Pick<ShardRecord, 'keepers' | 'seats' | 'seatsGiven'>
+
+function orNothing<T>(parse: () => T): T | undefined {
   try {
-    return placements.parse(value).at
+    return parse()
   } catch {
     return undefined
   }
 }
+
+/** Values of a register under keys of its own; parsing gives `undefined` for anything else. */
+export const encodePlacement = (at: Placement): Uint8Array => places.encode({ kind: 'placement', at })
+export const parsePlacement = (value: Uint8Array): Placement | undefined =>
+  orNothing(() => places.parse(value).at)
+export const encodeNext = ({ keepers, seats, seatsGiven }: Next): Uint8Array =>
+  nexts.encode({ kind: 'next', keepers, seats, seatsGiven })
+export const parseNext = (value: Uint8Array): Next | undefined => orNothing(() => nexts.parse(value))

@@ -1,41 +1,30 @@
 /**
- * Dispatches the shards that this node owns: takes claims, makes grants, collects outcomes, and takes over.
+ * Owns shards: collects their outcomes, takes over those whose owner is lost, and gives them other keepers.
  *
- * Not here: one shard's tasks (lead.ts) and ballots (register.ts), and what a claim is for (runner.ts).
+ * Not here: one shard's tasks (lead.ts) and ballots (register.ts), and who is granted what (standings.ts).
  * Late binding: work stays here until somebody asks. A claim waits, so new work leaves at once.
  */
-import { type Ballot, type PeerId, rankOf, type ShardKey } from '../ids.ts'
+import type { Ballot, PeerId, ShardKey } from '../ids.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
 import type { Random } from '../random.ts'
-import { type Claim, nextGrant } from '../routing/match.ts'
 import { type Send, send } from './effects.ts'
-import { type Keeper, regroup } from './keeper.ts'
-import { byUrgency, confirm, Lead } from './lead.ts'
+import { movedMessage } from './keeper.ts'
+import { listOf } from './keepers.ts'
+import { confirm, Lead } from './lead.ts'
 import type { ShardRecord, TaskMessage, TaskMessageOf } from './messages.ts'
 import { Register } from './register.ts'
+import { Repairs, type RepairView } from './repair.ts'
+import { Standings } from './standings.ts'
 import { Succession } from './succession.ts'
+import { type Kept, leadingMessage, Whereabouts } from './whereabouts.ts'
 
 /** Between two looks at what was not answered. */
 const tendEveryMs = 500
 /** Shards that are complete wait so long for others: nothing depends on it, and a hundred of them share messages and a sync. */
 const settleAfterMs = 50
 
-/** `received` is what the peer says it has had from us, so grants on their way count against what it asks for. */
-interface Standing {
-  credit: number
-  granted: number
-  grantedAt: Millis
-}
-
-/** A grant that was not received by then is lost. */
-const grantArrivesMs = 2_000
-
-type Kept = Pick<Keeper, 'record' | 'promised' | 'isSettled' | 'outcomes' | 'keys'>
-
-export interface OwnerView {
-  readonly self: PeerId
+export interface OwnerView extends RepairView {
   readonly keeper: Kept
-  readonly isUp: (peer: PeerId) => boolean
   readonly peers: () => readonly PeerId[]
 }
 
@@ -43,7 +32,9 @@ export class Owner {
   readonly #view: OwnerView
   readonly #leads = new Map<ShardKey, Lead>()
   readonly #succession: Succession
-  readonly #claims = new Map<PeerId, Standing>()
+  readonly #repairs: Repairs
+  readonly #standings: Standings
+  readonly #whereabouts: Whereabouts
   /** Those who follow shards whose owner is not known, to be taken along. */
   readonly #orphans = new Map<ShardKey, Map<PeerId, Uint32Array>>()
   #tendAt: Millis = 0
@@ -53,6 +44,9 @@ export class Owner {
   constructor(view: OwnerView, random: Random) {
     this.#view = view
     this.#succession = new Succession(view.self, random, view.isUp)
+    this.#repairs = new Repairs(view, this.#leads)
+    this.#standings = new Standings(view.self)
+    this.#whereabouts = new Whereabouts(view.keeper, this.#leads, this.#succession)
   }
 
   /** Tasks that wait here for somebody to ask. */
@@ -75,8 +69,7 @@ export class Owner {
 
   /** True if somebody asks and would be granted at once. */
   get hasClaims(): boolean {
-    for (const { credit } of this.#claims.values()) if (credit > 0) return true
-    return false
+    return this.#standings.hasCredit
   }
 
   /** True if `flush` may have something to grant. */
@@ -84,14 +77,17 @@ export class Owner {
     return this.#isDirty
   }
 
-  /** A shard that this node keeps since now. */
+  /** A shard that this node keeps since now, or in a newer list than before. */
   kept(from: PeerId, { record, isRepair }: TaskMessageOf<'store'>, now: Millis): void {
     this.#isDirty = true
-    const { self } = this.#view
+    const { self, keeper } = this.#view
+    const { key } = record
+    // Who brings a shard to other keepers goes on owning it.
+    if (this.#leads.has(key)) return
     // A repair may give back what an earlier life had owned, and proposed in: then it begins as after any restart.
     if (record.keepers[0] === self && !isRepair) {
-      this.#leads.set(record.key, new Lead(Register.first(record, self, from === self), self))
-    } else if (record.keepers.includes(this.#view.self)) this.#succession.follow(record, 0, now)
+      this.#leads.set(key, new Lead(Register.first(record, self, from === self), self))
+    } else this.#succession.follow(keeper.record(key) ?? record, this.#succession.seen(key)?.ballot ?? 0, now)
   }
 
   /** After a restart nothing is owned: what was proposed before is not known any more. */
@@ -107,7 +103,9 @@ export class Owner {
   message(from: PeerId, message: TaskMessage, now: Millis): Send[] {
     switch (message.kind) {
       case 'claim':
-        return this.#claim(from, message, now)
+        this.#standings.claim(from, message, now)
+        this.#isDirty = true
+        return []
       case 'stored':
         return from === this.#view.self ? (this.#leads.get(message.key)?.register.stored(now) ?? []) : []
       case 'promised':
@@ -118,16 +116,24 @@ export class Owner {
         return this.#accepted(from, message, now)
       case 'accept':
       case 'prepare':
-      case 'leading':
-        this.#succession.saw(message.key, message.ballot)
+        this.#succession.saw(message.key, message.list, message.ballot)
         return []
+      case 'leading':
+        this.#succession.hinted(message.key, message)
+        return []
+      case 'moved':
+        return this.#moved(message, now)
+      case 'seek': {
+        const at = this.#whereabouts.best(message.key)
+        return at === undefined ? [] : [send(from, at)]
+      }
       case 'settle':
         return this.#settled(message.key)
       case 'disowned':
         this.#succession.disowned(message.key, from, now)
         return this.#storeAt(from, message.key)
       case 'inquire':
-        return [this.#whoLeads(from, message.key)]
+        return [this.#whereabouts.answer(from, message.key)]
       case 'watch':
         return this.#watch(from, message)
       case 'propose':
@@ -148,7 +154,7 @@ export class Owner {
   }
 
   peerDown(peer: PeerId, now: Millis): Send[] {
-    this.#claims.delete(peer)
+    this.#standings.forget(peer)
     this.#succession.peerDown(now)
     this.#isDirty = true
     return [...this.#leads.values()].flatMap((lead) => {
@@ -161,33 +167,7 @@ export class Owner {
   flush(now: Millis): Send[] {
     if (!this.#isDirty) return []
     this.#isDirty = false
-    const line = [...this.#leads.values()].filter((lead) => lead.waiting(now) > 0)
-    if (line.length === 0 || this.#claims.size === 0) return []
-    line.sort(byUrgency)
-    let waiting = line.reduce((sum, lead) => sum + lead.waiting(now), 0)
-    const effects: Send[] = []
-    const idle = new Set<PeerId>()
-    for (let at = 0; at < line.length; ) {
-      const next = nextGrant(waiting, this.#open(idle), this.#view.self)
-      if (next === undefined) break
-      const lead = line[at] as Lead
-      const elsewhere = this.#claims.size > idle.size + 1
-      const made = lead.grant(next.peer, next.tasks, elsewhere, now)
-      if (made === undefined) {
-        // What waits in this shard waits for another node than this one.
-        if (lead.waiting(now) > 0 && elsewhere) idle.add(next.peer)
-        else at++
-        continue
-      }
-      const standing = this.#claims.get(next.peer) as Standing
-      standing.credit -= made.tasks
-      standing.granted += made.tasks
-      standing.grantedAt = now
-      waiting -= made.tasks
-      effects.push(send(next.peer, { ...made.grant, waiting }))
-      if (lead.waiting(now) === 0) at++
-    }
-    return effects
+    return this.#standings.grant(this.#leads.values(), now)
   }
 
   wake(now: Millis): Send[] {
@@ -195,6 +175,7 @@ export class Owner {
     this.#isDirty = true
     const { effects, tries } = this.#succession.wake(now)
     for (const { record, ballot } of tries) effects.push(...this.#tryToOwn(record, ballot, now))
+    effects.push(...this.#repairs.wake(now, (record) => this.#tryToOwn(record, 0, now)))
     if (now >= Math.min(this.#tendAt, this.#settleAt ?? this.#tendAt)) {
       this.#settleAt = undefined
       for (const lead of this.#leads.values()) effects.push(...this.#settle(lead))
@@ -209,6 +190,7 @@ export class Owner {
 
   wakeAt(now: Millis): Millis | undefined {
     let at = earlier(this.#succession.wakeAt(), this.#settleAt)
+    if (this.#view.keeper.keys().length > 0) at = earlier(at, this.#repairs.wakeAt())
     if (this.#leads.size > 0) at = earlier(at, this.#tendAt)
     for (const lead of this.#leads.values()) at = earlier(at, lead.opensAt(now))
     return at
@@ -225,63 +207,91 @@ export class Owner {
     )
   }
 
-  #open(idle: ReadonlySet<PeerId>): Claim[] {
-    const open: Claim[] = []
-    for (const [peer, { credit }] of this.#claims)
-      if (credit > 0 && !idle.has(peer)) open.push({ peer, credit })
-    return open
-  }
-
-  #claim(from: PeerId, { tasks, received }: TaskMessageOf<'claim'>, now: Millis): Send[] {
-    const standing = this.#claims.get(from) ?? { credit: 0, granted: 0, grantedAt: now }
-    // The two sides differ for good if one forgot, or a grant was lost with a stream: then the peer is right.
-    const isLost = received < standing.granted && now - standing.grantedAt > grantArrivesMs
-    if (received > standing.granted || isLost) standing.granted = received
-    standing.credit = tasks - (standing.granted - received)
-    this.#claims.set(from, standing)
-    this.#isDirty = true
-    return []
-  }
-
   #promised(from: PeerId, message: TaskMessageOf<'promised'>, now: Millis): Send[] {
     const lead = this.#leads.get(message.key)
     if (lead === undefined) return []
-    const effects = lead.register.promised(from, message, now)
-    if (!lead.open(now)) return effects
+    return this.#watching(lead, () => lead.register.promised(from, message, now), now)
+  }
+
+  #accepted(from: PeerId, message: TaskMessageOf<'accepted'>, now: Millis): Send[] {
+    const lead = this.#leads.get(message.key)
+    if (lead === undefined) return []
+    return this.#watching(
+      lead,
+      () => {
+        const { committed, effects } = lead.register.accepted(from, message, now)
+        if (committed !== undefined) effects.push(...lead.committed(committed))
+        if (lead.isComplete) this.#settleAt = earlier(this.#settleAt, now + settleAfterMs)
+        return effects
+      },
+      now
+    )
+  }
+
+  /** An answer to a register may have made this node the owner, or brought the shard to other keepers. */
+  #watching(lead: Lead, step: () => Send[], now: Millis): Send[] {
+    const { register } = lead
+    const wasInForce = register.isInForce
+    const effects = step()
+    if (lead.open(now)) effects.push(...this.#opened(lead))
+    if (register.isInForce && !wasInForce && register.record.list > 0)
+      effects.push(...this.#announce(lead.record))
+    return effects
+  }
+
+  #opened(lead: Lead): Send[] {
     this.#isDirty = true
-    const { ballot } = lead.register
+    const { key } = lead
     // Those who hold outcomes, run tasks or follow the shard learn at once where to turn.
-    const news = this.#view.peers().map((to) => send(to, { kind: 'leading', key: message.key, ballot }))
-    const self = send(this.#view.self, { kind: 'leading', key: message.key, ballot })
-    for (const watcher of this.#orphans.get(message.key)?.keys() ?? []) lead.watchers.add(watcher)
-    const orphans = [...(this.#orphans.get(message.key) ?? [])].flatMap(([to, have]) => lead.watch(to, have))
-    this.#orphans.delete(message.key)
-    return [...effects, self, ...news, ...orphans, ...this.#settle(lead)]
+    const news = [this.#view.self, ...this.#view.peers()].map((to) => send(to, leadingMessage(lead)))
+    for (const watcher of this.#orphans.get(key)?.keys() ?? []) lead.watchers.add(watcher)
+    const orphans = [...(this.#orphans.get(key) ?? [])].flatMap(([to, have]) => lead.watch(to, have))
+    this.#orphans.delete(key)
+    return [...news, ...orphans, ...this.#settle(lead)]
+  }
+
+  /** The list before does not count any more: its keepers may forget, and those who turn to them are sent on. */
+  #announce(record: ShardRecord): Send[] {
+    const { key, before, keepers } = record
+    const message = movedMessage(key, listOf(record))
+    return [...new Set([...before, ...keepers])].map((to) => send(to, message))
+  }
+
+  /** What this node keeps went on to another list, if it is not itself who brought it there. */
+  #moved({ key, list }: TaskMessageOf<'moved'>, now: Millis): Send[] {
+    const record = this.#view.keeper.record(key)
+    const lead = this.#leads.get(key)
+    const isStale = lead !== undefined && (lead.record.list < list || !lead.register.isInForce)
+    if (isStale || (lead !== undefined && record === undefined)) {
+      this.#leads.delete(key)
+      if (record !== undefined) this.#succession.follow(record, lead.register.ballot, now)
+    }
+    if (record === undefined) this.#succession.unfollow(key)
+    else if (this.#succession.has(key) && (this.#succession.seen(key)?.list ?? 0) < record.list)
+      this.#succession.follow(record, this.#succession.seen(key)?.ballot ?? 0, now)
+    const at = this.#whereabouts.best(key)
+    if (record !== undefined || at === undefined) return []
+    const told = [...(lead?.watchers ?? []), ...(this.#orphans.get(key)?.keys() ?? [])]
+    this.#orphans.delete(key)
+    return told.map((to) => send(to, at))
   }
 
   #rejected(key: ShardKey, ballot: Ballot, now: Millis): Send[] {
     const lead = this.#leads.get(key)
     if (lead === undefined || ballot <= lead.register.ballot) return []
     this.#leads.delete(key)
-    this.#succession.follow(lead.record, ballot, now)
-    return [...lead.watchers].map((to) => send(to, { kind: 'leading', key, ballot }))
-  }
-
-  #accepted(from: PeerId, message: TaskMessageOf<'accepted'>, now: Millis): Send[] {
-    const lead = this.#leads.get(message.key)
-    if (lead === undefined) return []
-    const { committed, effects } = lead.register.accepted(from, message, now)
-    if (committed !== undefined) effects.push(...lead.committed(committed))
-    if (lead.isComplete) this.#settleAt = earlier(this.#settleAt, now + settleAfterMs)
-    return effects
+    const record = this.#view.keeper.record(key)
+    if (record === undefined) return []
+    this.#succession.follow(record, ballot, now)
+    return [...lead.watchers].map((to) => send(to, { kind: 'leading', key, ...listOf(record), ballot }))
   }
 
   /** Once every keeper has everything, nobody needs to own the shard. */
   #settle(lead: Lead): Send[] {
     if (!lead.isComplete) return []
-    const { key, keepers } = lead.record
+    const { key, list, keepers } = lead.record
     const { ballot } = lead.register
-    return keepers.map((to) => send(to, { kind: 'settle', key, ballot }))
+    return keepers.map((to) => send(to, { kind: 'settle', key, list, ballot }))
   }
 
   #settled(key: ShardKey): Send[] {
@@ -290,42 +300,19 @@ export class Owner {
     this.#succession.unfollow(key)
     const orphans = [...(this.#orphans.get(key) ?? [])]
     this.#orphans.delete(key)
-    return orphans.flatMap(([to, have]) => this.#tellSettled(to, key, have))
-  }
-
-  #whoLeads(from: PeerId, key: ShardKey): Send {
-    const lead = this.#leads.get(key)
-    const { keeper } = this.#view
-    if (keeper.isSettled(key)) return send(from, { kind: 'settle', key, ballot: keeper.promised(key) })
-    if (lead === undefined) return send(from, this.#hint(key) ?? { kind: 'disowned', key })
-    return send(from, { kind: 'leading', key, ballot: lead.register.ballot })
-  }
-
-  /** Where to turn instead; nothing if this node does not know better itself. */
-  #hint(key: ShardKey): TaskMessage | undefined {
-    const ballot = this.#succession.ballot(key)
-    const isElsewhere = ballot !== undefined && this.#succession.owner(key) !== undefined
-    return isElsewhere ? { kind: 'leading', key, ballot } : undefined
+    return orphans.flatMap(([to, have]) => this.#whereabouts.settled(to, key, have))
   }
 
   #watch(from: PeerId, { key, have }: TaskMessageOf<'watch'>): Send[] {
     const lead = this.#leads.get(key)
     if (lead !== undefined) return lead.watch(from, have)
-    if (this.#view.keeper.isSettled(key)) return this.#tellSettled(from, key, have)
-    if (this.#view.keeper.record(key) === undefined) return [send(from, { kind: 'disowned', key })]
-    const hint = this.#hint(key)
+    if (this.#view.keeper.isSettled(key)) return this.#whereabouts.settled(from, key, have)
+    const hint = this.#whereabouts.hint(key)
     if (hint !== undefined) return [send(from, hint)]
+    if (this.#view.keeper.record(key) === undefined) return [send(from, { kind: 'disowned', key })]
     const waiting = this.#orphans.get(key) ?? new Map<PeerId, Uint32Array>()
     this.#orphans.set(key, waiting.set(from, have))
     return []
-  }
-
-  #tellSettled(to: PeerId, key: ShardKey, have: Uint32Array): Send[] {
-    const has = new Set(have)
-    const news = [...this.#view.keeper.outcomes(key)]
-      .filter(([index]) => !has.has(index))
-      .map(([, value]) => value)
-    return regroup(news).map(({ outcomes }) => send(to, { kind: 'committed', key, outcomes, settled: true }))
   }
 
   #dispatch(
@@ -351,8 +338,7 @@ export class Owner {
         return []
       case 'missing': {
         const count = lead.returned(from, message.indexes, 'missing')
-        const standing = this.#claims.get(from)
-        if (standing !== undefined) standing.granted = Math.max(0, standing.granted - count)
+        this.#standings.missed(from, count)
         return []
       }
       default:
@@ -369,9 +355,9 @@ export class Owner {
     if (this.#view.keeper.isSettled(key)) {
       // Whatever these outcomes are, others were committed before them.
       if (kind === 'outcomes') return [confirm(from, key, [...message.outcomes.indexes])]
-      return kind === 'propose' ? this.#tellSettled(from, key, new Uint32Array(0)) : []
+      return kind === 'propose' ? this.#whereabouts.settled(from, key, new Uint32Array(0)) : []
     }
-    const hint = this.#hint(key)
+    const hint = this.#whereabouts.hint(key)
     if (hint !== undefined) return [send(from, hint)]
     return this.#view.keeper.record(key) === undefined ? [send(from, { kind: 'disowned', key })] : []
   }
@@ -388,7 +374,6 @@ export class Owner {
     const { self, keeper } = this.#view
     this.#succession.unfollow(record.key)
     const register = Register.takeOver(record, self, Math.max(ballot, keeper.promised(record.key)))
-    assert(rankOf(register.ballot) === record.keepers.indexOf(self), 'a ballot of another rank')
     this.#leads.set(record.key, new Lead(register, self))
     return register.begin(now)
   }

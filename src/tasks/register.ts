@@ -1,26 +1,52 @@
 /**
- * Proposes values to the keepers of one shard, and says which of them are committed.
+ * Proposes values to the keepers of one shard, says which of them are committed, and moves the shard to other keepers.
  *
- * Not here: what the values mean and who produces them (owner.ts), and storing them (keeper.ts).
+ * Not here: what the values mean and who produces them (owner.ts), storing them (keeper.ts), when keepers change (repair.ts).
  * The proposer of Paxos, with one ballot for all keys of the shard: ballot 0 belongs to keeper 0 and needs no prepare, but
  * only in the life in which the shard was first stored; a proposer that restarted no longer knows what it had proposed, so
  * it begins with a new round. What it took over is committed again before anything new is proposed.
+ *
+ * A change of keepers is a value like any other, under `nextIndex`. Once a next list is accepted, nothing else is proposed
+ * in the present one; what may have been committed here goes along, and only when all of that is committed there, a marker
+ * is. Who finds no marker in a list reads a majority of the list before it. Nothing new is proposed before the marker is
+ * committed, and only then may the old list forget.
  */
 import { type Ballot, ballotOf, type PeerId, roundOf } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
-import type { Batch } from './batch.ts'
+import { type Batch, pack, pickAt, valueAt } from './batch.ts'
 import { type Send, send } from './effects.ts'
 import { type Accepted, newest, regroup } from './keeper.ts'
-import type { AcceptedBatch, ShardRecord, TaskMessage } from './messages.ts'
+import { quorumOf, type Seating, seatIn } from './keepers.ts'
+import {
+  type AcceptedBatch,
+  encodeNext,
+  markIndex,
+  nextIndex,
+  parseNext,
+  type ShardRecord,
+  type TaskMessage,
+  type TaskMessageOf
+} from './messages.ts'
 
 /** Between two tries to reach a keeper that did not answer. */
 export const proposeAgainMs = 1_000
 
 /**
  * storing: ballot 0, own record not yet on disk. pledging: own promise not yet on disk. preparing: asking the others.
- * recommitting: what was taken over is on its way. leading: anything may be proposed.
+ * finishing: a next list was found, and is proposed again alone. reading: asking the list before this one. recommitting:
+ * what was taken over is on its way. marking: so is the marker. leading: anything may be proposed. changing: a next list
+ * is on its way.
  */
-export type Phase = 'storing' | 'pledging' | 'preparing' | 'recommitting' | 'leading'
+export type Phase =
+  | 'storing'
+  | 'pledging'
+  | 'preparing'
+  | 'finishing'
+  | 'reading'
+  | 'recommitting'
+  | 'marking'
+  | 'leading'
+  | 'changing'
 
 interface Proposal {
   readonly serial: number
@@ -30,33 +56,36 @@ interface Proposal {
   sentAt: Millis
 }
 
-/** Copies whose majority commits. Two keepers cannot have both a majority and the loss of one: there, one copy commits. */
-export const quorumOf = (keepers: number): number => (keepers === 2 ? 1 : Math.floor(keepers / 2) + 1)
+const nothing = new Uint8Array(0)
 
 export class Register {
-  readonly record: ShardRecord
   readonly ballot: Ballot
-  readonly #rank: number
-  readonly #quorum: number
-  readonly #everybody: number
+  readonly #self: PeerId
+  #record: ShardRecord
   #phase: Phase
   #serial = 0
-  /** Proposed, and not yet accepted by every keeper. */
+  /** Proposed in this list, and not yet accepted by every keeper. */
   readonly #pending = new Map<number, Proposal>()
   /** Proposed too early to be sent. */
   #early: Batch[] = []
-  #recommits = 0
-  readonly #promises = new Map<number, readonly AcceptedBatch[]>()
+  /** Batches that must be committed before the next phase. */
+  #left = 0
+  readonly #promises = new Map<PeerId, readonly AcceptedBatch[]>()
   #askedAt: Millis = 0
+  /** The list that is being proposed. */
+  #next: ShardRecord | undefined
+  /** What goes along into the next list, or was found in a list without its marker. */
+  #carried = new Map<number, Accepted>()
+  /** This register brought the shard here, so it knows what the list before may have committed. */
+  #isMover = false
+  #needsMark = false
   readonly committed = new Map<number, Accepted>()
 
   private constructor(record: ShardRecord, self: PeerId, ballot: Ballot, phase: Phase) {
-    this.record = record
+    assert(record.keepers.includes(self), `${self} is no keeper of ${record.key}`)
+    this.#record = record
+    this.#self = self
     this.ballot = ballot
-    this.#rank = record.keepers.indexOf(self)
-    assert(this.#rank >= 0, `${self} is no keeper of ${record.key}`)
-    this.#quorum = quorumOf(record.keepers.length)
-    this.#everybody = (1 << record.keepers.length) - 1
     this.#phase = phase
   }
 
@@ -69,26 +98,34 @@ export class Register {
 
   /** Any keeper, with a ballot above everything that it promised. */
   static takeOver(record: ShardRecord, self: PeerId, promised: Ballot): Register {
-    const round = roundOf(promised) + 1
-    return new Register(record, self, ballotOf(round, record.keepers.indexOf(self)), 'pledging')
+    const ballot = ballotOf(roundOf(promised) + 1, seatIn(record, self) ?? 0)
+    return new Register(record, self, ballot, 'pledging')
+  }
+
+  /** With the newest list of keepers. */
+  get record(): ShardRecord {
+    return this.#record
   }
 
   get phase(): Phase {
     return this.#phase
   }
 
+  /** True if the list before this one does not count any more. */
+  get isInForce(): boolean {
+    return this.#phase === 'leading' || this.#phase === 'changing'
+  }
+
   /** The own promise must be on disk before others hear of the ballot: after a restart it is what keeps it from being used again. */
   begin(now: Millis): Send[] {
     if (this.#phase !== 'pledging') return []
     this.#askedAt = now
-    return [this.#to(this.#rank, { kind: 'prepare', key: this.record.key, ballot: this.ballot })]
+    return [send(this.#self, this.#prepare())]
   }
 
   /** The own record is on disk. */
   stored(now: Millis): Send[] {
-    if (this.#phase !== 'storing') return []
-    this.#phase = 'leading'
-    return this.#sendEarly(now)
+    return this.#phase === 'storing' ? this.#lead(now) : []
   }
 
   /** Values of keys that nobody proposed at this ballot before. Sends them now, or as soon as that is allowed. */
@@ -100,42 +137,47 @@ export class Register {
     return this.#send(outcomes, now)
   }
 
-  promised(from: PeerId, message: Extract<TaskMessage, { kind: 'promised' }>, now: Millis): Send[] {
-    const rank = this.record.keepers.indexOf(from)
-    if (rank < 0 || message.ballot !== this.ballot) return []
-    if (this.#phase === 'pledging' && rank === this.#rank) {
-      this.#phase = 'preparing'
-      this.#promises.set(rank, message.accepted)
-      this.#askedAt = now
-      return this.#promises.size >= this.#quorum ? this.#adopt(now) : this.#askOthers()
-    }
-    if (this.#phase !== 'preparing') return []
-    this.#promises.set(rank, message.accepted)
-    return this.#promises.size >= this.#quorum ? this.#adopt(now) : []
+  /** Moves the shard to other keepers. Only while leading; nothing else is proposed until that is done. */
+  changeTo(seating: Seating, now: Millis): Send[] {
+    assert(this.#phase === 'leading', `keepers change while ${this.#phase}`)
+    this.#phase = 'changing'
+    this.#next = { ...this.#record, ...seating }
+    return this.#send(pack('', [nextIndex], [encodeNext(seating)]), now)
   }
 
-  /** The batch that this answer committed, if it did, and what may be sent because of it. */
+  promised(from: PeerId, message: TaskMessageOf<'promised'>, now: Millis): Send[] {
+    const { list, keepers } = this.#asked()
+    if (message.ballot !== this.ballot || message.list !== list || !keepers.includes(from)) return []
+    if (this.#phase === 'pledging' && from === this.#self) {
+      this.#phase = 'preparing'
+      this.#askedAt = now
+      this.#promises.set(from, message.accepted)
+      return this.#promises.size >= quorumOf(keepers.length) ? this.#adopt(now) : this.#ask()
+    }
+    if (this.#phase !== 'preparing' && this.#phase !== 'reading') return []
+    this.#promises.set(from, message.accepted)
+    if (this.#promises.size < quorumOf(keepers.length)) return []
+    return this.#phase === 'reading' ? this.#transfer(this.#found(), now) : this.#adopt(now)
+  }
+
+  /** What this answer committed that was not before, and what may be sent because of it. */
   accepted(
     from: PeerId,
-    message: Extract<TaskMessage, { kind: 'accepted' }>,
+    message: TaskMessageOf<'accepted'>,
     now: Millis
   ): { committed: Batch | undefined; effects: Send[] } {
-    const rank = this.record.keepers.indexOf(from)
-    const proposal = this.#pending.get(message.serial)
+    const rank = this.#record.keepers.indexOf(from)
+    const proposal = message.list === this.#record.list ? this.#pending.get(message.serial) : undefined
     if (rank < 0 || message.ballot !== this.ballot || proposal === undefined)
       return { committed: undefined, effects: [] }
+    const quorum = quorumOf(this.#record.keepers.length)
     const before = bits(proposal.acks)
     proposal.acks |= 1 << rank
     const after = bits(proposal.acks)
-    if (proposal.acks === this.#everybody) this.#pending.delete(proposal.serial)
-    if (before >= this.#quorum || after < this.#quorum) return { committed: undefined, effects: [] }
-    const { outcomes: batch } = proposal
-    for (let at = 0; at < batch.indexes.length; at++) {
-      this.committed.set(batch.indexes[at] as number, { ballot: this.ballot, batch, at })
-    }
-    if (this.#phase !== 'recommitting' || --this.#recommits > 0) return { committed: batch, effects: [] }
-    this.#phase = 'leading'
-    return { committed: batch, effects: this.#sendEarly(now) }
+    if (after === this.#record.keepers.length) this.#pending.delete(proposal.serial)
+    if (before >= quorum || after < quorum) return { committed: undefined, effects: [] }
+    const committed = this.#commit(proposal.outcomes)
+    return { committed, effects: this.#advance(proposal.outcomes, now) }
   }
 
   /** True if every keeper has everything that was proposed. */
@@ -146,45 +188,128 @@ export class Register {
   /** Keys whose values are proposed or committed. */
   *taken(): Generator<number> {
     for (const { outcomes } of this.#pending.values()) yield* outcomes.indexes
-    for (const index of this.committed.keys()) yield index
+    yield* this.committed.keys()
   }
 
   /** Asks again those who did not answer for `proposeAgainMs`; with `peer`, that one at once. */
   again(now: Millis, isUp: (peer: PeerId) => boolean, peer?: PeerId): Send[] {
     const effects: Send[] = []
     const isDue = (at: Millis): boolean => peer !== undefined || now - at >= proposeAgainMs
+    const isMeant = (to: PeerId): boolean => (peer === undefined ? isUp(to) : to === peer)
     if (this.#phase === 'pledging' && peer === undefined && isDue(this.#askedAt)) return this.begin(now)
-    if (this.#phase === 'preparing' && isDue(this.#askedAt)) {
+    if ((this.#phase === 'preparing' || this.#phase === 'reading') && isDue(this.#askedAt)) {
       this.#askedAt = now
-      effects.push(...this.#askOthers().filter(({ to }) => (peer === undefined ? isUp(to) : to === peer)))
+      effects.push(...this.#ask().filter(({ to }) => isMeant(to)))
     }
     for (const proposal of this.#pending.values()) {
       if (!isDue(proposal.sentAt)) continue
       if (peer === undefined) proposal.sentAt = now
-      for (const [rank, to] of this.record.keepers.entries()) {
-        if ((proposal.acks & (1 << rank)) !== 0 || !isUp(to) || (peer !== undefined && to !== peer)) continue
-        effects.push(send(to, this.#accept(proposal)))
+      for (const [rank, to] of this.#record.keepers.entries()) {
+        if ((proposal.acks & (1 << rank)) === 0 && isMeant(to)) effects.push(send(to, this.#accept(proposal)))
       }
     }
     return effects
   }
 
-  #adopt(now: Millis): Send[] {
-    const taken = regroup(
-      newest([...this.#promises.values()].flat().toSorted((a, b) => a.ballot - b.ballot)).values()
-    )
-    this.#promises.clear()
-    this.#phase = 'recommitting'
-    this.#recommits = taken.length
-    if (taken.length > 0) return taken.flatMap(({ outcomes }) => this.#send(outcomes, now))
-    this.#phase = 'leading'
-    return this.#sendEarly(now)
+  #commit(outcomes: Batch): Batch | undefined {
+    const fresh: number[] = []
+    for (const [at, index] of outcomes.indexes.entries()) {
+      if (index === nextIndex || index === markIndex || this.committed.has(index)) continue
+      this.committed.set(index, { ballot: this.ballot, batch: outcomes, at })
+      fresh.push(at)
+    }
+    return fresh.length === 0 ? undefined : pickAt(outcomes, fresh)
   }
 
-  #sendEarly(now: Millis): Send[] {
+  /** A batch was committed: perhaps the last one of this phase. */
+  #advance(outcomes: Batch, now: Millis): Send[] {
+    if (outcomes.indexes[0] === nextIndex) return this.#enter(now)
+    if (this.#phase === 'marking') return outcomes.indexes[0] === markIndex ? this.#lead(now) : []
+    if (this.#phase !== 'recommitting' || --this.#left > 0) return []
+    return this.#needsMark ? this.#mark(now) : this.#lead(now)
+  }
+
+  /** A majority of the list has promised: what does it know? */
+  #adopt(now: Millis): Send[] {
+    const found = this.#found()
+    const next = found.get(nextIndex)
+    const seating = next === undefined ? undefined : parseNext(valueAt(next.batch, next.at))
+    if (next !== undefined && seating !== undefined) {
+      const { list, keepers } = this.#record
+      this.#carried = own(found)
+      this.#next = { ...this.#record, ...seating, list: list + 1, before: keepers }
+      this.#phase = 'finishing'
+      return this.#send(pickAt(next.batch, [next.at]), now)
+    }
+    if (this.#record.list === 0 || found.has(markIndex)) return this.#recommit(found, now)
+    if (this.#isMover) return this.#transfer(found, now)
+    this.#carried = own(found)
+    this.#phase = 'reading'
+    this.#askedAt = now
+    this.#promises.clear()
+    return this.#ask()
+  }
+
+  /** The next list is committed: goes on there. */
+  #enter(now: Millis): Send[] {
+    const next = this.#next
+    assert(next !== undefined, 'a list was committed that nobody proposed')
+    if (this.#phase === 'changing') {
+      // What was proposed and not committed may yet be: it counts like what was.
+      this.#carried = new Map(this.committed)
+      for (const { outcomes: batch } of this.#pending.values()) {
+        for (const [at, index] of batch.indexes.entries())
+          if (!this.#carried.has(index)) this.#carried.set(index, { ballot: this.ballot, batch, at })
+      }
+      this.#carried = own(this.#carried)
+    }
+    this.#next = undefined
+    this.#record = next
+    this.#pending.clear()
+    this.#promises.clear()
+    this.#isMover = true
+    this.#phase = 'preparing'
+    this.#askedAt = now
+    const whole: TaskMessage = { kind: 'store', record: next, isRepair: true }
+    // Who stays has the inputs.
+    const slim: TaskMessage = { ...whole, record: { ...next, inputs: pack('', [], []) } }
+    const stores = next.keepers.map((to) => send(to, next.before.includes(to) ? slim : whole))
+    return [...stores, ...this.#ask()]
+  }
+
+  /** Values of two lists, of which the newer one is right. */
+  #transfer(found: Map<number, Accepted>, now: Millis): Send[] {
+    const [older, newer] = this.#phase === 'reading' ? [found, this.#carried] : [this.#carried, found]
+    this.#needsMark = true
+    return this.#recommit(own(new Map([...older, ...newer])), now)
+  }
+
+  #recommit(found: Map<number, Accepted>, now: Millis): Send[] {
+    const taken = regroup(found.values())
+    this.#promises.clear()
+    this.#carried = new Map()
+    this.#phase = 'recommitting'
+    this.#left = taken.length
+    if (taken.length > 0) return taken.flatMap(({ outcomes }) => this.#send(outcomes, now))
+    return this.#needsMark ? this.#mark(now) : this.#lead(now)
+  }
+
+  #mark(now: Millis): Send[] {
+    this.#phase = 'marking'
+    return this.#send(pack('', [markIndex], [nothing]), now)
+  }
+
+  #lead(now: Millis): Send[] {
+    this.#phase = 'leading'
+    this.#needsMark = false
+    this.#isMover = false
     const early = this.#early
     this.#early = []
     return early.flatMap((outcomes) => this.#send(outcomes, now))
+  }
+
+  #found(): Map<number, Accepted> {
+    return newest([...this.#promises.values()].flat().toSorted((a, b) => a.ballot - b.ballot))
   }
 
   #send(outcomes: Batch, now: Millis): Send[] {
@@ -192,23 +317,38 @@ export class Register {
     this.#pending.set(proposal.serial, proposal)
     // One message for all, so that it is encoded once.
     const message = this.#accept(proposal)
-    return this.record.keepers.map((to) => send(to, message))
+    return this.#record.keepers.map((to) => send(to, message))
   }
 
   #accept({ serial, outcomes }: Proposal): TaskMessage {
-    return { kind: 'accept', key: this.record.key, ballot: this.ballot, serial, outcomes }
+    const { key, list } = this.#record
+    return { kind: 'accept', key, list, ballot: this.ballot, serial, outcomes }
   }
 
-  #askOthers(): Send[] {
-    const others = this.record.keepers.map((_, rank) => rank).filter((rank) => !this.#promises.has(rank))
-    return others.map((rank) =>
-      this.#to(rank, { kind: 'prepare', key: this.record.key, ballot: this.ballot })
-    )
+  /** Whose promises are waited for. */
+  #asked(): { list: number; keepers: readonly PeerId[] } {
+    const { list, keepers, before } = this.#record
+    return this.#phase === 'reading' ? { list: list - 1, keepers: before } : { list, keepers }
   }
 
-  #to(rank: number, message: TaskMessage): Send {
-    return send(this.record.keepers[rank] as PeerId, message)
+  #ask(): Send[] {
+    const message = this.#prepare()
+    return this.#asked()
+      .keepers.filter((peer) => !this.#promises.has(peer))
+      .map((peer) => send(peer, message))
   }
+
+  #prepare(): TaskMessage {
+    return { kind: 'prepare', key: this.#record.key, list: this.#asked().list, ballot: this.ballot }
+  }
+}
+
+/** Without what a register says of its own keepers. */
+function own(found: Map<number, Accepted>): Map<number, Accepted> {
+  const rest = new Map(found)
+  rest.delete(nextIndex)
+  rest.delete(markIndex)
+  return rest
 }
 
 function bits(mask: number): number {

@@ -6,11 +6,12 @@
  * travel by the hundred and long ones singly. Outcomes stay here until their owner says that they are committed, so a
  * dying owner loses no finished work.
  */
-import { type Attempt, type PeerId, rankOf, type ShardKey } from '../ids.ts'
+import type { Attempt, PeerId, ShardKey } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Batch, pickAt } from './batch.ts'
 import { Claims } from './claims.ts'
-import { type CancelRun, type Run, type Send, send } from './effects.ts'
+import { type CancelRun, type Run, type Send, seek, send } from './effects.ts'
+import { ownerBy } from './keepers.ts'
 import type { JobHeader, TaskMessage, TaskMessageOf } from './messages.ts'
 import { Speeds } from './speeds.ts'
 import { Trail } from './trail.ts'
@@ -59,6 +60,7 @@ export interface RunnerView {
   readonly self: PeerId
   readonly slots: number
   readonly isUp: (peer: PeerId) => boolean
+  readonly peers: () => readonly PeerId[]
   /** Whom to ask: every node, or those that are known to have work. */
   readonly owners: () => readonly PeerId[]
 }
@@ -169,8 +171,12 @@ export class Runner {
     const effects: RunnerEffect[] = []
     for (const [key, held] of this.#held) {
       if (held.outcomes.length === 0 || now - held.sentAt < repeatMs) continue
-      if (!this.#view.isUp(held.trail.owner)) held.trail.next(this.#view.isUp)
-      effects.push(...this.#report(key, held, now))
+      const { isUp, peers } = this.#view
+      if (isUp(held.trail.owner) || held.trail.next(isUp)) effects.push(...this.#report(key, held, now))
+      else {
+        held.sentAt = now
+        effects.push(...seek(key, peers()))
+      }
     }
     return [...effects, ...this.#handBack(now)]
   }
@@ -193,7 +199,7 @@ export class Runner {
     this.#asked.granted(from, inputs.indexes.length, grant.waiting)
     if (this.#view.slots === 0)
       return [send(from, { kind: 'handback', key, attempt, indexes: inputs.indexes })]
-    const held = this.#held.get(key) ?? this.#hold(key, grant.keepers)
+    const held = this.#held.get(key) ?? this.#hold(grant)
     // Who grants is the owner, which after a takeover is not the first keeper.
     if (held.live === 0 || !this.#view.isUp(held.trail.owner)) held.trail.met(from)
     const fresh: number[] = []
@@ -216,8 +222,8 @@ export class Runner {
     return isHeld ? this.#report(key, held, now) : []
   }
 
-  #hold(key: ShardKey, keepers: readonly PeerId[]): Held {
-    const trail = new Trail(keepers)
+  #hold({ key, keepers, list }: TaskMessageOf<'grant'>): Held {
+    const trail = new Trail(keepers, list)
     const held: Held = {
       trail,
       state: new Uint8Array(aheadTasksMax),
@@ -265,11 +271,12 @@ export class Runner {
   }
 
   /** A new owner: it gets what ended, and hears what runs. */
-  #led(from: PeerId, { key, ballot }: TaskMessageOf<'leading'>, now: Millis): RunnerEffect[] {
+  #led(from: PeerId, message: TaskMessageOf<'leading'>, now: Millis): RunnerEffect[] {
+    const { key, ballot } = message
     const held = this.#held.get(key)
     if (held === undefined) return []
-    const isNew = held.trail.hint(ballot, now)
-    const isItself = held.trail.owner === from && held.trail.keepers[rankOf(ballot)] === from
+    const isNew = held.trail.hint(message, now)
+    const isItself = held.trail.owner === from && ownerBy(message, ballot) === from
     if (!isItself) return isNew ? this.#report(key, held, now) : []
     const open: number[] = []
     for (const [index, state] of held.state.entries()) {

@@ -5,10 +5,11 @@
  * the owner. If that node is down, or says that it does not own the shard, keepers try in order of rank, with jitter.
  * Trying too early costs a round of messages and no outcome: the detector proposes, the record decides.
  */
-import { type Ballot, type PeerId, rankOf, type ShardKey } from '../ids.ts'
+import type { Ballot, PeerId, ShardKey } from '../ids.ts'
 import { earlier, type Millis } from '../machine.ts'
 import type { Random } from '../random.ts'
 import { type Send, send } from './effects.ts'
+import { type KeeperList, listOf, ownerBy } from './keepers.ts'
 import type { ShardRecord } from './messages.ts'
 
 /** Head start of each keeper over the next in rank. */
@@ -21,6 +22,8 @@ const lookEveryMs = 500
 
 interface Followed {
   readonly record: ShardRecord
+  /** The newest list that was heard of; this node may not be in it. */
+  list: KeeperList
   ballot: Ballot
   /** The owner of `ballot` said that it is none. */
   isOrphan: boolean
@@ -47,7 +50,8 @@ export class Succession {
   }
 
   follow(record: ShardRecord, ballot: Ballot, now: Millis): void {
-    const followed = { record, ballot, isOrphan: false, tryAt: undefined, askedAt: now }
+    const list = listOf(record)
+    const followed = { record, list, ballot, isOrphan: false, tryAt: undefined, askedAt: now }
     this.#shards.set(record.key, followed)
     // A shard that is owned needs no look of its own.
     this.#lookAt = Math.min(this.#lookAt, this.#isOwned(followed) ? now + lookEveryMs : now)
@@ -61,30 +65,42 @@ export class Succession {
     return this.#shards.has(key)
   }
 
-  /** The highest ballot seen of a followed shard. */
-  ballot(key: ShardKey): Ballot | undefined {
-    return this.#shards.get(key)?.ballot
+  /** The list and the highest ballot that were seen of a followed shard. */
+  seen(key: ShardKey): (KeeperList & { ballot: Ballot }) | undefined {
+    const followed = this.#shards.get(key)
+    return followed === undefined ? undefined : { ...followed.list, ballot: followed.ballot }
   }
 
   /** The owner as far as is known, if it is up and another node. */
   owner(key: ShardKey): PeerId | undefined {
     const followed = this.#shards.get(key)
     if (followed === undefined) return undefined
-    return this.#isOwned(followed) ? followed.record.keepers[rankOf(followed.ballot)] : undefined
+    return this.#isOwned(followed) ? ownerBy(followed.list, followed.ballot) : undefined
   }
 
-  /** A ballot was seen in use. */
-  saw(key: ShardKey, ballot: Ballot): void {
+  /** A ballot was seen in use, in the list of that number. */
+  saw(key: ShardKey, list: number, ballot: Ballot): void {
     const followed = this.#shards.get(key)
-    if (followed === undefined || ballot < followed.ballot) return
+    if (followed === undefined || ballot < followed.ballot || list !== followed.list.list) return
     if (ballot > followed.ballot) followed.tryAt = undefined
     followed.ballot = ballot
     followed.isOrphan = false
   }
 
+  /** Somebody says who owns the shard, perhaps in a list that is new here. */
+  hinted(key: ShardKey, hint: KeeperList & { readonly ballot: Ballot }): void {
+    const followed = this.#shards.get(key)
+    if (followed === undefined) return
+    if (hint.list > followed.list.list) {
+      followed.list = listOf(hint)
+      followed.tryAt = undefined
+    }
+    this.saw(key, hint.list, hint.ballot)
+  }
+
   disowned(key: ShardKey, from: PeerId, now: Millis): void {
     const followed = this.#shards.get(key)
-    if (followed === undefined || followed.record.keepers[rankOf(followed.ballot)] !== from) return
+    if (followed === undefined || ownerBy(followed.list, followed.ballot) !== from) return
     followed.isOrphan = true
     this.#schedule(followed, now)
   }
@@ -105,8 +121,8 @@ export class Succession {
         followed.tryAt = undefined
         if (now - followed.askedAt < inquireEveryMs) continue
         followed.askedAt = now
-        const owner = followed.record.keepers[rankOf(followed.ballot)] as PeerId
-        effects.push(send(owner, { kind: 'inquire', key: followed.record.key }))
+        const owner = ownerBy(followed.list, followed.ballot)
+        if (owner !== undefined) effects.push(send(owner, { kind: 'inquire', key: followed.record.key }))
       } else if (followed.tryAt !== undefined && followed.tryAt <= now) {
         tries.push({ record: followed.record, ballot: followed.ballot })
       } else this.#schedule(followed, now)
@@ -118,15 +134,15 @@ export class Succession {
     return this.#shards.size === 0 ? undefined : earlier(this.#lookAt, this.#tryAt)
   }
 
-  #isOwned({ record, ballot, isOrphan }: Followed): boolean {
-    const owner = record.keepers[rankOf(ballot)]
+  #isOwned({ list, ballot, isOrphan }: Followed): boolean {
+    const owner = ownerBy(list, ballot)
     return !isOrphan && owner !== undefined && owner !== this.#self && this.#isUp(owner)
   }
 
   #schedule(followed: Followed, now: Millis): void {
     if (followed.tryAt === undefined) {
       const { keepers } = followed.record
-      const owner = keepers[rankOf(followed.ballot)]
+      const owner = ownerBy(followed.list, followed.ballot)
       const before = keepers.slice(0, keepers.indexOf(this.#self))
       const ahead = before.filter((peer) => peer !== owner && this.#isUp(peer)).length
       followed.tryAt = now + ahead * headStartMs + this.#random.next() * jitterMs

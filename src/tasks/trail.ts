@@ -5,53 +5,67 @@
  * down or says that it is not the owner.
  * Like asking for a colleague at an office door: one is sent on, and remembers where one was sent.
  */
-import { type Ballot, type PeerId, rankOf } from '../ids.ts'
+import type { Ballot, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
+import { type KeeperList, ownerBy } from './keepers.ts'
 
 /** Between two turns by hints of the same ballot. */
 const turnBackMs = 100
 
 export class Trail {
-  readonly keepers: readonly PeerId[]
+  #keepers: readonly PeerId[]
+  #list: number
   #rank = 0
   #ballot: Ballot = -1
   #turnedAt: Millis = Number.NEGATIVE_INFINITY
 
-  constructor(keepers: readonly PeerId[]) {
-    this.keepers = keepers
+  constructor(keepers: readonly PeerId[], list = 0) {
+    this.#keepers = keepers
+    this.#list = list
+  }
+
+  /** Of the newest list that was heard of. */
+  get keepers(): readonly PeerId[] {
+    return this.#keepers
   }
 
   /** The keeper to ask now. */
   get owner(): PeerId {
-    return this.keepers[this.#rank] as PeerId
+    return this.#keepers[this.#rank] as PeerId
   }
 
   /**
-   * Turns to where the hint points. True if that is news, so that asking again at once makes sense: a higher ballot, or
-   * the way back to the owner of the last one, but that only now and then, or two nodes could send us to each other for ever.
+   * Turns to where the hint points. True if that is news, so that asking again at once makes sense: a newer list, a higher
+   * ballot, or the way back to the owner of the last one, but that only now and then, or two nodes could send us to each
+   * other for ever.
    */
-  hint(ballot: Ballot, now: Millis): boolean {
-    const rank = rankOf(ballot)
-    if (ballot < this.#ballot || rank >= this.keepers.length) return false
-    const isBack = rank !== this.#rank && now - this.#turnedAt >= turnBackMs
-    if (ballot === this.#ballot && !isBack) return false
-    this.#ballot = ballot
-    this.#rank = rank
+  hint(hint: KeeperList & { readonly ballot: Ballot }, now: Millis): boolean {
+    const owner = ownerBy(hint, hint.ballot)
+    if (owner === undefined || hint.list < this.#list) return false
+    if (hint.list === this.#list) {
+      if (hint.ballot < this.#ballot) return false
+      const isBack = owner !== this.owner && now - this.#turnedAt >= turnBackMs
+      if (hint.ballot === this.#ballot && !isBack) return false
+    }
+    this.#list = hint.list
+    this.#keepers = hint.keepers
+    this.#rank = hint.keepers.indexOf(owner)
+    this.#ballot = hint.ballot
     this.#turnedAt = now
     return true
   }
 
   /** This keeper acted as the owner. */
   met(peer: PeerId): void {
-    const rank = this.keepers.indexOf(peer)
+    const rank = this.#keepers.indexOf(peer)
     if (rank >= 0) this.#rank = rank
   }
 
   /** Steps to the next keeper that is up; stays if none is. True if it moved. */
   next(isUp: (peer: PeerId) => boolean): boolean {
-    for (let step = 1; step < this.keepers.length; step++) {
-      const rank = (this.#rank + step) % this.keepers.length
-      if (!isUp(this.keepers[rank] as PeerId)) continue
+    for (let step = 1; step < this.#keepers.length; step++) {
+      const rank = (this.#rank + step) % this.#keepers.length
+      if (!isUp(this.#keepers[rank] as PeerId)) continue
       this.#rank = rank
       return true
     }

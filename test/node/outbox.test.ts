@@ -10,6 +10,7 @@ import { type PeerMessage, peerMessages, splitFrame } from '../../src/node/messa
 import { Outbox } from '../../src/node/outbox.ts'
 import { messagePatience, recordPatience } from '../../src/node/patience.ts'
 import { pack } from '../../src/tasks/batch.ts'
+import { firstSeating } from '../../src/tasks/keepers.ts'
 
 const [a, b] = ['peerA', 'peerB'] as [PeerId, PeerId]
 const client = 'c#1' as ClientId
@@ -74,7 +75,8 @@ test('only the storing of small jobs waits', () => {
     isRepair: false,
     record: {
       key: 'abcdefgh/0/0' as ShardKey,
-      keepers: [a, b],
+      ...firstSeating([a, b]),
+      copies: 3,
       header,
       first: 0,
       count,

@@ -59,11 +59,18 @@ export class SimNode {
       storeId: 'store',
       slots: this.#slots,
       isKeeper: true,
+      isLeaving: false,
       zone: '',
       labels: [],
       version: '0'
     }
-    this.core = new NodeCore({ me, random: seededRandom(this.#seed + this.life), now: clock.now })
+    const { replaceAfterMs } = this.#world
+    this.core = new NodeCore({
+      me,
+      random: seededRandom(this.#seed + this.life),
+      now: clock.now,
+      replaceAfterMs
+    })
     this.#engines = Array.from({ length: this.#slots }, () => [])
     this.#written = 0
     this.#isSyncing = false

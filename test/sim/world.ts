@@ -61,6 +61,8 @@ export class World {
   readonly network: Network
   readonly checksSteps: boolean
   faults: Faults
+  /** How soon a keeper that is down is replaced: often within the time of trouble. */
+  readonly replaceAfterMs: Millis
   readonly #random: Random
   #trace = 0
   #nonce = 0
@@ -82,6 +84,7 @@ export class World {
       crashes: options.chance(0.7),
       partitions: options.chance(0.5)
     }
+    this.replaceAfterMs = options.chance(0.7) ? 500 + options.next() * 5_000 : 30_000
     this.network = new Network(this, random.fork('network'))
     const count = 3 + options.below(4)
     this.nodes = Array.from({ length: count }, (_, i) => {

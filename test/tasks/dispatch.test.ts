@@ -9,6 +9,7 @@ import { seededRandom } from '../../src/random.ts'
 import { type Batch, encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import type { Run, Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
+import { firstSeating } from '../../src/tasks/keepers.ts'
 import type { ShardRecord, TaskMessageOf } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { Runner, type RunnerEffect } from '../../src/tasks/runner.ts'
@@ -35,6 +36,7 @@ const grantOf = (from: number, count: number): TaskMessageOf<'grant'> => ({
   kind: 'grant',
   key,
   header,
+  list: 0,
   keepers: [a, b],
   first: 0,
   attempt: 1,
@@ -52,7 +54,7 @@ const runsIn = (effects: readonly RunnerEffect[]): Run[] => effects.filter((one)
 const sentIn = (effects: readonly RunnerEffect[]): Send[] => effects.filter((one) => one.kind === 'send')
 
 function newRunner(isUp = (_: PeerId) => true): Runner {
-  return new Runner({ self: b, slots: 1, isUp, owners: () => [a] })
+  return new Runner({ self: b, slots: 1, isUp, peers: () => [a], owners: () => [a] })
 }
 
 test('outcomes go to the keeper that granted, which after a takeover is not the first', () => {
@@ -68,7 +70,8 @@ test('outcomes go to the keeper that granted, which after a takeover is not the 
 test('an owner that counted grants which never arrived believes its peer, and grants again', () => {
   const record: ShardRecord = {
     key,
-    keepers: [a],
+    ...firstSeating([a]),
+    copies: 1,
     header,
     first: 0,
     count: 100,
@@ -76,7 +79,8 @@ test('an owner that counted grants which never arrived believes its peer, and gr
     inputs: inputsOf(0, 100)
   }
   const keeper = new Keeper(a)
-  const owner = new Owner({ self: a, keeper, isUp: () => true, peers: () => [b] }, seededRandom(1))
+  const view = { isUp: () => true, isGone: () => false, peers: () => [b], keepersFor: () => [a, b] }
+  const owner = new Owner({ self: a, keeper, ...view, situation: () => '' }, seededRandom(1))
   const store = { kind: 'store', record, isRepair: false } as const
   keeper.step(a, store)
   owner.kept(a, store, 0)

@@ -1,0 +1,120 @@
+/**
+ * Which shards should get other keepers, which ones, and how many of them at a time.
+ *
+ * Not here: how a list of keepers changes (register.ts), and who is gone (routing/membership.ts).
+ * A lab that goes home at six o'clock must not move all its data at once: changes are few at a time, so what is there keeps
+ * working, and a list only ever loses a keeper to another one. It grows when it has fewer than it should.
+ */
+import { type PeerId, type ShardKey, shardName } from '../ids.ts'
+import { earlier, type Millis } from '../machine.ts'
+import type { Send } from './effects.ts'
+import { nextSeating, type Seating } from './keepers.ts'
+import type { Lead } from './lead.ts'
+import type { ShardRecord } from './messages.ts'
+import type { Kept } from './whereabouts.ts'
+
+/** Shards whose keepers one node changes at the same time; further ones wait. */
+export const changesAtOnce = 16
+/** Between two looks at the changes that run. */
+const lookEveryMs = 100
+/** Between two looks whether anything is to be changed. */
+const scanEveryMs = 1_000
+
+export interface RepairView {
+  readonly self: PeerId
+  /** Leaving, or down for so long that it is replaced. */
+  readonly isGone: (peer: PeerId, now: Millis) => boolean
+  readonly isUp: (peer: PeerId) => boolean
+  /** Nodes that can keep this shard, best first. */
+  readonly keepersFor: (shard: string) => readonly PeerId[]
+  /** Differs when somebody joined, went, or began to leave. */
+  readonly situation: (now: Millis) => string
+}
+
+/** The keepers that the shard should have; `undefined` if it has the best that there are. */
+export function improve(record: ShardRecord, view: RepairView, now: Millis): Seating | undefined {
+  const { keepers, copies, key } = record
+  const gone = keepers.filter((peer) => view.isGone(peer, now))
+  const missing = Math.max(0, copies - keepers.length)
+  if (gone.length + missing === 0) return undefined
+  const { job, index } = shardName(key)
+  const others = view
+    .keepersFor(`${job}/${index}`)
+    .filter((peer) => !keepers.includes(peer) && !view.isGone(peer, now))
+  if (others.length === 0) return undefined
+  const left = [...others]
+  const replaced = keepers.map((peer) => (gone.includes(peer) ? (left.shift() ?? peer) : peer))
+  return nextSeating(record, [...replaced, ...left.slice(0, missing)])
+}
+
+/** What is to be changed, and what is being changed. */
+export class Repairs {
+  readonly #view: RepairView & { readonly keeper: Kept }
+  readonly #leads: ReadonlyMap<ShardKey, Lead>
+  #waiting: ShardKey[] = []
+  readonly #running = new Set<ShardKey>()
+  #scanAt: Millis = 0
+  #lookAt: Millis | undefined
+  #situation = ''
+
+  constructor(view: RepairView & { readonly keeper: Kept }, leads: ReadonlyMap<ShardKey, Lead>) {
+    this.#view = view
+    this.#leads = leads
+  }
+
+  get pending(): number {
+    return this.#waiting.length + this.#running.size
+  }
+
+  /** Begins changes and sees them through. A shard that nobody needs to own any more is owned again for that, by `tryToOwn`. */
+  wake(now: Millis, tryToOwn: (record: ShardRecord) => Send[]): Send[] {
+    for (const key of this.#running) if (!this.#isAtWork(key, now)) this.#running.delete(key)
+    if (now >= this.#scanAt && this.#waiting.length === 0) this.#scan(now)
+    const effects: Send[] = []
+    for (const key of this.#waiting.splice(0, Math.max(0, changesAtOnce - this.#running.size))) {
+      const record = this.#view.keeper.record(key)
+      if (record === undefined) continue
+      this.#running.add(key)
+      if (!this.#leads.has(key)) effects.push(...tryToOwn(record))
+    }
+    for (const key of this.#running) {
+      const lead = this.#leads.get(key)
+      const better = lead?.register.phase === 'leading' ? improve(lead.record, this.#view, now) : undefined
+      if (lead !== undefined && better !== undefined) effects.push(...lead.register.changeTo(better, now))
+    }
+    this.#lookAt = this.#running.size > 0 ? now + lookEveryMs : undefined
+    return effects
+  }
+
+  wakeAt(): Millis {
+    return earlier(this.#scanAt, this.#lookAt) ?? this.#scanAt
+  }
+
+  /** Looks through all shards, but only if something happened since a look that found nothing to do. */
+  #scan(now: Millis): void {
+    this.#scanAt = now + scanEveryMs
+    const situation = this.#view.situation(now)
+    if (situation === this.#situation) return
+    const due = this.#view.keeper.keys().filter((key) => this.#isOurs(key, now) && this.#needs(key, now))
+    this.#waiting = due.filter((key) => !this.#running.has(key))
+    if (due.length === 0) this.#situation = situation
+  }
+
+  /** Owned here, or owned by nobody and this node is the first of its keepers that is there. */
+  #isOurs(key: ShardKey, now: Millis): boolean {
+    const { keeper, isUp, isGone, self } = this.#view
+    if (this.#leads.has(key)) return true
+    if (!keeper.isSettled(key)) return false
+    return keeper.record(key)?.keepers.find((peer) => isUp(peer) && !isGone(peer, now)) === self
+  }
+
+  #needs(key: ShardKey, now: Millis): boolean {
+    const record = this.#leads.get(key)?.record ?? this.#view.keeper.record(key)
+    return record !== undefined && improve(record, this.#view, now) !== undefined
+  }
+
+  #isAtWork(key: ShardKey, now: Millis): boolean {
+    const lead = this.#leads.get(key)
+    return lead !== undefined && (lead.register.phase !== 'leading' || this.#needs(key, now))
+  }
+}

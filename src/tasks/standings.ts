@@ -1,0 +1,93 @@
+/**
+ * Who asked this node for work, and what they get of what waits.
+ *
+ * Not here: what waits (lead.ts), who deserves how much (routing/match.ts), and the asking side (claims.ts).
+ * A claim says what had been received when it was sent, so grants on their way count against what it asks for.
+ */
+import type { PeerId } from '../ids.ts'
+import type { Millis } from '../machine.ts'
+import { type Claim, nextGrant } from '../routing/match.ts'
+import { type Send, send } from './effects.ts'
+import { byUrgency, type Lead } from './lead.ts'
+import type { TaskMessageOf } from './messages.ts'
+
+/** A grant that was not received by then is lost. */
+const grantArrivesMs = 2_000
+
+interface Standing {
+  credit: number
+  granted: number
+  grantedAt: Millis
+}
+
+export class Standings {
+  readonly #self: PeerId
+  readonly #claims = new Map<PeerId, Standing>()
+
+  constructor(self: PeerId) {
+    this.#self = self
+  }
+
+  /** True if somebody asks and would be granted at once. */
+  get hasCredit(): boolean {
+    for (const { credit } of this.#claims.values()) if (credit > 0) return true
+    return false
+  }
+
+  forget(peer: PeerId): void {
+    this.#claims.delete(peer)
+  }
+
+  claim(from: PeerId, { tasks, received }: TaskMessageOf<'claim'>, now: Millis): void {
+    const standing = this.#claims.get(from) ?? { credit: 0, granted: 0, grantedAt: now }
+    // The two sides differ for good if one forgot, or a grant was lost with a stream: then the peer is right.
+    const isLost = received < standing.granted && now - standing.grantedAt > grantArrivesMs
+    if (received > standing.granted || isLost) standing.granted = received
+    standing.credit = tasks - (standing.granted - received)
+    this.#claims.set(from, standing)
+  }
+
+  /** The peer says that so many granted tasks never arrived. */
+  missed(from: PeerId, tasks: number): void {
+    const standing = this.#claims.get(from)
+    if (standing !== undefined) standing.granted = Math.max(0, standing.granted - tasks)
+  }
+
+  /** Grants what waits to who asks, the most urgent first. */
+  grant(leads: Iterable<Lead>, now: Millis): Send[] {
+    const line = [...leads].filter((lead) => lead.waiting(now) > 0)
+    if (line.length === 0 || this.#claims.size === 0) return []
+    line.sort(byUrgency)
+    let waiting = line.reduce((sum, lead) => sum + lead.waiting(now), 0)
+    const effects: Send[] = []
+    const idle = new Set<PeerId>()
+    for (let at = 0; at < line.length; ) {
+      const next = nextGrant(waiting, this.#open(idle), this.#self)
+      if (next === undefined) break
+      const lead = line[at] as Lead
+      const elsewhere = this.#claims.size > idle.size + 1
+      const made = lead.grant(next.peer, next.tasks, elsewhere, now)
+      if (made === undefined) {
+        // What waits in this shard waits for another node than this one.
+        if (lead.waiting(now) > 0 && elsewhere) idle.add(next.peer)
+        else at++
+        continue
+      }
+      const standing = this.#claims.get(next.peer) as Standing
+      standing.credit -= made.tasks
+      standing.granted += made.tasks
+      standing.grantedAt = now
+      waiting -= made.tasks
+      effects.push(send(next.peer, { ...made.grant, waiting }))
+      if (lead.waiting(now) === 0) at++
+    }
+    return effects
+  }
+
+  #open(idle: ReadonlySet<PeerId>): Claim[] {
+    const open: Claim[] = []
+    for (const [peer, { credit }] of this.#claims)
+      if (credit > 0 && !idle.has(peer)) open.push({ peer, credit })
+    return open
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * What a node says to those who look for the owner of a shard, or for its outcomes when nobody needs to own it any more.
+ *
+ * Not here: owning (owner.ts) and deciding to own (succession.ts).
+ * Hints may be old; whoever follows one asks again there. Only `moved` and `settle` are proofs.
+ */
+import type { PeerId, ShardKey } from '../ids.ts'
+import { type Send, send } from './effects.ts'
+import { type Keeper, movedMessage, regroup } from './keeper.ts'
+import { listOf } from './keepers.ts'
+import type { Lead } from './lead.ts'
+import type { TaskMessage } from './messages.ts'
+import type { Succession } from './succession.ts'
+
+export type Kept = Pick<Keeper, 'record' | 'promised' | 'isSettled' | 'outcomes' | 'keys' | 'movedTo'>
+
+export class Whereabouts {
+  readonly #keeper: Kept
+  readonly #leads: ReadonlyMap<ShardKey, Lead>
+  readonly #succession: Succession
+
+  constructor(keeper: Kept, leads: ReadonlyMap<ShardKey, Lead>, succession: Succession) {
+    this.#keeper = keeper
+    this.#leads = leads
+    this.#succession = succession
+  }
+
+  /** To another keeper, who wants to know whether the shard is in good hands. */
+  answer(from: PeerId, key: ShardKey): Send {
+    const lead = this.#leads.get(key)
+    const record = this.#keeper.record(key)
+    if (record !== undefined && this.#keeper.isSettled(key)) {
+      const { list, keepers } = record
+      if (!keepers.includes(from)) return send(from, movedMessage(key, listOf(record)))
+      return send(from, { kind: 'settle', key, list, ballot: this.#keeper.promised(key) })
+    }
+    const moved = this.#keeper.movedTo(key)
+    if (moved !== undefined) return send(from, movedMessage(key, moved))
+    if (lead === undefined) return send(from, this.hint(key) ?? { kind: 'disowned', key })
+    if (lead.register.isInForce && !lead.record.keepers.includes(from))
+      return send(from, movedMessage(key, listOf(lead.record)))
+    return send(from, leadingMessage(lead))
+  }
+
+  /** Where to turn instead; nothing if this node does not know better itself. */
+  hint(key: ShardKey): TaskMessage | undefined {
+    const moved = this.#keeper.movedTo(key)
+    // Somebody of that list knows the ballot; the first of them is as good as any.
+    if (moved !== undefined) return { kind: 'leading', key, ...moved, ballot: moved.seats[0] ?? 0 }
+    const seen = this.#succession.seen(key)
+    const isElsewhere = seen !== undefined && this.#succession.owner(key) !== undefined
+    return isElsewhere ? { kind: 'leading', key, ...seen } : undefined
+  }
+
+  /** The best that this node can say to somebody who knows no keeper any more. */
+  best(key: ShardKey): TaskMessage | undefined {
+    const lead = this.#leads.get(key)
+    if (lead !== undefined) return leadingMessage(lead)
+    const hint = this.hint(key)
+    if (hint !== undefined) return hint
+    const record = this.#keeper.record(key)
+    if (record === undefined) return undefined
+    return { kind: 'leading', key, ...listOf(record), ballot: this.#succession.seen(key)?.ballot ?? 0 }
+  }
+
+  /** All outcomes of a settled shard that `to` has not got. */
+  settled(to: PeerId, key: ShardKey, have: Uint32Array): Send[] {
+    const has = new Set(have)
+    const news = [...this.#keeper.outcomes(key)]
+      .filter(([index]) => !has.has(index))
+      .map(([, value]) => value)
+    return regroup(news).map(({ outcomes }) => send(to, { kind: 'committed', key, outcomes, settled: true }))
+  }
+}
+
+export const leadingMessage = ({ key, record, register }: Lead): TaskMessage => ({
+  kind: 'leading',
+  key,
+  ...listOf(record),
+  ballot: register.ballot
+})
