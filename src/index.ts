@@ -27,5 +27,5 @@ export {
   TaskError
 } from './errors.ts'
 export { createKey, type MeshKey, readKey, writeKey } from './node/key.ts'
-export { createNode, type Node } from './node/node.ts'
+export { type Burden, createNode, type Node } from './node/node.ts'
 export type { NodeOptions, Role } from './node/options.ts'

@@ -4,12 +4,12 @@
  * Not here: the node (src/node/node.ts). Its address goes to stdout, for people or programs; what it notices, to stderr.
  */
 import { createNode, type Node } from '../../src/node/node.ts'
-import { given, pairs, readArguments, refuseOperands, wholeNumber } from '../arguments.ts'
+import { given, milliseconds, pairs, readArguments, refuseOperands, wholeNumber } from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { EXIT } from '../failure.ts'
 import { interruption, untilAborted } from '../interruption.ts'
 import { findKey, keyFile } from '../mesh.ts'
-import { plain } from '../output.ts'
+import { counted, plain } from '../output.ts'
 
 const flags = {
   key: { type: 'string' },
@@ -20,13 +20,14 @@ const flags = {
   listen: { type: 'string', multiple: true },
   peer: { type: 'string', multiple: true },
   mdns: { type: 'boolean', default: true },
+  'drain-timeout': { type: 'string' },
   json: { type: 'boolean', default: false }
 } as const
 
 export const up: Command = {
   usage: `usage: shoal up [FLAGS]
 
-Runs a node until Ctrl-C or SIGTERM; a second one ends it at once.
+Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps over to others; a second one ends it at once.
 
   --key FILE         the mesh key (default: $SHOAL_KEY, then ./${keyFile})
   --data FOLDER      keeps work and results there, so that they survive a restart (default: in memory)
@@ -36,6 +37,7 @@ Runs a node until Ctrl-C or SIGTERM; a second one ends it at once.
   --listen ADDRESS   like /ip4/0.0.0.0/tcp/4101, repeatable (default: any free port, all interfaces)
   --peer ADDRESS     a node to begin with, repeatable (default: $SHOAL_PEERS)
   --no-mdns          do not look for others in the local network
+  --drain-timeout S  seconds that handing over may take at the end; tasks that run may finish in the first half (default 30)
   --json             the first line on stdout is {"id","addresses"} once the node listens
 `,
   async run(args) {
@@ -43,6 +45,7 @@ Runs a node until Ctrl-C or SIGTERM; a second one ends it at once.
     refuseOperands('up', operands)
     const { data, zone, listen, mdns } = values
     const slots = wholeNumber('--slots', values.slots)
+    const timeout = milliseconds('--drain-timeout', values['drain-timeout'])
     const labels = pairs('--label', values.label)
     const peers = values.peer ?? (process.env.SHOAL_PEERS ?? '').split(/[\s,]+/).filter(Boolean)
     const key = await findKey(values.key)
@@ -60,13 +63,20 @@ Runs a node until Ctrl-C or SIGTERM; a second one ends it at once.
     if (node === undefined) return EXIT.done
     process.stdout.write(values.json ? `${JSON.stringify(introduction(node))}\n` : welcome(node, data))
     await untilAborted(signal)
-    if (!values.json) process.stderr.write('stopping\n')
-    await node.stop()
+    if (!values.json) process.stderr.write('handing over to others; once more stops at once\n')
+    const { tasks, shards } = await node.drain(given({ timeout }))
+    if (tasks + shards > 0) process.stderr.write(leftover(tasks, shards, data))
     return EXIT.done
   }
 }
 
 const introduction = ({ id, addresses }: Node): object => ({ id, addresses })
+
+function leftover(tasks: number, shards: number, data: string | undefined): string {
+  const where =
+    data === undefined ? 'with this node it is gone' : `it is in ${data} until this node is started again`
+  return `in this time nobody took over ${counted(shards, 'shard')} and what was running of ${counted(tasks, 'shard')}; ${where}\n`
+}
 
 function welcome({ id, addresses }: Node, data: string | undefined): string {
   const where = data === undefined ? 'in memory; --data FOLDER would let it survive a restart' : `in ${data}`

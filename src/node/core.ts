@@ -12,13 +12,13 @@ import { Board } from '../routing/board.ts'
 import { Membership, type MembershipEffect } from '../routing/membership.ts'
 import type { Member } from '../routing/messages.ts'
 import { rankKeepers } from '../routing/placement.ts'
-import type { Batch } from '../tasks/batch.ts'
-import type { CancelRun, Run, Send, TaskEffect } from '../tasks/effects.ts'
-import { Entry, type EntryEffect, type Reply } from '../tasks/entry.ts'
+import type { Send, TaskEffect } from '../tasks/effects.ts'
+import { Entry, type EntryEffect } from '../tasks/entry.ts'
 import { Keeper } from '../tasks/keeper.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import { Owner } from '../tasks/owner.ts'
 import { Runner } from '../tasks/runner.ts'
+import type { CoreEffect, CoreInput } from './effects.ts'
 import { Inquiry } from './inquiry.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
 import { jobReports, memberInfo, nodeReport } from './report.ts'
@@ -30,44 +30,12 @@ export const keeperReplaceAfterMs = 30_000
 /** Messages to oneself in one step; more is a loop, and a bug. */
 const ownMessagesMax = 1_000_000
 
-export type CoreInput =
-  /** Records of the store, in order of writing. First input after a restart. */
-  | { kind: 'restored'; records: Iterable<TaskMessage> }
-  | { kind: 'peer-found'; peer: PeerId; addresses: readonly string[] }
-  | { kind: 'peer-connected'; peer: PeerId; addresses: readonly string[] }
-  | { kind: 'peer-disconnected'; peer: PeerId }
-  | { kind: 'received'; from: PeerId; messages: readonly PeerMessage[] }
-  | { kind: 'gossiped'; from: PeerId; message: GossipMessage }
-  | { kind: 'client-connected'; client: ClientId }
-  | { kind: 'client-disconnected'; client: ClientId }
-  | { kind: 'client-said'; client: ClientId; messages: readonly ClientMessage[] }
-  /** Everything persisted up to this number is on disk. */
-  | { kind: 'persisted'; upTo: number }
-  | { kind: 'persist-failed'; reason: string }
-  | { kind: 'ended'; run: number; outcomes: Batch; done: boolean }
-  | { kind: 'engine-lost'; run: number; index: number | undefined }
-  | { kind: 'addresses-changed'; addresses: readonly string[] }
-  | { kind: 'slowed'; delayMs: Millis }
-  | { kind: 'wake' }
-
-export type CoreEffect =
-  | { kind: 'send'; to: PeerId; message: PeerMessage }
-  | Reply
-  | { kind: 'persist'; id: number; key: ShardKey; message: TaskMessage }
-  | Run
-  | CancelRun
-  | { kind: 'dial'; peer: PeerId; addresses: readonly string[] }
-  | { kind: 'drop-peer'; peer: PeerId }
-  | { kind: 'publish'; message: GossipMessage }
-  /** For people. */
-  | { kind: 'note'; text: string }
-
 export interface CoreOptions {
   readonly me: Member
   readonly random: Random
   readonly now: Millis
   /** A keeper that is down for so long is replaced; default `keeperReplaceAfterMs`. */
-  readonly replaceAfterMs?: Millis
+  readonly replaceAfterMs?: Millis | undefined
 }
 
 export class NodeCore implements Machine<CoreInput, CoreEffect> {
@@ -192,6 +160,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         return this.#member(this.membership.change({ addresses: [...input.addresses] }), now)
       case 'slowed':
         return this.membership.slowed(input.delayMs)
+      case 'leave':
+        return this.#leave(input.runs, now)
       case 'wake':
         return this.#wake(now)
       default:
@@ -199,12 +169,25 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     }
   }
 
+  #leave(runs: 'finish' | 'give back', now: Millis): void {
+    if (!this.membership.me.isLeaving) this.#member(this.membership.change({ isLeaving: true }), now)
+    this.#task(this.owner.leave(now))
+    this.#task(this.runner.leave())
+    if (runs === 'give back') this.#task(this.runner.giveBack())
+  }
+
+  /** What others have yet to take from a node that leaves. Nothing if nobody else is there. */
+  burden(now: Millis): { tasks: number; shards: number } {
+    if (this.membership.peers().length === 0) return { tasks: 0, shards: 0 }
+    return { tasks: this.runner.held, shards: this.owner.movable(now) }
+  }
+
   #wake(now: Millis): void {
     this.#member(this.membership.wake(now), now)
     this.#task(this.owner.wake(now))
     this.#task(this.runner.wake(now))
     this.#task(this.entry.wake(now))
-    for (const answer of this.#inquiry.wake(now)) this.#effects.push({ kind: 'reply', ...answer })
+    this.#effects.push(...this.#inquiry.wake(now))
   }
 
   #receive(from: PeerId, message: PeerMessage, now: Millis): void {
@@ -219,9 +202,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         return
       }
       case 'told':
-        for (const answer of this.#inquiry.told(from, message.ask, message.json)) {
-          this.#effects.push({ kind: 'reply', ...answer })
-        }
+        this.#effects.push(...this.#inquiry.told(from, message.ask, message.json))
         return
       default:
         this.membership.heartbeat(from, now)
@@ -250,13 +231,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     if (message.kind !== 'query') return this.#task(this.entry.client(client, message, now))
     const { ask, what } = message
     if (what === 'status' || what === 'jobs') {
+      const question = { client, ask, what }
       const peers = this.membership.peers()
-      const number = this.#inquiry.begin(client, ask, what, [this.self, ...peers], now)
-      for (const to of peers)
-        this.#effects.push({ kind: 'send', to, message: { kind: 'ask', ask: number, what } })
-      for (const answer of this.#inquiry.told(this.self, number, this.#report(what))) {
-        this.#effects.push({ kind: 'reply', ...answer })
-      }
+      this.#effects.push(...this.#inquiry.begin(question, this.self, peers, this.#report(what), now))
       return
     }
     const json = JSON.stringify({
@@ -322,7 +299,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#task(this.owner.peerDown(peer, now))
     this.#task(this.runner.peerDown(peer, now))
     this.#task(this.entry.peerDown(peer, now))
-    for (const answer of this.#inquiry.peerDown(peer)) this.#effects.push({ kind: 'reply', ...answer })
+    this.#effects.push(...this.#inquiry.peerDown(peer))
   }
 
   #task(effects: readonly (TaskEffect | EntryEffect)[]): void {

@@ -15,7 +15,8 @@ import type { Run } from '../tasks/effects.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import type { Blobs } from './blobs.ts'
-import { type CoreEffect, type CoreInput, NodeCore } from './core.ts'
+import { NodeCore } from './core.ts'
+import type { CoreEffect, CoreInput } from './effects.ts'
 import { Holding } from './holding.ts'
 import { gossipMessages, joinFrame, type PeerMessage, peerMessages, splitFrame } from './messages.ts'
 import { encodeOnce, Outbox, rememberEncoded } from './outbox.ts'
@@ -36,6 +37,8 @@ export interface DriverOptions {
   readonly store: Store
   readonly blobs: Blobs
   readonly executor: Executor | undefined
+  /** See `NodeOptions`. */
+  readonly replaceAfter?: number
   readonly onNote: (text: string) => void
 }
 
@@ -76,8 +79,8 @@ export class Driver {
 
   constructor(options: DriverOptions) {
     this.#options = options
-    const { me, random, blobs, onNote } = options
-    this.core = new NodeCore({ me, random, now: performance.now() })
+    const { me, random, blobs, replaceAfter: replaceAfterMs, onNote } = options
+    this.core = new NodeCore({ me, random, now: performance.now(), replaceAfterMs })
     this.#supply = new Supply({
       blobs,
       onNote,
@@ -107,6 +110,16 @@ export class Driver {
     for (const late of this.#early) late(transport)
     this.#early = []
     this.#lookAtAddresses(performance.now())
+  }
+
+  /** Hands over what it has and takes nothing new. What runs may finish, or is given back too. */
+  leave(runs: 'finish' | 'give back'): void {
+    this.#step({ kind: 'leave', runs })
+  }
+
+  /** What others have yet to take from a node that leaves. */
+  burden(): { tasks: number; shards: number } {
+    return this.core.burden(performance.now())
   }
 
   stop(): void {
@@ -297,7 +310,7 @@ export class Driver {
     try {
       messages = splitFrame(frame).map((part) => {
         const message = peerMessages.parse(part)
-        if (isRecord(message)) rememberEncoded(message, part)
+        if (recordKinds.has(message.kind)) rememberEncoded(message, part)
         return message
       })
     } catch (error) {
@@ -383,6 +396,4 @@ export class Driver {
   }
 }
 
-function isRecord({ kind }: PeerMessage): boolean {
-  return kind === 'store' || kind === 'prepare' || kind === 'accept' || kind === 'settle'
-}
+const recordKinds = new Set<PeerMessage['kind']>(['store', 'prepare', 'accept', 'settle', 'moved'])

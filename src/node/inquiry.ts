@@ -35,7 +35,14 @@ interface Question {
   readonly until: Millis
 }
 
+export interface Ask {
+  readonly kind: 'send'
+  readonly to: PeerId
+  readonly message: { readonly kind: 'ask'; readonly ask: number; readonly what: string }
+}
+
 export interface Answer {
+  readonly kind: 'reply'
   readonly client: ClientId
   readonly message: EntryMessage
 }
@@ -44,12 +51,24 @@ export class Inquiry {
   readonly #questions = new Map<number, Question>()
   #next = 0
 
-  /** Number to ask the nodes with. */
-  begin(client: ClientId, clientAsk: number, what: string, nodes: readonly PeerId[], now: Millis): number {
+  /** Asks `peers`, and this node itself by `report`. */
+  begin(
+    {
+      client,
+      ask: clientAsk,
+      what
+    }: { readonly client: ClientId; readonly ask: number; readonly what: string },
+    self: PeerId,
+    peers: readonly PeerId[],
+    report: string,
+    now: Millis
+  ): (Ask | Answer)[] {
     const ask = ++this.#next
     const until = now + answerWithinMs
-    this.#questions.set(ask, { client, clientAsk, what, open: new Set(nodes), answers: [], until })
-    return ask
+    const open = new Set([self, ...peers])
+    this.#questions.set(ask, { client, clientAsk, what, open, answers: [], until })
+    const asks = peers.map((to): Ask => ({ kind: 'send', to, message: { kind: 'ask', ask, what } }))
+    return [...asks, ...this.told(self, ask, report)]
   }
 
   told(from: PeerId, ask: number, json: string): Answer[] {
@@ -85,7 +104,7 @@ export class Inquiry {
     this.#questions.delete(ask)
     const value = what === 'jobs' ? mergeJobs(answers.flat() as JobReport[]) : answers
     const json = JSON.stringify({ value, silent: open.size })
-    return { client, message: { kind: 'answer', ask: clientAsk, json } }
+    return { kind: 'reply', client, message: { kind: 'answer', ask: clientAsk, json } }
   }
 }
 

@@ -5,6 +5,7 @@
  * What is opened first is closed last, also if opening fails half way.
  */
 import { randomInt } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createLocalClient } from '../client/local.ts'
 import type { Client } from '../client/types.ts'
 import type { PeerId } from '../ids.ts'
@@ -18,6 +19,17 @@ import { createLibp2pTransport } from './libp2p.ts'
 import { type CheckedOptions, checkOptions, type NodeOptions } from './options.ts'
 import { loadIdentity, openStore } from './store.ts'
 
+/** How long a node takes at most to hand over what it has. */
+const drainMs = 30_000
+/** Between two looks at what is left. */
+const handOverLookMs = 25
+
+/** Held of so many shards, tasks that run or whose outcomes are not confirmed; kept shards that others could keep. */
+export interface Burden {
+  readonly tasks: number
+  readonly shards: number
+}
+
 export interface Node extends AsyncDisposable {
   readonly id: PeerId
   /** Multiaddrs that others can dial. */
@@ -26,6 +38,13 @@ export interface Node extends AsyncDisposable {
   readonly counters: Readonly<Record<string, number>>
   /** The same interface as `connect()` gives, with this node as entry. */
   readonly client: Client
+  /**
+   * Hands over, then stops: what waits here goes to other nodes, what runs may finish during the first half of `timeout`
+   * (milliseconds, default 30,000) and is given back after that, and other nodes take its place as keeper and owner.
+   * No task fails because of it, and no attempt is counted. Resolves when it has stopped, with what nobody could take over
+   * in time; with a data folder, that is still there when the node comes back.
+   */
+  drain(options?: { readonly timeout?: number }): Promise<Burden>
   /** Ends engines and connections at once. Others take over what it owned; with its data folder it can be started again. */
   stop(): Promise<void>
 }
@@ -48,12 +67,28 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   }
 }
 
+async function handOver(driver: Driver, timeout: number): Promise<Burden> {
+  const from = performance.now()
+  driver.leave('finish')
+  let isPatient = true
+  for (;;) {
+    const burden = driver.burden()
+    const waited = performance.now() - from
+    if (burden.tasks + burden.shards === 0 || waited >= timeout) return burden
+    if (isPatient && waited >= timeout / 2) {
+      driver.leave('give back')
+      isPatient = false
+    }
+    await sleep(handOverLookMs)
+  }
+}
+
 async function open(
   options: CheckedOptions,
   opened: (() => unknown)[],
   close: () => Promise<void>
 ): Promise<Node> {
-  const { key, data, roles, labels, zone, listen, peers, mdns, onNote } = options
+  const { key, data, roles, labels, zone, listen, peers, mdns, replaceAfter, onNote } = options
   const store = await openStore(data)
   opened.push(() => store.close())
   const blobs = await openBlobs(data)
@@ -83,7 +118,7 @@ async function open(
     version: VERSION
   }
   const random = seededRandom(randomInt(2 ** 32))
-  const driver: Driver = new Driver({ me, random, store, blobs, executor, onNote })
+  const driver: Driver = new Driver({ me, random, store, blobs, executor, replaceAfter, onNote })
   opened.push(() => driver.stop())
   await driver.restore()
   const transport = await createLibp2pTransport({
@@ -105,6 +140,11 @@ async function open(
     stopping ??= close()
     return stopping
   }
+  const drain = async ({ timeout = drainMs } = {}): Promise<Burden> => {
+    const burden = await handOver(driver, timeout)
+    await stop()
+    return burden
+  }
   return {
     id: peer,
     get addresses() {
@@ -114,6 +154,7 @@ async function open(
       return transport.counters()
     },
     client,
+    drain,
     stop,
     [Symbol.asyncDispose]: stop
   }

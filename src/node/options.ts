@@ -6,6 +6,7 @@
 import { availableParallelism } from 'node:os'
 import { ShoalError } from '../errors.ts'
 import { slotsMax } from '../tasks/executor/pool.ts'
+import { keeperReplaceAfterMs } from './core.ts'
 import { MeshKey } from './key.ts'
 
 export type Role = 'engine' | 'keeper'
@@ -29,6 +30,8 @@ export interface NodeOptions {
   readonly peers?: readonly string[]
   /** Finds other nodes in the local network. Default true. */
   readonly mdns?: boolean
+  /** Milliseconds after which another node takes the place of a keeper that is down. Default 30,000; at least 1,000. */
+  readonly replaceAfter?: number
   /** Told what a person might want to read, one line at a time. Default: nobody. */
   readonly onNote?: (text: string) => void
 }
@@ -37,7 +40,20 @@ export type CheckedOptions = Required<Omit<NodeOptions, 'data'>> & { readonly da
 
 const textMax = 128
 const labelsMax = 64
-const known = ['key', 'data', 'slots', 'roles', 'labels', 'zone', 'listen', 'peers', 'mdns', 'onNote']
+const replaceAfterMin = 1_000
+const known = [
+  'key',
+  'data',
+  'slots',
+  'roles',
+  'labels',
+  'zone',
+  'listen',
+  'peers',
+  'mdns',
+  'replaceAfter',
+  'onNote'
+]
 
 /** Throws SHOAL_BAD_OPTION. */
 export function checkOptions(options: NodeOptions): CheckedOptions {
@@ -46,7 +62,8 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     slots = availableParallelism(),
     roles = ['engine', 'keeper'],
     labels = {},
-    zone = ''
+    zone = '',
+    replaceAfter = keeperReplaceAfterMs
   } = options
   const { listen = ['/ip4/0.0.0.0/tcp/0'], peers = [], mdns = true, onNote = () => {} } = options
   const odd = Object.keys(options).find((name) => !known.includes(name))
@@ -58,12 +75,16 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
   for (const role of roles) {
     if (role !== 'engine' && role !== 'keeper') refuse(`\`roles\` has ${role}; there are engine and keeper`)
   }
+  if (!Number.isFinite(replaceAfter) || replaceAfter < replaceAfterMin)
+    refuse(
+      `\`replaceAfter\` is ${String(replaceAfter)}; it is a number of milliseconds from ${replaceAfterMin}`
+    )
   if (Object.keys(labels).length > labelsMax) refuse(`more than ${labelsMax} labels`)
   for (const text of [zone, ...Object.entries(labels).flat()]) {
     if (typeof text !== 'string' || text.length > textMax)
       refuse(`zones and labels are strings of at most ${textMax} characters`)
   }
-  return { key: options.key, data, slots, roles, labels, zone, listen, peers, mdns, onNote }
+  return { key: options.key, data, slots, roles, labels, zone, listen, peers, mdns, replaceAfter, onNote }
 }
 
 function refuse(message: string): never {

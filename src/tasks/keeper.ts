@@ -13,8 +13,7 @@ import { type Persist, type Send, send } from './effects.ts'
 import { type KeeperList, listOf } from './keepers.ts'
 import {
   type AcceptedBatch,
-  markIndex,
-  nextIndex,
+  closedIndex,
   placementBase,
   type ShardRecord,
   type TaskMessage,
@@ -91,8 +90,7 @@ export class Keeper {
   outcomes(key: ShardKey): Map<number, Accepted> {
     const acceptors = this.#shards.get(key)?.acceptors ?? []
     const all = newest(acceptors.flatMap(({ accepted }) => accepted))
-    all.delete(nextIndex)
-    all.delete(markIndex)
+    for (const index of all.keys()) if (index > closedIndex) all.delete(index)
     return all
   }
 
@@ -275,8 +273,7 @@ const persist = (key: ShardKey, message: TaskMessage, then: readonly Send[]): Pe
 function fits(record: ShardRecord, outcomes: Batch): boolean {
   const isRoot = shardName(record.key).index === 0
   return outcomes.indexes.every(
-    (index) =>
-      index < record.count || (isRoot && index > placementBase) || index === nextIndex || index === markIndex
+    (index) => index < record.count || (isRoot && index > placementBase) || index > closedIndex
   )
 }
 

@@ -7,13 +7,13 @@
  */
 import { fromString } from 'uint8arrays/from-string'
 import type { ErrorCode } from '../errors.ts'
-import { type PeerId, roundOf, type ShardKey, shardName, taskId } from '../ids.ts'
+import { type Attempt, type PeerId, type ShardKey, shardName, taskId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { type Batch, encodeOutcome, pack, pickAt, readOutcomeHeader, STATUS, valueAt } from './batch.ts'
 import { type Send, send } from './effects.ts'
 import { regroup } from './keeper.ts'
-import { closedIndex, placementBase, type ShardRecord, type TaskMessageOf } from './messages.ts'
-import { lossesMax, Queue, TASK } from './queue.ts'
+import { attemptBase, closedIndex, placementBase, type ShardRecord, type TaskMessageOf } from './messages.ts'
+import { lossesMax, Queue, type Return, TASK } from './queue.ts'
 import type { Register } from './register.ts'
 
 /** Silence of a holder after which the owner asks whether it still has its grants. */
@@ -33,15 +33,21 @@ export class Lead {
   readonly #heardAt = new Map<PeerId, Millis>()
   /** Nodes that were lost with a task, for the message of TASK_POISONED. */
   readonly #lostOn = new Map<number, PeerId[]>()
+  readonly #inherited: Uint32Array | undefined
+  /** Attempts up to this one are marked in the register, so that no later owner gives one of them to another run. */
+  #marked: Attempt = 1
+  #marking: Attempt = 1
   #isOpen: boolean
   #grantsFrom: Millis = 0
 
-  constructor(register: Register, self: PeerId) {
+  /** `inherited`: what the owner before this one handed over. */
+  constructor(register: Register, self: PeerId, inherited?: Uint32Array) {
     this.register = register
     this.#self = self
+    this.#inherited = inherited
     // In round 0 nothing can have been proposed before.
     this.#isOpen = register.phase === 'storing' || register.phase === 'leading'
-    this.#queue = new Queue(register.record.count, 1 + roundOf(register.ballot))
+    this.#queue = new Queue(register.record.count)
   }
 
   get record(): ShardRecord {
@@ -77,13 +83,33 @@ export class Lead {
     if (this.#isOpen || !isKnown) return false
     this.#isOpen = true
     this.#grantsFrom = now + inheritMs
-    for (const index of this.register.taken()) {
+    const taken = [...this.register.taken()]
+    for (const index of taken)
+      if (index > attemptBase) this.#marked = Math.max(this.#marked, index - attemptBase)
+    // What the owner before granted is not known, unless it said so: no attempt of its is used again.
+    this.#queue = new Queue(this.record.count, this.#inherited === undefined ? this.#marked + 1 : 1)
+    if (this.#inherited !== undefined) this.#queue.inherit(this.#inherited)
+    this.#marking = this.#marked
+    for (const index of taken) {
       if (index < this.record.count) this.#queue.propose(index)
       else this.#entries.add(index)
     }
     for (const index of this.register.committed.keys())
       if (index < this.record.count) this.#queue.commit(index)
     return true
+  }
+
+  /** Marks the attempts that are about to be granted. Nothing is granted before that is committed. */
+  mark(now: Millis): Send[] {
+    const { highestAttempt, waiting } = this.#queue
+    if (!this.#isOpen || waiting === 0 || highestAttempt <= this.#marking) return []
+    this.#marking = highestAttempt
+    return this.register.propose(pack('', [attemptBase + highestAttempt], [nothing]), now)
+  }
+
+  /** What the next owner should know, if it is told in good order. */
+  handover(): TaskMessageOf<'handover'> {
+    return { kind: 'handover', key: this.key, ballot: this.register.ballot, states: this.#queue.states() }
   }
 
   /** True if every task, and every entry of the job's register, is committed and at every keeper. */
@@ -136,9 +162,16 @@ export class Lead {
   }
 
   /** Tells those who follow, and lets the producer forget. */
-  committed(batch: Batch): Send[] {
-    for (const index of batch.indexes) if (index < this.record.count) this.#queue.commit(index)
+  committed(all: Batch): Send[] {
+    const told: number[] = []
+    for (const [at, index] of all.indexes.entries()) {
+      if (index < this.record.count) this.#queue.commit(index)
+      if (index <= closedIndex) told.push(at)
+      else if (index > attemptBase) this.#marked = Math.max(this.#marked, index - attemptBase)
+    }
+    if (told.length === 0) return []
     const { key } = this
+    const batch = pickAt(all, told)
     const effects = [...this.watchers].map((to) =>
       send(to, { kind: 'committed', key, outcomes: batch, settled: false })
     )
@@ -151,7 +184,8 @@ export class Lead {
   watch(from: PeerId, have: Uint32Array): Send[] {
     this.watchers.add(from)
     const has = new Set(have)
-    const news = [...this.register.committed].filter(([index]) => !has.has(index)).map(([, value]) => value)
+    const isNews = (index: number): boolean => index <= closedIndex && !has.has(index)
+    const news = [...this.register.committed].filter(([index]) => isNews(index)).map(([, value]) => value)
     return regroup(news).map(({ outcomes }) =>
       send(from, { kind: 'committed', key: this.key, outcomes, settled: false })
     )
@@ -164,7 +198,7 @@ export class Lead {
     const fresh: number[] = []
     const known: number[] = []
     for (const [at, index] of entries.indexes.entries()) {
-      if (index <= placementBase) continue
+      if (index <= placementBase || index > closedIndex) continue
       if (this.register.committed.has(index)) known.push(index)
       else if (!this.#entries.has(index)) {
         this.#entries.add(index)
@@ -192,7 +226,7 @@ export class Lead {
   }
 
   /** Tasks that came back from `peer`, or never reached it. */
-  returned(peer: PeerId, indexes: Iterable<number>, because: 'handed-back' | 'missing'): number {
+  returned(peer: PeerId, indexes: Iterable<number>, because: Return): number {
     let count = 0
     for (const index of indexes) {
       if (index >= this.record.count || !this.#queue.isHeldBy(index, peer)) continue

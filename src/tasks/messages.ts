@@ -29,10 +29,13 @@ export const shardsMax = 64_000
 export const placementBase = shardTasksMax
 /** The key under which that register says how many shards the job has, once nobody can add any. */
 export const closedIndex = placementBase + shardsMax
-/** The keys under which a shard's register changes its own list of keepers (register.ts); nobody else reads them. */
+/** Keys above `closedIndex` are the owners' own, and told to nobody else. These two change the list of keepers (register.ts). */
 export const nextIndex = closedIndex + 1
 export const markIndex = closedIndex + 2
-const indexesEnd = markIndex + 1
+/** A value under `attemptBase + n`: attempts up to `n` of tasks of this shard may have been granted (lead.ts). */
+export const attemptBase = 1 << 16
+export const attemptsMax = 65_535
+const indexesEnd = attemptBase + attemptsMax + 1
 const UINT32 = 0xffffffff
 
 const job = text(64, isJobId)
@@ -147,18 +150,21 @@ export const taskKinds = {
     list: listNumber,
     keepers,
     first: uint(UINT32),
-    attempt: uint(65_535),
+    attempt: uint(attemptsMax),
     waiting: uint(),
     inputs: batch
   },
-  handback: { key, attempt: uint(65_535), indexes: tasks },
-  lost: { key, attempt: uint(65_535), indexes: tasks },
+  /** `isStarted`: they ran for a while, so their next run is another attempt, which counts as nobody's failure. */
+  handback: { key, attempt: uint(attemptsMax), isStarted: flag, indexes: tasks },
+  lost: { key, attempt: uint(attemptsMax), indexes: tasks },
   outcomes: { key, outcomes: batch },
   confirm: { key, indexes: tasks },
   probe: { key, indexes: tasks },
   missing: { key, indexes: tasks },
-  holding: { key, attempt: uint(65_535), indexes: tasks },
-  revoke: { key, indexes: tasks }
+  holding: { key, attempt: uint(attemptsMax), indexes: tasks },
+  revoke: { key, indexes: tasks },
+  /** From an owner that leaves to the keeper that follows: of each task that is not new, index, attempt, losses and failures. */
+  handover: { key, ballot, states: indexes(4 * shardTasksMax) }
 } as const
 
 export type TaskMessage = MessageOf<typeof taskKinds>

@@ -10,13 +10,13 @@ import type { Random } from '../random.ts'
 import { type Send, send } from './effects.ts'
 import { movedMessage } from './keeper.ts'
 import { listOf } from './keepers.ts'
-import { confirm, Lead } from './lead.ts'
+import { Lead } from './lead.ts'
 import type { ShardRecord, TaskMessage, TaskMessageOf } from './messages.ts'
 import { Register } from './register.ts'
-import { Repairs, type RepairView } from './repair.ts'
+import { heir, Repairs, type RepairView } from './repair.ts'
 import { Standings } from './standings.ts'
 import { Succession } from './succession.ts'
-import { type Kept, leadingMessage, Whereabouts } from './whereabouts.ts'
+import { type AboutTasks, type Kept, leadingMessage, Whereabouts } from './whereabouts.ts'
 
 /** Between two looks at what was not answered. */
 const tendEveryMs = 500
@@ -40,6 +40,7 @@ export class Owner {
   #tendAt: Millis = 0
   #settleAt: Millis | undefined
   #isDirty = false
+  #isLeaving = false
 
   constructor(view: OwnerView, random: Random) {
     this.#view = view
@@ -51,16 +52,12 @@ export class Owner {
 
   /** Tasks that wait here for somebody to ask. */
   waiting(now: Millis): number {
-    let sum = 0
-    for (const lead of this.#leads.values()) sum += lead.waiting(now)
-    return sum
+    return [...this.#leads.values()].reduce((sum, lead) => sum + lead.waiting(now), 0)
   }
 
   /** Tasks of owned shards that are not committed. */
   get unfinished(): number {
-    let sum = 0
-    for (const lead of this.#leads.values()) sum += lead.queue.unfinished
-    return sum
+    return [...this.#leads.values()].reduce((sum, { queue }) => sum + queue.unfinished, 0)
   }
 
   get shards(): number {
@@ -88,6 +85,17 @@ export class Owner {
     if (record.keepers[0] === self && !isRepair) {
       this.#leads.set(key, new Lead(Register.first(record, self, from === self), self))
     } else this.#succession.follow(keeper.record(key) ?? record, this.#succession.seen(key)?.ballot ?? 0, now)
+  }
+
+  /** Gives what it owns to other keepers, now and whatever comes later. */
+  leave(now: Millis): Send[] {
+    this.#isLeaving = true
+    return this.#handOver(now)
+  }
+
+  /** Shards kept here that other nodes could keep instead. */
+  movable(now: Millis): number {
+    return this.#repairs.movable(now)
   }
 
   /** After a restart nothing is owned: what was proposed before is not known any more. */
@@ -123,6 +131,8 @@ export class Owner {
         return []
       case 'moved':
         return this.#moved(message, now)
+      case 'handover':
+        return this.#handedOver(message, now)
       case 'seek': {
         const at = this.#whereabouts.best(message.key)
         return at === undefined ? [] : [send(from, at)]
@@ -167,14 +177,20 @@ export class Owner {
   flush(now: Millis): Send[] {
     if (!this.#isDirty) return []
     this.#isDirty = false
-    return this.#standings.grant(this.#leads.values(), now)
+    const marks = [...this.#leads.values()].flatMap((lead) => lead.mark(now))
+    return [...marks, ...this.#standings.grant(this.#leads.values(), now)]
   }
 
   wake(now: Millis): Send[] {
     // What was taken over may be granted by now.
     this.#isDirty = true
     const { effects, tries } = this.#succession.wake(now)
-    for (const { record, ballot } of tries) effects.push(...this.#tryToOwn(record, ballot, now))
+    for (const { record, ballot } of tries) {
+      if (this.#isLeaving && heir(record, this.#view, now) !== undefined)
+        this.#succession.follow(record, ballot, now)
+      else effects.push(...this.#tryToOwn(record, ballot, now))
+    }
+    if (this.#isLeaving) effects.push(...this.#handOver(now))
     effects.push(...this.#repairs.wake(now, (record) => this.#tryToOwn(record, 0, now)))
     if (now >= Math.min(this.#tendAt, this.#settleAt ?? this.#tendAt)) {
       this.#settleAt = undefined
@@ -221,6 +237,8 @@ export class Owner {
       () => {
         const { committed, effects } = lead.register.accepted(from, message, now)
         if (committed !== undefined) effects.push(...lead.committed(committed))
+        // The mark of an attempt may be what tasks waited for.
+        if (committed !== undefined && lead.waiting(now) > 0) this.#isDirty = true
         if (lead.isComplete) this.#settleAt = earlier(this.#settleAt, now + settleAfterMs)
         return effects
       },
@@ -315,14 +333,10 @@ export class Owner {
     return []
   }
 
-  #dispatch(
-    from: PeerId,
-    message: TaskMessageOf<'propose' | 'outcomes' | 'cancel' | 'handback' | 'missing' | 'lost' | 'holding'>,
-    now: Millis
-  ): Send[] {
+  #dispatch(from: PeerId, message: AboutTasks, now: Millis): Send[] {
     const { key } = message
     const lead = this.#leads.get(key)
-    if (lead === undefined) return this.#elsewhere(from, message)
+    if (lead === undefined) return this.#whereabouts.elsewhere(from, message)
     this.#isDirty = true
     switch (message.kind) {
       case 'propose':
@@ -342,24 +356,9 @@ export class Owner {
         return []
       }
       default:
-        lead.returned(from, message.indexes, 'handed-back')
+        lead.returned(from, message.indexes, message.isStarted ? 'handed-back' : 'unstarted')
         return []
     }
-  }
-
-  #elsewhere(
-    from: PeerId,
-    message: TaskMessageOf<'propose' | 'outcomes' | 'cancel' | 'handback' | 'missing' | 'lost' | 'holding'>
-  ): Send[] {
-    const { key, kind } = message
-    if (this.#view.keeper.isSettled(key)) {
-      // Whatever these outcomes are, others were committed before them.
-      if (kind === 'outcomes') return [confirm(from, key, [...message.outcomes.indexes])]
-      return kind === 'propose' ? this.#whereabouts.settled(from, key, new Uint32Array(0)) : []
-    }
-    const hint = this.#whereabouts.hint(key)
-    if (hint !== undefined) return [send(from, hint)]
-    return this.#view.keeper.record(key) === undefined ? [send(from, { kind: 'disowned', key })] : []
   }
 
   /** A keeper that never got the shard, or lost it with the unsynced end of its disk. */
@@ -370,11 +369,30 @@ export class Owner {
       : []
   }
 
-  #tryToOwn(record: ShardRecord, ballot: Ballot, now: Millis): Send[] {
+  #handOver(now: Millis): Send[] {
+    const effects: Send[] = []
+    for (const [key, lead] of this.#leads) {
+      const next = heir(lead.record, this.#view, now)
+      const record = this.#view.keeper.record(key)
+      if (next === undefined || record === undefined) continue
+      effects.push(send(next, lead.handover()))
+      this.#leads.delete(key)
+      this.#succession.follow(record, lead.register.ballot, now)
+    }
+    return effects
+  }
+
+  #handedOver({ key, ballot, states }: TaskMessageOf<'handover'>, now: Millis): Send[] {
+    const record = this.#view.keeper.record(key)
+    const isWanted = record !== undefined && !this.#view.keeper.isSettled(key) && !this.#isLeaving
+    return isWanted && !this.#leads.has(key) ? this.#tryToOwn(record, ballot, now, states) : []
+  }
+
+  #tryToOwn(record: ShardRecord, ballot: Ballot, now: Millis, inherited?: Uint32Array): Send[] {
     const { self, keeper } = this.#view
     this.#succession.unfollow(record.key)
     const register = Register.takeOver(record, self, Math.max(ballot, keeper.promised(record.key)))
-    this.#leads.set(record.key, new Lead(register, self))
+    this.#leads.set(record.key, new Lead(register, self, inherited))
     return register.begin(now)
   }
 }

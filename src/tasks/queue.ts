@@ -7,6 +7,7 @@
  */
 import type { Attempt, PeerId } from '../ids.ts'
 import { assert } from '../machine.ts'
+import { attemptsMax } from './messages.ts'
 
 /** Losses of an engine after which a task fails as TASK_POISONED. */
 export const lossesMax = 3
@@ -21,6 +22,9 @@ export const TASK_EDGES: Readonly<Record<keyof typeof TASK, readonly (keyof type
   proposed: ['committed'],
   committed: []
 }
+
+/** Why a granted task waits again. Only `failed` and `lost` are held against it. */
+export type Return = 'unstarted' | 'handed-back' | 'missing' | 'failed' | 'lost'
 
 export interface Picked {
   readonly indexes: number[]
@@ -38,6 +42,7 @@ export class Queue {
   #cursor = 0
   #back: { index: number; avoid: PeerId | undefined }[] = []
   #waiting: number
+  #highest: Attempt
   #unfinished: number
   readonly #held = new Map<PeerId, number>()
 
@@ -45,12 +50,43 @@ export class Queue {
   constructor(count: number, firstAttempt: Attempt = 1) {
     this.count = count
     this.#state = new Uint8Array(count)
-    this.#attempt = new Uint16Array(count).fill(Math.min(firstAttempt, 65_535))
+    this.#attempt = new Uint16Array(count).fill(Math.min(firstAttempt, attemptsMax))
     this.#losses = new Uint8Array(count)
     this.#failures = new Uint16Array(count)
     this.#holder = new Array(count)
     this.#waiting = count
     this.#unfinished = count
+    this.#highest = Math.min(firstAttempt, attemptsMax)
+  }
+
+  /** The highest attempt that any task of the shard had or waits for. */
+  get highestAttempt(): Attempt {
+    return this.#highest
+  }
+
+  /** For an owner that follows this one: index, attempt, losses and failures of each task that is not as new. */
+  states(): Uint32Array {
+    const states: number[] = []
+    for (let index = 0; index < this.count; index++) {
+      const isGranted = this.#state[index] === TASK.granted
+      // If its holder does not report it, the next run of a granted task is another attempt.
+      const attempt = this.attempt(index) + (isGranted ? 1 : 0)
+      if (attempt > 1 && this.state(index) <= TASK.granted)
+        states.push(index, attempt, this.losses(index), this.failures(index))
+    }
+    return Uint32Array.from(states)
+  }
+
+  /** What the owner before said with `states`. Before anything else is done. */
+  inherit(states: Uint32Array): void {
+    for (let at = 0; at + 3 < states.length; at += 4) {
+      const [index = 0, attempt = 1, losses = 0, failures = 0] = states.subarray(at, at + 4)
+      if (index >= this.count) continue
+      this.#attempt[index] = Math.min(attempt, attemptsMax)
+      this.#losses[index] = Math.min(losses, 255)
+      this.#failures[index] = Math.min(failures, 65_535)
+      this.#highest = Math.max(this.#highest, this.attempt(index))
+    }
   }
 
   /** Tasks that could be granted now. */
@@ -118,17 +154,19 @@ export class Queue {
     if (this.#back.length > 0) this.#back = this.#back.filter((one) => one.index !== index)
     this.#state[index] = TASK.granted
     this.#attempt[index] = attempt
+    this.#highest = Math.max(this.#highest, attempt)
     this.#holder[index] = peer
     this.#waiting--
     this.#held.set(peer, (this.#held.get(peer) ?? 0) + 1)
   }
 
   /** A granted task waits again: as the same attempt if it never started, else as the next. */
-  release(index: number, because: 'handed-back' | 'missing' | 'failed' | 'lost', avoid?: PeerId): void {
+  release(index: number, because: Return, avoid?: PeerId): void {
     if (this.#state[index] !== TASK.granted) return
     this.#unhold(index)
     this.#state[index] = TASK.waiting
-    if (because !== 'handed-back') this.#attempt[index] = Math.min(this.attempt(index) + 1, 65_535)
+    if (because !== 'unstarted') this.#attempt[index] = Math.min(this.attempt(index) + 1, attemptsMax)
+    this.#highest = Math.max(this.#highest, this.attempt(index))
     if (because === 'failed') this.#failures[index] = this.failures(index) + 1
     if (because === 'lost') this.#losses[index] = Math.min(this.losses(index) + 1, 255)
     // A task that was held before the cursor came to it is still ahead of the cursor.

@@ -47,6 +47,11 @@ export function improve(record: ShardRecord, view: RepairView, now: Millis): Sea
   return nextSeating(record, [...replaced, ...left.slice(0, missing)])
 }
 
+/** The keeper that follows when this node leaves; `undefined` if none is there. */
+export function heir({ keepers }: ShardRecord, view: RepairView, now: Millis): PeerId | undefined {
+  return keepers.find((peer) => peer !== view.self && view.isUp(peer) && !view.isGone(peer, now))
+}
+
 /** What is to be changed, and what is being changed. */
 export class Repairs {
   readonly #view: RepairView & { readonly keeper: Kept }
@@ -64,6 +69,11 @@ export class Repairs {
 
   get pending(): number {
     return this.#waiting.length + this.#running.size
+  }
+
+  /** Shards kept here that would be better kept by other nodes. */
+  movable(now: Millis): number {
+    return this.#view.keeper.keys().filter((key) => this.#needs(key, now)).length
   }
 
   /** Begins changes and sees them through. A shard that nobody needs to own any more is owned again for that, by `tryToOwn`. */

@@ -12,7 +12,8 @@ import { type Batch, pickAt } from './batch.ts'
 import { Claims } from './claims.ts'
 import { type CancelRun, type Run, type Send, seek, send } from './effects.ts'
 import { ownerBy } from './keepers.ts'
-import type { JobHeader, TaskMessage, TaskMessageOf } from './messages.ts'
+import { type Chunk, Line } from './line.ts'
+import type { TaskMessage, TaskMessageOf } from './messages.ts'
 import { Speeds } from './speeds.ts'
 import { Trail } from './trail.ts'
 
@@ -41,15 +42,6 @@ interface Held {
   sentAt: Millis
 }
 
-interface Chunk {
-  readonly key: ShardKey
-  readonly header: JobHeader
-  readonly first: number
-  readonly attempt: Attempt
-  readonly from: PeerId
-  inputs: Batch
-}
-
 interface Running extends Chunk {
   readonly slot: number
   readonly startedAt: Millis
@@ -70,8 +62,7 @@ export type RunnerEffect = Send | Run | CancelRun
 export class Runner {
   readonly #view: RunnerView
   readonly #held = new Map<ShardKey, Held>()
-  #chunks: Chunk[] = []
-  #queued = 0
+  readonly #line = new Line()
   readonly #running = new Map<number, Running>()
   readonly #slotRuns: number[]
   readonly #asked = new Claims()
@@ -79,6 +70,7 @@ export class Runner {
   #run = 0
   #tendAt: Millis = 0
   #claimAt: Millis = 0
+  #isLeaving = false
 
   constructor(view: RunnerView) {
     this.#view = view
@@ -86,13 +78,11 @@ export class Runner {
   }
 
   get running(): number {
-    let sum = 0
-    for (const { left } of this.#running.values()) sum += left
-    return sum
+    return [...this.#running.values()].reduce((sum, { left }) => sum + left, 0)
   }
 
   get queued(): number {
-    return this.#queued
+    return this.#line.length
   }
 
   message(from: PeerId, message: TaskMessage, now: Millis): RunnerEffect[] {
@@ -136,7 +126,12 @@ export class Runner {
     this.#speeds.measure(running.header, outcomes)
     const held = this.#held.get(key)
     if (held === undefined || outcomes.indexes.length === 0) return this.#work(now)
-    const own = { ...outcomes, node: this.#view.self }
+    // What was given back meanwhile is none of ours any more.
+    const ours = [...outcomes.indexes.keys()].filter(
+      (at) => held.state[outcomes.indexes[at] as number] === HELD.running
+    )
+    if (ours.length === 0) return this.#work(now)
+    const own = { ...pickAt(outcomes, ours), node: this.#view.self }
     for (const index of own.indexes) held.state[index] = HELD.ended
     held.outcomes.push(own)
     held.sentAt = now
@@ -151,13 +146,34 @@ export class Runner {
     running.left--
     this.#forget(running.key, held, index)
     if (running.left === 0) this.#finish(run, running)
-    const lost = {
-      kind: 'lost',
-      key: running.key,
-      attempt: running.attempt,
-      indexes: Uint32Array.of(index)
-    } as const
-    return [send(held.trail.owner, lost), ...this.#work(now)]
+    const { key, attempt } = running
+    const lost = send(held.trail.owner, { kind: 'lost', key, attempt, indexes: Uint32Array.of(index) })
+    return [lost, ...this.#work(now)]
+  }
+
+  /** Gives back what was not begun, and asks for nothing more. What runs may go on. */
+  leave(): RunnerEffect[] {
+    this.#isLeaving = true
+    return [...this.#line.chunks()].flatMap((chunk) => this.#returnQueued(chunk, [...chunk.inputs.indexes]))
+  }
+
+  /** Ends what runs and gives it back: nobody's failure. */
+  giveBack(): RunnerEffect[] {
+    const effects: RunnerEffect[] = []
+    for (const [run, { key, attempt, inputs }] of this.#running) {
+      const held = this.#held.get(key)
+      const indexes = inputs.indexes.filter((index) => held?.state[index] === HELD.running)
+      if (held === undefined || indexes.length === 0) continue
+      effects.push({ kind: 'cancel-run', run, indexes })
+      effects.push(send(held.trail.owner, { kind: 'handback', key, attempt, isStarted: true, indexes }))
+      for (const index of indexes) this.#forget(key, held, index)
+    }
+    return effects
+  }
+
+  /** Shards of which anything is queued, runs, or waits to be confirmed. */
+  get held(): number {
+    return this.#held.size
   }
 
   /** Starts what it may, and asks for more where that says something new. */
@@ -186,8 +202,7 @@ export class Runner {
   }
 
   check(): void {
-    const queued = this.#chunks.reduce((sum, { inputs }) => sum + inputs.indexes.length, 0)
-    assert(queued === this.#queued, `${this.#queued} queued, ${queued} counted`)
+    this.#line.check()
     for (const [key, { live, state }] of this.#held) {
       const counted = state.reduce((sum, one) => sum + (one === HELD.none ? 0 : 1), 0)
       assert(live === counted && live > 0, `${key}: ${live} held, ${counted} counted`)
@@ -197,8 +212,8 @@ export class Runner {
   #granted(from: PeerId, grant: TaskMessageOf<'grant'>, now: Millis): RunnerEffect[] {
     const { key, header, first, attempt, inputs } = grant
     this.#asked.granted(from, inputs.indexes.length, grant.waiting)
-    if (this.#view.slots === 0)
-      return [send(from, { kind: 'handback', key, attempt, indexes: inputs.indexes })]
+    if (this.#view.slots === 0 || this.#isLeaving)
+      return [send(from, { kind: 'handback', key, attempt, isStarted: false, indexes: inputs.indexes })]
     const held = this.#held.get(key) ?? this.#hold(grant)
     // Who grants is the owner, which after a takeover is not the first keeper.
     if (held.live === 0 || !this.#view.isUp(held.trail.owner)) held.trail.met(from)
@@ -214,10 +229,7 @@ export class Runner {
     }
     held.attempt = Math.max(held.attempt, attempt)
     if (held.live === 0) this.#held.delete(key)
-    if (fresh.length > 0) {
-      this.#chunks.push({ key, header, first, attempt, from, inputs: pickAt(inputs, fresh) })
-      this.#queued += fresh.length
-    }
+    if (fresh.length > 0) this.#line.add({ key, header, first, attempt, from, inputs: pickAt(inputs, fresh) })
     // Granted again what ended here already: the outcome is all that the owner needs.
     return isHeld ? this.#report(key, held, now) : []
   }
@@ -256,7 +268,7 @@ export class Runner {
     const held = this.#held.get(key)
     if (held === undefined) return []
     const gone = new Set(indexes)
-    this.#unqueue((chunk, index) => chunk.key === key && gone.has(index))
+    this.#unqueue(key, gone)
     const effects: RunnerEffect[] = []
     for (const [run, running] of this.#running) {
       if (running.key === key) effects.push({ kind: 'cancel-run', run, indexes })
@@ -295,8 +307,7 @@ export class Runner {
   /** Gives engines that have room the work that waited longest. */
   #work(now: Millis): Run[] {
     const runs: Run[] = []
-    while (this.#chunks.length > 0) {
-      const chunk = this.#chunks[0] as Chunk
+    for (let chunk = this.#line.first; chunk !== undefined; chunk = this.#line.first) {
       const taskMs = this.#speeds.of(chunk.header)
       const slot = this.#freeSlot(taskMs * 2 > runMs ? 1 : runsPerSlot)
       if (slot === undefined) break
@@ -318,11 +329,7 @@ export class Runner {
 
   #start(chunk: Chunk, slot: number, most: number, now: Millis): Run {
     const { key, first, attempt, header } = chunk
-    const size = chunk.inputs.indexes.length
-    const inputs = size <= most ? chunk.inputs : pickAt(chunk.inputs, range(0, most))
-    if (size <= most) this.#chunks.shift()
-    else chunk.inputs = pickAt(chunk.inputs, range(most, size))
-    this.#queued -= inputs.indexes.length
+    const inputs = this.#line.take(most) ?? chunk.inputs
     const run = ++this.#run
     this.#running.set(run, { ...chunk, inputs, slot, startedAt: now, left: inputs.indexes.length })
     this.#slotRuns[slot] = (this.#slotRuns[slot] as number) + 1
@@ -343,15 +350,16 @@ export class Runner {
   }
 
   #claims(now: Millis): Send[] {
-    const { slots } = this.#view
-    const isIdle = this.#running.size === 0 && this.#queued === 0
+    const { slots, owners } = this.#view
+    if (this.#isLeaving) return this.#asked.renew(owners(), 0, 0, now)
+    const isIdle = this.#running.size === 0 && this.#line.length === 0
     const free = Math.max(0, slots - this.#running.size)
     const ahead = isIdle ? slots : this.#ahead(this.#speeds.last)
     // Not for every few tasks that ended: little claims bring little grants, and those never grow again.
-    if (free === 0 && 2 * this.#queued > ahead && now < this.#claimAt) return []
+    if (free === 0 && 2 * this.#line.length > ahead && now < this.#claimAt) return []
     this.#claimAt = now + claimEveryMs
-    const want = Math.max(0, free + ahead - this.#queued)
-    return this.#asked.renew(this.#view.owners(), want, 2 * slots, now)
+    const want = Math.max(0, free + ahead - this.#line.length)
+    return this.#asked.renew(owners(), want, 2 * slots, now)
   }
 
   /** Work that turned out longer than was believed goes back to its owners, who may know an idle node. */
@@ -363,37 +371,27 @@ export class Runner {
     if (!Number.isFinite(taskMs) || taskMs < aheadMs) return []
     let keep = this.#ahead(taskMs)
     const back = new Map<Chunk, number[]>()
-    for (const chunk of this.#chunks) {
+    for (const chunk of this.#line.chunks()) {
       const kept = Math.min(keep, chunk.inputs.indexes.length)
       keep -= kept
       const rest = [...chunk.inputs.indexes.subarray(kept)]
       if (rest.length > 0) back.set(chunk, rest)
     }
-    const effects: Send[] = []
-    for (const [{ key, attempt }, indexes] of back) {
-      const held = this.#held.get(key)
-      const owner = held?.trail.owner
-      const gone = new Set(indexes)
-      this.#unqueue((chunk, index) => chunk.key === key && gone.has(index))
-      if (owner !== undefined)
-        effects.push(send(owner, { kind: 'handback', key, attempt, indexes: Uint32Array.from(indexes) }))
-    }
-    return effects
+    return [...back].flatMap(([chunk, indexes]) => this.#returnQueued(chunk, indexes))
   }
 
-  #unqueue(isGone: (chunk: Chunk, index: number) => boolean): void {
-    for (const chunk of this.#chunks) {
-      const kept: number[] = []
-      const held = this.#held.get(chunk.key)
-      for (const [at, index] of chunk.inputs.indexes.entries()) {
-        if (!isGone(chunk, index)) kept.push(at)
-        else if (held !== undefined) this.#forget(chunk.key, held, index)
-      }
-      this.#queued -= chunk.inputs.indexes.length - kept.length
-      chunk.inputs = pickAt(chunk.inputs, kept)
-    }
-    this.#chunks = this.#chunks.filter(({ inputs }) => inputs.indexes.length > 0)
+  #returnQueued({ key, attempt }: Chunk, indexes: readonly number[]): Send[] {
+    const owner = this.#held.get(key)?.trail.owner
+    const gone = new Set(indexes)
+    this.#unqueue(key, gone)
+    if (owner === undefined) return []
+    const packed = Uint32Array.from(indexes)
+    return [send(owner, { kind: 'handback', key, attempt, isStarted: false, indexes: packed })]
+  }
+
+  #unqueue(key: ShardKey, indexes: ReadonlySet<number>): void {
+    const held = this.#held.get(key)
+    for (const index of this.#line.remove(key, indexes))
+      if (held !== undefined) this.#forget(key, held, index)
   }
 }
-
-const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i)

@@ -8,11 +8,16 @@ import type { PeerId, ShardKey } from '../ids.ts'
 import { type Send, send } from './effects.ts'
 import { type Keeper, movedMessage, regroup } from './keeper.ts'
 import { listOf } from './keepers.ts'
-import type { Lead } from './lead.ts'
-import type { TaskMessage } from './messages.ts'
+import { confirm, type Lead } from './lead.ts'
+import type { TaskMessage, TaskMessageOf } from './messages.ts'
 import type { Succession } from './succession.ts'
 
 export type Kept = Pick<Keeper, 'record' | 'promised' | 'isSettled' | 'outcomes' | 'keys' | 'movedTo'>
+
+/** What only an owner can act on. */
+export type AboutTasks = TaskMessageOf<
+  'propose' | 'outcomes' | 'cancel' | 'handback' | 'missing' | 'lost' | 'holding'
+>
 
 export class Whereabouts {
   readonly #keeper: Kept
@@ -61,6 +66,19 @@ export class Whereabouts {
     const record = this.#keeper.record(key)
     if (record === undefined) return undefined
     return { kind: 'leading', key, ...listOf(record), ballot: this.#succession.seen(key)?.ballot ?? 0 }
+  }
+
+  /** To who speaks of tasks as if this node owned them. */
+  elsewhere(from: PeerId, message: AboutTasks): Send[] {
+    const { key, kind } = message
+    if (this.#keeper.isSettled(key)) {
+      // Whatever these outcomes are, others were committed before them.
+      if (kind === 'outcomes') return [confirm(from, key, [...message.outcomes.indexes])]
+      return kind === 'propose' ? this.settled(from, key, new Uint32Array(0)) : []
+    }
+    const hint = this.hint(key)
+    if (hint !== undefined) return [send(from, hint)]
+    return this.#keeper.record(key) === undefined ? [send(from, { kind: 'disowned', key })] : []
   }
 
   /** All outcomes of a settled shard that `to` has not got. */

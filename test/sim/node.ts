@@ -5,7 +5,8 @@
  */
 import type { ClientId, PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
-import { type CoreEffect, type CoreInput, NodeCore } from '../../src/node/core.ts'
+import { NodeCore } from '../../src/node/core.ts'
+import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
 import { peerMessages } from '../../src/node/messages.ts'
 import { type Random, seededRandom } from '../../src/random.ts'
 import { type Batch, encodeOutcome, pack, STATUS, valueAt } from '../../src/tasks/batch.ts'

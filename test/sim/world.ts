@@ -179,6 +179,11 @@ export class World {
       for (let i = 0; i < partitions; i++)
         this.clock.after(500 + this.#random.next() * troubleMs * 0.8, () => this.#part())
     }
+    if (this.#random.chance(0.3)) {
+      const drains = 1 + this.#random.below(2)
+      for (let i = 0; i < drains; i++)
+        this.clock.after(500 + this.#random.next() * troubleMs * 0.7, () => this.#drain())
+    }
     if (this.#random.chance(0.2)) {
       this.clock.after(2_000 + this.#random.next() * troubleMs * 0.8, () =>
         this.#random.pick(this.clients)?.die()
@@ -222,12 +227,29 @@ export class World {
   #crash(): void {
     const node = this.#random.pick(this.nodes.filter(({ isRunning }) => isRunning))
     if (node === undefined) return
+    this.#stop(node, this.#random.chance(0.3))
+    if (this.#random.chance(0.8)) this.clock.after(50 + this.#random.next() * 8_000, () => this.#join(node))
+  }
+
+  #stop(node: SimNode, isSilent: boolean): void {
     const lost = [...node.clients]
     node.crash()
     this.trace(node.id, 'crash', 0)
-    this.network.gone(node.id, this.#random.chance(0.3))
+    this.network.gone(node.id, isSilent)
     for (const client of this.clients) if (lost.includes(client.streamId)) client.lose()
-    if (this.#random.chance(0.8)) this.clock.after(50 + this.#random.next() * 8_000, () => this.#join(node))
+  }
+
+  /** A node leaves in good order, sooner or later also with what it runs. */
+  #drain(): void {
+    const node = this.#random.pick(this.nodes.filter(({ isRunning }) => isRunning))
+    if (node === undefined) return
+    const { life } = node
+    const isSame = (): boolean => node.life === life && node.isRunning
+    this.trace(node.id, 'leave', 0)
+    node.step({ kind: 'leave', runs: 'finish' })
+    const patience = this.#random.next() * 5_000
+    this.clock.after(patience, () => isSame() && node.step({ kind: 'leave', runs: 'give back' }))
+    this.clock.after(patience + 1_000, () => isSame() && this.#stop(node, false))
   }
 
   /** Some nodes cannot talk to the others for a while; now and then only in one direction. */

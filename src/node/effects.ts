@@ -1,0 +1,48 @@
+/**
+ * What goes into a node's core, and what it asks of the world.
+ *
+ * Not here: what the core makes of it (core.ts), and how it is done (driver.ts, or the simulator).
+ * All of it is plain data, so that a world can record it, delay it, or lose it.
+ */
+import type { ClientMessage } from '../client/protocol.ts'
+import type { ClientId, PeerId, ShardKey } from '../ids.ts'
+import type { Millis } from '../machine.ts'
+import type { Batch } from '../tasks/batch.ts'
+import type { CancelRun, Run } from '../tasks/effects.ts'
+import type { Reply } from '../tasks/entry.ts'
+import type { TaskMessage } from '../tasks/messages.ts'
+import type { GossipMessage, PeerMessage } from './messages.ts'
+
+export type CoreInput =
+  /** Records of the store, in order of writing. First input after a restart. */
+  | { kind: 'restored'; records: Iterable<TaskMessage> }
+  | { kind: 'peer-found'; peer: PeerId; addresses: readonly string[] }
+  | { kind: 'peer-connected'; peer: PeerId; addresses: readonly string[] }
+  | { kind: 'peer-disconnected'; peer: PeerId }
+  | { kind: 'received'; from: PeerId; messages: readonly PeerMessage[] }
+  | { kind: 'gossiped'; from: PeerId; message: GossipMessage }
+  | { kind: 'client-connected'; client: ClientId }
+  | { kind: 'client-disconnected'; client: ClientId }
+  | { kind: 'client-said'; client: ClientId; messages: readonly ClientMessage[] }
+  /** Everything persisted up to this number is on disk. */
+  | { kind: 'persisted'; upTo: number }
+  | { kind: 'persist-failed'; reason: string }
+  | { kind: 'ended'; run: number; outcomes: Batch; done: boolean }
+  | { kind: 'engine-lost'; run: number; index: number | undefined }
+  | { kind: 'addresses-changed'; addresses: readonly string[] }
+  | { kind: 'slowed'; delayMs: Millis }
+  /** Hands over what it has and takes nothing new. What runs may finish, or is given back too. */
+  | { kind: 'leave'; runs: 'finish' | 'give back' }
+  | { kind: 'wake' }
+
+export type CoreEffect =
+  | { kind: 'send'; to: PeerId; message: PeerMessage }
+  | Reply
+  | { kind: 'persist'; id: number; key: ShardKey; message: TaskMessage }
+  | Run
+  | CancelRun
+  | { kind: 'dial'; peer: PeerId; addresses: readonly string[] }
+  | { kind: 'drop-peer'; peer: PeerId }
+  | { kind: 'publish'; message: GossipMessage }
+  /** For people. */
+  | { kind: 'note'; text: string }

@@ -1,0 +1,78 @@
+/**
+ * Tasks that a node holds and has not begun, in the order in which they came.
+ *
+ * Not here: when one begins, and on which engine (runner.ts).
+ * They wait in the chunks in which they were granted, which are cut only when a part of one leaves.
+ */
+import type { Attempt, PeerId, ShardKey } from '../ids.ts'
+import { assert } from '../machine.ts'
+import { type Batch, pickAt } from './batch.ts'
+import type { JobHeader } from './messages.ts'
+
+export interface Chunk {
+  readonly key: ShardKey
+  readonly header: JobHeader
+  readonly first: number
+  readonly attempt: Attempt
+  readonly from: PeerId
+  inputs: Batch
+}
+
+export class Line {
+  #chunks: Chunk[] = []
+  #length = 0
+
+  /** Tasks in line. */
+  get length(): number {
+    return this.#length
+  }
+
+  get first(): Chunk | undefined {
+    return this.#chunks[0]
+  }
+
+  chunks(): readonly Chunk[] {
+    return this.#chunks
+  }
+
+  add(chunk: Chunk): void {
+    this.#chunks.push(chunk)
+    this.#length += chunk.inputs.indexes.length
+  }
+
+  /** Up to `most` tasks of the first chunk, which leave the line. */
+  take(most: number): Batch | undefined {
+    const chunk = this.#chunks[0]
+    if (chunk === undefined) return undefined
+    const size = chunk.inputs.indexes.length
+    const inputs = size <= most ? chunk.inputs : pickAt(chunk.inputs, range(0, most))
+    if (size <= most) this.#chunks.shift()
+    else chunk.inputs = pickAt(chunk.inputs, range(most, size))
+    this.#length -= inputs.indexes.length
+    return inputs
+  }
+
+  /** Takes these tasks of a shard out of the line; returns those that were in it. */
+  remove(key: ShardKey, indexes: ReadonlySet<number>): number[] {
+    const removed: number[] = []
+    for (const chunk of this.#chunks) {
+      if (chunk.key !== key) continue
+      const kept: number[] = []
+      for (const [at, index] of chunk.inputs.indexes.entries()) {
+        if (indexes.has(index)) removed.push(index)
+        else kept.push(at)
+      }
+      chunk.inputs = pickAt(chunk.inputs, kept)
+    }
+    this.#length -= removed.length
+    this.#chunks = this.#chunks.filter(({ inputs }) => inputs.indexes.length > 0)
+    return removed
+  }
+
+  check(): void {
+    const counted = this.#chunks.reduce((sum, { inputs }) => sum + inputs.indexes.length, 0)
+    assert(counted === this.#length, `${this.#length} in line, ${counted} counted`)
+  }
+}
+
+const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i)

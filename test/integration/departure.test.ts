@@ -1,0 +1,110 @@
+/**
+ * Nodes that leave in good order, and keepers that are replaced: real nodes on the loopback interface.
+ *
+ * Not here: nodes that are killed (mesh.test.ts), and every order of messages (the simulator).
+ */
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { createKey, createNode, type Node, type NodeStatus } from '../../src/index.ts'
+
+vi.setConfig({ testTimeout: 30_000 })
+
+const key = createKey()
+let folder = ''
+let nodes: Node[] = []
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'shoal-departure-'))
+})
+afterEach(async () => {
+  await Promise.all(nodes.map((node) => node.stop()))
+  nodes = []
+  await rm(folder, { recursive: true })
+})
+
+async function start(count: number, slots = 1): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    const peers = nodes.slice(0, 1).flatMap(({ addresses }) => addresses)
+    const data = join(folder, `n${nodes.length}`)
+    const listen = ['/ip4/127.0.0.1/tcp/0']
+    nodes.push(await createNode({ key, data, slots, listen, peers, mdns: false, replaceAfter: 1_000 }))
+  }
+  await until((all) => all.length === nodes.length && all.every(({ peers }) => peers === nodes.length - 1))
+}
+
+/** Asks the first node until that is so. */
+async function until(isSo: (all: readonly NodeStatus[]) => boolean): Promise<readonly NodeStatus[]> {
+  for (;;) {
+    const { nodes: all } = await (nodes[0] as Node).client.status()
+    if (isSo(all)) return all
+    await sleep(25)
+  }
+}
+
+const nap = async (n: number): Promise<number> => {
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  return n * n
+}
+
+test('a node that leaves in the middle of a job fails no task and counts no attempt, and what it kept is kept elsewhere', async () => {
+  await start(4)
+  const [first, , , last] = nodes as [Node, Node, Node, Node]
+  const inputs = Array.from({ length: 200 }, (_, n) => n)
+  const job = first.client.map(nap, inputs)
+  await new Promise<void>((resolve) => job.onProgress(({ done }) => void (done >= 40 && resolve())))
+  expect(await last.drain()).toEqual({ tasks: 0, shards: 0 })
+  expect(await job).toEqual(inputs.map((n) => n * n))
+  expect(inputs.map((n) => job.metadata(n)?.attempt)).toEqual(inputs.map(() => 1))
+  const engines = new Set(inputs.map((n) => job.metadata(n)?.engine.split('/')[0]))
+  expect(engines).toContain(last.id)
+  nodes.pop()
+  const kept = await until((all) => all.length === 3 && all.every(({ keeps }) => keeps > 0))
+  expect(new Set(kept.map(({ keeps }) => keeps)).size).toBe(1)
+})
+
+test('what runs longer than a leaving node waits is given back and runs elsewhere', async () => {
+  await start(1, 0)
+  await start(2)
+  const [first] = nodes as [Node]
+  const task = first.client.submit(
+    async (path: string) => {
+      const { existsSync, writeFileSync } = process.getBuiltinModule('node:fs')
+      if (existsSync(path)) return 'elsewhere'
+      writeFileSync(path, '')
+      await new Promise((resolve) => setTimeout(resolve, 600_000))
+      return 'never'
+    },
+    [join(folder, 'begun')]
+  )
+  const busy = (await until((all) => all.some(({ running }) => running === 1))).find(
+    ({ running }) => running === 1
+  )
+  while (!existsSync(join(folder, 'begun'))) await sleep(10)
+  const leaving = nodes.find(({ id }) => id === busy?.id) as Node
+  expect(await leaving.drain({ timeout: 1_000 })).toMatchObject({ tasks: 0 })
+  nodes = nodes.filter((node) => node !== leaving)
+  expect(await task).toBe('elsewhere')
+  // A run that was cut short is another attempt, for who tells runs apart by it; no retry was allowed, and none was needed.
+  expect(task.metadata?.attempt).toBe(2)
+})
+
+test('a keeper that stays away is replaced, and a list that was short grows', async () => {
+  await start(2)
+  const [first] = nodes as [Node]
+  const job = first.client.map(nap, [1, 2, 3])
+  expect(await job).toEqual([1, 4, 9])
+  expect((await until(() => true)).map(({ keeps }) => keeps)).toEqual([1, 1])
+  await start(2)
+  // Three copies of it, as it should have had from the beginning.
+  await until((all) => all.reduce((sum, { keeps }) => sum + keeps, 0) === 3)
+  const { nodes: all } = await first.client.status()
+  const gone = nodes.find(({ id }) => id !== first.id && all.some((one) => one.id === id && one.keeps === 1))
+  nodes = nodes.filter((node) => node !== gone)
+  await gone?.stop()
+  await until((some) => some.length === 3 && some.every(({ keeps }) => keeps === 1))
+  expect(await (nodes[2] as Node).client.job(job.id)).toEqual([1, 4, 9])
+})
