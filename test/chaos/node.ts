@@ -6,9 +6,10 @@
  */
 import { subscribe } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
-import { rankOf, type ShardKey } from '../../src/ids.ts'
+import type { ShardKey } from '../../src/ids.ts'
 import { createNode, readKey } from '../../src/index.ts'
 import { type CoreEffect, type CoreInput, NodeCore } from '../../src/node/core.ts'
+import { ownerBy } from '../../src/tasks/keepers.ts'
 import type { HeldWork, NodeArguments, NodeRequest } from './nodes.ts'
 
 const { keyFile, ...options } = JSON.parse(process.argv[2] ?? '{}') as NodeArguments
@@ -51,7 +52,7 @@ function held(): HeldWork {
   for (const key of core?.keeper.keys() ?? []) {
     const record = core?.keeper.record(key)
     if (core === undefined || record === undefined || core.keeper.isSettled(key)) continue
-    if (record.keepers[rankOf(core.keeper.promised(key))] !== core.self) continue
+    if (ownerBy(record, core.keeper.promised(key)) !== core.self) continue
     const outcomes = core.keeper.outcomes(key)
     const [job = ''] = key.split('/')
     for (let index = 0; index < record.count; index++)

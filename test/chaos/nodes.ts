@@ -7,7 +7,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream, type WriteStream } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -50,6 +50,7 @@ export type NodeState = 'up' | 'starting' | 'down' | 'stopped'
 export class ChaosNode {
   readonly name: string
   readonly #mesh: ChaosMesh
+  readonly #log: string
   readonly #notes: WriteStream
   #state: NodeState = 'down'
   #child: ChildProcess | undefined
@@ -61,7 +62,8 @@ export class ChaosNode {
   constructor(name: string, mesh: ChaosMesh) {
     this.name = name
     this.#mesh = mesh
-    this.#notes = createWriteStream(join(mesh.folder, `${name}.log`), { flags: 'a' })
+    this.#log = join(mesh.folder, `${name}.log`)
+    this.#notes = createWriteStream(this.#log, { flags: 'a' })
   }
 
   get state(): NodeState {
@@ -95,7 +97,7 @@ export class ChaosNode {
     clearTimeout(late)
     if (this.#child !== child) return
     if (answer === undefined)
-      throw new Error(`${this.name} ended before it listened; see ${folder}/${this.name}.log`)
+      throw new Error(`${this.name} ended before it listened:\n${await readFile(this.#log, 'utf8')}`)
     this.id = answer.id ?? ''
     this.address = answer.addresses?.[0] ?? ''
     this.#state = 'up'
@@ -174,9 +176,14 @@ export class ChaosMesh implements AsyncDisposable {
     const mesh = new ChaosMesh(await mkdtemp(join(tmpdir(), 'shoal-chaos-')), slots)
     await writeKey(mesh.keyFile, mesh.key)
     for (let at = 1; at <= count; at++) mesh.nodes.push(new ChaosNode(`n${at}`, mesh))
-    await mesh.nodes[0]?.start()
-    await Promise.all(mesh.nodes.slice(1).map((node) => node.start()))
-    return mesh
+    try {
+      await mesh.nodes[0]?.start()
+      await Promise.all(mesh.nodes.slice(1).map((node) => node.start()))
+      return mesh
+    } catch (error) {
+      await mesh.close()
+      throw error
+    }
   }
 
   get addresses(): string[] {
