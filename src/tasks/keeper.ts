@@ -62,6 +62,11 @@ export class Keeper {
     return Math.max(0, ...(this.#shards.get(key)?.acceptors ?? []).map(({ promised }) => promised))
   }
 
+  /** No list of this shard before that one counts. */
+  inForce(key: ShardKey): number {
+    return this.#shards.get(key)?.inForce?.list ?? 0
+  }
+
   isSettled(key: ShardKey): boolean {
     return this.#shards.get(key)?.acceptors.at(-1)?.isSettled === true
   }

@@ -391,7 +391,9 @@ export class Owner {
   #tryToOwn(record: ShardRecord, ballot: Ballot, now: Millis, inherited?: Uint32Array): Send[] {
     const { self, keeper } = this.#view
     this.#succession.unfollow(record.key)
-    const register = Register.takeOver(record, self, Math.max(ballot, keeper.promised(record.key)))
+    const { key } = record
+    const promised = Math.max(ballot, keeper.promised(key))
+    const register = Register.takeOver(record, self, promised, keeper.inForce(key))
     this.#leads.set(record.key, new Lead(register, self, inherited))
     return register.begin(now)
   }

@@ -78,28 +78,31 @@ export class Register {
   #carried = new Map<number, Accepted>()
   /** This register brought the shard here, so it knows what the list before may have committed. */
   #isMover = false
+  /** This list is known to be in force, by a proof. */
+  #isProven: boolean
   #needsMark = false
   readonly committed = new Map<number, Accepted>()
 
-  private constructor(record: ShardRecord, self: PeerId, ballot: Ballot, phase: Phase) {
+  private constructor(record: ShardRecord, self: PeerId, ballot: Ballot, phase: Phase, isProven: boolean) {
     assert(record.keepers.includes(self), `${self} is no keeper of ${record.key}`)
     this.#record = record
     this.#self = self
     this.ballot = ballot
     this.#phase = phase
+    this.#isProven = isProven
   }
 
   /** Keeper 0, in the life in which it first heard of the shard. */
   static first(record: ShardRecord, self: PeerId, isEntry: boolean): Register {
     // Nobody but its entry gives a shard to its first keeper, so a node that is both cannot get it as new a second time,
     // and may propose before the shard is on its own disk. Its own vote still counts only when both are.
-    return new Register(record, self, 0, isEntry ? 'leading' : 'storing')
+    return new Register(record, self, 0, isEntry ? 'leading' : 'storing', true)
   }
 
-  /** Any keeper, with a ballot above everything that it promised. */
-  static takeOver(record: ShardRecord, self: PeerId, promised: Ballot): Register {
+  /** Any keeper, with a ballot above everything that it promised. `inForce`: the list that is known to be in force. */
+  static takeOver(record: ShardRecord, self: PeerId, promised: Ballot, inForce: number): Register {
     const ballot = ballotOf(roundOf(promised) + 1, seatIn(record, self) ?? 0)
-    return new Register(record, self, ballot, 'pledging')
+    return new Register(record, self, ballot, 'pledging', inForce >= record.list)
   }
 
   /** With the newest list of keepers. */
@@ -152,12 +155,11 @@ export class Register {
       this.#phase = 'preparing'
       this.#askedAt = now
       this.#promises.set(from, message.accepted)
-      return this.#promises.size >= quorumOf(keepers.length) ? this.#adopt(now) : this.#ask()
+      return this.#hasHeard(keepers) ? this.#go(now) : this.#ask()
     }
     if (this.#phase !== 'preparing' && this.#phase !== 'reading') return []
     this.#promises.set(from, message.accepted)
-    if (this.#promises.size < quorumOf(keepers.length)) return []
-    return this.#phase === 'reading' ? this.#transfer(this.#found(), now) : this.#adopt(now)
+    return this.#hasHeard(keepers) ? this.#go(now) : []
   }
 
   /** What this answer committed that was not before, and what may be sent because of it. */
@@ -197,6 +199,13 @@ export class Register {
     const isDue = (at: Millis): boolean => peer !== undefined || now - at >= proposeAgainMs
     const isMeant = (to: PeerId): boolean => (peer === undefined ? isUp(to) : to === peer)
     if (this.#phase === 'pledging' && peer === undefined && isDue(this.#askedAt)) return this.begin(now)
+    if (this.#phase === 'preparing' || this.#phase === 'reading') {
+      const { keepers } = this.#asked()
+      const isEnough = peer === undefined && this.#promises.size >= quorumOf(keepers.length)
+      const isAlone = keepers.every((to) => this.#promises.has(to) || !isUp(to))
+      // The other one of a pair does not answer.
+      if (isEnough && (isAlone || isDue(this.#askedAt))) return this.#go(now)
+    }
     if ((this.#phase === 'preparing' || this.#phase === 'reading') && isDue(this.#askedAt)) {
       this.#askedAt = now
       effects.push(...this.#ask().filter(({ to }) => isMeant(to)))
@@ -221,6 +230,15 @@ export class Register {
     return fresh.length === 0 ? undefined : pickAt(outcomes, fresh)
   }
 
+  /** Of a pair, one is enough, but both know more: the other one gets `proposeAgainMs`. */
+  #hasHeard(keepers: readonly PeerId[]): boolean {
+    return this.#promises.size >= Math.min(keepers.length, Math.max(2, quorumOf(keepers.length)))
+  }
+
+  #go(now: Millis): Send[] {
+    return this.#phase === 'reading' ? this.#transfer(this.#found(), now) : this.#adopt(now)
+  }
+
   /** A batch was committed: perhaps the last one of this phase. */
   #advance(outcomes: Batch, now: Millis): Send[] {
     if (outcomes.indexes[0] === nextIndex) return this.#enter(now)
@@ -241,7 +259,7 @@ export class Register {
       this.#phase = 'finishing'
       return this.#send(pickAt(next.batch, [next.at]), now)
     }
-    if (this.#record.list === 0 || found.has(markIndex)) return this.#recommit(found, now)
+    if (this.#isProven || found.has(markIndex)) return this.#recommit(found, now)
     if (this.#isMover) return this.#transfer(found, now)
     this.#carried = own(found)
     this.#phase = 'reading'
@@ -268,6 +286,7 @@ export class Register {
     this.#pending.clear()
     this.#promises.clear()
     this.#isMover = true
+    this.#isProven = false
     this.#phase = 'preparing'
     this.#askedAt = now
     const whole: TaskMessage = { kind: 'store', record: next, isRepair: true }

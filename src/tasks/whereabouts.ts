@@ -12,7 +12,10 @@ import { confirm, type Lead } from './lead.ts'
 import type { TaskMessage, TaskMessageOf } from './messages.ts'
 import type { Succession } from './succession.ts'
 
-export type Kept = Pick<Keeper, 'record' | 'promised' | 'isSettled' | 'outcomes' | 'keys' | 'movedTo'>
+export type Kept = Pick<
+  Keeper,
+  'record' | 'promised' | 'inForce' | 'isSettled' | 'outcomes' | 'keys' | 'movedTo'
+>
 
 /** What only an owner can act on. */
 export type AboutTasks = TaskMessageOf<
