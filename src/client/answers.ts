@@ -35,6 +35,10 @@ export interface NodeStatus extends MemberInfo {
   readonly unfinished: number
   /** Shards that this node keeps. */
   readonly keeps: number
+  /** Of their inputs and outcomes. */
+  readonly bytes: number
+  /** Jobs that were forgotten, and are remembered so that nobody brings them back. */
+  readonly tombstones: number
   /** `sound`, or why this node keeps nothing more. */
   readonly disk: string
   readonly peers: number

@@ -152,6 +152,14 @@ export class MeshClient implements Client, JobHost {
     this.#perform(this.#session.forget(job))
   }
 
+  async release(job: JobId): Promise<void> {
+    const { value } = await this.#ask<string>('release', job)
+    if (value === 'unfinished')
+      throw new ShoalError('SHOAL_BAD_OPTION', `job ${job} is not complete; cancel it before it is released`)
+    if (value === 'busy')
+      throw new ShoalError('SHOAL_BUSY', 'too many jobs are being released; wait and try again')
+  }
+
   #newJob<R>(plan: {
     readonly id?: JobId
     readonly returnErrors: boolean
@@ -196,7 +204,8 @@ export class MeshClient implements Client, JobHost {
         retries: settings.retries,
         timeoutMs: settings.timeoutMs,
         priority: settings.priority,
-        submittedAt: Date.now()
+        submittedAt: Date.now(),
+        retentionMs: settings.retentionMs
       }
       await begin(header, shipped.code)
     }
@@ -204,10 +213,10 @@ export class MeshClient implements Client, JobHost {
     run().catch((error: unknown) => job.abandon(error instanceof Error ? error : new Error(String(error))))
   }
 
-  async #ask<T>(what: string): Promise<{ value: T; silent: number }> {
+  async #ask<T>(what: string, about = ''): Promise<{ value: T; silent: number }> {
     this.#closing.signal.throwIfAborted()
     this.#attach()
-    const { ask, effects } = this.#session.query(what)
+    const { ask, effects } = this.#session.query(what, about)
     const json = new Promise<string>((resolve, reject) => this.#asked.set(ask, { resolve, reject }))
     this.#perform(effects)
     return JSON.parse(await json)

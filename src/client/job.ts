@@ -27,6 +27,8 @@ export interface JobHost {
   cancel(job: JobId): void
   /** The handle has all it will ever have. */
   forget(job: JobId): void
+  /** Resolves when every node that is up has forgotten the job. */
+  release(job: JobId): Promise<void>
 }
 
 export interface JobPlan {
@@ -118,6 +120,10 @@ export class Job<R> implements JobHandle<R> {
     this.#isFed = true
     this.#plan.host.cancel(this.id)
     this.#changed()
+  }
+
+  async release(): Promise<void> {
+    await this.#plan.host.release(this.id)
   }
 
   metadata(index: number): RunMetadata | undefined {

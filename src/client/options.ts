@@ -13,6 +13,8 @@ export interface Settings {
   /** 0 = unlimited. */
   readonly timeoutMs: number
   readonly priority: number
+  /** 0 = as the nodes do by themselves. */
+  readonly retentionMs: number
   readonly scope: Record<string, unknown> | undefined
   readonly copies: Copies
   readonly signal: AbortSignal | undefined
@@ -27,7 +29,7 @@ const retriesMax = 1_000
 const timeoutMax = 0xffffffff
 const keepersMax = 15
 const nameMax = 128
-const ofTasks = ['name', 'retries', 'timeout', 'priority', 'scope', 'keepers', 'signal']
+const ofTasks = ['name', 'retries', 'timeout', 'priority', 'scope', 'keepers', 'retention', 'signal']
 const ofMaps = [...ofTasks, 'returnErrors', 'inFlightMax']
 
 export function checkTaskOptions(options: TaskOptions): Settings {
@@ -43,12 +45,14 @@ export function checkMapOptions(options: MapOptions): MapSettings {
 }
 
 function settingsOf(options: TaskOptions): Settings {
-  const { name, retries = 0, timeout, priority = 0, scope, keepers = {}, signal } = options
+  const { name, retries = 0, timeout, priority = 0, scope, keepers = {}, retention, signal } = options
   if (name !== undefined && (typeof name !== 'string' || name.length > nameMax))
     refuse(`\`name\` is a string of at most ${nameMax} characters`)
   whole('retries', retries, 0, retriesMax)
   if (timeout !== undefined && !(timeout > 0 && timeout <= timeoutMax))
     refuse(`\`timeout\` is ${timeout}; it is milliseconds, above 0 and at most ${timeoutMax}`)
+  if (retention !== undefined && !(retention > 0 && retention <= timeoutMax))
+    refuse(`\`retention\` is ${retention}; it is milliseconds, above 0 and at most ${timeoutMax}`)
   if (!Number.isFinite(priority)) refuse(`\`priority\` is ${priority}; it is a number, higher runs earlier`)
   const { count, min } = typeof keepers === 'number' ? { count: keepers } : { min: undefined, ...keepers }
   if (count !== undefined) whole('keepers', count, 1, keepersMax)
@@ -58,6 +62,7 @@ function settingsOf(options: TaskOptions): Settings {
     retries,
     timeoutMs: timeout === undefined ? 0 : Math.ceil(timeout),
     priority,
+    retentionMs: retention === undefined ? 0 : Math.ceil(retention),
     scope: scope === undefined ? undefined : { ...scope },
     copies: { wanted: count ?? 0, least: min ?? 0 },
     signal

@@ -38,7 +38,8 @@ const toEntry = {
   follow: { placement, have: indexes(closedIndex + 1) },
   unfollow: { key },
   cancel: { placement },
-  query: { ask: uint(), what: text(32) }
+  /** `about` is a job for `release`, else empty. */
+  query: { ask: uint(), what: text(32), about: text(64) }
 } as const
 
 const toClient = {

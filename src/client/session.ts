@@ -51,7 +51,7 @@ export type SessionEffect =
 export class Session {
   readonly #jobs = new Map<JobId, Job>()
   readonly #byKey = new Map<ShardKey, { job: Job; shard: Shard }>()
-  readonly #asks = new Map<number, string>()
+  readonly #asks = new Map<number, { what: string; about: string }>()
   readonly #codes = new Map<Digest, Uint8Array>()
   /** What this entry was given. */
   readonly #given = new Set<Digest>()
@@ -123,10 +123,10 @@ export class Session {
   }
 
   /** A question about the mesh; its answer carries the number returned here. */
-  query(what: string): { ask: number; effects: SessionEffect[] } {
+  query(what: string, about = ''): { ask: number; effects: SessionEffect[] } {
     const ask = ++this.#ask
-    this.#asks.set(ask, what)
-    return { ask, effects: this.#send({ kind: 'query', ask, what }) }
+    this.#asks.set(ask, { what, about })
+    return { ask, effects: this.#send({ kind: 'query', ask, what, about }) }
   }
 
   attached(now: Millis): SessionEffect[] {
@@ -135,7 +135,7 @@ export class Session {
     this.#pingAt = now + pingEveryMs
     const effects: SessionEffect[] = []
     for (const [digest, code] of this.#codes) effects.push(...this.#give(digest, code))
-    for (const [ask, what] of this.#asks) effects.push(...this.#send({ kind: 'query', ask, what }))
+    for (const [ask, asked] of this.#asks) effects.push(...this.#send({ kind: 'query', ask, ...asked }))
     for (const job of this.#jobs.values()) effects.push(...this.#again(job))
     return effects
   }
@@ -186,8 +186,9 @@ export class Session {
     if (!this.#owes || now < this.#pingAt) return effects
     if (now - this.#heardAt > entrySilenceMaxMs) return [...effects, { kind: 'leave-entry' }]
     this.#pingAt = now + pingEveryMs
-    this.#asks.set(PING, 'ping')
-    return [...effects, ...this.#send({ kind: 'query', ask: PING, what: 'ping' })]
+    const ping = { what: 'ping', about: '' }
+    this.#asks.set(PING, ping)
+    return [...effects, ...this.#send({ kind: 'query', ask: PING, ...ping })]
   }
 
   wakeAt(): Millis | undefined {
@@ -354,8 +355,10 @@ export class Session {
 
   #absent(id: JobId): SessionEffect[] {
     const job = this.#jobs.get(id)
-    if (job === undefined || job.isOwn || job.shards.length > 0) return []
+    if (job === undefined || job.isComplete) return []
+    for (const { placement } of job.shards) if (placement !== undefined) this.#byKey.delete(placement.key)
     this.#jobs.delete(id)
+    this.#dropCode(job.header?.code)
     return [{ kind: 'absent', job: id }]
   }
 

@@ -49,4 +49,8 @@ export class Task<R> implements TaskHandle<R> {
   cancel(): Promise<void> {
     return this.#job.cancel()
   }
+
+  release(): Promise<void> {
+    return this.#job.release()
+  }
 }

@@ -24,6 +24,8 @@ export interface TaskOptions {
   readonly scope?: Readonly<Record<string, unknown>>
   /** Copies of the work and its results: default 3, or all nodes if there are fewer; `min` refuses fewer (SHOAL_NO_KEEPERS). */
   readonly keepers?: number | { readonly count?: number; readonly min?: number }
+  /** Milliseconds for which results are kept at least once all are there. Default 24 h. See `release()`. */
+  readonly retention?: number
   /** Ends waiting, and cancels the job. */
   readonly signal?: AbortSignal
 }
@@ -69,6 +71,12 @@ export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R> {
   status(): Promise<JobStatus>
   /** Tasks without an outcome end as cancelled. Resolves when that has been asked for. */
   cancel(): Promise<void>
+  /**
+   * The mesh forgets the job and its results; who asks for it from then on gets SHOAL_NOT_FOUND. Resolves when all nodes
+   * that are up have done so; others learn of it when they come back. Rejects with SHOAL_BAD_OPTION while tasks are open
+   * (cancel it first), and with SHOAL_BUSY.
+   */
+  release(): Promise<void>
   /** Where, when and at which attempt the task at `index` ran, once it ended. */
   metadata(index: number): RunMetadata | undefined
   /** Called with every change, at most once per batch of results; returns a function that ends it. */
@@ -85,6 +93,8 @@ export interface TaskHandle<R> extends PromiseLike<R> {
   readonly metadata: RunMetadata | undefined
   status(): Promise<JobStatus>
   cancel(): Promise<void>
+  /** See `JobHandle`. */
+  release(): Promise<void>
   catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R | T>
   finally(onFinally: () => void): Promise<R>
 }

@@ -5,7 +5,7 @@
  * Keep it a switchboard. Messages to oneself never leave it; what may only be said after a write waits for that write.
  */
 import type { ClientMessage } from '../client/protocol.ts'
-import type { ClientId, PeerId, ShardKey } from '../ids.ts'
+import { type ClientId, isJobId, type JobId, type PeerId, type ShardKey } from '../ids.ts'
 import { assert, earlier, type Machine, type Millis, unreachable } from '../machine.ts'
 import type { Random } from '../random.ts'
 import { Board } from '../routing/board.ts'
@@ -14,9 +14,11 @@ import type { Member } from '../routing/messages.ts'
 import { rankKeepers } from '../routing/placement.ts'
 import type { Send, TaskEffect } from '../tasks/effects.ts'
 import { Entry, type EntryEffect } from '../tasks/entry.ts'
-import { Keeper } from '../tasks/keeper.ts'
+import { Keeper, recordKinds } from '../tasks/keeper.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import { Owner } from '../tasks/owner.ts'
+import { Reconcile } from '../tasks/reconcile.ts'
+import { Release, type Released } from '../tasks/release.ts'
 import { Runner } from '../tasks/runner.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
 import { Inquiry } from './inquiry.ts'
@@ -45,6 +47,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly owner: Owner
   readonly runner: Runner
   readonly entry: Entry
+  readonly release: Release
+  readonly #reconcile: Reconcile
   readonly #board = new Board()
   readonly #inquiry = new Inquiry()
   readonly #random: Random
@@ -78,6 +82,12 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     )
     const canKeep = (peer: PeerId): boolean => this.membership.canKeep(peer)
     this.entry = new Entry({ self: this.self, isUp, canKeep, peers, keepersFor })
+    this.#reconcile = new Reconcile(
+      { self: this.self, keeper: this.keeper, peers },
+      random.fork('reconcile'),
+      now
+    )
+    this.release = new Release({ self: this.self, keeper: this.keeper, isUp, peers })
     this.runner = new Runner({
       self: this.self,
       slots: me.slots,
@@ -109,7 +119,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       this.membership.wakeAt(),
       this.owner.wakeAt(this.#now),
       this.runner.wakeAt(),
-      this.entry.wakeAt()
+      this.entry.wakeAt(),
+      this.release.wakeAt(),
+      this.#reconcile.wakeAt()
     ]
     return [...parts, this.#inquiry.wakeAt()].reduce(earlier)
   }
@@ -187,6 +199,10 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#task(this.owner.wake(now))
     this.#task(this.runner.wake(now))
     this.#task(this.entry.wake(now))
+    this.#task(this.#reconcile.wake(now))
+    const { effects, released } = this.release.wake(now)
+    this.#task(effects)
+    this.#released(released)
     this.#effects.push(...this.#inquiry.wake(now))
   }
 
@@ -219,7 +235,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     if (message.kind === 'store' && listOf(message.record.key) > before) this.owner.kept(from, message, now)
     this.#task(this.owner.message(from, message, now))
     this.#task(this.runner.message(from, message, now))
+    this.#task(this.#reconcile.message(from, message))
     this.#task(this.entry.message(from, message, now))
+    if (message.kind === 'forgotten') this.#released(this.release.forgotten(from, message.name))
   }
 
   #gossip(from: PeerId, message: GossipMessage, now: Millis): void {
@@ -229,18 +247,33 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #clientSaid(client: ClientId, message: ClientMessage, now: Millis): void {
     if (message.kind !== 'query') return this.#task(this.entry.client(client, message, now))
-    const { ask, what } = message
+    const { ask, what, about } = message
+    if (what === 'release' && isJobId(about)) return this.#release(client, ask, about, now)
     if (what === 'status' || what === 'jobs') {
       const question = { client, ask, what }
       const peers = this.membership.peers()
       this.#effects.push(...this.#inquiry.begin(question, this.self, peers, this.#report(what), now))
       return
     }
-    const json = JSON.stringify({
-      value: what === 'members' ? this.membership.members().map(memberInfo) : [],
-      silent: 0
+    this.#answer(client, ask, what === 'members' ? this.membership.members().map(memberInfo) : [])
+  }
+
+  #release(client: ClientId, ask: number, job: JobId, now: Millis): void {
+    const isOpen = jobReports(this.keeper, job).some(({ shards, parts }) => {
+      const isWhole = shards > 0 || parts.every(([index]) => index > 0)
+      return !isWhole || parts.some(([, count, done]) => done < count)
     })
+    if (isOpen || this.release.isBusy) return this.#answer(client, ask, isOpen ? 'unfinished' : 'busy')
+    this.#task(this.release.release(client, ask, job, now))
+  }
+
+  #answer(client: ClientId, ask: number, value: unknown, silent = 0): void {
+    const json = JSON.stringify({ value, silent })
     this.#effects.push({ kind: 'reply', client, message: { kind: 'answer', ask, json } })
+  }
+
+  #released(all: readonly Released[]): void {
+    for (const { client, ask, silent } of all) this.#answer(client, ask, 'released', silent)
   }
 
   #report(what: string): string {
@@ -283,6 +316,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         case 'peer-up':
           this.#effects.push({ kind: 'note', text: `${effect.peer} is up` })
           this.#task(this.owner.peerUp(effect.peer, now))
+          this.#task(this.#reconcile.peerUp(effect.peer))
           break
         case 'peer-down':
           this.#peerDown(effect.peer, now)
@@ -299,6 +333,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#task(this.owner.peerDown(peer, now))
     this.#task(this.runner.peerDown(peer, now))
     this.#task(this.entry.peerDown(peer, now))
+    this.#released(this.release.peerDown(peer))
     this.#effects.push(...this.#inquiry.peerDown(peer))
   }
 
@@ -310,10 +345,10 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     }
   }
 
-  #persist({ key, message, then }: Extract<TaskEffect, { kind: 'persist' }>): void {
+  #persist(effect: Extract<TaskEffect, { kind: 'persist' }>): void {
     const id = ++this.#writes
-    if (then.length > 0) this.#afterWrites.push({ id, then })
-    this.#effects.push({ kind: 'persist', id, key, message })
+    if (effect.then.length > 0) this.#afterWrites.push({ id, then: effect.then })
+    this.#effects.push({ ...effect, id })
   }
 
   #persisted(upTo: number): void {
@@ -363,5 +398,5 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 }
 
 function isForKeeper({ kind }: TaskMessage): boolean {
-  return kind === 'store' || kind === 'prepare' || kind === 'accept' || kind === 'settle'
+  return recordKinds.has(kind)
 }

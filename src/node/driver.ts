@@ -13,13 +13,14 @@ import type { Random } from '../random.ts'
 import type { Member } from '../routing/messages.ts'
 import type { Run } from '../tasks/effects.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
-import type { TaskMessage } from '../tasks/messages.ts'
+import { recordKinds } from '../tasks/keeper.ts'
 import type { Blobs } from './blobs.ts'
 import { NodeCore } from './core.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
 import { Holding } from './holding.ts'
-import { gossipMessages, joinFrame, type PeerMessage, peerMessages, splitFrame } from './messages.ts'
-import { encodeOnce, Outbox, rememberEncoded } from './outbox.ts'
+import { Journal } from './journal.ts'
+import { gossipMessages, type PeerMessage, peerMessages, splitFrame } from './messages.ts'
+import { Outbox, rememberEncoded } from './outbox.ts'
 import { messagePatience, recordPatience } from './patience.ts'
 import type { Store } from './store.ts'
 import { Supply } from './supply.ts'
@@ -29,7 +30,6 @@ import type { Transport, TransportEvent } from './transport.ts'
 const lateMs = 100
 /** Between two looks at the own addresses, which change when a laptop moves. */
 const addressesEveryMs = 10_000
-const recordPrefix = 'r/'
 
 export interface DriverOptions {
   readonly me: Member
@@ -62,10 +62,7 @@ export class Driver {
   #transport: Transport | undefined
   /** For the network, until there is one. */
   #early: ((transport: Transport) => void)[] = []
-  #records: Uint8Array[] = []
-  #recordsUpTo = 0
-  #recordsDueAt = Number.POSITIVE_INFINITY
-  #sequence = 0
+  readonly #journal: Journal
   #timer: ReturnType<typeof setTimeout> | undefined
   #flushTimer: ReturnType<typeof setTimeout> | undefined
   #flushAt = Number.POSITIVE_INFINITY
@@ -79,8 +76,9 @@ export class Driver {
 
   constructor(options: DriverOptions) {
     this.#options = options
-    const { me, random, blobs, replaceAfter: replaceAfterMs, onNote } = options
+    const { me, random, store, blobs, replaceAfter: replaceAfterMs, onNote } = options
     this.core = new NodeCore({ me, random, now: performance.now(), replaceAfterMs })
+    this.#journal = new Journal(store)
     this.#supply = new Supply({
       blobs,
       onNote,
@@ -96,12 +94,7 @@ export class Driver {
 
   /** Reads back what the disk holds. First of all calls. */
   async restore(): Promise<void> {
-    const records: TaskMessage[] = []
-    for await (const { key, value } of this.#options.store.read(recordPrefix)) {
-      for (const part of splitFrame(value)) records.push(peerMessages.parse(part) as TaskMessage)
-      this.#sequence = Number(key.slice(recordPrefix.length))
-    }
-    this.#step({ kind: 'restored', records })
+    this.#step({ kind: 'restored', records: await this.#journal.read() })
   }
 
   /** From here on, what the core says reaches others. */
@@ -196,10 +189,7 @@ export class Driver {
       case 'reply':
         return this.#reply(effect.client, effect.message)
       case 'persist':
-        this.#records.push(encodeOnce(effect.message))
-        this.#recordsUpTo = effect.id
-        this.#recordsDueAt = Math.min(this.#recordsDueAt, now + recordPatience(effect.message))
-        return
+        return this.#journal.add(effect, effect.id, now + recordPatience(effect.messages[0]))
       case 'run':
         return this.#run(effect)
       case 'cancel-run':
@@ -262,15 +252,9 @@ export class Driver {
 
   /** Returns when the records that wait for company are due. */
   #write(now: number): number {
-    if (this.#records.length === 0) return Number.POSITIVE_INFINITY
-    if (this.#recordsDueAt > now) return this.#recordsDueAt
-    const upTo = this.#recordsUpTo
-    const key = recordPrefix + String(++this.#sequence).padStart(20, '0')
-    const value = joinFrame(this.#records)
-    this.#records = []
-    this.#recordsDueAt = Number.POSITIVE_INFINITY
-    this.#options.store.write([{ key, value }]).then(
-      () => this.#step({ kind: 'persisted', upTo }),
+    if (this.#journal.dueAt > now) return this.#journal.dueAt
+    this.#journal.write().then(
+      (upTo) => this.#step({ kind: 'persisted', upTo }),
       (error: unknown) => this.#step({ kind: 'persist-failed', reason: explainError(error) })
     )
     return Number.POSITIVE_INFINITY
@@ -395,5 +379,3 @@ export class Driver {
     this.#options.executor?.run({ run, slot, key, first, attempt, code, exportName, timeoutMs, inputs })
   }
 }
-
-const recordKinds = new Set<PeerMessage['kind']>(['store', 'prepare', 'accept', 'settle', 'moved'])

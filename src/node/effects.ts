@@ -5,10 +5,10 @@
  * All of it is plain data, so that a world can record it, delay it, or lose it.
  */
 import type { ClientMessage } from '../client/protocol.ts'
-import type { ClientId, PeerId, ShardKey } from '../ids.ts'
+import type { ClientId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Batch } from '../tasks/batch.ts'
-import type { CancelRun, Run } from '../tasks/effects.ts'
+import type { CancelRun, Persist, Run } from '../tasks/effects.ts'
 import type { Reply } from '../tasks/entry.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
@@ -38,7 +38,7 @@ export type CoreInput =
 export type CoreEffect =
   | { kind: 'send'; to: PeerId; message: PeerMessage }
   | Reply
-  | { kind: 'persist'; id: number; key: ShardKey; message: TaskMessage }
+  | (Persist & { id: number })
   | Run
   | CancelRun
   | { kind: 'dial'; peer: PeerId; addresses: readonly string[] }

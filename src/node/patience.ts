@@ -32,6 +32,6 @@ export function messagePatience(message: PeerMessage): Millis {
 }
 
 /** 0 = written with the end of this turn. */
-export function recordPatience(message: TaskMessage): Millis {
-  return message.kind === 'store' && isBrief(message.record) ? briefMs : 0
+export function recordPatience(message: TaskMessage | undefined): Millis {
+  return message?.kind === 'store' && isBrief(message.record) ? briefMs : 0
 }

@@ -44,15 +44,17 @@ export function nodeReport(
     waiting: owner.waiting(now),
     unfinished: owner.unfinished,
     keeps: keeper.keys().length,
+    bytes: keeper.bytes,
+    tombstones: keeper.tombstones,
     disk,
     peers: membership.peers().length
   }
 }
 
-/** Newest jobs first, up to `shardsReportedMax` shards. */
-export function jobReports(keeper: Keeper): JobReport[] {
+/** Newest jobs first, up to `shardsReportedMax` shards; or one job. */
+export function jobReports(keeper: Keeper, only?: JobId): JobReport[] {
   const jobs = new Map<JobId, { shards: number; name: string; submittedAt: number; parts: ShardReport[] }>()
-  for (const key of keeper.keys()) {
+  for (const key of only === undefined ? keeper.keys() : keeper.shardsOf(only)) {
     const record = keeper.record(key)
     if (record === undefined) continue
     const { job, index } = shardName(key)

@@ -4,7 +4,7 @@
  * Not here: how it is done (src/node), or simulated (test/sim). A message to oneself is an effect like any other.
  * `then` is what may be said only once the write before it is on disk: durability is part of the data, not of the timing.
  */
-import type { Attempt, PeerId, ShardKey } from '../ids.ts'
+import type { Attempt, JobId, PeerId, ShardKey } from '../ids.ts'
 import type { Batch } from './batch.ts'
 import type { JobHeader, TaskMessage } from './messages.ts'
 
@@ -14,11 +14,15 @@ export interface Send {
   readonly message: TaskMessage
 }
 
-/** One record of a shard, appended in order. `message` is the very message that the record must let us stand by. */
+/**
+ * Records of a shard (or of a job that is forgotten), appended in order. `messages` are what the record must let us stand by.
+ * With `replaces`, what was written of it before is not needed any more.
+ */
 export interface Persist {
   readonly kind: 'persist'
-  readonly key: ShardKey
-  readonly message: TaskMessage
+  readonly key: ShardKey | JobId
+  readonly messages: readonly TaskMessage[]
+  readonly replaces: boolean
   readonly then: readonly Send[]
 }
 

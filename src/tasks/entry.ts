@@ -18,6 +18,7 @@ import { encodeClosed } from './lead.ts'
 import {
   closedIndex,
   encodePlacement,
+  type Forgettable,
   type Placement,
   parsePlacement,
   placementBase,
@@ -137,6 +138,8 @@ export class Entry {
         for (const trail of this.#trails(message.key)) if (trail.owner === from) trail.next(this.#view.isUp)
         this.#follows.disowned(from, message.key, now)
         return []
+      case 'forget':
+        return [...this.#released(message.name), ...this.#follows.forgotten(message.name)]
       case 'found':
       case 'unknown':
         return this.#answered(from, message)
@@ -214,6 +217,16 @@ export class Entry {
     return this.#place(client, message, 0, now)
   }
 
+  /** Somebody released the job while it was still being made. */
+  #released(name: Forgettable): Reply[] {
+    const gone = [...this.#submissions.values()].filter(({ message }) => message.header.job === name)
+    return gone.map(({ record, client, message }) => {
+      this.#submissions.delete(record.key)
+      const { job } = message.header
+      return refusal(client, job, message.index, 'SHOAL_NOT_FOUND', `job ${job} was released`)
+    })
+  }
+
   /** Chooses keepers and asks them to store. Every try is an epoch of its own: a keeper list never changes under its key. */
   #place(client: ClientId, message: ClientMessageOf<'submit'>, tries: number, now: Millis): EntryEffect[] {
     const { header, index, epoch, first, shards, copies, inputs } = message
@@ -275,7 +288,11 @@ export class Entry {
       const at = outcomes.indexes.indexOf(placementBase + message.index)
       if (at < 0) continue
       const placement = parsePlacement(valueAt(outcomes, at))
-      if (placement !== undefined) effects.push(...this.#acknowledge(submission, placement, now))
+      if (placement === undefined) continue
+      effects.push(...this.#acknowledge(submission, placement, now))
+      // Where an earlier entry had put it counts; what this one has stored does not.
+      const { key: own, keepers } = submission.record
+      if (placement.key !== own) effects.push(...keepers.map((to) => send(to, { kind: 'forget', name: own })))
     }
     return effects
   }

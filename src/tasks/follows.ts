@@ -4,12 +4,12 @@
  * Not here: placing shards (entry.ts), and what is committed (owner.ts).
  * A follow asks again when its owner changes or stays silent, saying what it has, so nothing depends on one message.
  */
-import type { ClientId, PeerId, ShardKey } from '../ids.ts'
+import { type ClientId, type PeerId, type ShardKey, shardName } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { pickAt } from './batch.ts'
 import { type Send, seek, send } from './effects.ts'
 import type { EntryEffect, EntryView } from './entry.ts'
-import { type Placement, shardTasksMax, type TaskMessageOf } from './messages.ts'
+import { type Forgettable, type Placement, shardTasksMax, type TaskMessageOf } from './messages.ts'
 import { Trail } from './trail.ts'
 
 /** Between two questions of a follow that hears nothing. */
@@ -93,6 +93,20 @@ export class Follows {
     const follow = this.#follows.get(message.key)
     if (follow === undefined || !follow.trail.hint(message, now)) return []
     return [...this.#cancelAgain(follow), this.#ask(follow, now)]
+  }
+
+  /** Its clients hear that it is gone, if it was released as a job. */
+  forgotten(name: Forgettable): EntryEffect[] {
+    const effects: EntryEffect[] = []
+    for (const [key, { clients }] of this.#follows) {
+      const { job } = shardName(key)
+      if (job !== name && key !== name) continue
+      this.#follows.delete(key)
+      if (job !== name) continue
+      for (const client of clients.keys())
+        if (client !== CANCEL) effects.push({ kind: 'reply', client, message: { kind: 'absent', job } })
+    }
+    return effects
   }
 
   disowned(from: PeerId, key: ShardKey, now: Millis): void {

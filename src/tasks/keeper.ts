@@ -5,48 +5,43 @@
  * Each shard is a write-once map of task to outcome guarded by one ballot: the acceptor of Paxos (Lamport, 1998) with one
  * promise for all keys. Nothing is said before the record that lets us stand by it is on disk.
  */
-import type { Ballot, JobId, PeerId, ShardKey } from '../ids.ts'
-import { shardName } from '../ids.ts'
+import { type Ballot, isJobId, type JobId, type PeerId, type ShardKey, shardName } from '../ids.ts'
 import { assert } from '../machine.ts'
-import { type Batch, pack, pickAt, valueAt } from './batch.ts'
+import { type Accepted, newest } from './accepted.ts'
+import { type Batch, pack } from './batch.ts'
 import { type Persist, type Send, send } from './effects.ts'
 import { type KeeperList, listOf } from './keepers.ts'
+import { type Acceptor, compact, type Kept, merge, newAcceptor, summary, weigh } from './kept.ts'
 import {
   type AcceptedBatch,
   closedIndex,
+  type Forgettable,
   placementBase,
   type ShardRecord,
   type TaskMessage,
   type TaskMessageOf
 } from './messages.ts'
+import { Tombstones } from './tombstones.ts'
 
-interface Kept {
-  /** With the newest list that this node is in. Without its inputs once settled. */
-  record: ShardRecord
-  /** One for each list that may still count, oldest first. */
-  acceptors: Acceptor[]
-  /** No list before this one counts. */
-  inForce: KeeperList | undefined
-}
-
-interface Acceptor {
-  readonly list: number
-  promised: Ballot
-  /** Accepted batches, oldest first. */
-  accepted: AcceptedBatch[]
-  /** Serials accepted at ballot `serialsOf`, so that a repeated accept adds nothing. */
-  readonly serials: Set<number>
-  serialsOf: Ballot
-  isSettled: boolean
-}
+/** What a keeper writes down before it answers. */
+export const recordKinds: ReadonlySet<string> = new Set<TaskMessage['kind']>([
+  'store',
+  'prepare',
+  'accept',
+  'settle',
+  'moved',
+  'forget'
+])
 
 export class Keeper {
   readonly #self: PeerId
   readonly #shards = new Map<ShardKey, Kept>()
   /** Shards that were kept here, and who has them now. */
   readonly #moved = new Map<ShardKey, KeeperList>()
-  /** Every epoch of shard 0 of a job that is kept here. */
-  readonly #roots = new Map<JobId, Set<ShardKey>>()
+  /** Every shard that is kept of a job. */
+  readonly #jobs = new Map<JobId, Set<ShardKey>>()
+  readonly #forgotten = new Tombstones()
+  #bytes = 0
 
   constructor(self: PeerId) {
     this.#self = self
@@ -80,13 +75,32 @@ export class Keeper {
     return [...this.#shards.keys()]
   }
 
+  /** Of inputs and outcomes. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Jobs and shards that were forgotten, and are remembered for that. */
+  get tombstones(): number {
+    return this.#forgotten.size
+  }
+
+  isForgotten(key: ShardKey): boolean {
+    return this.#forgotten.has(key)
+  }
+
+  /** Jobs of which anything is kept here. */
   jobs(): JobId[] {
-    return [...this.#roots.keys()]
+    return [...this.#jobs.keys()]
+  }
+
+  shardsOf(job: JobId): ReadonlySet<ShardKey> {
+    return this.#jobs.get(job) ?? new Set()
   }
 
   /** The newest epoch of a job's shard 0 that is kept here. */
   root(job: JobId): ShardRecord | undefined {
-    const keys = [...(this.#roots.get(job) ?? [])]
+    const keys = [...this.shardsOf(job)].filter((key) => shardName(key).index === 0)
     keys.sort((a, b) => shardName(b).epoch - shardName(a).epoch)
     return keys[0] === undefined ? undefined : this.record(keys[0])
   }
@@ -101,16 +115,20 @@ export class Keeper {
 
   /** Applies a record read back from disk, before anything else happens. */
   restore(message: TaskMessage): void {
-    this.#apply(message)
+    if (message.kind === 'forget') this.#forget(message.name)
+    else if (message.kind === 'moved' && !this.#shards.has(message.key))
+      this.#moved.set(message.key, listOf(message))
+    else this.#apply(message)
   }
 
   /** Answers proposers, and who looks for a job. Messages of other kinds cause nothing. */
   step(from: PeerId, message: TaskMessage): (Send | Persist)[] {
     if (message.kind === 'store') return this.#store(from, message)
     if (message.kind === 'find') return [this.#found(from, message.job)]
+    if (message.kind === 'forget') return this.#forgets(from, message.name)
     if (message.kind === 'moved') {
-      const kept = this.#shards.get(message.key)
-      return kept !== undefined && this.#apply(message) ? [persist(message.key, message, [])] : []
+      if (!this.#shards.has(message.key) || !this.#apply(message)) return []
+      return [persist(message.key, [message], [], !this.#shards.has(message.key))]
     }
     if (message.kind !== 'prepare' && message.kind !== 'accept' && message.kind !== 'settle') return []
     const { key, list, ballot } = message
@@ -124,12 +142,14 @@ export class Keeper {
     this.#apply(message)
     const answer: TaskMessage =
       message.kind === 'prepare'
-        ? { kind: 'promised', key, list, ballot, accepted: compact(acceptor) }
+        ? { kind: 'promised', key, list, ballot, accepted: this.#compact(kept, acceptor) }
         : { kind: 'accepted', key, list, ballot, serial: message.serial }
-    return [persist(key, message, [send(from, answer)])]
+    return [persist(key, [message], [send(from, answer)])]
   }
 
   check(): void {
+    const weight = [...this.#shards.values()].reduce((sum, kept) => sum + weigh(kept), 0)
+    assert(weight === this.#bytes, `${this.#bytes} bytes kept, ${weight} counted`)
     for (const [key, { record, acceptors }] of this.#shards) {
       assert(acceptors.at(-1)?.list === record.list, `${key} has no acceptor for its newest list`)
       assert(!this.#moved.has(key), `${key} is kept and gone`)
@@ -149,6 +169,7 @@ export class Keeper {
 
   #store(from: PeerId, message: TaskMessageOf<'store'>): (Send | Persist)[] {
     const { key, list, keepers } = message.record
+    if (this.#forgotten.has(key)) return [send(from, this.epitaph(key))]
     const moved = this.#moved.get(key)
     if (moved !== undefined && moved.list >= list) return [send(from, movedMessage(key, moved))]
     const inForce = this.#shards.get(key)?.inForce?.list ?? 0
@@ -161,7 +182,7 @@ export class Keeper {
     return [
       persist(
         key,
-        message,
+        [message],
         to.map((peer) => send(peer, { kind: 'stored', key }))
       )
     ]
@@ -169,6 +190,7 @@ export class Keeper {
 
   /** For who asks in a list that is not known here any more, or not yet. */
   #elsewhere(key: ShardKey, list: number): TaskMessage {
+    if (this.#forgotten.has(key)) return this.epitaph(key)
     const known = this.#moved.get(key) ?? this.#shards.get(key)?.inForce
     return known !== undefined && known.list > list ? movedMessage(key, known) : { kind: 'disowned', key }
   }
@@ -176,7 +198,49 @@ export class Keeper {
   #settle(acceptor: Acceptor, message: TaskMessageOf<'settle'>): Persist[] {
     if (acceptor.isSettled || message.ballot < acceptor.promised) return []
     this.#apply(message)
-    return [persist(message.key, message, [])]
+    const kept = this.#shards.get(message.key)
+    return kept === undefined ? [] : [persist(message.key, summary(kept), [], true)]
+  }
+
+  #compact(kept: Kept, acceptor: Acceptor): AcceptedBatch[] {
+    this.#bytes -= weigh(kept)
+    const accepted = compact(acceptor)
+    this.#bytes += weigh(kept)
+    return accepted
+  }
+
+  /** What is said of a shard that was forgotten. */
+  epitaph(key: ShardKey): TaskMessage {
+    const { job } = shardName(key)
+    return { kind: 'forget', name: this.#forgotten.isForgotten(job) ? job : key }
+  }
+
+  #forgets(from: PeerId, name: Forgettable): (Send | Persist)[] {
+    const answer = send(from, { kind: 'forgotten', name })
+    // A repeated order is answered after a sync of its own, like a repeated store.
+    const removed = this.#forget(name)
+    const gone = removed.map((key) => persist(key, [], [], true))
+    return [...gone, persist(name, [{ kind: 'forget', name }], [answer], true)]
+  }
+
+  /** The records that are not needed any more. */
+  #forget(name: Forgettable): Forgettable[] {
+    const keys = isJobId(name) ? [...this.shardsOf(name)] : [name]
+    const removed: Forgettable[] = []
+    for (const key of keys) if (this.#remove(key)) removed.push(key)
+    const replaced = this.#forgotten.add(name)
+    return replaced === undefined ? removed : [...removed, replaced]
+  }
+
+  #remove(key: ShardKey): boolean {
+    const kept = this.#shards.get(key)
+    if (kept === undefined) return this.#moved.delete(key)
+    this.#bytes -= weigh(kept)
+    this.#shards.delete(key)
+    const { job } = shardName(key)
+    const shards = this.#jobs.get(job)
+    if (shards?.delete(key) && shards.size === 0) this.#jobs.delete(job)
+    return true
   }
 
   /** False if that changed nothing. */
@@ -191,12 +255,15 @@ export class Keeper {
       if (acceptor.isSettled) return false
       acceptor.isSettled = true
       acceptor.serials.clear()
+      this.#bytes -= weigh(kept)
       // What is left is read now and then, and kept for long: without inputs, and in few pieces.
       acceptor.accepted = merge(newest(acceptor.accepted).values())
-      if (kept.record.list !== acceptor.list) return true
-      kept.record = { ...kept.record, inputs: pack('', [], []) }
-      kept.acceptors = [acceptor]
-      kept.inForce = listOf(kept.record)
+      if (kept.record.list === acceptor.list) {
+        kept.record = { ...kept.record, inputs: pack('', [], []) }
+        kept.acceptors = [acceptor]
+        kept.inForce = listOf(kept.record)
+      }
+      this.#bytes += weigh(kept)
       return true
     }
     acceptor.promised = Math.max(acceptor.promised, message.ballot)
@@ -208,6 +275,7 @@ export class Keeper {
     if (acceptor.serials.has(message.serial)) return false
     acceptor.serials.add(message.serial)
     acceptor.accepted.push({ ballot: message.ballot, outcomes: message.outcomes })
+    this.#bytes += message.outcomes.body.byteLength
     return true
   }
 
@@ -215,14 +283,7 @@ export class Keeper {
     const { key, list } = record
     const kept = this.#shards.get(key)
     if (kept?.acceptors.some((one) => one.list === list)) return false
-    const acceptor: Acceptor = {
-      list,
-      promised: 0,
-      accepted: [],
-      serials: new Set(),
-      serialsOf: 0,
-      isSettled: false
-    }
+    const acceptor = newAcceptor(list)
     if (kept !== undefined) {
       kept.acceptors = [...kept.acceptors, acceptor].toSorted((a, b) => a.list - b.list)
       // Who stays is not sent the inputs again.
@@ -231,10 +292,9 @@ export class Keeper {
     }
     this.#moved.delete(key)
     this.#shards.set(key, { record, acceptors: [acceptor], inForce: undefined })
-    const { job, index } = shardName(key)
-    if (index !== 0) return true
-    const roots = this.#roots.get(job) ?? new Set()
-    this.#roots.set(job, roots.add(key))
+    this.#bytes += record.inputs.body.byteLength
+    const { job } = shardName(key)
+    this.#jobs.set(job, (this.#jobs.get(job) ?? new Set()).add(key))
     return true
   }
 
@@ -244,17 +304,16 @@ export class Keeper {
     if (kept === undefined || (kept.inForce?.list ?? 0) >= list) return false
     const rest = kept.acceptors.filter((one) => one.list >= list)
     if (rest.length > 0) {
+      this.#bytes -= weigh(kept)
       kept.acceptors = rest
       kept.inForce = { list, keepers, seats }
+      this.#bytes += weigh(kept)
       return true
     }
     // In the list, but not yet told of the shard: what is here may be all that this node will have of its inputs.
     if (keepers.includes(this.#self)) return false
-    this.#shards.delete(key)
+    this.#remove(key)
     this.#moved.set(key, { list, keepers, seats })
-    const { job } = shardName(key)
-    const roots = this.#roots.get(job)
-    if (roots?.delete(key) && roots.size === 0) this.#roots.delete(job)
     return true
   }
 }
@@ -267,72 +326,17 @@ export const movedMessage = (key: ShardKey, { list, keepers, seats }: KeeperList
   seats
 })
 
-const persist = (key: ShardKey, message: TaskMessage, then: readonly Send[]): Persist => ({
-  kind: 'persist',
-  key,
-  message,
-  then
-})
+const persist = (
+  key: Forgettable,
+  messages: readonly TaskMessage[],
+  then: readonly Send[],
+  replaces = false
+): Persist => ({ kind: 'persist', key, messages, replaces, then })
 
-/** Only a job's first shard has keys beyond its tasks. */
+/** True if these are outcomes of tasks of the shard, or entries of the register of a job whose first shard it is. */
 function fits(record: ShardRecord, outcomes: Batch): boolean {
   const isRoot = shardName(record.key).index === 0
   return outcomes.indexes.every(
     (index) => index < record.count || (isRoot && index > placementBase) || index > closedIndex
   )
-}
-
-export interface Accepted {
-  readonly ballot: Ballot
-  readonly batch: Batch
-  readonly at: number
-}
-
-/** The value with the highest ballot for each task. */
-export function newest(accepted: readonly AcceptedBatch[]): Map<number, Accepted> {
-  const found = new Map<number, Accepted>()
-  for (const { ballot, outcomes: batch } of accepted) {
-    for (let at = 0; at < batch.indexes.length; at++) {
-      const index = batch.indexes[at] as number
-      const old = found.get(index)
-      if (old === undefined || ballot >= old.ballot) found.set(index, { ballot, batch, at })
-    }
-  }
-  return found
-}
-
-/** The parts of batches that `found` still refers to. */
-export function regroup(found: Iterable<Accepted>): AcceptedBatch[] {
-  const live = new Map<Batch, { ballot: Ballot; at: number[] }>()
-  for (const { ballot, batch, at } of found) {
-    const part = live.get(batch)
-    if (part === undefined) live.set(batch, { ballot, at: [at] })
-    else part.at.push(at)
-  }
-  return [...live].map(([batch, { ballot, at }]) => ({ ballot, outcomes: pickAt(batch, at) }))
-}
-
-/** The same values as one batch for each ballot and node. */
-function merge(found: Iterable<Accepted>): AcceptedBatch[] {
-  const parts = new Map<
-    string,
-    { ballot: Ballot; node: Batch['node']; indexes: number[]; values: Uint8Array[] }
-  >()
-  for (const { ballot, batch, at } of found) {
-    const name = `${ballot} ${batch.node}`
-    const part = parts.get(name) ?? { ballot, node: batch.node, indexes: [], values: [] }
-    parts.set(name, part)
-    part.indexes.push(batch.indexes[at] as number)
-    part.values.push(valueAt(batch, at))
-  }
-  return [...parts.values()].map(({ ballot, node, indexes, values }) => ({
-    ballot,
-    outcomes: pack(node, indexes, values)
-  }))
-}
-
-/** Promises stay as small as what they tell. */
-function compact(acceptor: Acceptor): AcceptedBatch[] {
-  acceptor.accepted = regroup(newest(acceptor.accepted).values())
-  return [...acceptor.accepted]
 }

@@ -9,9 +9,9 @@ import { fromString } from 'uint8arrays/from-string'
 import type { ErrorCode } from '../errors.ts'
 import { type Attempt, type PeerId, type ShardKey, shardName, taskId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
+import { regroup } from './accepted.ts'
 import { type Batch, encodeOutcome, pack, pickAt, readOutcomeHeader, STATUS, valueAt } from './batch.ts'
 import { type Send, send } from './effects.ts'
-import { regroup } from './keeper.ts'
 import { attemptBase, closedIndex, placementBase, type ShardRecord, type TaskMessageOf } from './messages.ts'
 import { lossesMax, Queue, type Return, TASK } from './queue.ts'
 import type { Register } from './register.ts'
@@ -215,14 +215,17 @@ export class Lead {
 
   cancel(now: Millis): Send[] {
     if (!this.#isOpen) return []
-    const holders = this.#queue.holders().map((peer) => [peer, this.#queue.heldBy(peer)] as const)
+    const revokes = this.revokeAll()
     const open = range(this.record.count).filter((index) => this.#queue.state(index) <= TASK.granted)
-    return [
-      ...this.#conclude(open, STATUS.cancelled, () => nothing, now),
-      ...holders.map(([to, held]) =>
-        send(to, { kind: 'revoke', key: this.key, indexes: Uint32Array.from(held) })
-      )
-    ]
+    return [...this.#conclude(open, STATUS.cancelled, () => nothing, now), ...revokes]
+  }
+
+  /** Ends what others run of it. */
+  revokeAll(): Send[] {
+    const { key } = this
+    return this.#queue
+      .holders()
+      .map((to) => send(to, { kind: 'revoke', key, indexes: Uint32Array.from(this.#queue.heldBy(to)) }))
   }
 
   /** Tasks that came back from `peer`, or never reached it. */

@@ -4,7 +4,16 @@
  * Not here: how a type is checked (wire.ts), and what a message causes (keeper.ts, owner.ts, runner.ts, entry.ts).
  * Inputs and outcomes travel as packed batches, so the cost of a message is paid per batch and not per task.
  */
-import { isDigest, isJobId, isPeerId, isShardKey, type PeerId, SEATS } from '../ids.ts'
+import {
+  isDigest,
+  isJobId,
+  isPeerId,
+  isShardKey,
+  type JobId,
+  type PeerId,
+  SEATS,
+  type ShardKey
+} from '../ids.ts'
 import {
   bytes,
   codec,
@@ -36,7 +45,14 @@ export const markIndex = closedIndex + 2
 export const attemptBase = 1 << 16
 export const attemptsMax = 65_535
 const indexesEnd = attemptBase + attemptsMax + 1
+/** Settled shards are compared in so many groups. */
+export const digestBuckets = 256
+/** Shards named in one answer to a digest; the others differ next time. */
+export const holdingsMax = 2_048
 const UINT32 = 0xffffffff
+
+export type Forgettable = JobId | ShardKey
+const isForgettable = (name: string): name is Forgettable => isJobId(name) || isShardKey(name)
 
 const job = text(64, isJobId)
 const key = text(96, isShardKey)
@@ -71,7 +87,9 @@ export const header = record({
   retries: uint(1_000),
   timeoutMs: uint(UINT32),
   priority: finite,
-  submittedAt: finite
+  submittedAt: finite,
+  /** Milliseconds that results are kept at least after all are there; 0 = `retentionMs` of release.ts. */
+  retentionMs: uint(UINT32)
 })
 export type JobHeader = Of<typeof header>
 
@@ -99,7 +117,7 @@ export const shardRecord: Type<ShardRecord> = {
   check: (value, path) => {
     const found = shardFields.check(value, path)
     const { indexes } = found.inputs
-    const isWhole = indexes.length === found.count || (indexes.length === 0 && found.list > 0)
+    const isWhole = indexes.length === found.count || indexes.length === 0
     const isOrdered = isWhole && indexes.every((index, at) => index === at)
     if (!isOrdered) return shardFields.check(undefined, `${path} (inputs out of order)`)
     const isSeated = found.seats.length === found.keepers.length && found.keepers.length > 0
@@ -134,6 +152,19 @@ export const taskKinds = {
   /** From who knows no keeper that is up, to everybody. */
   seek: { key },
   disowned: { key },
+  /** A job that was released or is past its retention, or a shard that its job's register does not name. */
+  forget: { name: text(96, isForgettable) },
+  /** It is forgotten, and that is on disk. */
+  forgotten: { name: text(96, isForgettable) },
+  // Reconciliation (reconcile.ts).
+  digest: { buckets: bytes(4 * digestBuckets) },
+  /** What is settled here of these buckets: keys and their fingerprints. */
+  holdings: {
+    buckets: indexes(digestBuckets),
+    keys: list(key, holdingsMax),
+    prints: indexes(holdingsMax),
+    isAnswer: flag
+  },
   // Followed by entries.
   watch: { key, have: indexes(closedIndex + 1) },
   propose: { key, outcomes: batch },

@@ -4,14 +4,14 @@
  * Not here: one shard's tasks (lead.ts) and ballots (register.ts), and who is granted what (standings.ts).
  * Late binding: work stays here until somebody asks. A claim waits, so new work leaves at once.
  */
-import type { Ballot, PeerId, ShardKey } from '../ids.ts'
+import { type Ballot, type PeerId, type ShardKey, shardName } from '../ids.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
 import type { Random } from '../random.ts'
 import { type Send, send } from './effects.ts'
 import { movedMessage } from './keeper.ts'
 import { listOf } from './keepers.ts'
 import { Lead } from './lead.ts'
-import type { ShardRecord, TaskMessage, TaskMessageOf } from './messages.ts'
+import type { Forgettable, ShardRecord, TaskMessage, TaskMessageOf } from './messages.ts'
 import { Register } from './register.ts'
 import { heir, Repairs, type RepairView } from './repair.ts'
 import { Standings } from './standings.ts'
@@ -131,6 +131,8 @@ export class Owner {
         return []
       case 'moved':
         return this.#moved(message, now)
+      case 'forget':
+        return this.#forgotten(message.name)
       case 'handover':
         return this.#handedOver(message, now)
       case 'seek': {
@@ -141,7 +143,7 @@ export class Owner {
         return this.#settled(message.key)
       case 'disowned':
         this.#succession.disowned(message.key, from, now)
-        return this.#storeAt(from, message.key)
+        return this.#storeAt(from, message.key, now)
       case 'inquire':
         return [this.#whereabouts.answer(from, message.key)]
       case 'watch':
@@ -321,7 +323,19 @@ export class Owner {
     return orphans.flatMap(([to, have]) => this.#whereabouts.settled(to, key, have))
   }
 
+  /** Nothing of it is owned or followed any more, and what runs of it is ended. */
+  #forgotten(name: Forgettable): Send[] {
+    const isOf = (key: ShardKey): boolean => key === name || shardName(key).job === name
+    for (const key of this.#succession.keys()) if (isOf(key)) this.#succession.unfollow(key)
+    const gone = [...this.#leads].filter(([key]) => isOf(key))
+    return gone.flatMap(([key, lead]) => {
+      this.#leads.delete(key)
+      return lead.revokeAll()
+    })
+  }
+
   #watch(from: PeerId, { key, have }: TaskMessageOf<'watch'>): Send[] {
+    if (this.#view.keeper.isForgotten(key)) return [send(from, this.#view.keeper.epitaph(key))]
     const lead = this.#leads.get(key)
     if (lead !== undefined) return lead.watch(from, have)
     if (this.#view.keeper.isSettled(key)) return this.#whereabouts.settled(from, key, have)
@@ -362,11 +376,11 @@ export class Owner {
   }
 
   /** A keeper that never got the shard, or lost it with the unsynced end of its disk. */
-  #storeAt(keeper: PeerId, key: ShardKey): Send[] {
-    const lead = this.#leads.get(key)
-    return lead?.record.keepers.includes(keeper)
-      ? [send(keeper, { kind: 'store', record: lead.record, isRepair: true })]
-      : []
+  #storeAt(keeper: PeerId, key: ShardKey, now: Millis): Send[] {
+    const record = this.#leads.get(key)?.record ?? this.#view.keeper.record(key)
+    if (!record?.keepers.includes(keeper)) return []
+    if (this.#leads.has(key)) return [send(keeper, { kind: 'store', record, isRepair: true })]
+    return this.#view.keeper.isSettled(key) ? this.#tryToOwn(record, 0, now) : []
   }
 
   #handOver(now: Millis): Send[] {

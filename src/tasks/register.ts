@@ -13,9 +13,9 @@
  */
 import { type Ballot, ballotOf, type PeerId, roundOf } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
+import { type Accepted, newest, regroup } from './accepted.ts'
 import { type Batch, pack, pickAt, valueAt } from './batch.ts'
 import { type Send, send } from './effects.ts'
-import { type Accepted, newest, regroup } from './keeper.ts'
 import { quorumOf, type Seating, seatIn } from './keepers.ts'
 import {
   type AcceptedBatch,

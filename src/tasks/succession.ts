@@ -61,6 +61,10 @@ export class Succession {
     this.#shards.delete(key)
   }
 
+  keys(): ShardKey[] {
+    return [...this.#shards.keys()]
+  }
+
   has(key: ShardKey): boolean {
     return this.#shards.has(key)
   }

@@ -5,8 +5,9 @@
  * Hints may be old; whoever follows one asks again there. Only `moved` and `settle` are proofs.
  */
 import type { PeerId, ShardKey } from '../ids.ts'
+import { regroup } from './accepted.ts'
 import { type Send, send } from './effects.ts'
-import { type Keeper, movedMessage, regroup } from './keeper.ts'
+import { type Keeper, movedMessage } from './keeper.ts'
 import { listOf } from './keepers.ts'
 import { confirm, type Lead } from './lead.ts'
 import type { TaskMessage, TaskMessageOf } from './messages.ts'
@@ -14,7 +15,15 @@ import type { Succession } from './succession.ts'
 
 export type Kept = Pick<
   Keeper,
-  'record' | 'promised' | 'inForce' | 'isSettled' | 'outcomes' | 'keys' | 'movedTo'
+  | 'record'
+  | 'promised'
+  | 'inForce'
+  | 'isSettled'
+  | 'outcomes'
+  | 'keys'
+  | 'movedTo'
+  | 'isForgotten'
+  | 'epitaph'
 >
 
 /** What only an owner can act on. */
@@ -42,6 +51,7 @@ export class Whereabouts {
       if (!keepers.includes(from)) return send(from, movedMessage(key, listOf(record)))
       return send(from, { kind: 'settle', key, list, ballot: this.#keeper.promised(key) })
     }
+    if (this.#keeper.isForgotten(key)) return send(from, this.#keeper.epitaph(key))
     const moved = this.#keeper.movedTo(key)
     if (moved !== undefined) return send(from, movedMessage(key, moved))
     if (lead === undefined) return send(from, this.hint(key) ?? { kind: 'disowned', key })
@@ -74,7 +84,8 @@ export class Whereabouts {
   /** To who speaks of tasks as if this node owned them. */
   elsewhere(from: PeerId, message: AboutTasks): Send[] {
     const { key, kind } = message
-    if (this.#keeper.isSettled(key)) {
+    if (this.#keeper.isForgotten(key) && kind === 'propose') return [send(from, this.#keeper.epitaph(key))]
+    if (this.#keeper.isSettled(key) || this.#keeper.isForgotten(key)) {
       // Whatever these outcomes are, others were committed before them.
       if (kind === 'outcomes') return [confirm(from, key, [...message.outcomes.indexes])]
       return kind === 'propose' ? this.settled(from, key, new Uint32Array(0)) : []

@@ -25,6 +25,8 @@ const node: NodeStatus = {
   waiting: 5,
   unfinished: 8,
   keeps: 10,
+  bytes: 0,
+  tombstones: 0,
   disk: 'sound',
   peers: 1
 }

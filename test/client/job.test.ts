@@ -21,7 +21,11 @@ const bad = (message: string): Uint8Array => {
 
 function newJob(options: { returnErrors?: boolean; inFlightMax?: number } = {}) {
   const said: string[] = []
-  const host = { cancel: () => void said.push('cancel'), forget: () => void said.push('forget') }
+  const host = {
+    cancel: () => void said.push('cancel'),
+    forget: () => void said.push('forget'),
+    release: async () => {}
+  }
   const { returnErrors = false, inFlightMax = Number.POSITIVE_INFINITY } = options
   return { job: new Job<unknown>({ id: 'job' as JobId, host, returnErrors, inFlightMax }), said }
 }

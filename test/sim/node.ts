@@ -108,7 +108,7 @@ export class SimNode {
       case 'reply':
         return this.#world.reply(this, effect.client, effect.message)
       case 'persist':
-        this.#disk.push(peerMessages.encode(effect.message))
+        for (const message of effect.messages) this.#disk.push(peerMessages.encode(message))
         this.#written = effect.id
         return this.#sync()
       case 'run':

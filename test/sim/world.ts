@@ -207,7 +207,8 @@ export class World {
       retries: this.#random.below(3),
       timeoutMs: 0,
       priority: this.#random.below(3),
-      submittedAt: this.clock.now
+      submittedAt: this.clock.now,
+      retentionMs: 0
     }
     // Two keepers cannot promise one outcome in a split (DESIGN 3); the checkers judge meshes that can.
     const copies = { wanted: this.nodes.length >= 5 && this.#random.chance(0.2) ? 5 : 3, least: 3 }

@@ -1,0 +1,94 @@
+/**
+ * The records of shards on disk: appended in order, replaced by a summary once settled, removed once forgotten.
+ *
+ * Not here: what they say (tasks/keeper.ts), and syncing (store.ts).
+ * A store key is `s/<shard or job>/<number>`, so the records of a shard lie together and in order, and can go together.
+ */
+import type { Millis } from '../machine.ts'
+import type { Persist } from '../tasks/effects.ts'
+import type { Forgettable, TaskMessage } from '../tasks/messages.ts'
+import { joinFrame, peerMessages, splitFrame } from './messages.ts'
+import { encodeOnce } from './outbox.ts'
+import type { Store, Write } from './store.ts'
+
+const prefix = 's/'
+
+interface Part {
+  readonly key: Forgettable
+  readonly records: Uint8Array[]
+  readonly replaces: boolean
+}
+
+export class Journal {
+  readonly #store: Store
+  /** Numbers of the records on disk. */
+  readonly #numbers = new Map<Forgettable, number[]>()
+  /** What is to be written next, in order; records of one shard that follow each other are one part. */
+  #parts: Part[] = []
+  #next = 0
+  #upTo = 0
+  #dueAt: Millis = Number.POSITIVE_INFINITY
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** Everything that is on disk. Throws SHOAL_BAD_MESSAGE if a record cannot be read. */
+  async read(): Promise<TaskMessage[]> {
+    const messages: TaskMessage[] = []
+    for await (const { key, value } of this.#store.read(prefix)) {
+      const at = key.lastIndexOf('/')
+      const [name, number] = [key.slice(prefix.length, at) as Forgettable, Number(key.slice(at + 1))]
+      this.#numbersOf(name).push(number)
+      this.#next = Math.max(this.#next, number)
+      for (const part of splitFrame(value)) messages.push(peerMessages.parse(part) as TaskMessage)
+    }
+    return messages
+  }
+
+  /** To be written by `dueAt` at the latest, all before it included. */
+  add({ key, messages, replaces }: Persist, id: number, dueAt: Millis): void {
+    const records = messages.map(encodeOnce)
+    const last = this.#parts.at(-1)
+    if (last?.key === key && !replaces) last.records.push(...records)
+    else this.#parts.push({ key, records, replaces })
+    this.#upTo = id
+    this.#dueAt = Math.min(this.#dueAt, dueAt)
+  }
+
+  /** When what waits for company is due; infinite if nothing does. */
+  get dueAt(): Millis {
+    return this.#parts.length === 0 ? Number.POSITIVE_INFINITY : this.#dueAt
+  }
+
+  /** Writes all of it in one step. Resolves with the number of the last effect that is now on disk. Rejects with SHOAL_DISK. */
+  async write(): Promise<number> {
+    const [parts, upTo] = [this.#parts, this.#upTo]
+    this.#parts = []
+    this.#dueAt = Number.POSITIVE_INFINITY
+    const writes: Write[] = []
+    for (const { key, records, replaces } of parts) {
+      const numbers = this.#numbersOf(key)
+      if (replaces) {
+        for (const number of numbers) writes.push({ key: nameOf(key, number), value: undefined })
+        numbers.length = 0
+      }
+      if (records.length > 0) {
+        numbers.push(++this.#next)
+        writes.push({ key: nameOf(key, this.#next), value: joinFrame(records) })
+      }
+      if (numbers.length === 0) this.#numbers.delete(key)
+    }
+    await this.#store.write(writes)
+    return upTo
+  }
+
+  #numbersOf(key: Forgettable): number[] {
+    const numbers = this.#numbers.get(key) ?? []
+    this.#numbers.set(key, numbers)
+    return numbers
+  }
+}
+
+const nameOf = (key: Forgettable, number: number): string =>
+  `${prefix}${key}/${String(number).padStart(16, '0')}`

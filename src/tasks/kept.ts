@@ -1,0 +1,97 @@
+/**
+ * One shard as it lies at a keeper: what it promised and accepted in each list, and how that is made small.
+ *
+ * Not here: what changes it (keeper.ts).
+ * Once settled it is read now and then and kept for long, so it is put into few pieces, and written once more as a whole.
+ */
+import type { Ballot } from '../ids.ts'
+import { type Accepted, newest, regroup } from './accepted.ts'
+import { type Batch, pack, valueAt } from './batch.ts'
+import type { KeeperList } from './keepers.ts'
+import type { AcceptedBatch, ShardRecord, TaskMessage } from './messages.ts'
+
+export interface Kept {
+  /** With the newest list that this node is in. Without its inputs once settled. */
+  record: ShardRecord
+  /** One for each list that may still count, oldest first. */
+  acceptors: Acceptor[]
+  /** No list before this one counts. */
+  inForce: KeeperList | undefined
+}
+
+export interface Acceptor {
+  readonly list: number
+  promised: Ballot
+  /** Accepted batches, oldest first. */
+  accepted: AcceptedBatch[]
+  /** Serials accepted at ballot `serialsOf`, so that a repeated accept adds nothing. */
+  readonly serials: Set<number>
+  serialsOf: Ballot
+  isSettled: boolean
+}
+
+export const newAcceptor = (list: number): Acceptor => ({
+  list,
+  promised: 0,
+  accepted: [],
+  serials: new Set(),
+  serialsOf: 0,
+  isSettled: false
+})
+
+/** Bytes of inputs and outcomes. */
+export function weigh(kept: Kept | undefined): number {
+  if (kept === undefined) return 0
+  let sum = kept.record.inputs.body.byteLength
+  for (const { accepted } of kept.acceptors)
+    for (const { outcomes } of accepted) sum += outcomes.body.byteLength
+  return sum
+}
+
+/** Records from which a settled shard can be read back as it is. */
+export function summary({ record, acceptors }: Kept): TaskMessage[] {
+  const { key } = record
+  return [
+    { kind: 'store', record, isRepair: true },
+    ...acceptors.flatMap(({ list, accepted, promised }): TaskMessage[] => [
+      ...accepted
+        .toSorted((a, b) => a.ballot - b.ballot)
+        .map(
+          ({ ballot, outcomes }, serial): TaskMessage => ({
+            kind: 'accept',
+            key,
+            list,
+            ballot,
+            serial,
+            outcomes
+          })
+        ),
+      { kind: 'settle', key, list, ballot: promised }
+    ])
+  ]
+}
+
+/** The same values as one batch for each ballot and node. */
+export function merge(found: Iterable<Accepted>): AcceptedBatch[] {
+  const parts = new Map<
+    string,
+    { ballot: Ballot; node: Batch['node']; indexes: number[]; values: Uint8Array[] }
+  >()
+  for (const { ballot, batch, at } of found) {
+    const name = `${ballot} ${batch.node}`
+    const part = parts.get(name) ?? { ballot, node: batch.node, indexes: [], values: [] }
+    parts.set(name, part)
+    part.indexes.push(batch.indexes[at] as number)
+    part.values.push(valueAt(batch, at))
+  }
+  return [...parts.values()].map(({ ballot, node, indexes, values }) => ({
+    ballot,
+    outcomes: pack(node, indexes, values)
+  }))
+}
+
+/** Promises stay as small as what they tell. */
+export function compact(acceptor: Acceptor): AcceptedBatch[] {
+  acceptor.accepted = regroup(newest(acceptor.accepted).values())
+  return [...acceptor.accepted]
+}
