@@ -41,7 +41,8 @@ const header = {
   retries: 1,
   timeoutMs: 0,
   priority: -0.5,
-  submittedAt: 1.5e12
+  submittedAt: 1.5e12,
+  queueTimeoutMs: 5_000
 }
 const inputs = pack('', [0, 1], [Uint8Array.of(1, 2), new Uint8Array(0)])
 const record = { key, ...firstSeating([a, b]), copies: 3, header, first: 7, count: 2, shards: 3, inputs }

@@ -6,6 +6,7 @@
  */
 import { isDigest, isJobId, isPeerId, isShardKey, type PeerId, SEATS } from '../ids.ts'
 import {
+  added,
   bytes,
   codec,
   finite,
@@ -71,7 +72,9 @@ export const header = record({
   retries: uint(1_000),
   timeoutMs: uint(UINT32),
   priority: finite,
-  submittedAt: finite
+  submittedAt: finite,
+  /** 0 = unlimited. */
+  queueTimeoutMs: added(uint(UINT32), 0)
 })
 export type JobHeader = Of<typeof header>
 
@@ -156,7 +159,6 @@ export const taskKinds = {
   },
   /** `isStarted`: they ran for a while, so their next run is another attempt, which counts as nobody's failure. */
   handback: { key, attempt: uint(attemptsMax), isStarted: flag, indexes: tasks },
-  lost: { key, attempt: uint(attemptsMax), indexes: tasks },
   outcomes: { key, outcomes: batch },
   confirm: { key, indexes: tasks },
   probe: { key, indexes: tasks },

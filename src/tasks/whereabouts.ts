@@ -18,9 +18,7 @@ export type Kept = Pick<
 >
 
 /** What only an owner can act on. */
-export type AboutTasks = TaskMessageOf<
-  'propose' | 'outcomes' | 'cancel' | 'handback' | 'missing' | 'lost' | 'holding'
->
+export type AboutTasks = TaskMessageOf<'propose' | 'outcomes' | 'cancel' | 'handback' | 'missing' | 'holding'>
 
 export class Whereabouts {
   readonly #keeper: Kept
@@ -75,6 +73,7 @@ export class Whereabouts {
   elsewhere(from: PeerId, message: AboutTasks): Send[] {
     const { key, kind } = message
     if (this.#keeper.isSettled(key)) {
+      if (kind === 'holding') return [send(from, { kind: 'revoke', key, indexes: message.indexes })]
       // Whatever these outcomes are, others were committed before them.
       if (kind === 'outcomes') return [confirm(from, key, [...message.outcomes.indexes])]
       return kind === 'propose' ? this.settled(from, key, new Uint32Array(0)) : []

@@ -24,7 +24,8 @@ const header = {
   retries: 0,
   timeoutMs: 0,
   priority: 0,
-  submittedAt: 0
+  submittedAt: 0,
+  queueTimeoutMs: 0
 }
 const inputsOf = (from: number, count: number): Batch =>
   pack(
