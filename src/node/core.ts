@@ -165,9 +165,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'persist-failed':
         return this.#diskFailed(input.reason, now)
       case 'ended':
-        return this.#task(this.runner.ended(input.run, input.outcomes, input.done, now))
       case 'engine-lost':
-        return this.#task(this.runner.engineLost(input.run, input.index, now))
+      case 'recalled':
+        return this.#task(this.runner.heard(input, now))
       case 'addresses-changed':
         return this.#member(this.membership.change({ addresses: [...input.addresses] }), now)
       case 'slowed':
@@ -218,8 +218,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         return
       }
       case 'told':
-        this.#effects.push(...this.#inquiry.told(from, message.ask, message.json))
-        return
+        return void this.#effects.push(...this.#inquiry.told(from, message.ask, message.json))
       default:
         this.membership.heartbeat(from, now)
         return this.#taskMessage(from, message, now)
@@ -293,17 +292,10 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   #member(effects: readonly MembershipEffect[], now: Millis): void {
     for (const effect of effects) {
       switch (effect.kind) {
-        case 'greet': {
-          const { others, knowsYou } = effect
-          const message: PeerMessage = { kind: 'hello', self: this.membership.me, others, knowsYou }
-          this.#effects.push({ kind: 'send', to: effect.to, message })
+        case 'greet':
+        case 'heartbeat':
+          this.#effects.push({ kind: 'send', to: effect.to, message: this.#toPeer(effect) })
           break
-        }
-        case 'heartbeat': {
-          const message: PeerMessage = { kind: 'heartbeat', boot: this.membership.me.boot, waiting: 0 }
-          this.#effects.push({ kind: 'send', to: effect.to, message })
-          break
-        }
         case 'dial':
           this.#effects.push(effect)
           break
@@ -327,6 +319,12 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     }
   }
 
+  #toPeer(effect: Extract<MembershipEffect, { kind: 'greet' | 'heartbeat' }>): PeerMessage {
+    const { me } = this.membership
+    if (effect.kind === 'heartbeat') return { kind: 'heartbeat', boot: me.boot, waiting: 0 }
+    return { kind: 'hello', self: me, others: effect.others, knowsYou: effect.knowsYou }
+  }
+
   #peerDown(peer: PeerId, now: Millis): void {
     this.#effects.push({ kind: 'note', text: `${peer} is down` })
     this.#board.forget(peer)
@@ -346,8 +344,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   }
 
   #persist(effect: Extract<TaskEffect, { kind: 'persist' }>): void {
-    const id = ++this.#writes
-    if (effect.then.length > 0) this.#afterWrites.push({ id, then: effect.then })
+    const [id, { then }] = [++this.#writes, effect]
+    if (then.length > 0) this.#afterWrites.push({ id, then })
     this.#effects.push({ ...effect, id })
   }
 

@@ -11,10 +11,10 @@ import { type ClientId, type JobId, type PeerId, type ShardKey, shardKey } from 
 import { assert, earlier, type Millis } from '../machine.ts'
 import { majorityOf } from '../routing/placement.ts'
 import { pack, valueAt } from './batch.ts'
+import { encodeClosed } from './closing.ts'
 import { type Send, seek, send } from './effects.ts'
 import { Follows } from './follows.ts'
 import { firstSeating } from './keepers.ts'
-import { encodeClosed } from './lead.ts'
 import {
   closedIndex,
   encodePlacement,
@@ -26,6 +26,7 @@ import {
   type TaskMessage,
   type TaskMessageOf
 } from './messages.ts'
+import { Searches } from './search.ts'
 import { Trail } from './trail.ts'
 
 /** Between two tries of anything that was not answered. */
@@ -62,14 +63,6 @@ interface Submission {
   triedAt: Millis
 }
 
-interface Search {
-  readonly client: ClientId
-  readonly job: JobId
-  readonly open: Set<PeerId>
-  best: TaskMessageOf<'found'> | undefined
-  readonly until: Millis
-}
-
 /** A job's register to be told how many shards there are. */
 interface Closing {
   readonly root: Placement
@@ -78,15 +71,12 @@ interface Closing {
   triedAt: Millis
 }
 
-/** How long nodes are waited for that do not answer whether they know a job. */
-const searchMs = 2_000
-
 export class Entry {
   readonly #view: EntryView
   readonly #submissions = new Map<ShardKey, Submission>()
   readonly #follows: Follows
   readonly #closings = new Map<ShardKey, Closing>()
-  #searches: Search[] = []
+  readonly #searches = new Searches()
   #tendAt: Millis = 0
 
   constructor(view: EntryView) {
@@ -105,7 +95,7 @@ export class Entry {
       case 'close':
         return this.#close(message, now)
       case 'find':
-        return this.#find(client, message.job, now)
+        return this.#searches.begin(client, message.job, [this.#view.self, ...this.#view.peers()], now)
       case 'follow':
         return this.#follows.follow(client, message.placement, message.have, now)
       case 'unfollow':
@@ -123,7 +113,7 @@ export class Entry {
     // It will submit again what was not acknowledged, here or elsewhere, under a new epoch.
     for (const [key, submission] of this.#submissions)
       if (submission.client === client) this.#submissions.delete(key)
-    this.#searches = this.#searches.filter((search) => search.client !== client)
+    this.#searches.gone(client)
   }
 
   message(from: PeerId, message: TaskMessage, now: Millis): EntryEffect[] {
@@ -142,7 +132,7 @@ export class Entry {
         return [...this.#released(message.name), ...this.#follows.forgotten(message.name)]
       case 'found':
       case 'unknown':
-        return this.#answered(from, message)
+        return this.#searches.answered(from, message)
       default:
         return []
     }
@@ -157,12 +147,11 @@ export class Entry {
       if (entry === undefined && record.keepers.includes(peer))
         effects.push(...this.#reconsider(submission, now))
     }
-    for (const search of this.#searches) search.open.delete(peer)
-    return [...effects, ...this.#concludeSearches(now)]
+    return [...effects, ...this.#searches.peerDown(peer)]
   }
 
   wake(now: Millis): EntryEffect[] {
-    if (now < this.#tendAt) return []
+    if (now < this.#tendAt) return this.#searches.wake(now)
     this.#tendAt = now + entryAgainMs / 2
     const effects: EntryEffect[] = this.#follows.wake(now)
     for (const submission of [...this.#submissions.values()]) {
@@ -179,14 +168,12 @@ export class Entry {
       if (this.#canAsk(closing.trail)) effects.push(this.#sendClosed(closing))
       else effects.push(...this.#seekRoot(closing.root))
     }
-    return [...effects, ...this.#concludeSearches(now)]
+    return [...effects, ...this.#searches.wake(now)]
   }
 
   wakeAt(): Millis | undefined {
-    const busy = this.#submissions.size + this.#searches.length + this.#closings.size + this.#follows.size
-    return busy === 0
-      ? undefined
-      : this.#searches.reduce<Millis | undefined>((at, { until }) => earlier(at, until), this.#tendAt)
+    const isBusy = this.#submissions.size + this.#closings.size + this.#follows.size > 0
+    return earlier(isBusy ? this.#tendAt : undefined, this.#searches.wakeAt())
   }
 
   check(): void {
@@ -367,34 +354,6 @@ export class Entry {
     const outcomes = pack('', [closedIndex], [encodeClosed(shards)])
     return send(trail.owner, { kind: 'propose', key: root.key, outcomes })
   }
-
-  #find(client: ClientId, job: JobId, now: Millis): EntryEffect[] {
-    const asked = [this.#view.self, ...this.#view.peers()]
-    this.#searches.push({ client, job, open: new Set(asked), best: undefined, until: now + searchMs })
-    return asked.map((to) => send(to, { kind: 'find', job }))
-  }
-
-  #answered(from: PeerId, message: TaskMessageOf<'found' | 'unknown'>): EntryEffect[] {
-    const job = message.kind === 'found' ? message.header.job : message.job
-    for (const search of this.#searches) {
-      if (search.job !== job) continue
-      search.open.delete(from)
-      // The newest epoch wins: a client only begins a new one while it has no acknowledgement of the last.
-      if (message.kind === 'found' && epochOf(message) > epochOf(search.best)) search.best = message
-    }
-    return this.#concludeSearches(0)
-  }
-
-  #concludeSearches(now: Millis): EntryEffect[] {
-    const done = this.#searches.filter(({ open, until }) => open.size === 0 || now >= until)
-    if (done.length === 0) return []
-    this.#searches = this.#searches.filter((search) => !done.includes(search))
-    return done.map(({ client, job, best }) => {
-      if (best === undefined) return { kind: 'reply', client, message: { kind: 'absent', job } }
-      const { placement, header, shards } = best
-      return { kind: 'reply', client, message: { kind: 'found', placement, header, shards } }
-    })
-  }
 }
 
 const placementOf = ({ key, keepers, first, count }: ShardRecord): Placement => ({
@@ -403,10 +362,6 @@ const placementOf = ({ key, keepers, first, count }: ShardRecord): Placement => 
   first,
   count
 })
-
-function epochOf(found: TaskMessageOf<'found'> | undefined): number {
-  return found === undefined ? -1 : Number(found.placement.key.split('/')[2])
-}
 
 function refusal(client: ClientId, job: JobId, index: number, code: ErrorCode, message: string): Reply {
   return { kind: 'reply', client, message: { kind: 'refused', job, index, code, message } }

@@ -7,13 +7,14 @@
 import { type Ballot, type PeerId, type ShardKey, shardName } from '../ids.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
 import type { Random } from '../random.ts'
+import { Departure } from './departure.ts'
 import { type Send, send } from './effects.ts'
 import { movedMessage } from './keeper.ts'
 import { listOf } from './keepers.ts'
-import { Lead } from './lead.ts'
+import { Lead, type Waste } from './lead.ts'
 import type { Forgettable, ShardRecord, TaskMessage, TaskMessageOf } from './messages.ts'
 import { Register } from './register.ts'
-import { heir, Repairs, type RepairView } from './repair.ts'
+import { Repairs, type RepairView } from './repair.ts'
 import { Standings } from './standings.ts'
 import { Succession } from './succession.ts'
 import { type AboutTasks, type Kept, leadingMessage, Whereabouts } from './whereabouts.ts'
@@ -40,12 +41,14 @@ export class Owner {
   #tendAt: Millis = 0
   #settleAt: Millis | undefined
   #isDirty = false
-  #isLeaving = false
+  readonly #departure: Departure
+  readonly waste: Waste = { lost: 0, dropped: 0 }
 
   constructor(view: OwnerView, random: Random) {
     this.#view = view
     this.#succession = new Succession(view.self, random, view.isUp)
     this.#repairs = new Repairs(view, this.#leads)
+    this.#departure = new Departure(view, this.#leads, this.#succession)
     this.#standings = new Standings(view.self)
     this.#whereabouts = new Whereabouts(view.keeper, this.#leads, this.#succession)
   }
@@ -83,14 +86,13 @@ export class Owner {
     if (this.#leads.has(key)) return
     // A repair may give back what an earlier life had owned, and proposed in: then it begins as after any restart.
     if (record.keepers[0] === self && !isRepair) {
-      this.#leads.set(key, new Lead(Register.first(record, self, from === self), self))
+      this.#leads.set(key, new Lead(Register.first(record, self, from === self), this.waste, now))
     } else this.#succession.follow(keeper.record(key) ?? record, this.#succession.seen(key)?.ballot ?? 0, now)
   }
 
   /** Gives what it owns to other keepers, now and whatever comes later. */
   leave(now: Millis): Send[] {
-    this.#isLeaving = true
-    return this.#handOver(now)
+    return this.#departure.begin(now)
   }
 
   /** Shards kept here that other nodes could keep instead. */
@@ -153,7 +155,6 @@ export class Owner {
       case 'cancel':
       case 'handback':
       case 'missing':
-      case 'lost':
       case 'holding':
         return this.#dispatch(from, message, now)
       default:
@@ -171,7 +172,7 @@ export class Owner {
     this.#isDirty = true
     return [...this.#leads.values()].flatMap((lead) => {
       lead.watchers.delete(peer)
-      return lead.queue.holds(peer) ? lead.lost(peer, undefined, now) : []
+      return lead.lost(peer, now)
     })
   }
 
@@ -188,12 +189,11 @@ export class Owner {
     this.#isDirty = true
     const { effects, tries } = this.#succession.wake(now)
     for (const { record, ballot } of tries) {
-      if (this.#isLeaving && heir(record, this.#view, now) !== undefined)
-        this.#succession.follow(record, ballot, now)
-      else effects.push(...this.#tryToOwn(record, ballot, now))
+      if (!this.#departure.spares(record, ballot, now)) effects.push(...this.#tryToOwn(record, ballot, now))
     }
-    if (this.#isLeaving) effects.push(...this.#handOver(now))
+    effects.push(...this.#departure.wake(now))
     effects.push(...this.#repairs.wake(now, (record) => this.#tryToOwn(record, 0, now)))
+    for (const lead of this.#leads.values()) effects.push(...lead.expire(now))
     if (now >= Math.min(this.#tendAt, this.#settleAt ?? this.#tendAt)) {
       this.#settleAt = undefined
       for (const lead of this.#leads.values()) effects.push(...this.#settle(lead))
@@ -210,7 +210,7 @@ export class Owner {
     let at = earlier(this.#succession.wakeAt(), this.#settleAt)
     if (this.#view.keeper.keys().length > 0) at = earlier(at, this.#repairs.wakeAt())
     if (this.#leads.size > 0) at = earlier(at, this.#tendAt)
-    for (const lead of this.#leads.values()) at = earlier(at, lead.opensAt(now))
+    for (const lead of this.#leads.values()) at = earlier(earlier(at, lead.opensAt(now)), lead.expiresAt)
     return at
   }
 
@@ -359,11 +359,8 @@ export class Owner {
         return lead.outcomes(from, message.outcomes, now)
       case 'cancel':
         return lead.cancel(now)
-      case 'lost':
-        return lead.lost(from, message.indexes, now)
       case 'holding':
-        lead.holding(from, message.indexes, message.attempt, now)
-        return []
+        return lead.holding(from, message.indexes, message.attempt, now)
       case 'missing': {
         const count = lead.returned(from, message.indexes, 'missing')
         this.#standings.missed(from, count)
@@ -383,22 +380,9 @@ export class Owner {
     return this.#view.keeper.isSettled(key) ? this.#tryToOwn(record, 0, now) : []
   }
 
-  #handOver(now: Millis): Send[] {
-    const effects: Send[] = []
-    for (const [key, lead] of this.#leads) {
-      const next = heir(lead.record, this.#view, now)
-      const record = this.#view.keeper.record(key)
-      if (next === undefined || record === undefined) continue
-      effects.push(send(next, lead.handover()))
-      this.#leads.delete(key)
-      this.#succession.follow(record, lead.register.ballot, now)
-    }
-    return effects
-  }
-
   #handedOver({ key, ballot, states }: TaskMessageOf<'handover'>, now: Millis): Send[] {
     const record = this.#view.keeper.record(key)
-    const isWanted = record !== undefined && !this.#view.keeper.isSettled(key) && !this.#isLeaving
+    const isWanted = record !== undefined && !this.#view.keeper.isSettled(key) && !this.#departure.isBegun
     return isWanted && !this.#leads.has(key) ? this.#tryToOwn(record, ballot, now, states) : []
   }
 
@@ -408,7 +392,7 @@ export class Owner {
     const { key } = record
     const promised = Math.max(ballot, keeper.promised(key))
     const register = Register.takeOver(record, self, promised, keeper.inForce(key))
-    this.#leads.set(record.key, new Lead(register, self, inherited))
+    this.#leads.set(record.key, new Lead(register, this.waste, now, inherited))
     return register.begin(now)
   }
 }

@@ -47,11 +47,6 @@ export function improve(record: ShardRecord, view: RepairView, now: Millis): Sea
   return nextSeating(record, [...replaced, ...left.slice(0, missing)])
 }
 
-/** The keeper that follows when this node leaves; `undefined` if none is there. */
-export function heir({ keepers }: ShardRecord, view: RepairView, now: Millis): PeerId | undefined {
-  return keepers.find((peer) => peer !== view.self && view.isUp(peer) && !view.isGone(peer, now))
-}
-
 /** What is to be changed, and what is being changed. */
 export class Repairs {
   readonly #view: RepairView & { readonly keeper: Kept }
