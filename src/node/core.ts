@@ -36,6 +36,8 @@ export interface CoreOptions {
   readonly now: Millis
   /** A keeper that is down for so long is replaced; default `keeperReplaceAfterMs`. */
   readonly replaceAfterMs?: Millis | undefined
+  /** Why this node keeps nothing, if its disk is not sound. */
+  readonly disk?: string | undefined
 }
 
 export class NodeCore implements Machine<CoreInput, CoreEffect> {
@@ -51,14 +53,15 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   /** What may be said once the write of that number is on disk. */
   #afterWrites: { id: number; then: readonly Send[] }[] = []
   #writes = 0
-  #disk: 'sound' | string = 'sound'
+  #disk: 'sound' | string
   #inbox: TaskMessage[] = []
   #noticeAt: Millis = 0
   #now: Millis = 0
   #effects: CoreEffect[] = []
 
-  constructor({ me, random, now, replaceAfterMs = keeperReplaceAfterMs }: CoreOptions) {
+  constructor({ me, random, now, replaceAfterMs = keeperReplaceAfterMs, disk = 'sound' }: CoreOptions) {
     this.self = me.peer
+    this.#disk = disk
     this.keeper = new Keeper(me.peer)
     this.#random = random.fork('claims')
     this.membership = new Membership(me, random.fork('membership'), now)
