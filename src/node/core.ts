@@ -162,7 +162,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'addresses-changed':
         return this.#member(this.membership.change({ addresses: [...input.addresses] }), now)
       case 'slowed':
-        return this.membership.slowed(input.delayMs)
+        return this.#member(this.membership.slowed(input.delayMs, now), now)
       case 'leave':
         return this.#leave(input.runs, now)
       case 'wake':
@@ -198,7 +198,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'hello':
         return this.#member(this.membership.greeted(from, message, now), now)
       case 'heartbeat':
-        return this.membership.heartbeat(from, now)
+        return this.membership.heartbeat(from, now, message.delayMs)
       case 'ask': {
         const told: PeerMessage = { kind: 'told', ask: message.ask, json: this.#report(message.what) }
         this.#effects.push({ kind: 'send', to: from, message: told })
@@ -270,7 +270,13 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
           break
         }
         case 'heartbeat': {
-          const message: PeerMessage = { kind: 'heartbeat', boot: this.membership.me.boot, waiting: 0 }
+          const delayMs = this.membership.slowness(now)
+          const message: PeerMessage = {
+            kind: 'heartbeat',
+            boot: this.membership.me.boot,
+            waiting: 0,
+            delayMs
+          }
           this.#effects.push({ kind: 'send', to: effect.to, message })
           break
         }
