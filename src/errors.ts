@@ -16,6 +16,7 @@ export const ERROR_CODES = {
   SHOAL_CANCELLED: { retryable: false, meaning: 'the task or call was cancelled' },
   SHOAL_CLOSED: { retryable: false, meaning: 'the node or client was closed' },
   SHOAL_DATA_IN_USE: { retryable: false, meaning: 'another node runs on this data folder' },
+  SHOAL_DAMAGED: { retryable: false, meaning: 'the store in the data folder is not what was written to it' },
   SHOAL_DISK: { retryable: true, meaning: 'the data folder cannot be written' },
   SHOAL_NO_MESH: { retryable: true, meaning: 'no peer of the mesh could be reached' },
   SHOAL_NO_KEEPERS: { retryable: true, meaning: 'too few nodes can keep the work' },

@@ -5,7 +5,7 @@
  * A name that is a hash cannot go stale, so a file is written once, completely, and never again.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { explainError, ShoalError } from '../errors.ts'
@@ -20,8 +20,13 @@ const UNFINISHED = '.tmp'
 export interface Blobs {
   /** Resolves when the blob is durable. Rejects with SHOAL_BAD_MESSAGE (wrong digest, too large) or SHOAL_DISK. */
   put(bytes: Uint8Array, digest?: Digest): Promise<Digest>
+  /** In a temporary folder, for a disk that takes nothing more: can be run and read, but does not count as kept. Rejects with SHOAL_DISK. */
+  lend(bytes: Uint8Array): Promise<Digest>
   read(digest: Digest): Promise<Uint8Array | undefined>
+  /** On disk, for good. */
   has(digest: Digest): boolean
+  /** On disk or lent. */
+  isHere(digest: Digest): boolean
   /** Where the file is, or would be. */
   path(digest: Digest): string
   close(): Promise<void>
@@ -31,8 +36,14 @@ export function digestOf(bytes: Uint8Array): Digest {
   return createHash('sha256').update(bytes).digest('base64url') as Digest
 }
 
-/** In `<folder>/blobs`, or in a temporary directory that `close` removes. Rejects with SHOAL_DISK. */
-export async function openBlobs(folder: string | undefined): Promise<Blobs> {
+/**
+ * In `<folder>/blobs`, or in a temporary directory that `close` removes. A file whose bytes are not what its name says is removed,
+ * and noted: others have it too. Rejects with SHOAL_DISK.
+ */
+export async function openBlobs(
+  folder: string | undefined,
+  onNote: (text: string) => void = () => {}
+): Promise<Blobs> {
   try {
     if (folder === undefined)
       return new BlobFiles(await mkdtemp(join(tmpdir(), 'shoal-blobs-')), new Set(), true)
@@ -41,7 +52,13 @@ export async function openBlobs(folder: string | undefined): Promise<Blobs> {
     const known = new Set<Digest>()
     for (const name of await readdir(path)) {
       const digest = name.slice(0, -EXTENSION.length)
-      if (name.endsWith(EXTENSION) && isDigest(digest)) known.add(digest)
+      if (name.endsWith(EXTENSION) && isDigest(digest)) {
+        if (digestOf(await readFile(join(path, name))) === digest) known.add(digest)
+        else {
+          onNote(`code ${digest.slice(0, 8)} is damaged on this disk, and is fetched again when it is needed`)
+          await rm(join(path, name), { force: true })
+        }
+      }
       // A crash in mid-write leaves these; nothing refers to them.
       else if (name.endsWith(UNFINISHED)) await rm(join(path, name), { force: true })
     }
@@ -56,6 +73,10 @@ class BlobFiles implements Blobs {
   private readonly known: Set<Digest>
   private readonly temporary: boolean
   private readonly writing = new Map<Digest, Promise<void>>()
+  private readonly lent = new Set<Digest>()
+  private lentTo: Promise<string> | undefined
+  /** The same, once it is there. */
+  private lentFolder = ''
   private closed = false
 
   constructor(folder: string, known: Set<Digest>, temporary: boolean) {
@@ -84,14 +105,28 @@ class BlobFiles implements Blobs {
     return actual
   }
 
+  async lend(bytes: Uint8Array): Promise<Digest> {
+    const digest = digestOf(bytes)
+    try {
+      this.lentTo ??= mkdtemp(join(tmpdir(), 'shoal-lent-'))
+      this.lentFolder = await this.lentTo
+      await writeFile(join(this.lentFolder, digest + EXTENSION), bytes)
+    } catch (error) {
+      throw diskError(`there is no place for ${digest} in ${tmpdir()} either`, error)
+    }
+    this.lent.add(digest)
+    return digest
+  }
+
   async read(digest: Digest): Promise<Uint8Array | undefined> {
-    if (!this.known.has(digest)) return undefined
+    if (!this.isHere(digest)) return undefined
     try {
       return await readFile(this.path(digest))
     } catch (error) {
       if ((error as { code?: unknown }).code !== 'ENOENT')
         throw diskError(`${this.path(digest)} cannot be read`, error)
       this.known.delete(digest)
+      this.lent.delete(digest)
       return undefined
     }
   }
@@ -100,14 +135,20 @@ class BlobFiles implements Blobs {
     return this.known.has(digest)
   }
 
+  isHere(digest: Digest): boolean {
+    return this.known.has(digest) || this.lent.has(digest)
+  }
+
   path(digest: Digest): string {
-    return join(this.folder, digest + EXTENSION)
+    const isLent = this.lent.has(digest) && !this.known.has(digest)
+    return join(isLent ? this.lentFolder : this.folder, digest + EXTENSION)
   }
 
   async close(): Promise<void> {
     this.closed = true
     await Promise.allSettled(this.writing.values())
     if (this.temporary) await rm(this.folder, { recursive: true, force: true })
+    if (this.lentTo !== undefined) await rm(await this.lentTo, { recursive: true, force: true })
   }
 
   /** Name, bytes and directory each reach the disk before the blob counts as there. */
@@ -115,7 +156,7 @@ class BlobFiles implements Blobs {
     const unfinished = join(this.folder, digest + UNFINISHED)
     try {
       await writeSynced(unfinished, bytes)
-      await rename(unfinished, this.path(digest))
+      await rename(unfinished, join(this.folder, digest + EXTENSION))
       await syncFolder(this.folder)
     } catch (error) {
       throw diskError(`the blob ${digest} cannot be written`, error)

@@ -38,6 +38,8 @@ export interface CoreOptions {
   readonly now: Millis
   /** A keeper that is down for so long is replaced; default `keeperReplaceAfterMs`. */
   readonly replaceAfterMs?: Millis | undefined
+  /** Why this node keeps nothing, if its disk is not sound. */
+  readonly disk?: string | undefined
 }
 
 export class NodeCore implements Machine<CoreInput, CoreEffect> {
@@ -55,14 +57,15 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   /** What may be said once the write of that number is on disk. */
   #afterWrites: { id: number; then: readonly Send[] }[] = []
   #writes = 0
-  #disk: 'sound' | string = 'sound'
+  #disk: 'sound' | string
   #inbox: TaskMessage[] = []
   #noticeAt: Millis = 0
   #now: Millis = 0
   #effects: CoreEffect[] = []
 
-  constructor({ me, random, now, replaceAfterMs = keeperReplaceAfterMs }: CoreOptions) {
+  constructor({ me, random, now, replaceAfterMs = keeperReplaceAfterMs, disk = 'sound' }: CoreOptions) {
     this.self = me.peer
+    this.#disk = disk
     this.keeper = new Keeper(me.peer)
     this.#random = random.fork('claims')
     this.membership = new Membership(me, random.fork('membership'), now)
@@ -171,7 +174,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'addresses-changed':
         return this.#member(this.membership.change({ addresses: [...input.addresses] }), now)
       case 'slowed':
-        return this.membership.slowed(input.delayMs)
+        return this.#member(this.membership.slowed(input.delayMs, now), now)
       case 'leave':
         return this.#leave(input.runs, now)
       case 'wake':
@@ -211,7 +214,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'hello':
         return this.#member(this.membership.greeted(from, message, now), now)
       case 'heartbeat':
-        return this.membership.heartbeat(from, now)
+        return this.membership.heartbeat(from, now, message.delayMs)
       case 'ask': {
         const told: PeerMessage = { kind: 'told', ask: message.ask, json: this.#report(message.what) }
         this.#effects.push({ kind: 'send', to: from, message: told })
@@ -227,7 +230,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   /** Each kind concerns some of the machines; the others ignore it. */
   #taskMessage(from: PeerId, message: TaskMessage, now: Millis): void {
-    if (this.#disk !== 'sound' && isForKeeper(message)) return
+    if (this.#disk !== 'sound' && recordKinds.has(message.kind)) return
     const listOf = (key: ShardKey): number => this.keeper.record(key)?.list ?? -1
     const before = message.kind === 'store' ? listOf(message.record.key) : 0
     this.#task(this.keeper.step(from, message))
@@ -294,7 +297,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       switch (effect.kind) {
         case 'greet':
         case 'heartbeat':
-          this.#effects.push({ kind: 'send', to: effect.to, message: this.#toPeer(effect) })
+          this.#effects.push({ kind: 'send', to: effect.to, message: this.#toPeer(effect, now) })
           break
         case 'dial':
           this.#effects.push(effect)
@@ -319,9 +322,10 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     }
   }
 
-  #toPeer(effect: Extract<MembershipEffect, { kind: 'greet' | 'heartbeat' }>): PeerMessage {
+  #toPeer(effect: Extract<MembershipEffect, { kind: 'greet' | 'heartbeat' }>, now: Millis): PeerMessage {
     const { me } = this.membership
-    if (effect.kind === 'heartbeat') return { kind: 'heartbeat', boot: me.boot, waiting: 0 }
+    if (effect.kind === 'heartbeat')
+      return { kind: 'heartbeat', boot: me.boot, waiting: 0, delayMs: this.membership.slowness(now) }
     return { kind: 'hello', self: me, others: effect.others, knowsYou: effect.knowsYou }
   }
 
@@ -393,8 +397,4 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#noticeAt = now + noticeEveryMs
     this.#effects.push({ kind: 'publish', message: { kind: 'work', waiting } })
   }
-}
-
-function isForKeeper({ kind }: TaskMessage): boolean {
-  return recordKinds.has(kind)
 }

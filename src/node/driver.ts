@@ -40,6 +40,8 @@ export interface DriverOptions {
   /** See `NodeOptions`. */
   readonly replaceAfter?: number
   readonly onNote: (text: string) => void
+  /** Why this node keeps nothing, if its disk is not sound. */
+  readonly disk?: string | undefined
 }
 
 /** A client in this very process: messages go to it without being encoded. */
@@ -76,12 +78,13 @@ export class Driver {
 
   constructor(options: DriverOptions) {
     this.#options = options
-    const { me, random, store, blobs, replaceAfter: replaceAfterMs, onNote } = options
-    this.core = new NodeCore({ me, random, now: performance.now(), replaceAfterMs })
+    const { me, random, store, blobs, disk, replaceAfter: replaceAfterMs, onNote } = options
+    this.core = new NodeCore({ me, random, now: performance.now(), replaceAfterMs, disk })
     this.#journal = new Journal(store)
     this.#supply = new Supply({
       blobs,
       onNote,
+      onDiskFailed: (reason) => this.#step({ kind: 'persist-failed', reason }),
       fetch: (digest, peers) =>
         this.#transport === undefined
           ? Promise.reject(new Error('no network yet'))
@@ -337,14 +340,12 @@ export class Driver {
       this.clientSaid(client, held)
       this.#flushSoon()
     }
-    const failed = (error: unknown): void =>
-      this.#options.onNote(`code of ${client} is not kept: ${explainError(error)}`)
-    void this.#options.blobs.put(bytes, digest).catch(failed).then(goOn)
+    void this.#supply.take(bytes, digest).then(goOn)
   }
 
   /** Refuses a submission whose code never came, or could not be stored. */
   #lacksCode(client: ClientId, message: ClientMessage): boolean {
-    if (message.kind !== 'submit' || this.#supply.has(message.header.code)) return false
+    if (message.kind !== 'submit' || this.#supply.isHere(message.header.code)) return false
     const { header, index } = message
     this.#reply(client, {
       kind: 'refused',
@@ -365,7 +366,7 @@ export class Driver {
 
   #run(run: Run): void {
     const { code } = run.header
-    if (this.#supply.has(code)) return this.#start(run)
+    if (this.#supply.isHere(code)) return this.#start(run)
     this.#awaited.set(run.run, [])
     void this.#supply.insist(code, run.keepers).then((isHere) => {
       const cancelled = this.#awaited.get(run.run) ?? []

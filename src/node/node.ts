@@ -8,6 +8,7 @@ import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createLocalClient } from '../client/local.ts'
 import type { Client } from '../client/types.ts'
+import { ShoalError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
 import { seededRandom } from '../random.ts'
 import { createPool } from '../tasks/executor/pool.ts'
@@ -17,7 +18,7 @@ import { openBlobs } from './blobs.ts'
 import { Driver } from './driver.ts'
 import { createLibp2pTransport } from './libp2p.ts'
 import { type CheckedOptions, checkOptions, type NodeOptions } from './options.ts'
-import { loadIdentity, openStore } from './store.ts'
+import { loadIdentity, openStore, type Store } from './store.ts'
 
 /** How long a node takes at most to hand over what it has. */
 const drainMs = 30_000
@@ -89,9 +90,9 @@ async function open(
   close: () => Promise<void>
 ): Promise<Node> {
   const { key, data, roles, labels, zone, listen, peers, mdns, replaceAfter, onNote } = options
-  const store = await openStore(data)
+  const { store, disk } = await openSound(data, onNote)
   opened.push(() => store.close())
-  const blobs = await openBlobs(data)
+  const blobs = await openBlobs(data, onNote)
   opened.push(() => blobs.close())
   const { privateKey, peerId: peer, storeId, boot } = await loadIdentity(store)
   const slots = roles.includes('engine') ? options.slots : 0
@@ -111,14 +112,14 @@ async function open(
     boot,
     storeId,
     slots,
-    isKeeper: roles.includes('keeper'),
+    isKeeper: disk === undefined && roles.includes('keeper'),
     isLeaving: false,
     zone,
     labels: Object.entries(labels),
     version: VERSION
   }
   const random = seededRandom(randomInt(2 ** 32))
-  const driver: Driver = new Driver({ me, random, store, blobs, executor, replaceAfter, onNote })
+  const driver: Driver = new Driver({ me, random, store, blobs, executor, replaceAfter, disk, onNote })
   opened.push(() => driver.stop())
   await driver.restore()
   const transport = await createLibp2pTransport({
@@ -157,5 +158,22 @@ async function open(
     drain,
     stop,
     [Symbol.asyncDispose]: stop
+  }
+}
+
+/**
+ * A damaged store is neither used nor touched: a keeper that forgot some of what it promised must not vote. The node works
+ * without it, as another node that keeps nothing, and says why.
+ */
+async function openSound(
+  data: string | undefined,
+  onNote: (text: string) => void
+): Promise<{ store: Store; disk: string | undefined }> {
+  try {
+    return { store: await openStore(data), disk: undefined }
+  } catch (error) {
+    if (!(error instanceof ShoalError) || error.code !== 'SHOAL_DAMAGED') throw error
+    onNote(`keeps nothing: ${error.message}`)
+    return { store: await openStore(undefined), disk: error.message }
   }
 }

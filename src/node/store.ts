@@ -5,7 +5,7 @@
  * Writers are like passengers of a ferry: whoever comes while it is away leaves with the next one, all of them together.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
@@ -13,6 +13,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { ClassicLevel } from 'classic-level'
 import { explainError, ShoalError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
+import { Seal, sealKey } from './seal.ts'
 
 export interface Write {
   readonly key: string
@@ -34,22 +35,42 @@ const groupWritesMax = 20_000
 /** Sorts after every key with this prefix; keys are ASCII. */
 const afterPrefix = (prefix: string): string => `${prefix}\uffff`
 
-/** In memory without a folder; else in `<folder>/store`. Rejects with SHOAL_DATA_IN_USE or SHOAL_DISK. */
+/**
+ * In memory without a folder; else in `<folder>/store`. Rejects with SHOAL_DATA_IN_USE, SHOAL_DISK (cannot be read or written),
+ * or SHOAL_DAMAGED (is not what was synced to it): then nobody may go on from it.
+ */
 export async function openStore(folder: string | undefined): Promise<Store> {
   if (folder === undefined) return new MemoryStore()
   const path = join(folder, 'store')
-  const db: Level = new ClassicLevel(path, { keyEncoding: 'utf8', valueEncoding: 'view' })
+  let db: Level | undefined
+  let seal: Seal | undefined
   try {
     await mkdir(path, { recursive: true })
+    // LevelDB makes a new store where the file that names its parts is missing, whatever else is there.
+    const files = await readdir(path)
+    const isNew = !files.some((name) => /^(CURRENT|SYNCED|MANIFEST-.*|.*\.(log|ldb|sst))$/.test(name))
+    const lastSynced = await Seal.lastSynced(path)
+    db = new ClassicLevel(path, { keyEncoding: 'utf8', valueEncoding: 'view', createIfMissing: isNew })
     await db.open()
+    seal = await Seal.begin(path)
+    const reason = await examined(db, seal, lastSynced)
+    if (reason !== undefined) throw damaged(folder, reason)
+    return new LevelStore(db, seal)
   } catch (error) {
-    if (isLocked(error)) {
-      const advice = 'stop it, or choose another --data folder'
-      throw new ShoalError('SHOAL_DATA_IN_USE', `another node runs on ${folder}; ${advice}`, { cause: error })
-    }
-    throw diskError(`${folder} cannot be opened; choose a folder that this user may write`, error)
+    await seal?.close()
+    await db?.close().catch(() => {})
+    throw openError(folder, error)
   }
-  return new LevelStore(db)
+}
+
+/** Reads all of it. Why it is damaged, if it is. */
+async function examined(db: Level, seal: Seal, lastSynced: number): Promise<string | undefined> {
+  let found: Uint8Array | undefined
+  for await (const [key, value] of db.iterator()) {
+    if (key === sealKey) found = value
+    else seal.take(key, value)
+  }
+  return seal.verdict(found, lastSynced)
 }
 
 export interface Identity {
@@ -89,18 +110,22 @@ interface Waiting {
 
 class LevelStore implements Store {
   private readonly db: Level
+  private readonly seal: Seal
+  /** After it nothing is written any more: what a failed write left behind is not known until the store is opened again. */
+  private failure: ShoalError | undefined
   private queue: Waiting[] = []
   private running: Promise<void> | undefined
   private closed = false
 
-  constructor(db: Level) {
+  constructor(db: Level, seal: Seal) {
     this.db = db
+    this.seal = seal
   }
 
   async *read(prefix: string): AsyncGenerator<{ key: string; value: Uint8Array }> {
     try {
       for await (const [key, value] of this.db.iterator({ gte: prefix, lt: afterPrefix(prefix) })) {
-        yield { key, value }
+        if (key !== sealKey) yield { key, value }
       }
     } catch (error) {
       throw diskError('the store cannot be read', error)
@@ -118,6 +143,7 @@ class LevelStore implements Store {
   async close(): Promise<void> {
     this.closed = true
     await this.running
+    await this.seal.close()
     await this.db.close()
   }
 
@@ -127,15 +153,15 @@ class LevelStore implements Store {
     while (this.queue.length > 0) {
       const group = this.takeGroup()
       try {
-        await this.db.batch(
-          group.flatMap((waiting) => waiting.writes.map(operation)),
-          { sync: true }
-        )
+        if (this.failure !== undefined) throw this.failure
+        const writes = group.flatMap((waiting) => waiting.writes)
+        const sealed = { key: sealKey, value: this.seal.next(writes) }
+        await this.db.batch([...writes, sealed].map(operation), { sync: true })
+        this.seal.synced()
         for (const waiting of group) waiting.resolve()
       } catch (error) {
-        // The next group tries the disk again by itself: a disk that has room again needs no restart.
-        const failure = diskError('the store cannot be written', error)
-        for (const waiting of group) waiting.reject(failure)
+        this.failure ??= diskError('the store cannot be written', error)
+        for (const waiting of group) waiting.reject(this.failure)
       }
     }
     this.running = undefined
@@ -179,11 +205,29 @@ class MemoryStore implements Store {
   }
 }
 
-function isLocked(error: unknown): boolean {
-  const codes = [error, (error as { cause?: unknown }).cause].map(
-    (one) => (one as { code?: unknown } | undefined)?.code
+function openError(folder: string, error: unknown): ShoalError {
+  if (error instanceof ShoalError) return error
+  const cause = (error as { cause?: unknown }).cause
+  const codes = [error, cause].map((one) => (one as { code?: unknown } | undefined)?.code)
+  if (codes.includes('LEVEL_LOCKED')) {
+    const advice = 'stop it, or choose another --data folder'
+    return new ShoalError('SHOAL_DATA_IN_USE', `another node runs on ${folder}; ${advice}`, { cause: error })
+  }
+  const reason = explainError(cause ?? error)
+  // A file that others of the store name is not there.
+  const isMissing = /does not exist \(create_if_missing|MANIFEST-\d+: No such file/.test(reason)
+  if (codes.includes('LEVEL_CORRUPTION') || isMissing) return damaged(folder, reason, error)
+  return diskError(
+    `${folder} cannot be opened; make room there, or choose a folder that this user may write`,
+    error
   )
-  return codes.includes('LEVEL_LOCKED')
+}
+
+function damaged(folder: string, reason: string, cause?: unknown): ShoalError {
+  const advice = `move ${join(folder, 'store')} away to begin anew, as another node`
+  return new ShoalError('SHOAL_DAMAGED', `the store in ${folder} is damaged (${reason}); ${advice}`, {
+    cause
+  })
 }
 
 /** Node's reason is one level deeper in LevelDB's errors. */

@@ -4,7 +4,7 @@
  * Not here: the files (blobs.ts), the stream that a blob comes by (exchange.ts).
  * A node that says it keeps a shard can also run it: the code is stored before the shard is.
  */
-import { explainError } from '../errors.ts'
+import { explainError, ShoalError } from '../errors.ts'
 import type { Digest, PeerId } from '../ids.ts'
 import type { Blobs } from './blobs.ts'
 
@@ -16,6 +16,8 @@ export interface SupplyOptions {
   /** Rejects if none of the peers has it. */
   readonly fetch: (digest: Digest, peers: readonly PeerId[]) => Promise<Uint8Array>
   readonly onNote: (text: string) => void
+  /** The disk takes no more code. */
+  readonly onDiskFailed: (reason: string) => void
 }
 
 export class Supply {
@@ -27,8 +29,28 @@ export class Supply {
     this.#options = options
   }
 
+  /** On disk, as a keeper must have it. */
   has(digest: Digest): boolean {
     return this.#options.blobs.has(digest)
+  }
+
+  /** On disk or lent, as is enough to run it, or to pass it on. */
+  isHere(digest: Digest): boolean {
+    return this.#options.blobs.isHere(digest)
+  }
+
+  /** Puts it on disk, or else where it can be used for now. Never rejects: if that fails too, it says so and goes without. */
+  async take(bytes: Uint8Array, digest: Digest): Promise<void> {
+    const { blobs, onDiskFailed, onNote } = this.#options
+    try {
+      await blobs.put(bytes, digest).catch(async (error: unknown) => {
+        if (!(error instanceof ShoalError) || error.code !== 'SHOAL_DISK') throw error
+        onDiskFailed(error.message)
+        await blobs.lend(bytes)
+      })
+    } catch (error) {
+      onNote(`code ${digest.slice(0, 8)} is not kept: ${explainError(error)}`)
+    }
   }
 
   /** False if none of the peers could give it now, or this disk cannot take it. Never rejects. */
@@ -43,7 +65,7 @@ export class Supply {
 
   /** Tries until the code is here; false only if the node stops. `peers` keep work that needs it, so one of them comes back. */
   async insist(digest: Digest, peers: readonly PeerId[]): Promise<boolean> {
-    while (!(await this.get(digest, peers))) {
+    while (!this.isHere(digest) && !(await this.get(digest, peers)) && !this.isHere(digest)) {
       if (this.#closing.signal.aborted) return false
       await this.#pause()
     }
@@ -55,10 +77,10 @@ export class Supply {
   }
 
   async #fetch(digest: Digest, peers: readonly PeerId[]): Promise<boolean> {
-    const { blobs, fetch, onNote } = this.#options
+    const { fetch, onNote } = this.#options
     try {
-      await blobs.put(await fetch(digest, peers), digest)
-      return true
+      await this.take(await fetch(digest, peers), digest)
+      return this.has(digest)
     } catch (error) {
       if (!this.#closing.signal.aborted)
         onNote(`code ${digest.slice(0, 8)} is not here yet: ${explainError(error)}`)

@@ -8,12 +8,16 @@
 import type { PeerId } from '../ids.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
 import type { Random } from '../random.ts'
-import { type Member, membersMax } from './messages.ts'
+import { type Member, membersMax, slownessMaxMs } from './messages.ts'
 
 /** Between two heartbeats to a peer. */
 export const heartbeatEveryMs = 1_000
 /** Silence on an open stream after which a peer is down. */
 export const silenceMaxMs = 5_000
+/** A delay of one's own counts for so long. */
+const slowForMs = 10_000
+/** After a pause of its own of this length a node has heard nobody, and asks everybody before it judges. */
+const pauseMs = 2_000
 /** Between two dials of a member that is down. */
 const redialEveryMs = 2_000
 /** Members down for longer are forgotten. */
@@ -43,6 +47,8 @@ interface Known {
   /** Connected and greeted. */
   isUp: boolean
   heardAt: Millis
+  /** What it says of its own slowness. */
+  delayMs: Millis
   downSince: Millis
   dialAt: Millis
 }
@@ -56,7 +62,8 @@ export class Membership {
   #digestAt: Millis
   readonly #startedAt: Millis
   /** Own slowness, added to every judgement about others (Lifeguard; Dadgar, Phillips and Currey, 2018). */
-  #ownDelayMs = 0
+  #ownDelayMs: Millis = 0
+  #delayedAt: Millis = 0
 
   constructor(me: Member, random: Random, now: Millis) {
     this.#self = me.peer
@@ -111,8 +118,25 @@ export class Membership {
     return [{ kind: 'announce', members: [this.#me] }, ...this.peers().map((to) => this.#greeting(to))]
   }
 
-  slowed(delayMs: Millis): void {
-    this.#ownDelayMs = delayMs
+  /** This node was so late with a timer. Told before the timer's work is done. */
+  slowed(delayMs: Millis, now: Millis): MembershipEffect[] {
+    if (delayMs >= this.slowness(now)) {
+      this.#ownDelayMs = Math.min(delayMs, slownessMaxMs)
+      this.#delayedAt = now
+    }
+    if (delayMs < pauseMs) return []
+    const effects: MembershipEffect[] = []
+    for (const [peer, known] of this.#known) {
+      // What it said meanwhile is still to be read; its silence so far is our own.
+      if (known.isConnected) known.heardAt = now
+      if (known.isUp) effects.push({ kind: 'greet', to: peer, others: [], knowsYou: false })
+    }
+    return effects
+  }
+
+  /** The longest delay of late, whole and within `slownessMaxMs`: added to own judgements, and told to others for theirs. */
+  slowness(now: Millis): Millis {
+    return now - this.#delayedAt < slowForMs ? Math.round(this.#ownDelayMs) : 0
   }
 
   found(peer: PeerId, addresses: readonly string[], now: Millis): MembershipEffect[] {
@@ -129,6 +153,7 @@ export class Membership {
     if (known === undefined) return [{ kind: 'drop', peer }]
     known.isConnected = true
     known.heardAt = now
+    known.delayMs = 0
     if (addresses.length > 0) known.addresses = addresses
     return [this.#greeting(peer)]
   }
@@ -154,9 +179,12 @@ export class Membership {
     return knowsYou ? effects : [...effects, this.#greeting(from)]
   }
 
-  heartbeat(from: PeerId, now: Millis): void {
+  /** Anything was heard of it; `delayMs` if it says how slow it is. */
+  heartbeat(from: PeerId, now: Millis, delayMs?: Millis): void {
     const known = this.#known.get(from)
-    if (known !== undefined) known.heardAt = now
+    if (known === undefined) return
+    known.heardAt = now
+    if (delayMs !== undefined) known.delayMs = delayMs
   }
 
   /** Third nodes, by gossip. */
@@ -166,9 +194,10 @@ export class Membership {
 
   wake(now: Millis): MembershipEffect[] {
     const effects: MembershipEffect[] = []
+    const patienceMs = silenceMaxMs + this.slowness(now)
     for (const [peer, known] of this.#known) {
       const { isConnected, isUp } = known
-      if (isConnected && now - known.heardAt > silenceMaxMs + this.#ownDelayMs) {
+      if (isConnected && now - known.heardAt > patienceMs + known.delayMs) {
         known.isConnected = false
         effects.push(...this.#down(peer, known, now), { kind: 'drop', peer })
       } else if (!isConnected && now >= known.dialAt) {
@@ -212,6 +241,7 @@ export class Membership {
       isConnected: false,
       isUp: false,
       heardAt: now,
+      delayMs: 0,
       downSince: now,
       dialAt: now
     }

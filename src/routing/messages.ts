@@ -10,6 +10,8 @@ import { flag, list, type Of, record, text, uint } from '../wire.ts'
 /** Members that a directory holds; further ones are ignored. */
 export const membersMax = 1_024
 const addressesMax = 16
+/** Slowness that a node may claim, and is granted on top of the usual silence. One that is slower counts as down. */
+export const slownessMaxMs = 10_000
 
 /** What a node says of itself. `boot` grows with every start, so the newer of two entries is known. */
 export const member = record({
@@ -30,7 +32,8 @@ export type Member = Of<typeof member>
 export const routingKinds = {
   /** First message on every stream: who I am, whom I know, and whether your greeting has reached me. */
   hello: { self: member, others: list(member, membersMax), knowsYou: flag },
-  heartbeat: { boot: uint(), waiting: uint() }
+  /** `delayMs`: how late this node has been with what it had to do. */
+  heartbeat: { boot: uint(), waiting: uint(), delayMs: uint(slownessMaxMs) }
 } as const
 
 export const gossipKinds = {

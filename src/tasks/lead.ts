@@ -383,12 +383,9 @@ export class Lead {
   }
 }
 
-/** Priority, then age, then order within the job. */
+/** Priority; sorted stably, then the order in which shards came here. A submitter's clock decides nothing. */
 export function byUrgency(a: Lead, b: Lead): number {
-  const [x, y] = [a.record, b.record]
-  return (
-    y.header.priority - x.header.priority || x.header.submittedAt - y.header.submittedAt || x.first - y.first
-  )
+  return b.record.header.priority - a.record.header.priority
 }
 
 export const confirm = (to: PeerId, key: ShardKey, indexes: readonly number[]): Send =>

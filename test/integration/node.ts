@@ -8,9 +8,9 @@ import { createNode, readKey } from '../../src/index.ts'
 const { key, ...options } = JSON.parse(process.argv[2] ?? '{}')
 try {
   const node = await createNode({
+    listen: ['/ip4/127.0.0.1/tcp/0'],
     ...options,
     key: await readKey(key),
-    listen: ['/ip4/127.0.0.1/tcp/0'],
     mdns: false,
     onNote: (text) => console.error(text)
   })

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { type Client, createKey, type MeshKey, writeKey } from '../../src/index.ts'
+import { type Client, createKey, type MeshKey, type NodeStatus, writeKey } from '../../src/index.ts'
 
 const program = fileURLToPath(new URL('./node.ts', import.meta.url))
 
@@ -24,6 +24,20 @@ export interface NodeProcess {
   readonly notes: readonly string[]
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>
+  /** SIGSTOP and SIGCONT. */
+  pause(): void
+  resume(): void
+}
+
+export interface StartOptions {
+  readonly slots?: number
+  /** Default: a folder of the node's name, which is there for the next node of that name. */
+  readonly data?: string
+  readonly listen?: string
+  /** Arguments of Node itself. */
+  readonly execArgv?: readonly string[]
+  /** Runs the process inside of this command. */
+  readonly within?: readonly string[]
 }
 
 export class Lab {
@@ -31,6 +45,7 @@ export class Lab {
   readonly folder: string
   readonly keyFile: string
   readonly #children = new Set<ChildProcess>()
+  readonly #undo: (() => unknown)[] = []
 
   private constructor(folder: string) {
     this.folder = folder
@@ -43,17 +58,27 @@ export class Lab {
     return lab
   }
 
-  /** Its data stays in the folder of that name, so a killed node can be started again. */
-  async start(name: string, peers: readonly NodeProcess[] = [], slots = 1): Promise<NodeProcess> {
+  /** Its data stays in its folder, so a killed node can be started again. Rejects with what it said if it does not start. */
+  async start(
+    name: string,
+    peers: readonly NodeProcess[] = [],
+    { slots = 1, data = join(this.folder, name), listen, execArgv = [], within = [] }: StartOptions = {}
+  ): Promise<NodeProcess> {
     const options = {
       key: this.keyFile,
-      data: join(this.folder, name),
+      data,
       slots,
-      peers: peers.map(({ address }) => address)
+      peers: peers.map(({ address }) => address),
+      ...(listen === undefined ? {} : { listen: [listen] })
     }
-    const child = spawn(process.execPath, [program, JSON.stringify(options)], {
-      stdio: ['ignore', 'pipe', 'pipe']
-    })
+    const [command = '', ...args] = [
+      ...within,
+      process.execPath,
+      ...execArgv,
+      program,
+      JSON.stringify(options)
+    ]
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#children.add(child)
     const notes: string[] = []
     const stderr = createInterface({ input: child.stderr }).on('line', (line) => notes.push(line))
@@ -76,28 +101,47 @@ export class Lab {
       await gone
       this.#children.delete(child)
     }
-    return { name, id, address, notes, noted, kill }
+    const pause = (): void => void child.kill('SIGSTOP')
+    const resume = (): void => void child.kill('SIGCONT')
+    return { name, id, address, notes, noted, kill, pause, resume }
   }
 
   /** A mesh of so many nodes that all see each other. */
   async mesh(count: number, slots = 1): Promise<NodeProcess[]> {
-    const first = await this.start('n1', [], slots)
+    const first = await this.start('n1', [], { slots })
     const names = Array.from({ length: count - 1 }, (_, i) => `n${i + 2}`)
-    return [first, ...(await Promise.all(names.map((name) => this.start(name, [first], slots))))]
+    return [first, ...(await Promise.all(names.map((name) => this.start(name, [first], { slots }))))]
+  }
+
+  /** Done when all processes are gone and before the folder goes, last first. */
+  undo(step: () => unknown): void {
+    this.#undo.push(step)
   }
 
   async close(): Promise<void> {
     for (const child of this.#children) child.kill('SIGKILL')
     await Promise.all([...this.#children].map((child) => child.exitCode ?? once(child, 'exit')))
+    for (const step of this.#undo.reverse()) await step()
     await rm(this.folder, { recursive: true, force: true })
   }
 }
 
 /** Resolves when all of `count` nodes say that they see the others. */
 export async function untilMeshed(client: Client, count: number): Promise<void> {
+  await untilStatus(
+    client,
+    (nodes) => nodes.length === count && nodes.every(({ peers }) => peers === count - 1)
+  )
+}
+
+/** The first status of the mesh that is as expected. */
+export async function untilStatus(
+  client: Client,
+  isIt: (nodes: readonly NodeStatus[]) => boolean
+): Promise<readonly NodeStatus[]> {
   for (;;) {
     const { nodes } = await client.status()
-    if (nodes.length === count && nodes.every(({ peers }) => peers === count - 1)) return
+    if (isIt(nodes)) return nodes
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }

@@ -61,16 +61,22 @@ test('concurrent writes share synced groups, are applied in order, and are there
   await again.close()
 })
 
-test('a failed group rejects with SHOAL_DISK and the next one tries again', async () => {
+test('after a failed group nothing is written any more, until the store is opened again', async () => {
   const store = await openStore(folder)
+  await store.write([put('before', '1')])
   const batch = vi.spyOn(ClassicLevel.prototype, 'batch')
-  const full = Promise.reject(new Error('ENOSPC'))
-  batch.mockReturnValueOnce(full as never)
+  batch.mockReturnValueOnce(Promise.reject(new Error('ENOSPC')) as never)
   await expect(store.write([put('a', '1')])).rejects.toMatchObject({ code: 'SHOAL_DISK', retryable: true })
   batch.mockRestore()
-  await store.write([put('b', '2')])
-  expect(await all(store, '')).toEqual([['b', '2']])
+  await expect(store.write([put('b', '2')])).rejects.toMatchObject({ code: 'SHOAL_DISK' })
   await store.close()
+  const again = await openStore(folder)
+  await again.write([put('c', '3')])
+  expect(await all(again, '')).toEqual([
+    ['before', '1'],
+    ['c', '3']
+  ])
+  await again.close()
 })
 
 test('a folder in use is refused, and a folder that cannot be is SHOAL_DISK', async () => {
