@@ -128,6 +128,8 @@ export class Entry {
         for (const trail of this.#trails(message.key)) if (trail.owner === from) trail.next(this.#view.isUp)
         this.#follows.disowned(from, message.key, now)
         return []
+      case 'moved':
+        return this.#moved(message, now)
       case 'forget':
         return [...this.#released(message.name), ...this.#follows.forgotten(message.name)]
       case 'found':
@@ -247,10 +249,22 @@ export class Entry {
   #stored(from: PeerId, key: ShardKey, now: Millis): EntryEffect[] {
     const submission = this.#submissions.get(key)
     if (submission === undefined || submission.entry !== undefined) return []
-    const { record, message, stored } = submission
+    const { record, stored } = submission
     if (!record.keepers.includes(from)) return []
     stored.add(from)
-    if (stored.size < majorityOf(record.keepers.length)) return []
+    return stored.size < majorityOf(record.keepers.length) ? [] : this.#kept(submission, now)
+  }
+
+  /** Its keepers changed before this node heard that they have it: then a majority of them had it. */
+  #moved({ key, keepers }: TaskMessageOf<'moved'>, now: Millis): EntryEffect[] {
+    const submission = this.#submissions.get(key)
+    if (submission === undefined || submission.entry !== undefined) return []
+    submission.record = { ...submission.record, keepers }
+    return this.#kept(submission, now)
+  }
+
+  #kept(submission: Submission, now: Millis): EntryEffect[] {
+    const { record, message } = submission
     const root = message.root[0]
     if (root === undefined) return this.#acknowledge(submission, placementOf(record), now)
     submission.entry = new Trail(root.keepers)
@@ -288,7 +302,8 @@ export class Entry {
     const { client, message, record, stored } = submission
     this.#submissions.delete(record.key)
     const { job } = message.header
-    const copies = placement.key === record.key ? stored.size : majorityOf(placement.keepers.length)
+    const known = placement.key === record.key ? stored.size : 0
+    const copies = Math.max(known, majorityOf(placement.keepers.length))
     const reply: EntryMessage = { kind: 'submitted', job, index: message.index, placement, copies }
     return [
       { kind: 'reply', client, message: reply },

@@ -10,7 +10,7 @@ import { assert } from '../machine.ts'
 import { type Accepted, newest } from './accepted.ts'
 import { type Batch, pack } from './batch.ts'
 import { type Persist, type Send, send } from './effects.ts'
-import { type KeeperList, listOf } from './keepers.ts'
+import { type KeeperList, listOf, movedMessage } from './keepers.ts'
 import { type Acceptor, compact, type Kept, merge, newAcceptor, summary, weigh } from './kept.ts'
 import {
   type AcceptedBatch,
@@ -172,8 +172,9 @@ export class Keeper {
     if (this.#forgotten.has(key)) return [send(from, this.epitaph(key))]
     const moved = this.#moved.get(key)
     if (moved !== undefined && moved.list >= list) return [send(from, movedMessage(key, moved))]
-    const inForce = this.#shards.get(key)?.inForce?.list ?? 0
-    if (!keepers.includes(this.#self) || inForce > list) return []
+    const inForce = this.#shards.get(key)?.inForce
+    if (inForce !== undefined && inForce.list > list) return [send(from, movedMessage(key, inForce))]
+    if (!keepers.includes(this.#self)) return []
     // A repeated store is answered after a sync of its own: the first one's may not have happened yet.
     this.#apply(message)
     // The first keeper owns the shard, and must know when it is on its own disk.
@@ -317,14 +318,6 @@ export class Keeper {
     return true
   }
 }
-
-export const movedMessage = (key: ShardKey, { list, keepers, seats }: KeeperList): TaskMessage => ({
-  kind: 'moved',
-  key,
-  list,
-  keepers,
-  seats
-})
 
 const persist = (
   key: Forgettable,

@@ -5,8 +5,8 @@
  * A seat names a proposer for the whole life of a shard. Who leaves a list and comes back gets another one, so a ballot never
  * has two proposers, whatever lists they believe in.
  */
-import { type Ballot, type PeerId, SEATS, seatOf } from '../ids.ts'
-import type { ShardRecord } from './messages.ts'
+import { type Ballot, type PeerId, SEATS, type ShardKey, seatOf } from '../ids.ts'
+import type { ShardRecord, TaskMessage } from './messages.ts'
 
 export interface KeeperList {
   /** 0 for the keepers that the entry chose; one more with every change. */
@@ -31,7 +31,10 @@ export function seatIn({ keepers, seats }: KeeperList, peer: PeerId): number | u
 export const listOf = ({ list, keepers, seats }: KeeperList): KeeperList => ({ list, keepers, seats })
 
 /** What a record says of its keepers: `seatsGiven` is the first seat that nobody had yet. */
-export type Seating = Pick<ShardRecord, 'list' | 'keepers' | 'seats' | 'seatsGiven' | 'before'>
+export type Seating = Pick<
+  ShardRecord,
+  'list' | 'keepers' | 'seats' | 'seatsGiven' | 'before' | 'beforeSeats'
+>
 
 /** The keepers that an entry chose: the seats are the ranks. */
 export const firstSeating = (keepers: readonly PeerId[]): Seating => ({
@@ -39,7 +42,8 @@ export const firstSeating = (keepers: readonly PeerId[]): Seating => ({
   keepers,
   seats: keepers.map((_, rank) => rank),
   seatsGiven: keepers.length,
-  before: []
+  before: [],
+  beforeSeats: []
 })
 
 /** The list after `now`: those who stay keep their seats. `undefined` when all seats are given. */
@@ -47,5 +51,13 @@ export function nextSeating(now: Seating, keepers: readonly PeerId[]): Seating |
   let seatsGiven = now.seatsGiven
   const seats = keepers.map((peer) => seatIn(now, peer) ?? seatsGiven++)
   if (seatsGiven > SEATS) return undefined
-  return { list: now.list + 1, keepers, seats, seatsGiven, before: now.keepers }
+  return { list: now.list + 1, keepers, seats, seatsGiven, before: now.keepers, beforeSeats: now.seats }
 }
+
+export const movedMessage = (key: ShardKey, { list, keepers, seats }: KeeperList): TaskMessage => ({
+  kind: 'moved',
+  key,
+  list,
+  keepers,
+  seats
+})

@@ -107,6 +107,7 @@ const shardFields = record({
   seats,
   seatsGiven: uint(SEATS),
   before: keepers,
+  beforeSeats: seats,
   copies: uint(15),
   header,
   first: uint(UINT32),

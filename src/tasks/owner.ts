@@ -9,8 +9,7 @@ import { assert, earlier, type Millis } from '../machine.ts'
 import type { Random } from '../random.ts'
 import { Departure } from './departure.ts'
 import { type Send, send } from './effects.ts'
-import { movedMessage } from './keeper.ts'
-import { listOf } from './keepers.ts'
+import { listOf, movedMessage } from './keepers.ts'
 import { Lead, type Waste } from './lead.ts'
 import type { Forgettable, ShardRecord, TaskMessage, TaskMessageOf } from './messages.ts'
 import { Register } from './register.ts'
@@ -201,8 +200,10 @@ export class Owner {
     if (now < this.#tendAt) return effects
     this.#tendAt = now + tendEveryMs
     const { isUp } = this.#view
-    for (const lead of this.#leads.values())
-      effects.push(...lead.register.again(now, isUp), ...lead.probes(now, isUp))
+    for (const lead of this.#leads.values()) {
+      effects.push(...this.#watching(lead, () => lead.register.again(now, isUp), now))
+      effects.push(...lead.probes(now, isUp))
+    }
     return effects
   }
 
@@ -374,10 +375,11 @@ export class Owner {
 
   /** A keeper that never got the shard, or lost it with the unsynced end of its disk. */
   #storeAt(keeper: PeerId, key: ShardKey, now: Millis): Send[] {
-    const record = this.#leads.get(key)?.record ?? this.#view.keeper.record(key)
-    if (!record?.keepers.includes(keeper)) return []
-    if (this.#leads.has(key)) return [send(keeper, { kind: 'store', record, isRepair: true })]
-    return this.#view.keeper.isSettled(key) ? this.#tryToOwn(record, 0, now) : []
+    const lead = this.#leads.get(key)
+    if (lead !== undefined) return lead.register.supply(keeper)
+    const record = this.#view.keeper.record(key)
+    const isLacking = record?.keepers.includes(keeper) === true && this.#view.keeper.isSettled(key)
+    return record !== undefined && isLacking ? this.#tryToOwn(record, 0, now) : []
   }
 
   #handedOver({ key, ballot, states }: TaskMessageOf<'handover'>, now: Millis): Send[] {

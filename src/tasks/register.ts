@@ -16,7 +16,7 @@ import { assert, type Millis } from '../machine.ts'
 import { type Accepted, newest, regroup } from './accepted.ts'
 import { type Batch, pack, pickAt, valueAt } from './batch.ts'
 import { type Send, send } from './effects.ts'
-import { quorumOf, type Seating, seatIn } from './keepers.ts'
+import { movedMessage, quorumOf, type Seating, seatIn } from './keepers.ts'
 import {
   type AcceptedBatch,
   encodeNext,
@@ -220,6 +220,20 @@ export class Register {
     return effects
   }
 
+  /** What a keeper lacks that does not know the shard: this list, and the one before while that is read. */
+  supply(to: PeerId): Send[] {
+    const { key, list, keepers, before, beforeSeats } = this.#record
+    const effects: Send[] = []
+    if (this.#phase === 'reading' && before.includes(to)) {
+      const old = { list: list - 1, keepers: before, seats: beforeSeats }
+      const record = { ...this.#record, ...old, before: [], beforeSeats: [] }
+      // A list that another one follows had its marker, so nothing before it is needed.
+      effects.push(send(to, { kind: 'store', record, isRepair: true }), send(to, movedMessage(key, old)))
+    }
+    if (keepers.includes(to)) effects.push(send(to, { kind: 'store', record: this.#record, isRepair: true }))
+    return effects
+  }
+
   #commit(outcomes: Batch): Batch | undefined {
     const fresh: number[] = []
     for (const [at, index] of outcomes.indexes.entries()) {
@@ -253,9 +267,9 @@ export class Register {
     const next = found.get(nextIndex)
     const seating = next === undefined ? undefined : parseNext(valueAt(next.batch, next.at))
     if (next !== undefined && seating !== undefined) {
-      const { list, keepers } = this.#record
+      const { list, keepers, seats } = this.#record
       this.#carried = own(found)
-      this.#next = { ...this.#record, ...seating, list: list + 1, before: keepers }
+      this.#next = { ...this.#record, ...seating, list: list + 1, before: keepers, beforeSeats: seats }
       this.#phase = 'finishing'
       return this.#send(pickAt(next.batch, [next.at]), now)
     }
