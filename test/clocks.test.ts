@@ -35,6 +35,7 @@ test('when a job was submitted, by a clock elsewhere, is passed on and shown, an
   expect(new Set(using.map(({ file }) => file))).toEqual(
     new Set([
       'src/client/client.ts',
+      'src/client/job.ts',
       'src/tasks/messages.ts',
       // `jobs` lists the newest first.
       'src/node/report.ts',

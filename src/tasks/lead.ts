@@ -89,9 +89,9 @@ export class Lead {
   waiting(now: Millis): number {
     // A settled shard has no inputs any more, and nothing waits in it.
     const { inputs, count } = this.record
-    return this.#isOpen && now >= this.#grantsFrom && inputs.indexes.length === count
-      ? this.#queue.waiting
-      : 0
+    const isReady = this.#isOpen && now >= this.#grantsFrom && inputs.indexes.length === count
+    // Nor may anything be granted before the number of its attempt is marked.
+    return isReady && this.#queue.highestAttempt <= this.#marked ? this.#queue.waiting : 0
   }
 
   /** When tasks that wait may be granted, if that is later than `now`. */
