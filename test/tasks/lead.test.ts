@@ -106,7 +106,7 @@ class Solo {
   /** Wakes the owner until nothing is due. */
   at(now: number): void {
     this.#perform(this.owner.wake(now), now)
-    this.#perform(this.owner.flush(now), now)
+    while (this.owner.hasNews) this.#perform(this.owner.flush(now), now)
   }
 
   claim(peer: PeerId, tasks: number, received: number, now: number): void {
