@@ -25,6 +25,7 @@ export const ERROR_CODES = {
   SHOAL_REFUSED: { retryable: false, meaning: 'the other side does not hold the mesh key' },
   TASK_FAILED: { retryable: false, meaning: 'the task threw' },
   TASK_POISONED: { retryable: false, meaning: 'the task ended three engines' },
+  TASK_QUEUE_TIMEOUT: { retryable: true, meaning: 'the task was not begun within its `queueTimeout`' },
   TASK_TIMEOUT: { retryable: false, meaning: 'the task ran longer than its `timeout`' },
   TASK_UNKNOWN: { retryable: false, meaning: 'an at-most-once task lost its engine' }
 } as const
@@ -43,12 +44,30 @@ export class ShoalError extends Error {
   }
 }
 
-/** Where and at which try a task ended. `engine` is `<node id>/<slot>`, times are milliseconds since 1970. */
+/** One run of a task that brought nothing. Times are milliseconds since 1970 by the engine's clock, if they are known. */
+export interface AttemptMetadata {
+  readonly attempt: number
+  /** `<node id>/<slot>`; the node id alone if the task had not begun there, or the whole node was lost. */
+  readonly engine: string
+  readonly how: 'failed' | 'timed out' | 'lost' | 'handed back'
+  readonly started: number | undefined
+  readonly completed: number | undefined
+  /** What ended the engine, if it was heard; else empty. */
+  readonly reason: string
+}
+
+/** When, where and at which try a task ended. Times are milliseconds since 1970. */
 export interface RunMetadata {
+  /** By the submitter's clock. */
+  readonly submitted: number
+  /** By the engine's clock; `undefined` if the task never began. */
+  readonly started: number | undefined
+  readonly completed: number | undefined
+  /** `<node id>/<slot>`; empty if the task never began. */
   readonly engine: string
   readonly attempt: number
-  readonly startedAt: number
-  readonly elapsedMs: number
+  /** Attempts before this one, as far as the owner that committed the outcome knew of them. */
+  readonly earlier: readonly AttemptMetadata[]
 }
 
 /** What a task threw, as it was seen on its engine. */
@@ -65,16 +84,18 @@ export class TaskError extends Error {
   readonly code: ErrorCode
   readonly taskId: string
   readonly attempt: number
+  /** `<node id>/<slot>`; empty if the task never began. */
   readonly engine: string
 
-  constructor(taskId: string, failure: RemoteFailure, where: RunMetadata) {
+  constructor(taskId: string, failure: RemoteFailure, where: Pick<RunMetadata, 'attempt' | 'engine'>) {
     super(failure.message)
     this.name = failure.name
     this.code = failure.code
     this.taskId = taskId
     this.attempt = where.attempt
     this.engine = where.engine
-    this.stack = `${failure.stack || `${failure.name}: ${failure.message}`}\n    on engine ${where.engine}, attempt ${where.attempt}, task ${taskId}`
+    const place = where.engine === '' ? 'on no engine' : `on engine ${where.engine}, attempt ${where.attempt}`
+    this.stack = `${failure.stack || `${failure.name}: ${failure.message}`}\n    ${place}, task ${taskId}`
   }
 }
 

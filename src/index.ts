@@ -19,6 +19,7 @@ export type {
   TaskOptions
 } from './client/types.ts'
 export {
+  type AttemptMetadata,
   CompositeError,
   ERROR_CODES,
   type ErrorCode,

@@ -48,6 +48,14 @@ export function uint(max = Number.MAX_SAFE_INTEGER): Type<number> {
 export const finite: Type<number> = leaf('a number', (v) => Number.isFinite(v))
 export const flag: Type<boolean> = leaf('a boolean', (v) => typeof v === 'boolean')
 
+/** A field that older senders and older disks do not have: missing, it reads as `otherwise`. Last fields of a record only. */
+export function added<T>(type: Type<T>, otherwise: T): Type<T> {
+  return {
+    check: (value, path) => (value === undefined ? otherwise : type.check(value, path)),
+    plain: (value) => type.plain(value)
+  }
+}
+
 export function bytes(max: number): Type<Uint8Array> {
   return leaf(`at most ${max} bytes`, (v) => v instanceof Uint8Array && v.byteLength <= max)
 }

@@ -42,6 +42,7 @@ const header = {
   timeoutMs: 0,
   priority: -0.5,
   submittedAt: 1.5e12,
+  queueTimeoutMs: 5_000,
   retentionMs: 60_000
 }
 const inputs = pack('', [0, 1], [Uint8Array.of(1, 2), new Uint8Array(0)])

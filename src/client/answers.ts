@@ -33,6 +33,10 @@ export interface NodeStatus extends MemberInfo {
   readonly owns: number
   readonly waiting: number
   readonly unfinished: number
+  /** Runs of tasks that this node owned and that brought nothing, since it started: with a lost engine or node … */
+  readonly lostRuns: number
+  /** … and those whose outcome came when another run's was committed. */
+  readonly droppedRuns: number
   /** Shards that this node keeps. */
   readonly keeps: number
   /** Of their inputs and outcomes. */

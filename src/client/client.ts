@@ -205,8 +205,10 @@ export class MeshClient implements Client, JobHost {
         timeoutMs: settings.timeoutMs,
         priority: settings.priority,
         submittedAt: Date.now(),
-        retentionMs: settings.retentionMs
+        retentionMs: settings.retentionMs,
+        queueTimeoutMs: settings.queueTimeoutMs
       }
+      job.submittedAt = header.submittedAt
       await begin(header, shipped.code)
     }
     // Nobody will read what was submitted before.
@@ -240,8 +242,11 @@ export class MeshClient implements Client, JobHost {
         return this.#jobs.get(effect.job)?.ended(effect.first, effect.outcomes)
       case 'accepted':
         return this.#jobs.get(effect.job)?.shardAccepted()
-      case 'found':
+      case 'found': {
+        const job = this.#jobs.get(effect.job)
+        if (job !== undefined) job.submittedAt = effect.header.submittedAt
         return
+      }
       case 'complete':
         return this.#jobs.get(effect.job)?.completed(effect.tasks)
       case 'refused':

@@ -4,9 +4,10 @@
  * Not here: where outcomes come from (session.ts), where inputs go (feed.ts).
  * A handle is a shelf: whatever arrives is put on it once, and one reader takes it down.
  */
-import { CompositeError, type RunMetadata, ShoalError, TaskError } from '../errors.ts'
+import { type AttemptMetadata, CompositeError, type RunMetadata, ShoalError, TaskError } from '../errors.ts'
 import { type JobId, taskId } from '../ids.ts'
 import { type Batch, OUTCOME_HEADER_BYTES, readOutcomeHeader, STATUS, valueAt } from '../tasks/batch.ts'
+import { type EarlierAttempt, splitStory } from '../tasks/story.ts'
 import type { Completed, JobHandle, JobStatus, Progress } from './types.ts'
 import { decodeFailure, decodeValue } from './values.ts'
 
@@ -43,6 +44,8 @@ type Reading = 'nobody' | 'all' | 'one by one'
 
 export class Job<R> implements JobHandle<R> {
   readonly id: JobId
+  /** Milliseconds since 1970; 0 until it is known. */
+  submittedAt = 0
   readonly #plan: JobPlan
   readonly #settled = new Map<number, Settled>()
   /** Indexes in order of arrival, if somebody reads them so. */
@@ -238,10 +241,11 @@ export class Job<R> implements JobHandle<R> {
     this.#changed()
   }
 
-  #settle(index: number, node: string, outcome: Uint8Array): Settled {
-    const { status, slot, attempt, elapsedMs, startedAt } = readOutcomeHeader(outcome)
-    const run: RunMetadata = { engine: `${node}/${slot}`, attempt, startedAt, elapsedMs }
+  #settle(index: number, node: string, whole: Uint8Array): Settled {
+    const { outcome, told } = splitStory(whole)
+    const { status } = readOutcomeHeader(outcome)
     const payload = outcome.subarray(OUTCOME_HEADER_BYTES)
+    const run = runOf(node, outcome, told, this.submittedAt)
     try {
       if (status === STATUS.ok) return { value: decodeValue(payload), error: undefined, run }
       const failure = status === STATUS.cancelled ? cancelled : decodeFailure(payload)
@@ -329,6 +333,33 @@ export class Job<R> implements JobHandle<R> {
       await this.#change.promise
     }
   }
+}
+
+function runOf(
+  node: string,
+  outcome: Uint8Array,
+  told: readonly EarlierAttempt[],
+  submitted: number
+): RunMetadata {
+  const { status, slot, attempt, elapsedMs, startedAt } = readOutcomeHeader(outcome)
+  const earlier = told.map(attemptOf)
+  if (node !== '') {
+    const times = { started: startedAt, completed: startedAt + elapsedMs }
+    return { submitted, ...times, engine: `${node}/${slot}`, attempt, earlier }
+  }
+  // Said by an owner. Of a task that is failed because its engines were lost, the last of these was its last attempt.
+  const last = earlier.at(-1)
+  if (status !== STATUS.error || last?.how !== 'lost')
+    return { submitted, started: undefined, completed: undefined, engine: '', attempt, earlier }
+  const { started, completed, engine } = last
+  return { submitted, started, completed, engine, attempt: last.attempt, earlier: earlier.slice(0, -1) }
+}
+
+function attemptOf({ attempt, engine, how, startedAt, elapsedMs, reason }: EarlierAttempt): AttemptMetadata {
+  const isTimed = startedAt > 0
+  const started = isTimed ? startedAt : undefined
+  const completed = isTimed ? startedAt + elapsedMs : undefined
+  return { attempt, engine, how, started, completed, reason }
 }
 
 const cancelled = {

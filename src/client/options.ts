@@ -12,6 +12,8 @@ export interface Settings {
   readonly retries: number
   /** 0 = unlimited. */
   readonly timeoutMs: number
+  /** 0 = unlimited. */
+  readonly queueTimeoutMs: number
   readonly priority: number
   /** 0 = as the nodes do by themselves. */
   readonly retentionMs: number
@@ -29,7 +31,17 @@ const retriesMax = 1_000
 const timeoutMax = 0xffffffff
 const keepersMax = 15
 const nameMax = 128
-const ofTasks = ['name', 'retries', 'timeout', 'priority', 'scope', 'keepers', 'retention', 'signal']
+const ofTasks = [
+  'name',
+  'retries',
+  'timeout',
+  'queueTimeout',
+  'priority',
+  'scope',
+  'keepers',
+  'retention',
+  'signal'
+]
 const ofMaps = [...ofTasks, 'returnErrors', 'inFlightMax']
 
 export function checkTaskOptions(options: TaskOptions): Settings {
@@ -45,14 +57,10 @@ export function checkMapOptions(options: MapOptions): MapSettings {
 }
 
 function settingsOf(options: TaskOptions): Settings {
-  const { name, retries = 0, timeout, priority = 0, scope, keepers = {}, retention, signal } = options
+  const { name, retries = 0, priority = 0, scope, keepers = {}, signal } = options
   if (name !== undefined && (typeof name !== 'string' || name.length > nameMax))
     refuse(`\`name\` is a string of at most ${nameMax} characters`)
   whole('retries', retries, 0, retriesMax)
-  if (timeout !== undefined && !(timeout > 0 && timeout <= timeoutMax))
-    refuse(`\`timeout\` is ${timeout}; it is milliseconds, above 0 and at most ${timeoutMax}`)
-  if (retention !== undefined && !(retention > 0 && retention <= timeoutMax))
-    refuse(`\`retention\` is ${retention}; it is milliseconds, above 0 and at most ${timeoutMax}`)
   if (!Number.isFinite(priority)) refuse(`\`priority\` is ${priority}; it is a number, higher runs earlier`)
   const { count, min } = typeof keepers === 'number' ? { count: keepers } : { min: undefined, ...keepers }
   if (count !== undefined) whole('keepers', count, 1, keepersMax)
@@ -60,13 +68,22 @@ function settingsOf(options: TaskOptions): Settings {
   return {
     name,
     retries,
-    timeoutMs: timeout === undefined ? 0 : Math.ceil(timeout),
+    timeoutMs: millis('timeout', options.timeout),
+    queueTimeoutMs: millis('queueTimeout', options.queueTimeout),
     priority,
-    retentionMs: retention === undefined ? 0 : Math.ceil(retention),
+    retentionMs: millis('retention', options.retention),
     scope: scope === undefined ? undefined : { ...scope },
     copies: { wanted: count ?? 0, least: min ?? 0 },
     signal
   }
+}
+
+/** 0 if it is not given. */
+function millis(name: string, value: number | undefined): number {
+  if (value === undefined) return 0
+  if (!(value > 0 && value <= timeoutMax))
+    refuse(`\`${name}\` is ${value}; it is milliseconds, above 0 and at most ${timeoutMax}`)
+  return Math.ceil(value)
 }
 
 function whole(name: string, value: number, least: number, most: number): void {

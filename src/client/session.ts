@@ -10,7 +10,7 @@ import { isErrorCode } from '../errors.ts'
 import { type Digest, type JobId, type ShardKey, shardName } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Batch, pickAt, valueAt } from '../tasks/batch.ts'
-import { readClosed } from '../tasks/lead.ts'
+import { readClosed } from '../tasks/closing.ts'
 import {
   closedIndex,
   type JobHeader,

@@ -14,10 +14,19 @@ export type TaskFunction<A extends readonly any[] = any[], R = any> = ((...args:
 export interface TaskOptions {
   /** For people, in `jobs()` and `shoal jobs`. Default: the function's name. */
   readonly name?: string
-  /** Further runs of a task that threw. Default 0. A task whose engine was lost runs again in any case, up to 3 times. */
+  /**
+   * Further runs of a task that threw or met its `timeout`. Default 0. A task whose engine was lost runs again in any case;
+   * after it ended three engines it fails with TASK_POISONED.
+   */
   readonly retries?: number
-  /** Milliseconds one run may take; then its engine is ended and the task fails with TASK_TIMEOUT. Default: none. */
+  /** Milliseconds one run may take; then its engine is ended and the run has failed with TASK_TIMEOUT. Default: none. */
   readonly timeout?: number
+  /**
+   * Milliseconds a task may wait for an engine; then it fails with TASK_QUEUE_TIMEOUT. Default: none. Counted by the owner of
+   * the task, from when it has it; a new owner counts anew. A task that has begun is never touched, also if it has to begin
+   * again because its engine was lost. A task that lies at a node behind a long one may wait up to a second longer.
+   */
+  readonly queueTimeout?: number
   /** Higher runs earlier. Default 0. */
   readonly priority?: number
   /** Values that the function captures, by name; they travel with its code. */
@@ -77,7 +86,10 @@ export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R> {
    * (cancel it first), and with SHOAL_BUSY.
    */
   release(): Promise<void>
-  /** Where, when and at which attempt the task at `index` ran, once it ended. */
+  /**
+   * Where, when and at which attempt the task at `index` ran, and what became of earlier attempts, once it ended and until
+   * its result is taken out one by one. Attempts under an owner that was lost since may be missing; numbers then have gaps.
+   */
   metadata(index: number): RunMetadata | undefined
   /** Called with every change, at most once per batch of results; returns a function that ends it. */
   onProgress(listener: (progress: Progress) => void): () => void

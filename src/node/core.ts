@@ -165,9 +165,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'persist-failed':
         return this.#diskFailed(input.reason, now)
       case 'ended':
-        return this.#task(this.runner.ended(input.run, input.outcomes, input.done, now))
       case 'engine-lost':
-        return this.#task(this.runner.engineLost(input.run, input.index, now))
+      case 'recalled':
+        return this.#task(this.runner.heard(input, now))
       case 'addresses-changed':
         return this.#member(this.membership.change({ addresses: [...input.addresses] }), now)
       case 'slowed':

@@ -195,6 +195,8 @@ export class Driver {
       case 'cancel-run':
         this.#awaited.get(effect.run)?.push(effect.indexes)
         return this.#options.executor?.cancel(effect.run, effect.indexes)
+      case 'recall-run':
+        return this.#options.executor?.recall(effect.run)
       case 'dial':
         return this.#network((transport) => transport.dial(effect.peer, effect.addresses))
       case 'drop-peer':
@@ -374,8 +376,7 @@ export class Driver {
     })
   }
 
-  #start({ run, slot, key, first, attempt, header, inputs }: Run): void {
-    const { code, exportName, timeoutMs } = header
-    this.#options.executor?.run({ run, slot, key, first, attempt, code, exportName, timeoutMs, inputs })
+  #start(run: Run): void {
+    this.#options.executor?.run({ ...run, ...run.header })
   }
 }

@@ -7,10 +7,10 @@
 import type { ClientMessage } from '../client/protocol.ts'
 import type { ClientId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
-import type { Batch } from '../tasks/batch.ts'
-import type { CancelRun, Persist, Run } from '../tasks/effects.ts'
+import type { CancelRun, Persist, RecallRun, Run } from '../tasks/effects.ts'
 import type { Reply } from '../tasks/entry.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
+import type { RunNews } from '../tasks/runs.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
 
 export type CoreInput =
@@ -27,8 +27,7 @@ export type CoreInput =
   /** Everything persisted up to this number is on disk. */
   | { kind: 'persisted'; upTo: number }
   | { kind: 'persist-failed'; reason: string }
-  | { kind: 'ended'; run: number; outcomes: Batch; done: boolean }
-  | { kind: 'engine-lost'; run: number; index: number | undefined }
+  | RunNews
   | { kind: 'addresses-changed'; addresses: readonly string[] }
   | { kind: 'slowed'; delayMs: Millis }
   /** Hands over what it has and takes nothing new. What runs may finish, or is given back too. */
@@ -41,6 +40,7 @@ export type CoreEffect =
   | (Persist & { id: number })
   | Run
   | CancelRun
+  | RecallRun
   | { kind: 'dial'; peer: PeerId; addresses: readonly string[] }
   | { kind: 'drop-peer'; peer: PeerId }
   | { kind: 'publish'; message: GossipMessage }

@@ -9,8 +9,8 @@ import type { Millis } from '../machine.ts'
 import type { Membership } from '../routing/membership.ts'
 import type { Member } from '../routing/messages.ts'
 import { valueAt } from '../tasks/batch.ts'
+import { readClosed } from '../tasks/closing.ts'
 import type { Keeper } from '../tasks/keeper.ts'
-import { readClosed } from '../tasks/lead.ts'
 import { closedIndex, shardTasksMax } from '../tasks/messages.ts'
 import type { Owner } from '../tasks/owner.ts'
 import type { Runner } from '../tasks/runner.ts'
@@ -43,6 +43,8 @@ export function nodeReport(
     owns: owner.shards,
     waiting: owner.waiting(now),
     unfinished: owner.unfinished,
+    lostRuns: owner.waste.lost,
+    droppedRuns: owner.waste.dropped,
     keeps: keeper.keys().length,
     bytes: keeper.bytes,
     tombstones: keeper.tombstones,

@@ -69,9 +69,13 @@ export function isSound(batch: Batch, count: number): boolean {
   return before === body.byteLength
 }
 
-/** How an attempt ended; the first byte of an outcome. */
-export const STATUS = { ok: 0, error: 1, cancelled: 2 } as const
+/** How an attempt ended; the first byte of an outcome. `lost` says that its engine ended with it, and is never committed. */
+export const STATUS = { ok: 0, error: 1, cancelled: 2, timedOut: 3, lost: 4 } as const
 export type Status = (typeof STATUS)[keyof typeof STATUS]
+/** True if the payload is a failure: of the task, or of its engine. */
+export const hasFailure = (status: Status): boolean => status !== STATUS.ok && status !== STATUS.cancelled
+/** Set in the first byte if the outcome ends with the story of earlier attempts (story.ts). */
+export const STORY_BIT = 0x80
 
 /** Bytes before the payload of an outcome: status, slot, attempt (u16), elapsed ms (f32), started at (f64), little endian. */
 export const OUTCOME_HEADER_BYTES = 16
@@ -100,9 +104,9 @@ export function readOutcomeHeader(outcome: Uint8Array): OutcomeHeader {
     return { status: STATUS.error, slot: 0, attempt: 0, elapsedMs: 0, startedAt: 0 }
   }
   const view = new DataView(outcome.buffer, outcome.byteOffset, OUTCOME_HEADER_BYTES)
-  const status = view.getUint8(0)
+  const status = view.getUint8(0) & ~STORY_BIT
   return {
-    status: status === STATUS.ok || status === STATUS.cancelled ? status : STATUS.error,
+    status: status <= STATUS.lost ? (status as Status) : STATUS.error,
     slot: view.getUint8(1),
     attempt: view.getUint16(2, true),
     elapsedMs: view.getFloat32(4, true),

@@ -45,7 +45,13 @@ export interface CancelRun {
   readonly indexes: Uint32Array
 }
 
-export type TaskEffect = Send | Persist | Run | CancelRun
+/** Takes back what has not started of a run. */
+export interface RecallRun {
+  readonly kind: 'recall-run'
+  readonly run: number
+}
+
+export type TaskEffect = Send | Persist | Run | CancelRun | RecallRun
 
 export const send = (to: PeerId, message: TaskMessage): Send => ({ kind: 'send', to, message })
 

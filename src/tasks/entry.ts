@@ -11,10 +11,10 @@ import { type ClientId, type JobId, type PeerId, type ShardKey, shardKey } from 
 import { assert, earlier, type Millis } from '../machine.ts'
 import { majorityOf } from '../routing/placement.ts'
 import { pack, valueAt } from './batch.ts'
+import { encodeClosed } from './closing.ts'
 import { type Send, seek, send } from './effects.ts'
 import { Follows } from './follows.ts'
 import { firstSeating } from './keepers.ts'
-import { encodeClosed } from './lead.ts'
 import {
   closedIndex,
   encodePlacement,

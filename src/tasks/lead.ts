@@ -5,16 +5,28 @@
  * An outcome is proposed when it arrives and confirmed to its producer when it is committed; between the two the producer
  * keeps it, so that an owner that dies takes no finished work with it.
  */
-import { fromString } from 'uint8arrays/from-string'
-import type { ErrorCode } from '../errors.ts'
-import { type Attempt, type PeerId, type ShardKey, shardName, taskId } from '../ids.ts'
+import { toString as toText } from 'uint8arrays/to-string'
+import { type Attempt, type PeerId, type ShardKey, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { regroup } from './accepted.ts'
-import { type Batch, encodeOutcome, pack, pickAt, readOutcomeHeader, STATUS, valueAt } from './batch.ts'
+import {
+  type Batch,
+  encodeOutcome,
+  hasFailure,
+  OUTCOME_HEADER_BYTES,
+  pack,
+  pickAt,
+  readOutcomeHeader,
+  STATUS,
+  valueAt
+} from './batch.ts'
+import { isClosed } from './closing.ts'
 import { type Send, send } from './effects.ts'
 import { attemptBase, closedIndex, placementBase, type ShardRecord, type TaskMessageOf } from './messages.ts'
 import { lossesMax, Queue, type Return, TASK } from './queue.ts'
 import type { Register } from './register.ts'
+import { type EarlierAttempt, earlier, Story, withStory } from './story.ts'
+import { notBegun, poisoned } from './verdicts.ts'
 
 /** Silence of a holder after which the owner asks whether it still has its grants. */
 const probeAfterMs = 1_000
@@ -23,31 +35,42 @@ export const inheritMs = 150
 
 const nothing = new Uint8Array(0)
 
+/** Runs that brought nothing, since this node started: their engine ended, or another run's outcome was committed. */
+export interface Waste {
+  lost: number
+  dropped: number
+}
+
 export class Lead {
   readonly register: Register
   readonly watchers = new Set<PeerId>()
-  readonly #self: PeerId
   #queue: Queue
   /** Placements and the closing of a job that were proposed here. */
   readonly #entries = new Set<number>()
   readonly #heardAt = new Map<PeerId, Millis>()
-  /** Nodes that were lost with a task, for the message of TASK_POISONED. */
-  readonly #lostOn = new Map<number, PeerId[]>()
   readonly #inherited: Uint32Array | undefined
   /** Attempts up to this one are marked in the register, so that no later owner gives one of them to another run. */
   #marked: Attempt = 1
   #marking: Attempt = 1
+  readonly #story = new Story()
+  readonly #waste: Waste
+  /** Outcomes that were counted as dropped: they may come again. */
+  readonly #dropped = new Set<string>()
+  /** When tasks that nobody began fail; for ever, if they may wait. */
+  #queueUntil: Millis = Number.POSITIVE_INFINITY
+  #isExpired = false
   #isOpen: boolean
   #grantsFrom: Millis = 0
 
   /** `inherited`: what the owner before this one handed over. */
-  constructor(register: Register, self: PeerId, inherited?: Uint32Array) {
+  constructor(register: Register, waste: Waste, now: Millis, inherited?: Uint32Array) {
     this.register = register
-    this.#self = self
+    this.#waste = waste
     this.#inherited = inherited
     // In round 0 nothing can have been proposed before.
     this.#isOpen = register.phase === 'storing' || register.phase === 'leading'
     this.#queue = new Queue(register.record.count)
+    this.#waitFrom(now)
   }
 
   get record(): ShardRecord {
@@ -83,6 +106,7 @@ export class Lead {
     if (this.#isOpen || !isKnown) return false
     this.#isOpen = true
     this.#grantsFrom = now + inheritMs
+    this.#waitFrom(this.#grantsFrom)
     const taken = [...this.register.taken()]
     for (const index of taken)
       if (index > attemptBase) this.#marked = Math.max(this.#marked, index - attemptBase)
@@ -115,7 +139,7 @@ export class Lead {
   /** True if every task, and every entry of the job's register, is committed and at every keeper. */
   get isComplete(): boolean {
     if (!this.#isOpen || this.#queue.unfinished > 0 || !this.register.isEverywhere) return false
-    return shardName(this.key).index > 0 || this.#isClosed()
+    return shardName(this.key).index > 0 || isClosed(this.register)
   }
 
   grant(
@@ -148,17 +172,23 @@ export class Lead {
     if (!this.#isOpen) return []
     const fresh: number[] = []
     const stale: number[] = []
+    const fatal: number[] = []
     for (let at = 0; at < outcomes.indexes.length; at++) {
       const index = outcomes.indexes[at] as number
       if (index >= this.record.count) continue
       const state = this.#queue.state(index)
-      if (state === TASK.committed || (state !== TASK.proposed && this.#retries(outcomes, at, index)))
+      if (state === TASK.committed) {
+        this.#drop(outcomes, at, index)
         stale.push(index)
-      else if (this.#queue.propose(index)) fresh.push(at)
+      } else if (state !== TASK.proposed && this.#retries(outcomes, at, index)) {
+        stale.push(index)
+        if (this.#queue.losses(index) >= lossesMax) fatal.push(index)
+      } else if (this.#queue.propose(index)) fresh.push(at)
     }
-    const effects = fresh.length === 0 ? [] : this.register.propose(pickAt(outcomes, fresh), now)
+    const effects =
+      fresh.length === 0 ? [] : this.register.propose(this.#story.tell(pickAt(outcomes, fresh)), now)
     if (stale.length > 0 && outcomes.node !== '') effects.push(confirm(outcomes.node, this.key, stale))
-    return effects
+    return fatal.length === 0 ? effects : [...effects, ...this.#poison(fatal, now)]
   }
 
   /** Tells those who follow, and lets the producer forget. */
@@ -233,35 +263,54 @@ export class Lead {
     let count = 0
     for (const index of indexes) {
       if (index >= this.record.count || !this.#queue.isHeldBy(index, peer)) continue
+      if (because === 'handed-back') this.#tellUnbegun(index, peer, 'handed back')
       this.#queue.release(index, because)
       count++
     }
+    // Overdue tasks that come back unbegun are not granted again.
+    if (count > 0) this.#isExpired = false
     return count
   }
 
-  /** Engines of `peer` that ended with these tasks; all that it held, if it was lost itself. */
-  lost(peer: PeerId, indexes: Iterable<number> | undefined, now: Millis): Send[] {
-    const poisoned: number[] = []
-    for (const index of indexes ?? this.#queue.heldBy(peer)) {
-      if (index >= this.record.count || !this.#queue.isHeldBy(index, peer)) continue
-      const where = [...(this.#lostOn.get(index) ?? []), peer]
-      this.#lostOn.set(index, where)
+  /** `peer` ended with all that it held. */
+  lost(peer: PeerId, now: Millis): Send[] {
+    const fatal: number[] = []
+    for (const index of this.#queue.heldBy(peer)) {
+      this.#tellUnbegun(index, peer, 'lost')
+      this.#waste.lost++
       this.#queue.release(index, 'lost', peer)
-      if (this.#queue.losses(index) >= lossesMax) poisoned.push(index)
+      if (this.#queue.losses(index) >= lossesMax) fatal.push(index)
     }
-    const failure = (index: number): Uint8Array => {
-      const where = (this.#lostOn.get(index) ?? []).join(', ')
-      const task = taskId(this.record.header.job, this.record.first + index)
-      const message = `${task} ended ${lossesMax} engines, on ${where}; look at what it does to its process`
-      return encodeCause('TASK_POISONED', message)
-    }
-    return this.#conclude(poisoned, STATUS.error, failure, now)
+    return this.#poison(fatal, now)
   }
 
-  holding(peer: PeerId, indexes: Iterable<number>, attempt: number, now: Millis): void {
+  /** What runs at `peer`. What has ended by now is to stop there. */
+  holding(peer: PeerId, indexes: Iterable<number>, attempt: number, now: Millis): Send[] {
     this.#heardAt.set(peer, now)
-    if (!this.#isOpen) return
-    for (const index of indexes) if (index < this.record.count) this.#queue.hold(index, peer, attempt)
+    if (!this.#isOpen) return []
+    const over: number[] = []
+    for (const index of indexes) {
+      if (index >= this.record.count) continue
+      if (this.#queue.state(index) >= TASK.proposed) over.push(index)
+      else this.#queue.hold(index, peer, attempt)
+    }
+    return over.length === 0
+      ? []
+      : [send(peer, { kind: 'revoke', key: this.key, indexes: Uint32Array.from(over) })]
+  }
+
+  /** Fails what nobody began within the job's `queueTimeout`. What may have begun once is never touched. */
+  expire(now: Millis): Send[] {
+    if (this.#isExpired || !this.#isOpen || now < this.#queueUntil) return []
+    this.#isExpired = true
+    const failure = notBegun(this.record)
+    return this.#conclude(this.#queue.untried(), STATUS.error, failure, now)
+  }
+
+  get expiresAt(): Millis | undefined {
+    return this.#isExpired || !this.#isOpen || !Number.isFinite(this.#queueUntil)
+      ? undefined
+      : this.#queueUntil
   }
 
   /** Asks silent holders whether they have what they were granted. */
@@ -275,37 +324,62 @@ export class Lead {
     })
   }
 
+  #waitFrom(now: Millis): void {
+    const { queueTimeoutMs } = this.record.header
+    if (queueTimeoutMs > 0) this.#queueUntil = now + queueTimeoutMs
+  }
+
+  #tellUnbegun(index: number, peer: PeerId, how: EarlierAttempt['how']): void {
+    const attempt = this.#queue.attempt(index)
+    this.#story.add(index, { attempt, engine: peer, how, startedAt: 0, elapsedMs: 0, reason: '' })
+  }
+
   /** True if this failure is not the last word: the task waits again, or has been waiting already. */
   #retries(outcomes: Batch, at: number, index: number): boolean {
-    const { status, attempt } = readOutcomeHeader(valueAt(outcomes, at))
-    if (status !== STATUS.error) return false
+    const value = valueAt(outcomes, at)
+    const header = readOutcomeHeader(value)
+    const { status, attempt } = header
+    if (!hasFailure(status)) return false
+    const isLost = status === STATUS.lost
     if (attempt < this.#queue.attempt(index)) return true
-    if (this.#queue.failures(index) >= this.record.header.retries) return false
-    if (this.#queue.state(index) !== TASK.granted) return false
-    this.#queue.release(index, 'failed', outcomes.node === '' ? undefined : outcomes.node)
+    if (this.#queue.state(index) !== TASK.granted) return isLost
+    if (!isLost && this.#queue.failures(index) >= this.record.header.retries) return false
+    const how = isLost ? 'lost' : status === STATUS.timedOut ? 'timed out' : 'failed'
+    const reason = isLost ? toText(value.subarray(OUTCOME_HEADER_BYTES)) : ''
+    this.#story.add(index, earlier(outcomes.node, header, how, reason))
+    if (isLost) this.#waste.lost++
+    this.#queue.release(index, isLost ? 'lost' : 'failed', outcomes.node === '' ? undefined : outcomes.node)
     return true
   }
 
+  /** Another run's outcome is committed; counts this one, unless it is the committed one said again. */
+  #drop(outcomes: Batch, at: number, index: number): void {
+    const { attempt, status } = readOutcomeHeader(valueAt(outcomes, at))
+    const known = this.register.committed.get(index)
+    const run = `${index} ${attempt} ${outcomes.node}`
+    const isSame =
+      known?.batch.node === outcomes.node &&
+      readOutcomeHeader(valueAt(known.batch, known.at)).attempt === attempt
+    if (isSame || status === STATUS.cancelled || this.#dropped.has(run)) return
+    this.#dropped.add(run)
+    this.#waste.dropped++
+  }
+
+  #poison(indexes: number[], now: Millis): Send[] {
+    const failure = poisoned(this.record, (index) => this.#story.of(index))
+    return this.#conclude(indexes, STATUS.error, failure, now)
+  }
+
+  /** Outcomes that the owner states itself: no node produced them. */
   #conclude(indexes: number[], status: 1 | 2, payload: (index: number) => Uint8Array, now: Millis): Send[] {
     const open = indexes.filter((index) => this.#queue.propose(index))
     if (open.length === 0) return []
-    const values = open.map((index) =>
-      encodeOutcome(
-        { status, slot: 0, attempt: this.#queue.attempt(index), elapsedMs: 0, startedAt: 0 },
-        payload(index)
-      )
-    )
-    return this.register.propose(pack(this.#self, open, values), now)
-  }
-
-  #isClosed(): boolean {
-    const { committed } = this.register
-    const closed = committed.get(closedIndex)
-    const shards = closed === undefined ? this.record.shards : readClosed(valueAt(closed.batch, closed.at))
-    if (shards === 0) return false
-    let placed = 0
-    for (const index of committed.keys()) if (index > placementBase && index < closedIndex) placed++
-    return placed >= shards - 1
+    const values = open.map((index) => {
+      const attempt = this.#queue.attempt(index)
+      const header = { status, slot: 0, attempt, elapsedMs: 0, startedAt: 0 }
+      return withStory(encodeOutcome(header, payload(index)), this.#story.of(index))
+    })
+    return this.register.propose(pack('', open, values), now)
   }
 }
 
@@ -321,20 +395,3 @@ export const confirm = (to: PeerId, key: ShardKey, indexes: readonly number[]): 
   send(to, { kind: 'confirm', key, indexes: Uint32Array.from(indexes) })
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
-
-/** A failure that the owner states itself, in the form of executor/failure.ts. */
-function encodeCause(code: ErrorCode, message: string): Uint8Array {
-  return fromString(JSON.stringify({ code, name: code, message, stack: '' }))
-}
-
-/** The number of shards of a job, as the value under `closedIndex`. */
-export function encodeClosed(shards: number): Uint8Array {
-  const value = new Uint8Array(4)
-  new DataView(value.buffer).setUint32(0, shards, true)
-  return value
-}
-
-/** 0 (not closed) if the value is no such number. */
-export function readClosed(value: Uint8Array): number {
-  return value.byteLength === 4 ? new DataView(value.buffer, value.byteOffset).getUint32(0, true) : 0
-}

@@ -15,6 +15,7 @@ import {
   type ShardKey
 } from '../ids.ts'
 import {
+  added,
   bytes,
   codec,
   finite,
@@ -88,8 +89,10 @@ export const header = record({
   timeoutMs: uint(UINT32),
   priority: finite,
   submittedAt: finite,
+  /** 0 = unlimited. */
+  queueTimeoutMs: added(uint(UINT32), 0),
   /** Milliseconds that results are kept at least after all are there; 0 = `retentionMs` of release.ts. */
-  retentionMs: uint(UINT32)
+  retentionMs: added(uint(UINT32), 0)
 })
 export type JobHeader = Of<typeof header>
 
@@ -187,7 +190,6 @@ export const taskKinds = {
   },
   /** `isStarted`: they ran for a while, so their next run is another attempt, which counts as nobody's failure. */
   handback: { key, attempt: uint(attemptsMax), isStarted: flag, indexes: tasks },
-  lost: { key, attempt: uint(attemptsMax), indexes: tasks },
   outcomes: { key, outcomes: batch },
   confirm: { key, indexes: tasks },
   probe: { key, indexes: tasks },

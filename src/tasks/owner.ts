@@ -10,7 +10,7 @@ import type { Random } from '../random.ts'
 import { type Send, send } from './effects.ts'
 import { movedMessage } from './keeper.ts'
 import { listOf } from './keepers.ts'
-import { Lead } from './lead.ts'
+import { Lead, type Waste } from './lead.ts'
 import type { Forgettable, ShardRecord, TaskMessage, TaskMessageOf } from './messages.ts'
 import { Register } from './register.ts'
 import { heir, Repairs, type RepairView } from './repair.ts'
@@ -41,6 +41,7 @@ export class Owner {
   #settleAt: Millis | undefined
   #isDirty = false
   #isLeaving = false
+  readonly waste: Waste = { lost: 0, dropped: 0 }
 
   constructor(view: OwnerView, random: Random) {
     this.#view = view
@@ -83,7 +84,7 @@ export class Owner {
     if (this.#leads.has(key)) return
     // A repair may give back what an earlier life had owned, and proposed in: then it begins as after any restart.
     if (record.keepers[0] === self && !isRepair) {
-      this.#leads.set(key, new Lead(Register.first(record, self, from === self), self))
+      this.#leads.set(key, new Lead(Register.first(record, self, from === self), this.waste, now))
     } else this.#succession.follow(keeper.record(key) ?? record, this.#succession.seen(key)?.ballot ?? 0, now)
   }
 
@@ -153,7 +154,6 @@ export class Owner {
       case 'cancel':
       case 'handback':
       case 'missing':
-      case 'lost':
       case 'holding':
         return this.#dispatch(from, message, now)
       default:
@@ -171,7 +171,7 @@ export class Owner {
     this.#isDirty = true
     return [...this.#leads.values()].flatMap((lead) => {
       lead.watchers.delete(peer)
-      return lead.queue.holds(peer) ? lead.lost(peer, undefined, now) : []
+      return lead.lost(peer, now)
     })
   }
 
@@ -194,6 +194,7 @@ export class Owner {
     }
     if (this.#isLeaving) effects.push(...this.#handOver(now))
     effects.push(...this.#repairs.wake(now, (record) => this.#tryToOwn(record, 0, now)))
+    for (const lead of this.#leads.values()) effects.push(...lead.expire(now))
     if (now >= Math.min(this.#tendAt, this.#settleAt ?? this.#tendAt)) {
       this.#settleAt = undefined
       for (const lead of this.#leads.values()) effects.push(...this.#settle(lead))
@@ -210,7 +211,7 @@ export class Owner {
     let at = earlier(this.#succession.wakeAt(), this.#settleAt)
     if (this.#view.keeper.keys().length > 0) at = earlier(at, this.#repairs.wakeAt())
     if (this.#leads.size > 0) at = earlier(at, this.#tendAt)
-    for (const lead of this.#leads.values()) at = earlier(at, lead.opensAt(now))
+    for (const lead of this.#leads.values()) at = earlier(earlier(at, lead.opensAt(now)), lead.expiresAt)
     return at
   }
 
@@ -359,11 +360,8 @@ export class Owner {
         return lead.outcomes(from, message.outcomes, now)
       case 'cancel':
         return lead.cancel(now)
-      case 'lost':
-        return lead.lost(from, message.indexes, now)
       case 'holding':
-        lead.holding(from, message.indexes, message.attempt, now)
-        return []
+        return lead.holding(from, message.indexes, message.attempt, now)
       case 'missing': {
         const count = lead.returned(from, message.indexes, 'missing')
         this.#standings.missed(from, count)
@@ -408,7 +406,7 @@ export class Owner {
     const { key } = record
     const promised = Math.max(ballot, keeper.promised(key))
     const register = Register.takeOver(record, self, promised, keeper.inForce(key))
-    this.#leads.set(record.key, new Lead(register, self, inherited))
+    this.#leads.set(record.key, new Lead(register, this.waste, now, inherited))
     return register.begin(now)
   }
 }

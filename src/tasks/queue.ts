@@ -11,6 +11,12 @@ import { attemptsMax } from './messages.ts'
 
 /** Losses of an engine after which a task fails as TASK_POISONED. */
 export const lossesMax = 3
+/**
+ * A node that is lost takes all that it held with it, and nobody knows which task it was. So those it held go on in small
+ * company, then alone, as when light bulbs are tested by halves: the third loss names the one, and its neighbours are safe.
+ */
+const companyMax = 8
+const weightOf = (losses: number): number => (losses === 0 ? 0 : losses < lossesMax - 1 ? 1 : companyMax)
 
 export const TASK = { waiting: 0, granted: 1, proposed: 2, committed: 3 } as const
 export type TaskState = (typeof TASK)[keyof typeof TASK]
@@ -37,6 +43,8 @@ export class Queue {
   readonly #attempt: Uint16Array
   readonly #losses: Uint8Array
   readonly #failures: Uint16Array
+  /** 1 if a run of it may have begun. */
+  readonly #begun: Uint8Array
   readonly #holder: (PeerId | undefined)[]
   /** Tasks from here on were never granted. */
   #cursor = 0
@@ -53,6 +61,7 @@ export class Queue {
     this.#attempt = new Uint16Array(count).fill(Math.min(firstAttempt, attemptsMax))
     this.#losses = new Uint8Array(count)
     this.#failures = new Uint16Array(count)
+    this.#begun = new Uint8Array(count)
     this.#holder = new Array(count)
     this.#waiting = count
     this.#unfinished = count
@@ -85,6 +94,7 @@ export class Queue {
       this.#attempt[index] = Math.min(attempt, attemptsMax)
       this.#losses[index] = Math.min(losses, 255)
       this.#failures[index] = Math.min(failures, 65_535)
+      this.#begun[index] = 1
       this.#highest = Math.max(this.#highest, this.attempt(index))
     }
   }
@@ -135,6 +145,14 @@ export class Queue {
     return found
   }
 
+  /** Tasks that wait and were never begun, as far as anybody said. */
+  untried(): number[] {
+    const found: number[] = []
+    for (let i = 0; i < this.count; i++)
+      if (this.#state[i] === TASK.waiting && this.#begun[i] === 0) found.push(i)
+    return found
+  }
+
   /** Up to `most` waiting tasks of one attempt, now granted to `peer`. Retried ones go elsewhere while `elsewhere` is true. */
   take(peer: PeerId, most: number, elsewhere: boolean): Picked | undefined {
     const picked = this.#takeBack(peer, most, elsewhere) ?? this.#takeNew(most)
@@ -165,7 +183,10 @@ export class Queue {
     if (this.#state[index] !== TASK.granted) return
     this.#unhold(index)
     this.#state[index] = TASK.waiting
-    if (because !== 'unstarted') this.#attempt[index] = Math.min(this.attempt(index) + 1, attemptsMax)
+    if (because !== 'unstarted') {
+      this.#attempt[index] = Math.min(this.attempt(index) + 1, attemptsMax)
+      this.#begun[index] = 1
+    }
     this.#highest = Math.max(this.#highest, this.attempt(index))
     if (because === 'failed') this.#failures[index] = this.failures(index) + 1
     if (because === 'lost') this.#losses[index] = Math.min(this.losses(index) + 1, 255)
@@ -219,10 +240,14 @@ export class Queue {
     if (this.#back.length === 0) return undefined
     const indexes: number[] = []
     let attempt = 0
+    let company = this.heldBy(peer).reduce((sum, index) => sum + weightOf(this.losses(index)), 0)
     this.#back = this.#back.filter(({ index, avoid }) => {
       if (this.#state[index] !== TASK.waiting) return false
       if (indexes.length >= most || (elsewhere && avoid === peer)) return true
       if (indexes.length > 0 && this.attempt(index) !== attempt) return true
+      const weight = weightOf(this.losses(index))
+      if (weight > 0 && company + weight > companyMax) return true
+      company += weight
       attempt = this.attempt(index)
       indexes.push(index)
       return false

@@ -6,16 +6,18 @@
  * travel by the hundred and long ones singly. Outcomes stay here until their owner says that they are committed, so a
  * dying owner loses no finished work.
  */
-import type { Attempt, PeerId, ShardKey } from '../ids.ts'
-import { assert, type Millis } from '../machine.ts'
-import { type Batch, pickAt } from './batch.ts'
+import { fromString } from 'uint8arrays/from-string'
+import type { PeerId, ShardKey } from '../ids.ts'
+import type { Millis } from '../machine.ts'
+import { type Batch, encodeOutcome, pack, pickAt, STATUS } from './batch.ts'
 import { Claims } from './claims.ts'
-import { type CancelRun, type Run, type Send, seek, send } from './effects.ts'
+import { type CancelRun, type RecallRun, type Run, type Send, seek, send } from './effects.ts'
+import { checkHeld, dropConfirmed, HELD, type Held, inState, newHeld, unended } from './held.ts'
 import { ownerBy } from './keepers.ts'
 import { type Chunk, Line } from './line.ts'
 import type { TaskMessage, TaskMessageOf } from './messages.ts'
+import { type RunNews, type RunNewsOf, Runs } from './runs.ts'
 import { Speeds } from './speeds.ts'
-import { Trail } from './trail.ts'
 
 /** Work beyond its slots that a node holds, in time. */
 export const aheadMs = 50
@@ -30,23 +32,10 @@ const runsPerSlot = 2
 const claimEveryMs = 500
 /** Between two sendings of outcomes that nobody confirmed. */
 const repeatMs = 1_000
-const HELD = { none: 0, queued: 1, running: 2, ended: 3 } as const
-
-/** Everything held of one shard. */
-interface Held {
-  readonly trail: Trail
-  readonly state: Uint8Array
-  live: number
-  attempt: Attempt
-  outcomes: Batch[]
-  sentAt: Millis
-}
-
-interface Running extends Chunk {
-  readonly slot: number
-  readonly startedAt: Millis
-  left: number
-}
+/** Characters of what is told about the end of an engine. */
+const reasonLengthMax = 200
+/** Between two looks whether the owner still wants what runs here for long. */
+const confirmRunsMs = 5_000
 
 export interface RunnerView {
   readonly self: PeerId
@@ -57,28 +46,27 @@ export interface RunnerView {
   readonly owners: () => readonly PeerId[]
 }
 
-export type RunnerEffect = Send | Run | CancelRun
+export type RunnerEffect = Send | Run | CancelRun | RecallRun
 
 export class Runner {
   readonly #view: RunnerView
   readonly #held = new Map<ShardKey, Held>()
   readonly #line = new Line()
-  readonly #running = new Map<number, Running>()
-  readonly #slotRuns: number[]
+  readonly #runs: Runs
   readonly #asked = new Claims()
   readonly #speeds = new Speeds()
-  #run = 0
   #tendAt: Millis = 0
+  #confirmAt: Millis = 0
   #claimAt: Millis = 0
   #isLeaving = false
 
   constructor(view: RunnerView) {
     this.#view = view
-    this.#slotRuns = new Array(view.slots).fill(0)
+    this.#runs = new Runs(view.slots)
   }
 
   get running(): number {
-    return [...this.#running.values()].reduce((sum, { left }) => sum + left, 0)
+    return this.#runs.tasks
   }
 
   get queued(): number {
@@ -116,13 +104,17 @@ export class Runner {
     return effects
   }
 
+  heard(news: RunNews, now: Millis): RunnerEffect[] {
+    if (news.kind === 'ended') return this.ended(news.run, news.outcomes, news.done, now)
+    return news.kind === 'recalled' ? this.#recalled(news, now) : this.#engineLost(news, now)
+  }
+
   /** Tasks of a run ended; `done` with the last of the run. */
   ended(run: number, outcomes: Batch, done: boolean, now: Millis): RunnerEffect[] {
-    const running = this.#running.get(run)
+    const running = this.#runs.get(run)
     if (running === undefined) return []
     const { key } = running
-    running.left -= outcomes.indexes.length
-    if (done) this.#finish(run, running)
+    this.#runs.ended(run, outcomes.indexes.length, done, now)
     this.#speeds.measure(running.header, outcomes)
     const held = this.#held.get(key)
     if (held === undefined || outcomes.indexes.length === 0) return this.#work(now)
@@ -138,17 +130,32 @@ export class Runner {
     return [send(held.trail.owner, { kind: 'outcomes', key, outcomes: own }), ...this.#work(now)]
   }
 
-  /** An engine ended with the task at `index`; what it had not begun runs on another one. */
-  engineLost(run: number, index: number | undefined, now: Millis): RunnerEffect[] {
-    const running = this.#running.get(run)
-    const held = running === undefined ? undefined : this.#held.get(running.key)
-    if (running === undefined || held === undefined || index === undefined) return []
-    running.left--
-    this.#forget(running.key, held, index)
-    if (running.left === 0) this.#finish(run, running)
+  /** An engine ended: an outcome like any other for the task that it ran. What it had not begun runs on another one. */
+  #engineLost(news: RunNewsOf<'engine-lost'>, now: Millis): RunnerEffect[] {
+    const { run, index, reason = '', startedAt = 0, elapsedMs = 0 } = news
+    const running = this.#runs.get(run)
+    if (running === undefined || index === undefined) return []
+    const { slot, attempt, left } = running
+    const outcome = encodeOutcome(
+      { status: STATUS.lost, slot, attempt, elapsedMs, startedAt },
+      fromString(reason.slice(0, reasonLengthMax))
+    )
+    return this.ended(run, pack('', [index], [outcome]), left === 1, now)
+  }
+
+  /** Tasks that were taken back before they began. */
+  #recalled({ run, indexes, done }: RunNewsOf<'recalled'>, now: Millis): RunnerEffect[] {
+    const running = this.#runs.get(run)
+    if (running === undefined) return []
     const { key, attempt } = running
-    const lost = send(held.trail.owner, { kind: 'lost', key, attempt, indexes: Uint32Array.of(index) })
-    return [lost, ...this.#work(now)]
+    this.#runs.ended(run, indexes.length, done, now)
+    const held = this.#held.get(key)
+    if (held === undefined) return this.#work(now)
+    for (const index of indexes) this.#forget(key, held, index)
+    return [
+      send(held.trail.owner, { kind: 'handback', key, attempt, isStarted: false, indexes }),
+      ...this.#work(now)
+    ]
   }
 
   /** Gives back what was not begun, and asks for nothing more. What runs may go on. */
@@ -160,9 +167,9 @@ export class Runner {
   /** Ends what runs and gives it back: nobody's failure. */
   giveBack(): RunnerEffect[] {
     const effects: RunnerEffect[] = []
-    for (const [run, { key, attempt, inputs }] of this.#running) {
+    for (const [run, { key, attempt, inputs }] of this.#runs.entries()) {
       const held = this.#held.get(key)
-      const indexes = inputs.indexes.filter((index) => held?.state[index] === HELD.running)
+      const indexes = inState(held, inputs.indexes, HELD.running)
       if (held === undefined || indexes.length === 0) continue
       effects.push({ kind: 'cancel-run', run, indexes })
       effects.push(send(held.trail.owner, { kind: 'handback', key, attempt, isStarted: true, indexes }))
@@ -203,10 +210,7 @@ export class Runner {
 
   check(): void {
     this.#line.check()
-    for (const [key, { live, state }] of this.#held) {
-      const counted = state.reduce((sum, one) => sum + (one === HELD.none ? 0 : 1), 0)
-      assert(live === counted && live > 0, `${key}: ${live} held, ${counted} counted`)
-    }
+    for (const [key, held] of this.#held) checkHeld(held, key)
   }
 
   #granted(from: PeerId, grant: TaskMessageOf<'grant'>, now: Millis): RunnerEffect[] {
@@ -214,7 +218,8 @@ export class Runner {
     this.#asked.granted(from, inputs.indexes.length, grant.waiting)
     if (this.#view.slots === 0 || this.#isLeaving)
       return [send(from, { kind: 'handback', key, attempt, isStarted: false, indexes: inputs.indexes })]
-    const held = this.#held.get(key) ?? this.#hold(grant)
+    const held = this.#held.get(key) ?? newHeld(grant)
+    this.#held.set(key, held)
     // Who grants is the owner, which after a takeover is not the first keeper.
     if (held.live === 0 || !this.#view.isUp(held.trail.owner)) held.trail.met(from)
     const fresh: number[] = []
@@ -234,20 +239,6 @@ export class Runner {
     return isHeld ? this.#report(key, held, now) : []
   }
 
-  #hold({ key, keepers, list }: TaskMessageOf<'grant'>): Held {
-    const trail = new Trail(keepers, list)
-    const held: Held = {
-      trail,
-      state: new Uint8Array(aheadTasksMax),
-      live: 0,
-      attempt: 0,
-      outcomes: [],
-      sentAt: 0
-    }
-    this.#held.set(key, held)
-    return held
-  }
-
   #forget(key: ShardKey, held: Held, index: number): void {
     if (index >= held.state.length || held.state[index] === HELD.none) return
     held.state[index] = HELD.none
@@ -258,10 +249,7 @@ export class Runner {
     const held = this.#held.get(key)
     if (held === undefined) return
     for (const index of indexes) if (held.state[index] === HELD.ended) this.#forget(key, held, index)
-    // Whole batches go as soon as nothing of them is waited for; that is the common case.
-    held.outcomes = held.outcomes.filter(({ indexes }) =>
-      indexes.some((index) => held.state[index] === HELD.ended)
-    )
+    dropConfirmed(held)
   }
 
   #revoked({ key, indexes }: TaskMessageOf<'revoke'>, now: Millis): RunnerEffect[] {
@@ -270,7 +258,7 @@ export class Runner {
     const gone = new Set(indexes)
     this.#unqueue(key, gone)
     const effects: RunnerEffect[] = []
-    for (const [run, running] of this.#running) {
+    for (const [run, running] of this.#runs.entries()) {
       if (running.key === key) effects.push({ kind: 'cancel-run', run, indexes })
     }
     return [...effects, ...this.#work(now)]
@@ -278,7 +266,7 @@ export class Runner {
 
   #probed(from: PeerId, { key, indexes }: TaskMessageOf<'probe'>): RunnerEffect[] {
     const held = this.#held.get(key)
-    const missing = indexes.filter((index) => (held?.state[index] ?? HELD.none) === HELD.none)
+    const missing = inState(held, indexes, HELD.none)
     return missing.length === 0 ? [] : [send(from, { kind: 'missing', key, indexes: missing })]
   }
 
@@ -290,12 +278,9 @@ export class Runner {
     const isNew = held.trail.hint(message, now)
     const isItself = held.trail.owner === from && ownerBy(message, ballot) === from
     if (!isItself) return isNew ? this.#report(key, held, now) : []
-    const open: number[] = []
-    for (const [index, state] of held.state.entries()) {
-      if (state === HELD.queued || state === HELD.running) open.push(index)
-    }
     const { attempt } = held
-    const holding = send(from, { kind: 'holding', key, attempt, indexes: Uint32Array.from(open) })
+    const open = unended(held)
+    const holding = send(from, { kind: 'holding', key, attempt, indexes: open })
     return open.length === 0 ? this.#report(key, held, now) : [holding, ...this.#report(key, held, now)]
   }
 
@@ -309,7 +294,7 @@ export class Runner {
     const runs: Run[] = []
     for (let chunk = this.#line.first; chunk !== undefined; chunk = this.#line.first) {
       const taskMs = this.#speeds.of(chunk.header)
-      const slot = this.#freeSlot(taskMs * 2 > runMs ? 1 : runsPerSlot)
+      const slot = this.#runs.freeSlot(taskMs * 2 > runMs ? 1 : runsPerSlot, now)
       if (slot === undefined) break
       const most = Number.isFinite(taskMs)
         ? Math.max(1, Math.min(runTasksMax, Math.floor(runMs / taskMs)))
@@ -319,28 +304,13 @@ export class Runner {
     return runs
   }
 
-  #freeSlot(most: number): number | undefined {
-    let best = 0
-    for (let slot = 1; slot < this.#slotRuns.length; slot++) {
-      if ((this.#slotRuns[slot] as number) < (this.#slotRuns[best] as number)) best = slot
-    }
-    return (this.#slotRuns[best] ?? most) < most ? best : undefined
-  }
-
   #start(chunk: Chunk, slot: number, most: number, now: Millis): Run {
     const { key, first, attempt, header } = chunk
     const inputs = this.#line.take(most) ?? chunk.inputs
-    const run = ++this.#run
-    this.#running.set(run, { ...chunk, inputs, slot, startedAt: now, left: inputs.indexes.length })
-    this.#slotRuns[slot] = (this.#slotRuns[slot] as number) + 1
+    const run = this.#runs.start(chunk, inputs, slot, now)
     const held = this.#held.get(key)
     for (const index of inputs.indexes) if (held !== undefined) held.state[index] = HELD.running
     return { kind: 'run', run, slot, key, keepers: held?.trail.keepers ?? [], header, first, attempt, inputs }
-  }
-
-  #finish(run: number, { slot }: Running): void {
-    this.#running.delete(run)
-    this.#slotRuns[slot] = (this.#slotRuns[slot] as number) - 1
   }
 
   /** Unstarted tasks that this node would like to hold, while it runs what it ran last. */
@@ -352,9 +322,9 @@ export class Runner {
   #claims(now: Millis): Send[] {
     const { slots, owners } = this.#view
     if (this.#isLeaving) return this.#asked.renew(owners(), 0, 0, now)
-    const isIdle = this.#running.size === 0 && this.#line.length === 0
-    const free = Math.max(0, slots - this.#running.size)
-    const ahead = isIdle ? slots : this.#ahead(this.#speeds.last)
+    const isIdle = this.#runs.size === 0 && this.#line.length === 0
+    const free = Math.max(0, slots - this.#runs.size)
+    const ahead = isIdle ? slots : this.#ahead(this.#runs.pace(this.#speeds.last, now))
     // Not for every few tasks that ended: little claims bring little grants, and those never grow again.
     if (free === 0 && 2 * this.#line.length > ahead && now < this.#claimAt) return []
     this.#claimAt = now + claimEveryMs
@@ -363,11 +333,27 @@ export class Runner {
   }
 
   /** Work that turned out longer than was believed goes back to its owners, who may know an idle node. */
-  #handBack(now: Millis): Send[] {
-    let taskMs = this.#speeds.last
-    for (const { startedAt, left } of this.#running.values()) {
-      if (left === 1) taskMs = Number.isFinite(taskMs) ? Math.max(taskMs, now - startedAt) : now - startedAt
+  #handBack(now: Millis): RunnerEffect[] {
+    const recalls = this.#runs.stuck(now).map((run): RecallRun => ({ kind: 'recall-run', run }))
+    return [...recalls, ...this.#handBackQueued(now), ...this.#confirmRuns(now)]
+  }
+
+  /** What runs for long may have been ended elsewhere, and the word of it been lost: the owner revokes it then. */
+  #confirmRuns(now: Millis): Send[] {
+    if (now < this.#confirmAt) return []
+    this.#confirmAt = now + confirmRunsMs
+    const effects: Send[] = []
+    for (const [, { key, attempt, heardAt, inputs }] of this.#runs.entries()) {
+      const held = this.#held.get(key)
+      if (held === undefined || now - heardAt < confirmRunsMs) continue
+      const indexes = inState(held, inputs.indexes, HELD.running)
+      effects.push(send(held.trail.owner, { kind: 'holding', key, attempt, indexes }))
     }
+    return effects
+  }
+
+  #handBackQueued(now: Millis): Send[] {
+    const taskMs = this.#runs.pace(this.#speeds.last, now)
     if (!Number.isFinite(taskMs) || taskMs < aheadMs) return []
     let keep = this.#ahead(taskMs)
     const back = new Map<Chunk, number[]>()

@@ -63,23 +63,22 @@ export class Standings {
     const idle = new Set<PeerId>()
     for (let at = 0; at < line.length; ) {
       const next = nextGrant(waiting, this.#open(idle), this.#self)
-      if (next === undefined) break
+      if (next === undefined && idle.size === 0) break
       const lead = line[at] as Lead
       const elsewhere = this.#claims.size > idle.size + 1
-      const made = lead.grant(next.peer, next.tasks, elsewhere, now)
-      if (made === undefined) {
-        // What waits in this shard waits for another node than this one.
-        if (lead.waiting(now) > 0 && elsewhere) idle.add(next.peer)
-        else at++
-        continue
-      }
-      const standing = this.#claims.get(next.peer) as Standing
-      standing.credit -= made.tasks
-      standing.granted += made.tasks
-      standing.grantedAt = now
-      waiting -= made.tasks
-      effects.push(send(next.peer, { ...made.grant, waiting }))
-      if (lead.waiting(now) === 0) at++
+      const made = next && lead.grant(next.peer, next.tasks, elsewhere, now)
+      if (next !== undefined && made !== undefined) {
+        const standing = this.#claims.get(next.peer) as Standing
+        standing.credit -= made.tasks
+        standing.granted += made.tasks
+        standing.grantedAt = now
+        waiting -= made.tasks
+        effects.push(send(next.peer, { ...made.grant, waiting }))
+      } else if (next !== undefined) idle.add(next.peer)
+      // What waits in a shard may wait for other nodes than those that ask; the next shard is for all of them again.
+      if (lead.waiting(now) > 0 && next !== undefined) continue
+      idle.clear()
+      at++
     }
     return effects
   }

@@ -27,9 +27,7 @@ export type Kept = Pick<
 >
 
 /** What only an owner can act on. */
-export type AboutTasks = TaskMessageOf<
-  'propose' | 'outcomes' | 'cancel' | 'handback' | 'missing' | 'lost' | 'holding'
->
+export type AboutTasks = TaskMessageOf<'propose' | 'outcomes' | 'cancel' | 'handback' | 'missing' | 'holding'>
 
 export class Whereabouts {
   readonly #keeper: Kept
@@ -86,6 +84,7 @@ export class Whereabouts {
     const { key, kind } = message
     if (this.#keeper.isForgotten(key) && kind === 'propose') return [send(from, this.#keeper.epitaph(key))]
     if (this.#keeper.isSettled(key) || this.#keeper.isForgotten(key)) {
+      if (kind === 'holding') return [send(from, { kind: 'revoke', key, indexes: message.indexes })]
       // Whatever these outcomes are, others were committed before them.
       if (kind === 'outcomes') return [confirm(from, key, [...message.outcomes.indexes])]
       return kind === 'propose' ? this.settled(from, key, new Uint32Array(0)) : []

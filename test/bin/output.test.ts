@@ -23,6 +23,8 @@ const node: NodeStatus = {
   queued: 1,
   owns: 3,
   waiting: 5,
+  lostRuns: 0,
+  droppedRuns: 0,
   unfinished: 8,
   keeps: 10,
   bytes: 0,

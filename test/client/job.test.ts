@@ -44,7 +44,14 @@ test('results come in input order, whatever the order in which they arrive', asy
   job.ended(0, outcomes([0, ok('a')]))
   job.completed(4)
   expect(await job).toEqual(['a', 'b', 'c', 'd'])
-  expect(job.metadata(3)).toEqual({ engine: 'peerA/0', attempt: 1, startedAt: 0, elapsedMs: 1 })
+  expect(job.metadata(3)).toEqual({
+    submitted: 0,
+    started: 0,
+    completed: 1,
+    engine: 'peerA/0',
+    attempt: 1,
+    earlier: []
+  })
   expect(() => job.asCompleted()).toThrow('read already')
 })
 

@@ -63,6 +63,7 @@ class Echo implements Executor {
   }
 
   cancel(): void {}
+  recall(): void {}
 
   async close(): Promise<void> {}
 }

@@ -18,8 +18,8 @@ import {
 import type { Millis } from '../../src/machine.ts'
 import { hash32, type Random, seededRandom } from '../../src/random.ts'
 import { valueAt } from '../../src/tasks/batch.ts'
+import { readClosed } from '../../src/tasks/closing.ts'
 import type { Keeper } from '../../src/tasks/keeper.ts'
-import { readClosed } from '../../src/tasks/lead.ts'
 import { closedIndex, type JobHeader, placementBase } from '../../src/tasks/messages.ts'
 import { Checkers, Violation } from './checkers.ts'
 import { SimClient, type SimJob } from './client.ts'
@@ -208,6 +208,7 @@ export class World {
       timeoutMs: 0,
       priority: this.#random.below(3),
       submittedAt: this.clock.now,
+      queueTimeoutMs: 0,
       retentionMs: 0
     }
     // Two keepers cannot promise one outcome in a split (DESIGN 3); the checkers judge meshes that can.

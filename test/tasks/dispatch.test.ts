@@ -25,6 +25,7 @@ const header = {
   timeoutMs: 0,
   priority: 0,
   submittedAt: 0,
+  queueTimeoutMs: 0,
   retentionMs: 0
 }
 const inputsOf = (from: number, count: number): Batch =>

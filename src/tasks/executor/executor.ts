@@ -29,13 +29,25 @@ export type ExecutorEvent =
   /** Some tasks of a run ended: outcomes with their header (batch.ts), `node` left empty. In order, each task once. `done` with the last of the run. */
   | { kind: 'ended'; run: number; slot: number; outcomes: Batch; done: boolean }
   /** The engine died (exit, out of memory). `index` is the task that ran, if any did; those after it never started. A new engine has already taken the slot. */
-  | { kind: 'engine-lost'; run: number; slot: number; index: number | undefined; reason: string }
+  | {
+      kind: 'engine-lost'
+      run: number
+      slot: number
+      index: number | undefined
+      reason: string
+      startedAt: number
+      elapsedMs: number
+    }
+  /** Tasks that were taken back before they started. `done` if nothing of the run is left. */
+  | { kind: 'recalled'; run: number; indexes: Uint32Array; done: boolean }
 
 export interface Executor {
   /** Queues a batch at a slot. Several may be queued; they run one after another. */
   run(batch: RunBatch): void
   /** Drops the unstarted and forcibly ends the running one of these tasks (all of the run, if no indexes are given). Ended ones are reported as cancelled outcomes. */
   cancel(run: number, indexes?: Uint32Array): void
+  /** Takes back what has not started of this run; each such task is reported as recalled, and no other is touched. */
+  recall(run: number): void
   /** Ends all engines. Nothing is reported any more. */
   close(): Promise<void>
 }

@@ -29,6 +29,8 @@ export interface PoolOptions {
   readonly code: (digest: Digest) => string
   /** The id of this node. */
   readonly node: string
+  /** Megabytes of heap of one engine; a task that needs more ends it. */
+  readonly heapMb?: number
   /** Called in a microtask of its own, never from within a call to the pool. */
   readonly onEvent: (event: ExecutorEvent) => void
 }
@@ -128,6 +130,22 @@ class Pool implements Executor {
     )
   }
 
+  recall(number: number): void {
+    const found = this.#runs.get(number)
+    if (!found) return
+    const { slot, run } = found
+    const positions: number[] = []
+    for (let position = 0; position < run.claims.length; position++) {
+      if (!swapClaim(run.claims, position, CLAIM.unstarted, CLAIM.taken)) continue
+      run.reported[position] = 1
+      positions.push(position)
+    }
+    if (positions.length === 0) return
+    run.left -= positions.length
+    const indexes = Uint32Array.from(positions, (position) => run.batch.inputs.indexes[position] as number)
+    this.#emit({ kind: 'recalled', run: number, indexes, done: this.#forgetIfDone(slot, run) })
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#timer)
@@ -143,7 +161,9 @@ class Pool implements Executor {
     }
     // The source runs from .ts, the package from .js: the neighbour has the same ending as this file.
     const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
-    const worker = new Worker(file, { workerData, stdout: true, stderr: true })
+    const { heapMb } = this.#options
+    const resourceLimits = heapMb === undefined ? {} : { maxOldGenerationSizeMb: heapMb }
+    const worker = new Worker(file, { workerData, resourceLimits, stdout: true, stderr: true })
     slot.worker = worker
     slot.desk = openDesk(memory)
     slot.hasReported = false
@@ -258,8 +278,16 @@ class Pool implements Executor {
     const ended =
       why === 'cancelled'
         ? outcome(run, STATUS.cancelled, elapsedMs, new Uint8Array())
-        : outcome(run, STATUS.error, elapsedMs, timeoutFailure(run.batch.timeoutMs))
+        : outcome(run, STATUS.timedOut, elapsedMs, this.#timeoutFailure(run, elapsedMs))
     this.#report(slot, run, [position], pack('', [position], [ended]))
+  }
+
+  #timeoutFailure({ batch }: Run, elapsedMs: number): Uint8Array {
+    const code: ErrorCode = 'TASK_TIMEOUT'
+    const { slot, attempt, timeoutMs } = batch
+    const where = `engine ${this.#options.node}/${slot}, attempt ${attempt}`
+    const message = `ran longer than its timeout of ${timeoutMs} ms: ended after ${Math.round(elapsedMs)} ms on ${where}`
+    return encodeFailure({ code, name: 'TimeoutError', message, stack: '' })
   }
 
   /** Tells of an engine that died by itself while `front` was its first unfinished run. */
@@ -272,20 +300,23 @@ class Pool implements Executor {
         lost.push({ run: front, position })
       }
     }
+    const elapsedMs = lost.length === 0 ? 0 : sharedMillis() - (slot.desk.clock[0] as number)
+    const times = { startedAt: Date.now() - elapsedMs, elapsedMs }
     for (const { run, position } of lost) {
       // Or the next look for overdue tasks would take it for one that runs.
       run.claims[position] = CLAIM.taken
       run.reported[position] = 1
       run.left -= 1
       const index = run.batch.inputs.indexes[position]
-      this.#emit({ kind: 'engine-lost', run: run.batch.run, slot: slot.index, index, reason })
+      this.#emit({ kind: 'engine-lost', run: run.batch.run, slot: slot.index, index, reason, ...times })
       if (this.#forgetIfDone(slot, run)) {
         const outcomes = pack('', [], [])
         this.#emit({ kind: 'ended', run: run.batch.run, slot: slot.index, outcomes, done: true })
       }
     }
     if (lost.length > 0 || front.left === 0) return
-    this.#emit({ kind: 'engine-lost', run: front.batch.run, slot: slot.index, index: undefined, reason })
+    const nobody = { index: undefined, reason, ...times }
+    this.#emit({ kind: 'engine-lost', run: front.batch.run, slot: slot.index, ...nobody })
   }
 
   #wakeBy(at: number): void {
@@ -332,12 +363,6 @@ function unreportedStarts({ claims, reported }: Run): number[] {
 function outcome({ batch }: Run, status: Status, elapsedMs: number, payload: Uint8Array): Uint8Array {
   const { slot, attempt } = batch
   return encodeOutcome({ status, slot, attempt, elapsedMs, startedAt: Date.now() - elapsedMs }, payload)
-}
-
-function timeoutFailure(timeoutMs: number): Uint8Array {
-  const code: ErrorCode = 'TASK_TIMEOUT'
-  const message = `ran longer than its timeout of ${timeoutMs} ms`
-  return encodeFailure({ code, name: 'TimeoutError', message, stack: '' })
 }
 
 /** User code shares the thread, and may post messages of its own. */

@@ -4,11 +4,13 @@
  * Not here: timeouts, cancelling, and what becomes of a dead engine (pool.ts); the thread is never asked, only overruled.
  * Everything paid per task is a claim, a clock reading and a copy to the desk; messages are paid per 5 ms or per batch.
  */
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { pathToFileURL } from 'node:url'
 import type { MessagePort } from 'node:worker_threads'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { ErrorCode } from '../../errors.ts'
 import { ShoalError } from '../../errors.ts'
+import { type ShardKey, shardName, taskId } from '../../ids.ts'
 import { assert } from '../../machine.ts'
 import type { OutcomeHeader, Status } from '../batch.ts'
 import { encodeOutcome, OUTCOME_HEADER_BYTES, STATUS, valueAt, writeOutcomeHeader } from '../batch.ts'
@@ -20,6 +22,9 @@ import { CLAIM, openDesk, outcomesOnDeskMax, readDesk, sharedMillis, swapClaim }
 /** Ended tasks are reported at most this late, as long as the thread gets to it. */
 const FLUSH_EVERY_MS = 5
 
+interface Origin {
+  readonly task: string
+}
 type UserFunction = (...args: unknown[]) => unknown
 /** A module that failed to load fails the same way for all of its tasks. */
 type Loaded = { fn: UserFunction } | { error: unknown }
@@ -35,9 +40,27 @@ let flushedAt = 0
 let isFlushAhead = false
 // User code may replace the global by a fake.
 const startTimer = setTimeout
+/** Whose code is running: whatever a task leaves behind, timers and promises, carries its name. */
+const origin = new AsyncLocalStorage<Origin>()
+/** The task that runs now. */
+let running: Origin | undefined
 
 /** The task that runs now. */
 export const current = { key: '', index: -1, attempt: 0, engine }
+
+// What an ended task left behind must not cost its neighbours their engine. What the running one does outside of its
+// promise, or nobody in particular, ends the engine like any uncaught exception.
+process.on('uncaughtException', (error) => {
+  const culprit = origin.getStore()
+  if (culprit === undefined || culprit === running) throw error
+  console.error(`${culprit.task} threw after it had ended, which changes nothing:`, error)
+})
+const exit = process.exit
+process.exit = (code) => {
+  const culprit = origin.getStore()
+  if (culprit === undefined || culprit === running) return exit(code)
+  throw new Error('process.exit() was called after the end of its task')
+}
 
 port.on('message', (message: ToWorker) => {
   queue.push(message)
@@ -65,6 +88,8 @@ async function work(run: ToWorker): Promise<void> {
     current.key = run.key
     current.index = run.first + (run.indexes[at] as number)
     current.attempt = run.attempt
+    running = new Started(run.key, current.index)
+    origin.enterWith(running)
     let status: Status = STATUS.ok
     let payload: Uint8Array
     let blame: ErrorCode = 'SHOAL_BAD_FUNCTION'
@@ -86,6 +111,7 @@ async function work(run: ToWorker): Promise<void> {
       status = STATUS.error
       payload = encodeFailure(failureOf(thrown, blame))
     }
+    running = undefined
     now = sharedMillis()
     const header = {
       status,
@@ -98,6 +124,21 @@ async function work(run: ToWorker): Promise<void> {
     if (now - flushedAt >= FLUSH_EVERY_MS) flush(now)
   }
   flush(now)
+}
+
+/** Its name is put together only if somebody asks: there are many tasks, and few that throw late. */
+class Started implements Origin {
+  readonly #key: ShardKey
+  readonly #index: number
+
+  constructor(key: ShardKey, index: number) {
+    this.#key = key
+    this.#index = index
+  }
+
+  get task(): string {
+    return taskId(shardName(this.#key).job, this.#index)
+  }
 }
 
 /** Imports once per file and export. Never throws. */

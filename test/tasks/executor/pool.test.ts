@@ -1,126 +1,18 @@
 /**
- * That threads run what they are given, and that each task is reported once, however its engine ends.
+ * That threads run what they are given, and that each task is reported once, however its run ends.
  *
- * Not here: the codec (codec.test.ts), how functions become modules (test/client/functions.test.ts).
- * Real threads, real deaths; a test waits for events, and never for time to pass.
+ * Not here: engines that die (loss.test.ts), the codec (codec.test.ts), how functions become modules (test/client/functions.test.ts).
+ * Real threads; a test waits for events, and never for time to pass.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { moduleFunction, ship } from '../../../src/client/functions.ts'
-import type { Digest, ShardKey } from '../../../src/ids.ts'
-import type { OutcomeHeader } from '../../../src/tasks/batch.ts'
-import { OUTCOME_HEADER_BYTES, pack, readOutcomeHeader, STATUS, valueAt } from '../../../src/tasks/batch.ts'
-import { decodeValue, encodeArgs } from '../../../src/tasks/executor/codec.ts'
-import type { Executor, ExecutorEvent, RunBatch } from '../../../src/tasks/executor/executor.ts'
-import { decodeFailure } from '../../../src/tasks/executor/failure.ts'
-import { createPool } from '../../../src/tasks/executor/pool.ts'
-
-const MODULE = `
-export default (x) => x
-export const later = async (x) => { await new Promise((go) => setImmediate(go)); return x + 1 }
-export function fail(what) { throw what === 'error' ? new RangeError('too far') : what }
-export const exitAt = (x, at) => { if (x === at) process.exit(7); return x }
-export const hangAt = (x, at) => { while (x === at); return x }
-export const waitAt = (x, at) => x === at ? new Promise(() => {}) : x
-export const strayAt = (x, at) => { if (x === at) Promise.reject(new Error('stray')); return x }
-export const unencodable = () => ({ f() {} })
-export const huge = (size) => new Uint8Array(size)
-export const alien = () => ({ then(go) { go('thenable') } })
-export const number = 42
-export const noisy = () => { console.log('from a task') }
-`
-
-let folder: string
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'shoal-pool-'))
-  await writeFile(join(folder, 'module.mjs'), MODULE)
-  await writeFile(join(folder, 'broken.mjs'), 'throw new Error("no luck")')
-  await writeFile(join(folder, 'exits.mjs'), 'process.exit(3)\nexport default () => 1')
-})
-afterAll(() => rm(folder, { recursive: true }))
-
-interface Told {
-  readonly index: number
-  readonly header?: OutcomeHeader
-  readonly value?: unknown
-  readonly failure?: ReturnType<typeof decodeFailure>
-  readonly lost?: string
-}
-
-interface Bench {
-  readonly pool: Executor
-  /** Starts a run with one task per argument list; resolves when it is done to all that was told, in order. */
-  start(exportName: string, args: readonly unknown[][], more?: Partial<RunBatch>): Promise<Told[]>
-  /** Resolves at the next event of any run. */
-  next(): Promise<ExecutorEvent>
-}
-
-const pools: Executor[] = []
-afterEach(async () => {
-  await Promise.all(pools.splice(0).map((pool) => pool.close()))
-})
-
-function told(event: ExecutorEvent): Told[] {
-  if (event.kind === 'engine-lost') {
-    return event.index === undefined ? [] : [{ index: event.index, lost: event.reason }]
-  }
-  return Array.from(event.outcomes.indexes, (index, at) => {
-    const bytes = valueAt(event.outcomes, at)
-    const header = readOutcomeHeader(bytes)
-    const payload = bytes.subarray(OUTCOME_HEADER_BYTES)
-    if (header.status === STATUS.ok) return { index, header, value: decodeValue(payload) }
-    return header.status === STATUS.error
-      ? { index, header, failure: decodeFailure(payload) }
-      : { index, header }
-  })
-}
-
-function bench(slots = 1): Bench {
-  const runs = new Map<number, { told: Told[]; finish: (told: Told[]) => void }>()
-  const waiting: ((event: ExecutorEvent) => void)[] = []
-  let count = 0
-  const onEvent = (event: ExecutorEvent): void => {
-    const run = runs.get(event.run)
-    expect(run).toBeDefined()
-    run?.told.push(...told(event))
-    if (event.kind === 'ended' && event.done) {
-      run?.finish(run.told)
-      runs.delete(event.run)
-    }
-    for (const go of waiting.splice(0)) go(event)
-  }
-  const code = (digest: Digest): string => join(folder, `${digest}.mjs`)
-  const pool = createPool({ slots, code, node: 'node', onEvent })
-  pools.push(pool)
-  const start = (
-    exportName: string,
-    args: readonly unknown[][],
-    more: Partial<RunBatch> = {}
-  ): Promise<Told[]> => {
-    const run = more.run ?? ++count
-    const key = 'job-of-test/0/0' as ShardKey
-    const indexes = args.map((_, i) => i)
-    const inputs = pack(
-      '',
-      indexes,
-      args.map((list) => encodeArgs(list))
-    )
-    const rest = { slot: 0, first: 0, attempt: 1, code: 'module' as Digest, timeoutMs: 0 }
-    const { promise, resolve } = Promise.withResolvers<Told[]>()
-    runs.set(run, { told: [], finish: resolve })
-    pool.run({ run, key, exportName, inputs, ...rest, ...more })
-    return promise
-  }
-  return { pool, start, next: () => new Promise((resolve) => waiting.push(resolve)) }
-}
-
-const upTo = (count: number, ...more: unknown[]): unknown[][] =>
-  Array.from({ length: count }, (_, i) => [i, ...more])
-const indexesOf = (all: readonly Told[]): number[] => all.map(({ index }) => index)
-const counting = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
+import type { Digest } from '../../../src/ids.ts'
+import { pack, STATUS } from '../../../src/tasks/batch.ts'
+import { encodeArgs } from '../../../src/tasks/executor/codec.ts'
+import { bench, counting, folder, indexesOf, upTo } from './bench.ts'
 
 test('10,000 tasks on two slots are each reported once', async () => {
   const { start } = bench(2)
@@ -226,46 +118,23 @@ test.each([
   }
 })
 
-test('a task that exits loses its engine, and only itself', async () => {
-  const { start } = bench()
-  const [all, after] = await Promise.all([start('exitAt', upTo(6, 2)), start('default', upTo(3))])
-  expect(indexesOf(all)).toEqual(counting(6))
-  expect(all.map(({ value }) => value)).toEqual([0, 1, undefined, 3, 4, 5])
-  expect(all[2]?.lost).toBe('the engine exited with code 7')
-  expect(after.map(({ value }) => value)).toEqual([0, 1, 2])
-})
-
-test('a run whose last task exits is done', async () => {
-  const { start } = bench()
-  expect(await start('exitAt', upTo(2, 1))).toMatchObject([
-    { value: 0 },
-    { index: 1, lost: expect.any(String) }
+test('what has not started can be taken back, and what runs is not touched', async () => {
+  const { pool, start, next } = bench()
+  const all = start('slowAt', upTo(5, 1), { run: 60 })
+  const behind = start('default', upTo(2), { run: 61 })
+  await next()
+  pool.recall(60)
+  pool.recall(60)
+  pool.recall(61)
+  const told = (await all).toSorted((a, b) => a.index - b.index)
+  expect(told.map(({ value, recalled }) => (recalled ? 'recalled' : value))).toEqual([
+    0,
+    1,
+    'recalled',
+    'recalled',
+    'recalled'
   ])
-})
-
-test('a module that exits while it loads is held against task after task', async () => {
-  const { start } = bench()
-  const all = await start('default', upTo(3), { code: 'exits' as Digest })
-  expect(all.map(({ lost }) => lost)).toEqual(Array(3).fill('the engine exited with code 3'))
-})
-
-test('tasks that ended before the engine died do not run again', async () => {
-  const { start } = bench()
-  const count = join(folder, 'count')
-  await writeFile(
-    join(folder, 'counts.mjs'),
-    `import { appendFileSync } from 'node:fs'
-export default (x) => { appendFileSync(${JSON.stringify(count)}, x + ' '); if (x === 5) process.exit() }`
-  )
-  const all = await start('default', upTo(10), { code: 'counts' as Digest })
-  expect(indexesOf(all)).toEqual(counting(10))
-  expect(await readFile(count, 'utf8')).toBe('0 1 2 3 4 5 6 7 8 9 ')
-})
-
-test('an unhandled rejection ends the engine, not the run', async () => {
-  const { start } = bench()
-  expect(indexesOf(await start('strayAt', upTo(5, 2)))).toEqual(counting(5))
-  expect((await start('default', [['alive']]))[0]?.value).toBe('alive')
+  expect((await behind).map(({ recalled }) => recalled)).toEqual([true, true])
 })
 
 test.each(['hangAt', 'waitAt'])(
@@ -279,7 +148,11 @@ test.each(['hangAt', 'waitAt'])(
     expect(indexesOf(all)).toEqual(counting(200))
     expect(all.filter(({ failure }) => failure)).toHaveLength(1)
     const { failure, header } = all[100] ?? {}
-    expect(failure).toMatchObject({ code: 'TASK_TIMEOUT', message: 'ran longer than its timeout of 60 ms' })
+    expect(header?.status).toBe(STATUS.timedOut)
+    expect(failure?.code).toBe('TASK_TIMEOUT')
+    expect(failure?.message).toMatch(
+      /^ran longer than its timeout of 60 ms: ended after \d+ ms on engine node\/0, attempt 1$/
+    )
     expect(header?.elapsedMs).toBeGreaterThanOrEqual(60)
     expect(all[199]?.value).toBe(199)
     expect(after).toHaveLength(3)

@@ -1,0 +1,58 @@
+/**
+ * What a node holds of one shard: how far each task is here, and outcomes whose commit was not confirmed.
+ *
+ * Not here: what follows from it (runner.ts). One byte of state per task, as at the owner (queue.ts).
+ */
+import type { Attempt } from '../ids.ts'
+import { assert, type Millis } from '../machine.ts'
+import type { Batch } from './batch.ts'
+import { shardTasksMax, type TaskMessageOf } from './messages.ts'
+import { Trail } from './trail.ts'
+
+export const HELD = { none: 0, queued: 1, running: 2, ended: 3 } as const
+
+export interface Held {
+  readonly trail: Trail
+  readonly state: Uint8Array
+  /** Tasks that are not `none`. */
+  live: number
+  attempt: Attempt
+  outcomes: Batch[]
+  sentAt: Millis
+}
+
+export const newHeld = ({ keepers, list }: TaskMessageOf<'grant'>): Held => ({
+  trail: new Trail(keepers, list),
+  state: new Uint8Array(shardTasksMax),
+  live: 0,
+  attempt: 0,
+  outcomes: [],
+  sentAt: 0
+})
+
+/** Those of `indexes` that are in this state. */
+export function inState(
+  held: Held | undefined,
+  indexes: Uint32Array,
+  state: (typeof HELD)[keyof typeof HELD]
+): Uint32Array {
+  return indexes.filter((index) => (held?.state[index] ?? HELD.none) === state)
+}
+
+/** Tasks that wait or run here. */
+export function unended({ state }: Held): Uint32Array {
+  const open: number[] = []
+  for (const [index, one] of state.entries())
+    if (one === HELD.queued || one === HELD.running) open.push(index)
+  return Uint32Array.from(open)
+}
+
+/** Lets go of outcomes that nobody waits for. Whole batches at once: that is the common case. */
+export function dropConfirmed(held: Held): void {
+  held.outcomes = held.outcomes.filter(({ indexes }) => inState(held, indexes, HELD.ended).length > 0)
+}
+
+export function checkHeld({ live, state }: Held, name: string): void {
+  const counted = state.reduce((sum, one) => sum + (one === HELD.none ? 0 : 1), 0)
+  assert(live === counted && live > 0, `${name}: ${live} held, ${counted} counted`)
+}
