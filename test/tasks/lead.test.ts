@@ -212,19 +212,22 @@ test.each([
 test('an outcome tells of the attempts before it: where, and how each ended', () => {
   const solo = new Solo(1, { retries: 2 })
   const [a, b, c] = nodes(3) as [PeerId, PeerId, PeerId]
+  solo.claim(c, 1, 0, 1)
+  // Handed on before it began: that was no attempt.
+  solo.says(c, { kind: 'handback', key, attempt: 1, isStarted: false, indexes: Uint32Array.of(0) }, 1)
   solo.claim(a, 1, 0, 1)
-  solo.says(a, { kind: 'handback', key, attempt: 1, indexes: Uint32Array.of(0) }, 2)
+  solo.says(a, { kind: 'handback', key, attempt: 1, isStarted: true, indexes: Uint32Array.of(0) }, 2)
   solo.claim(b, 1, 0, 3)
-  solo.outcome(b, 0, STATUS.timedOut, 1, 4, failure('TASK_TIMEOUT'))
-  solo.claim(c, 1, 0, 5)
-  solo.outcome(c, 0, STATUS.error, 2, 6, failure('TASK_FAILED'))
+  solo.outcome(b, 0, STATUS.timedOut, 2, 4, failure('TASK_TIMEOUT'))
+  solo.claim(c, 1, 1, 5)
+  solo.outcome(c, 0, STATUS.error, 3, 6, failure('TASK_FAILED'))
   solo.claim(a, 1, 1, 7)
-  solo.outcome(a, 0, STATUS.ok, 3, 8)
+  solo.outcome(a, 0, STATUS.ok, 4, 8)
   expect(solo.ended.get(0)).toEqual({
     code: 'ok',
     message: '',
-    attempt: 3,
-    earlier: ['1 handed back on node1', '1 timed out on node2/3', '2 failed on node3/3']
+    attempt: 4,
+    earlier: ['1 handed back on node1', '2 timed out on node2/3', '3 failed on node3/3']
   })
 })
 
@@ -303,9 +306,9 @@ test('a task that comes back unbegun after its queueTimeout fails then', () => {
   solo.claim(a, 1, 0, 1)
   solo.at(600)
   expect(solo.ended.size).toBe(0)
-  solo.says(a, { kind: 'handback', key, attempt: 1, indexes: Uint32Array.of(0) }, 700)
+  solo.says(a, { kind: 'handback', key, attempt: 1, isStarted: false, indexes: Uint32Array.of(0) }, 700)
   solo.at(solo.owner.wakeAt(700) ?? 0)
-  expect(solo.ended.get(0)).toMatchObject({ code: 'TASK_QUEUE_TIMEOUT', earlier: ['1 handed back on node1'] })
+  expect(solo.ended.get(0)).toMatchObject({ code: 'TASK_QUEUE_TIMEOUT', earlier: [] })
 })
 
 test('a new owner counts queueTimeout anew, and does not touch what it hears to be running', () => {
