@@ -101,6 +101,7 @@ async function open(
       : createPool({
           slots,
           node: peer,
+          heapMb: options.heapMb,
           code: (digest) => blobs.path(digest),
           onEvent: (event) => driver.onExecutor(event)
         })
