@@ -35,6 +35,7 @@ const plain: JobHeader = {
   timeoutMs: 0,
   priority: 0,
   submittedAt: 0,
+  retentionMs: 0,
   queueTimeoutMs: 0
 }
 const nodes = (count: number): PeerId[] => Array.from({ length: count }, (_, i) => `node${i + 1}` as PeerId)
