@@ -43,7 +43,8 @@ const header = {
   priority: -0.5,
   submittedAt: 1.5e12,
   queueTimeoutMs: 5_000,
-  retentionMs: 60_000
+  retentionMs: 60_000,
+  atMostOnce: true
 }
 const inputs = pack('', [0, 1], [Uint8Array.of(1, 2), new Uint8Array(0)])
 const record = { key, ...firstSeating([a, b]), copies: 3, header, first: 7, count: 2, shards: 3, inputs }

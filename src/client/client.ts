@@ -206,6 +206,7 @@ export class MeshClient implements Client, JobHost {
         priority: settings.priority,
         submittedAt: Date.now(),
         retentionMs: settings.retentionMs,
+        atMostOnce: settings.atMostOnce,
         queueTimeoutMs: settings.queueTimeoutMs
       }
       job.submittedAt = header.submittedAt

@@ -17,6 +17,7 @@ export interface Settings {
   readonly priority: number
   /** 0 = as the nodes do by themselves. */
   readonly retentionMs: number
+  readonly atMostOnce: boolean
   readonly scope: Record<string, unknown> | undefined
   readonly copies: Copies
   readonly signal: AbortSignal | undefined
@@ -40,6 +41,7 @@ const ofTasks = [
   'scope',
   'keepers',
   'retention',
+  'atMostOnce',
   'signal'
 ]
 const ofMaps = [...ofTasks, 'returnErrors', 'inFlightMax']
@@ -57,10 +59,12 @@ export function checkMapOptions(options: MapOptions): MapSettings {
 }
 
 function settingsOf(options: TaskOptions): Settings {
-  const { name, retries = 0, priority = 0, scope, keepers = {}, signal } = options
+  const { name, retries = 0, priority = 0, scope, keepers = {}, atMostOnce = false, signal } = options
   if (name !== undefined && (typeof name !== 'string' || name.length > nameMax))
     refuse(`\`name\` is a string of at most ${nameMax} characters`)
   whole('retries', retries, 0, retriesMax)
+  if (atMostOnce && retries > 0)
+    refuse('`atMostOnce` and `retries` contradict each other; a task that may run once is not tried again')
   if (!Number.isFinite(priority)) refuse(`\`priority\` is ${priority}; it is a number, higher runs earlier`)
   const { count, min } = typeof keepers === 'number' ? { count: keepers } : { min: undefined, ...keepers }
   if (count !== undefined) whole('keepers', count, 1, keepersMax)
@@ -72,6 +76,7 @@ function settingsOf(options: TaskOptions): Settings {
     queueTimeoutMs: millis('queueTimeout', options.queueTimeout),
     priority,
     retentionMs: millis('retention', options.retention),
+    atMostOnce,
     scope: scope === undefined ? undefined : { ...scope },
     copies: { wanted: count ?? 0, least: min ?? 0 },
     signal

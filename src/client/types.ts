@@ -33,6 +33,11 @@ export interface TaskOptions {
   readonly scope?: Readonly<Record<string, unknown>>
   /** Copies of the work and its results: default 3, or all nodes if there are fewer; `min` refuses fewer (SHOAL_NO_KEEPERS). */
   readonly keepers?: number | { readonly count?: number; readonly min?: number }
+  /**
+   * Never begun a second time: it costs a round of messages before the start, and if the task's engine is lost it fails
+   * with TASK_UNKNOWN. Default false: a task whose engine is lost runs again.
+   */
+  readonly atMostOnce?: boolean
   /** Milliseconds for which results are kept at least once all are there. Default 24 h. See `release()`. */
   readonly retention?: number
   /** Ends waiting, and cancels the job. */

@@ -6,7 +6,7 @@
  */
 import type { Ballot } from '../ids.ts'
 import { type Batch, pickAt } from './batch.ts'
-import type { AcceptedBatch } from './messages.ts'
+import { type AcceptedBatch, markIndex, nextIndex } from './messages.ts'
 
 export interface Accepted {
   readonly ballot: Ballot
@@ -36,4 +36,12 @@ export function regroup(found: Iterable<Accepted>): AcceptedBatch[] {
     else part.at.push(at)
   }
   return [...live].map(([batch, { ballot, at }]) => ({ ballot, outcomes: pickAt(batch, at) }))
+}
+
+/** Without what a register says of its own list of keepers. */
+export function withoutLists(found: ReadonlyMap<number, Accepted>): Map<number, Accepted> {
+  const rest = new Map(found)
+  rest.delete(nextIndex)
+  rest.delete(markIndex)
+  return rest
 }

@@ -22,11 +22,15 @@ import {
 } from './batch.ts'
 import { isClosed } from './closing.ts'
 import { type Send, send } from './effects.ts'
-import { attemptBase, closedIndex, placementBase, type ShardRecord, type TaskMessageOf } from './messages.ts'
+import { Entries } from './entries.ts'
+import { attemptBase, closedIndex, type ShardRecord, type TaskMessageOf } from './messages.ts'
+import { Once, permitted } from './once.ts'
+import { isPermit, permitsFor, permitsIn, permitsMax } from './permits.ts'
 import { lossesMax, Queue, type Return, TASK } from './queue.ts'
 import type { Register } from './register.ts'
 import { type EarlierAttempt, earlier, Story, withStory } from './story.ts'
-import { notBegun, poisoned } from './verdicts.ts'
+import { notBegun, poisoned, unknown } from './verdicts.ts'
+import { Dropped, type Waste } from './waste.ts'
 
 /** Silence of a holder after which the owner asks whether it still has its grants. */
 const probeAfterMs = 1_000
@@ -35,18 +39,12 @@ export const inheritMs = 150
 
 const nothing = new Uint8Array(0)
 
-/** Runs that brought nothing, since this node started: their engine ended, or another run's outcome was committed. */
-export interface Waste {
-  lost: number
-  dropped: number
-}
-
 export class Lead {
   readonly register: Register
   readonly watchers = new Set<PeerId>()
   #queue: Queue
   /** Placements and the closing of a job that were proposed here. */
-  readonly #entries = new Set<number>()
+  readonly #entries: Entries
   readonly #heardAt = new Map<PeerId, Millis>()
   readonly #inherited: Uint32Array | undefined
   /** Attempts up to this one are marked in the register, so that no later owner gives one of them to another run. */
@@ -54,18 +52,21 @@ export class Lead {
   #marking: Attempt = 1
   readonly #story = new Story()
   readonly #waste: Waste
-  /** Outcomes that were counted as dropped: they may come again. */
-  readonly #dropped = new Set<string>()
+  readonly #dropped: Dropped
   /** When tasks that nobody began fail; for ever, if they may wait. */
   #queueUntil: Millis = Number.POSITIVE_INFINITY
   #isExpired = false
+  /** Tasks to run at most once whose run is lost. */
+  readonly #once = new Once()
   #isOpen: boolean
   #grantsFrom: Millis = 0
 
   /** `inherited`: what the owner before this one handed over. */
   constructor(register: Register, waste: Waste, now: Millis, inherited?: Uint32Array) {
     this.register = register
+    this.#entries = new Entries(register)
     this.#waste = waste
+    this.#dropped = new Dropped(waste)
     this.#inherited = inherited
     // In round 0 nothing can have been proposed before.
     this.#isOpen = register.phase === 'storing' || register.phase === 'leading'
@@ -108,18 +109,21 @@ export class Lead {
     this.#grantsFrom = now + inheritMs
     this.#waitFrom(this.#grantsFrom)
     const taken = [...this.register.taken()]
-    for (const index of taken)
-      if (index > attemptBase) this.#marked = Math.max(this.#marked, index - attemptBase)
+    for (const index of taken) if (isMark(index)) this.#marked = Math.max(this.#marked, index - attemptBase)
     // What the owner before granted is not known, unless it said so: no attempt of its is used again.
     this.#queue = new Queue(this.record.count, this.#inherited === undefined ? this.#marked + 1 : 1)
     if (this.#inherited !== undefined) this.#queue.inherit(this.#inherited)
     this.#marking = this.#marked
     for (const index of taken) {
       if (index < this.record.count) this.#queue.propose(index)
-      else this.#entries.add(index)
+      else this.#entries.took(index)
     }
     for (const index of this.register.committed.keys())
       if (index < this.record.count) this.#queue.commit(index)
+    // Who got a permit may have begun, whatever becomes of it.
+    for (const { index, holder, attempt } of permitsIn(this.register.batches()))
+      if (attempt >= this.#queue.attempt(index) || this.#inherited === undefined)
+        this.#queue.hold(index, holder, attempt)
     return true
   }
 
@@ -133,7 +137,12 @@ export class Lead {
 
   /** What the next owner should know, if it is told in good order. */
   handover(): TaskMessageOf<'handover'> {
-    return { kind: 'handover', key: this.key, ballot: this.register.ballot, states: this.#queue.states() }
+    return {
+      kind: 'handover',
+      key: this.key,
+      ballot: this.register.ballot,
+      states: this.#queue.states(this.#isOnce)
+    }
   }
 
   /** True if every task, and every entry of the job's register, is committed and at every keeper. */
@@ -147,24 +156,32 @@ export class Lead {
     most: number,
     elsewhere: boolean,
     now: Millis
-  ): { grant: TaskMessageOf<'grant'>; tasks: number } | undefined {
+  ): { effects: Send[]; tasks: number } | undefined {
     const picked = this.#queue.take(to, most, elsewhere)
     if (picked === undefined) return undefined
     this.#heardAt.set(to, now)
-    const { key, header, list, keepers, first, inputs } = this.record
     const { indexes, attempt } = picked
+    if (!this.#isOnce) return { effects: [this.#grant(to, indexes, attempt)], tasks: indexes.length }
+    if (attempt > permitsMax) this.#once.give(...indexes)
+    const effects = attempt > permitsMax ? [] : this.register.propose(permitsFor(to, indexes, attempt), now)
+    return { effects, tasks: indexes.length }
+  }
+
+  #grant(to: PeerId, indexes: readonly number[], attempt: Attempt): Send {
+    const { key, header, list, keepers, first, inputs } = this.record
+    const { waiting } = this.#queue
     // Inputs are stored in order: the value of task `i` is at position `i`.
-    const grant = {
-      kind: 'grant',
-      key,
-      header,
-      list,
-      keepers,
-      first,
-      attempt,
-      inputs: pickAt(inputs, indexes)
-    } as const
-    return { grant: { ...grant, waiting: this.#queue.waiting }, tasks: indexes.length }
+    const some = pickAt(inputs, indexes)
+    return send(to, { kind: 'grant', key, header, list, keepers, first, attempt, waiting, inputs: some })
+  }
+
+  get #isOnce(): boolean {
+    return this.record.header.atMostOnce
+  }
+
+  /** Ends what was to run at most once, and may have run, nobody knows how far. */
+  giveUp(now: Millis): Send[] {
+    return this.#conclude(this.#once.take(), STATUS.error, unknown(this.record), now)
   }
 
   outcomes(from: PeerId, outcomes: Batch, now: Millis): Send[] {
@@ -178,7 +195,7 @@ export class Lead {
       if (index >= this.record.count) continue
       const state = this.#queue.state(index)
       if (state === TASK.committed) {
-        this.#drop(outcomes, at, index)
+        this.#dropped.count(index, outcomes, at, this.register.committed.get(index))
         stale.push(index)
       } else if (state !== TASK.proposed && this.#retries(outcomes, at, index)) {
         stale.push(index)
@@ -197,9 +214,11 @@ export class Lead {
     for (const [at, index] of all.indexes.entries()) {
       if (index < this.record.count) this.#queue.commit(index)
       if (index <= closedIndex) told.push(at)
-      else if (index > attemptBase) this.#marked = Math.max(this.#marked, index - attemptBase)
+      else if (isMark(index)) this.#marked = Math.max(this.#marked, index - attemptBase)
     }
-    if (told.length === 0) return []
+    // Who has a permit that is committed may begin.
+    if (told.length === 0)
+      return permitted(all, this.#queue).map((one) => this.#grant(one.holder, one.indexes, one.attempt))
     const { key } = this
     const batch = pickAt(all, told)
     const effects = [...this.watchers].map((to) =>
@@ -225,22 +244,11 @@ export class Lead {
   propose(from: PeerId, entries: Batch, now: Millis): Send[] {
     this.watchers.add(from)
     if (!this.#isOpen || shardName(this.key).index !== 0) return []
-    const fresh: number[] = []
-    const known: number[] = []
-    for (const [at, index] of entries.indexes.entries()) {
-      if (index <= placementBase || index > closedIndex) continue
-      if (this.register.committed.has(index)) known.push(index)
-      else if (!this.#entries.has(index)) {
-        this.#entries.add(index)
-        fresh.push(at)
-      }
-    }
-    const found = known.flatMap((index) => this.register.committed.get(index) ?? [])
-    const effects = regroup(found).map(({ outcomes }) =>
+    const { known, effects } = this.#entries.propose(entries, now)
+    const told = known.map(({ outcomes }) =>
       send(from, { kind: 'committed', key: this.key, outcomes, settled: false })
     )
-    if (fresh.length > 0) effects.push(...this.register.propose(pickAt(entries, fresh), now))
-    return effects
+    return [...told, ...effects]
   }
 
   cancel(now: Millis): Send[] {
@@ -264,7 +272,9 @@ export class Lead {
     for (const index of indexes) {
       if (index >= this.record.count || !this.#queue.isHeldBy(index, peer)) continue
       if (because === 'handed-back') this.#tellUnbegun(index, peer, 'handed back')
-      this.#queue.release(index, because)
+      // What was not begun may be, under another permit; of anything else nobody knows.
+      if (this.#isOnce && because !== 'unstarted') this.#once.give(index)
+      else this.#queue.release(index, this.#isOnce ? 'handed-back' : because)
       count++
     }
     // Overdue tasks that come back unbegun are not granted again.
@@ -274,6 +284,7 @@ export class Lead {
 
   /** `peer` ended with all that it held. */
   lost(peer: PeerId, now: Millis): Send[] {
+    if (this.#isOnce) return []
     const fatal: number[] = []
     for (const index of this.#queue.heldBy(peer)) {
       this.#tellUnbegun(index, peer, 'lost')
@@ -315,6 +326,7 @@ export class Lead {
 
   /** Asks silent holders whether they have what they were granted. */
   probes(now: Millis, isUp: (peer: PeerId) => boolean): Send[] {
+    if (this.#isOnce) this.#once.look(this.#queue, now, isUp)
     const silent = this.#queue
       .holders()
       .filter((peer) => isUp(peer) && now - (this.#heardAt.get(peer) ?? 0) >= probeAfterMs)
@@ -343,6 +355,8 @@ export class Lead {
     const isLost = status === STATUS.lost
     if (attempt < this.#queue.attempt(index)) return true
     if (this.#queue.state(index) !== TASK.granted) return isLost
+    if (this.#isOnce && isLost) this.#once.give(index)
+    if (this.#isOnce) return isLost
     if (!isLost && this.#queue.failures(index) >= this.record.header.retries) return false
     const how = isLost ? 'lost' : status === STATUS.timedOut ? 'timed out' : 'failed'
     const reason = isLost ? toText(value.subarray(OUTCOME_HEADER_BYTES)) : ''
@@ -350,19 +364,6 @@ export class Lead {
     if (isLost) this.#waste.lost++
     this.#queue.release(index, isLost ? 'lost' : 'failed', outcomes.node === '' ? undefined : outcomes.node)
     return true
-  }
-
-  /** Another run's outcome is committed; counts this one, unless it is the committed one said again. */
-  #drop(outcomes: Batch, at: number, index: number): void {
-    const { attempt, status } = readOutcomeHeader(valueAt(outcomes, at))
-    const known = this.register.committed.get(index)
-    const run = `${index} ${attempt} ${outcomes.node}`
-    const isSame =
-      known?.batch.node === outcomes.node &&
-      readOutcomeHeader(valueAt(known.batch, known.at)).attempt === attempt
-    if (isSame || status === STATUS.cancelled || this.#dropped.has(run)) return
-    this.#dropped.add(run)
-    this.#waste.dropped++
   }
 
   #poison(indexes: number[], now: Millis): Send[] {
@@ -390,5 +391,7 @@ export function byUrgency(a: Lead, b: Lead): number {
 
 export const confirm = (to: PeerId, key: ShardKey, indexes: readonly number[]): Send =>
   send(to, { kind: 'confirm', key, indexes: Uint32Array.from(indexes) })
+
+const isMark = (index: number): boolean => index > attemptBase && !isPermit(index)
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i)

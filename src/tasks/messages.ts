@@ -45,7 +45,10 @@ export const markIndex = closedIndex + 2
 /** A value under `attemptBase + n`: attempts up to `n` of tasks of this shard may have been granted (lead.ts). */
 export const attemptBase = 1 << 16
 export const attemptsMax = 65_535
-const indexesEnd = attemptBase + attemptsMax + 1
+/** From here on: who may begin which attempt of a task that is to run at most once (permits.ts). */
+export const permitBase = attemptBase + attemptsMax + 1
+export const permitsEnd = permitBase + 64 * shardTasksMax
+const indexesEnd = permitsEnd
 /** Settled shards are compared in so many groups. */
 export const digestBuckets = 256
 /** Shards named in one answer to a digest; the others differ next time. */
@@ -92,7 +95,9 @@ export const header = record({
   /** 0 = unlimited. */
   queueTimeoutMs: added(uint(UINT32), 0),
   /** Milliseconds that results are kept at least after all are there; 0 = `retentionMs` of release.ts. */
-  retentionMs: added(uint(UINT32), 0)
+  retentionMs: added(uint(UINT32), 0),
+  /** Never begun again once it may have begun. */
+  atMostOnce: added(flag, false)
 })
 export type JobHeader = Of<typeof header>
 

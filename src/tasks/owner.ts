@@ -10,12 +10,14 @@ import type { Random } from '../random.ts'
 import { Departure } from './departure.ts'
 import { type Send, send } from './effects.ts'
 import { listOf, movedMessage } from './keepers.ts'
-import { Lead, type Waste } from './lead.ts'
+import { Lead } from './lead.ts'
 import type { Forgettable, ShardRecord, TaskMessage, TaskMessageOf } from './messages.ts'
+import { Orphans } from './orphans.ts'
 import { Register } from './register.ts'
 import { Repairs, type RepairView } from './repair.ts'
 import { Standings } from './standings.ts'
 import { Succession } from './succession.ts'
+import type { Waste } from './waste.ts'
 import { type AboutTasks, type Kept, leadingMessage, Whereabouts } from './whereabouts.ts'
 
 /** Between two looks at what was not answered. */
@@ -35,8 +37,7 @@ export class Owner {
   readonly #repairs: Repairs
   readonly #standings: Standings
   readonly #whereabouts: Whereabouts
-  /** Those who follow shards whose owner is not known, to be taken along. */
-  readonly #orphans = new Map<ShardKey, Map<PeerId, Uint32Array>>()
+  readonly #orphans = new Orphans()
   #tendAt: Millis = 0
   #settleAt: Millis | undefined
   #isDirty = false
@@ -179,7 +180,7 @@ export class Owner {
   flush(now: Millis): Send[] {
     if (!this.#isDirty) return []
     this.#isDirty = false
-    const marks = [...this.#leads.values()].flatMap((lead) => lead.mark(now))
+    const marks = [...this.#leads.values()].flatMap((lead) => [...lead.giveUp(now), ...lead.mark(now)])
     return [...marks, ...this.#standings.grant(this.#leads.values(), now)]
   }
 
@@ -188,7 +189,8 @@ export class Owner {
     this.#isDirty = true
     const { effects, tries } = this.#succession.wake(now)
     for (const { record, ballot } of tries) {
-      if (!this.#departure.spares(record, ballot, now)) effects.push(...this.#tryToOwn(record, ballot, now))
+      if (this.#departure.spares(record, ballot, now)) continue
+      effects.push(...this.#tryToOwn(record, ballot, now))
     }
     effects.push(...this.#departure.wake(now))
     effects.push(...this.#repairs.wake(now, (record) => this.#tryToOwn(record, 0, now)))
@@ -202,7 +204,7 @@ export class Owner {
     const { isUp } = this.#view
     for (const lead of this.#leads.values()) {
       effects.push(...this.#watching(lead, () => lead.register.again(now, isUp), now))
-      effects.push(...lead.probes(now, isUp))
+      effects.push(...lead.probes(now, isUp), ...lead.giveUp(now))
     }
     return effects
   }
@@ -265,9 +267,7 @@ export class Owner {
     const { key } = lead
     // Those who hold outcomes, run tasks or follow the shard learn at once where to turn.
     const news = [this.#view.self, ...this.#view.peers()].map((to) => send(to, leadingMessage(lead)))
-    for (const watcher of this.#orphans.get(key)?.keys() ?? []) lead.watchers.add(watcher)
-    const orphans = [...(this.#orphans.get(key) ?? [])].flatMap(([to, have]) => lead.watch(to, have))
-    this.#orphans.delete(key)
+    const orphans = this.#orphans.take(key).flatMap(([to, have]) => lead.watch(to, have))
     return [...news, ...orphans, ...this.#settle(lead)]
   }
 
@@ -292,8 +292,7 @@ export class Owner {
       this.#succession.follow(record, this.#succession.seen(key)?.ballot ?? 0, now)
     const at = this.#whereabouts.best(key)
     if (record !== undefined || at === undefined) return []
-    const told = [...(lead?.watchers ?? []), ...(this.#orphans.get(key)?.keys() ?? [])]
-    this.#orphans.delete(key)
+    const told = [...(lead?.watchers ?? []), ...this.#orphans.take(key).map(([peer]) => peer)]
     return told.map((to) => send(to, at))
   }
 
@@ -319,9 +318,7 @@ export class Owner {
     if (!this.#view.keeper.isSettled(key)) return []
     this.#leads.delete(key)
     this.#succession.unfollow(key)
-    const orphans = [...(this.#orphans.get(key) ?? [])]
-    this.#orphans.delete(key)
-    return orphans.flatMap(([to, have]) => this.#whereabouts.settled(to, key, have))
+    return this.#orphans.take(key).flatMap(([to, have]) => this.#whereabouts.settled(to, key, have))
   }
 
   /** Nothing of it is owned or followed any more, and what runs of it is ended. */
@@ -343,8 +340,7 @@ export class Owner {
     const hint = this.#whereabouts.hint(key)
     if (hint !== undefined) return [send(from, hint)]
     if (this.#view.keeper.record(key) === undefined) return [send(from, { kind: 'disowned', key })]
-    const waiting = this.#orphans.get(key) ?? new Map<PeerId, Uint32Array>()
-    this.#orphans.set(key, waiting.set(from, have))
+    this.#orphans.add(key, from, have)
     return []
   }
 

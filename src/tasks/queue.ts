@@ -74,12 +74,12 @@ export class Queue {
   }
 
   /** For an owner that follows this one: index, attempt, losses and failures of each task that is not as new. */
-  states(): Uint32Array {
+  states(isOnce = false): Uint32Array {
     const states: number[] = []
     for (let index = 0; index < this.count; index++) {
       const isGranted = this.#state[index] === TASK.granted
-      // If its holder does not report it, the next run of a granted task is another attempt.
-      const attempt = this.attempt(index) + (isGranted ? 1 : 0)
+      // If its holder does not report it, the next run of a granted task is another attempt; there is none if it may run once.
+      const attempt = this.attempt(index) + (isGranted && !isOnce ? 1 : 0)
       if (attempt > 1 && this.state(index) <= TASK.granted)
         states.push(index, attempt, this.losses(index), this.failures(index))
     }

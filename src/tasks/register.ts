@@ -13,7 +13,7 @@
  */
 import { type Ballot, ballotOf, type PeerId, roundOf } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
-import { type Accepted, newest, regroup } from './accepted.ts'
+import { type Accepted, newest, regroup, withoutLists } from './accepted.ts'
 import { type Batch, pack, pickAt, valueAt } from './batch.ts'
 import { type Send, send } from './effects.ts'
 import { movedMessage, quorumOf, type Seating, seatIn } from './keepers.ts'
@@ -27,6 +27,7 @@ import {
   type TaskMessage,
   type TaskMessageOf
 } from './messages.ts'
+import { isPermit } from './permits.ts'
 
 /** Between two tries to reach a keeper that did not answer. */
 export const proposeAgainMs = 1_000
@@ -172,7 +173,9 @@ export class Register {
     const proposal = message.list === this.#record.list ? this.#pending.get(message.serial) : undefined
     if (rank < 0 || message.ballot !== this.ballot || proposal === undefined)
       return { committed: undefined, effects: [] }
-    const quorum = quorumOf(this.#record.keepers.length)
+    // A pair must not give two permits in a split: both must know of one.
+    const isCareful = this.#record.keepers.length === 2 && isPermit(proposal.outcomes.indexes[0] ?? 0)
+    const quorum = isCareful ? 2 : quorumOf(this.#record.keepers.length)
     const before = bits(proposal.acks)
     proposal.acks |= 1 << rank
     const after = bits(proposal.acks)
@@ -191,6 +194,13 @@ export class Register {
   *taken(): Generator<number> {
     for (const { outcomes } of this.#pending.values()) yield* outcomes.indexes
     yield* this.committed.keys()
+  }
+
+  /** Batches that are proposed or committed. */
+  batches(): ReadonlySet<Batch> {
+    const batches = new Set([...this.#pending.values()].map(({ outcomes }) => outcomes))
+    for (const { batch } of this.committed.values()) batches.add(batch)
+    return batches
   }
 
   /** Asks again those who did not answer for `proposeAgainMs`; with `peer`, that one at once. */
@@ -268,14 +278,14 @@ export class Register {
     const seating = next === undefined ? undefined : parseNext(valueAt(next.batch, next.at))
     if (next !== undefined && seating !== undefined) {
       const { list, keepers, seats } = this.#record
-      this.#carried = own(found)
+      this.#carried = withoutLists(found)
       this.#next = { ...this.#record, ...seating, list: list + 1, before: keepers, beforeSeats: seats }
       this.#phase = 'finishing'
       return this.#send(pickAt(next.batch, [next.at]), now)
     }
     if (this.#isProven || found.has(markIndex)) return this.#recommit(found, now)
     if (this.#isMover) return this.#transfer(found, now)
-    this.#carried = own(found)
+    this.#carried = withoutLists(found)
     this.#phase = 'reading'
     this.#askedAt = now
     this.#promises.clear()
@@ -293,7 +303,7 @@ export class Register {
         for (const [at, index] of batch.indexes.entries())
           if (!this.#carried.has(index)) this.#carried.set(index, { ballot: this.ballot, batch, at })
       }
-      this.#carried = own(this.#carried)
+      this.#carried = withoutLists(this.#carried)
     }
     this.#next = undefined
     this.#record = next
@@ -314,7 +324,7 @@ export class Register {
   #transfer(found: Map<number, Accepted>, now: Millis): Send[] {
     const [older, newer] = this.#phase === 'reading' ? [found, this.#carried] : [this.#carried, found]
     this.#needsMark = true
-    return this.#recommit(own(new Map([...older, ...newer])), now)
+    return this.#recommit(withoutLists(new Map([...older, ...newer])), now)
   }
 
   #recommit(found: Map<number, Accepted>, now: Millis): Send[] {
@@ -374,14 +384,6 @@ export class Register {
   #prepare(): TaskMessage {
     return { kind: 'prepare', key: this.#record.key, list: this.#asked().list, ballot: this.ballot }
   }
-}
-
-/** Without what a register says of its own keepers. */
-function own(found: Map<number, Accepted>): Map<number, Accepted> {
-  const rest = new Map(found)
-  rest.delete(nextIndex)
-  rest.delete(markIndex)
-  return rest
 }
 
 function bits(mask: number): number {

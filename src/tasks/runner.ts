@@ -16,6 +16,7 @@ import { checkHeld, dropConfirmed, HELD, type Held, inState, newHeld, unended } 
 import { ownerBy } from './keepers.ts'
 import { type Chunk, Line } from './line.ts'
 import type { TaskMessage, TaskMessageOf } from './messages.ts'
+import { UsedPermits } from './permits.ts'
 import { type RunNews, type RunNewsOf, Runs } from './runs.ts'
 import { Speeds } from './speeds.ts'
 
@@ -54,6 +55,7 @@ export class Runner {
   readonly #line = new Line()
   readonly #runs: Runs
   readonly #asked = new Claims()
+  readonly #used = new UsedPermits()
   readonly #speeds = new Speeds()
   #tendAt: Millis = 0
   #confirmAt: Millis = 0
@@ -230,7 +232,8 @@ export class Runner {
     let isHeld = false
     for (const [at, index] of inputs.indexes.entries()) {
       if (index >= held.state.length) continue
-      if (held.state[index] === HELD.none) {
+      const isUsed = header.atMostOnce && !this.#used.use(key, index, attempt)
+      if (held.state[index] === HELD.none && !isUsed) {
         held.state[index] = HELD.queued
         held.live++
         fresh.push(at)

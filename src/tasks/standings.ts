@@ -73,7 +73,8 @@ export class Standings {
         standing.granted += made.tasks
         standing.grantedAt = now
         waiting -= made.tasks
-        effects.push(send(next.peer, { ...made.grant, waiting }))
+        for (const { to, message } of made.effects)
+          effects.push(send(to, message.kind === 'grant' ? { ...message, waiting } : message))
       } else if (next !== undefined) idle.add(next.peer)
       // What waits in a shard may wait for other nodes than those that ask; the next shard is for all of them again.
       if (lead.waiting(now) > 0 && next !== undefined) continue

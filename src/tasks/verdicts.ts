@@ -33,6 +33,14 @@ export function notBegun({ header, first }: ShardRecord): Verdict {
   }
 }
 
+export function unknown({ header, first }: ShardRecord): Verdict {
+  return (index) => {
+    const task = taskId(header.job, first + index)
+    const message = `${task} was to run at most once and its engine was lost; look whether it has done its work`
+    return encodeCause('TASK_UNKNOWN', message)
+  }
+}
+
 function encodeCause(code: ErrorCode, message: string): Uint8Array {
   return fromString(JSON.stringify({ code, name: code, message, stack: '' }))
 }

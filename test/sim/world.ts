@@ -209,7 +209,8 @@ export class World {
       priority: this.#random.below(3),
       submittedAt: this.clock.now,
       queueTimeoutMs: 0,
-      retentionMs: 0
+      retentionMs: 0,
+      atMostOnce: false
     }
     // Two keepers cannot promise one outcome in a split (DESIGN 3); the checkers judge meshes that can.
     const copies = { wanted: this.nodes.length >= 5 && this.#random.chance(0.2) ? 5 : 3, least: 3 }

@@ -26,7 +26,8 @@ const header = {
   priority: 0,
   submittedAt: 0,
   queueTimeoutMs: 0,
-  retentionMs: 0
+  retentionMs: 0,
+  atMostOnce: false
 }
 const inputsOf = (from: number, count: number): Batch =>
   pack(

@@ -36,7 +36,8 @@ const plain: JobHeader = {
   priority: 0,
   submittedAt: 0,
   queueTimeoutMs: 0,
-  retentionMs: 0
+  retentionMs: 0,
+  atMostOnce: false
 }
 const nodes = (count: number): PeerId[] => Array.from({ length: count }, (_, i) => `node${i + 1}` as PeerId)
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)

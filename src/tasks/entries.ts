@@ -1,0 +1,42 @@
+/**
+ * What others write into the register of a job's first shard: where the other shards are, and how many there will be.
+ *
+ * Not here: who writes it (entry.ts), and the register itself.
+ * First come, first kept; who proposes something else hears what is committed.
+ */
+import type { Millis } from '../machine.ts'
+import { regroup } from './accepted.ts'
+import { type Batch, pickAt } from './batch.ts'
+import type { Send } from './effects.ts'
+import { type AcceptedBatch, closedIndex, placementBase } from './messages.ts'
+import type { Register } from './register.ts'
+
+export class Entries {
+  readonly #register: Register
+  readonly #proposed = new Set<number>()
+
+  constructor(register: Register) {
+    this.#register = register
+  }
+
+  /** Keys that an owner before this one may have proposed. */
+  took(index: number): void {
+    this.#proposed.add(index)
+  }
+
+  propose(entries: Batch, now: Millis): { known: AcceptedBatch[]; effects: Send[] } {
+    const fresh: number[] = []
+    const known: number[] = []
+    for (const [at, index] of entries.indexes.entries()) {
+      if (index <= placementBase || index > closedIndex) continue
+      if (this.#register.committed.has(index)) known.push(index)
+      else if (!this.#proposed.has(index)) {
+        this.#proposed.add(index)
+        fresh.push(at)
+      }
+    }
+    const found = known.flatMap((index) => this.#register.committed.get(index) ?? [])
+    const effects = fresh.length === 0 ? [] : this.#register.propose(pickAt(entries, fresh), now)
+    return { known: regroup(found), effects }
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * At the owner: tasks to run at most once that may have begun, and whose end nobody may ever tell.
+ *
+ * Not here: permits (permits.ts) and the rest of a shard (lead.ts).
+ * A holder that is away may come back and tell. Who does not in time, or says that it has not got the task, or lost its
+ * engine, leaves nothing but TASK_UNKNOWN.
+ */
+import type { PeerId } from '../ids.ts'
+import type { Millis } from '../machine.ts'
+import type { Batch } from './batch.ts'
+import { grouped, type Permit, permitsIn } from './permits.ts'
+import type { Queue } from './queue.ts'
+
+/** Absence of a holder after which what it was to run at most once ends as TASK_UNKNOWN. */
+export const holderAwayMs = 10_000
+
+export class Once {
+  readonly #awayAt = new Map<PeerId, Millis>()
+  #unknown: number[] = []
+
+  /** Its run is lost. */
+  give(...indexes: number[]): void {
+    this.#unknown.push(...indexes)
+  }
+
+  /** Whose end is not known, each told once. */
+  take(): number[] {
+    const unknown = this.#unknown
+    this.#unknown = []
+    return unknown
+  }
+
+  look(queue: Queue, now: Millis, isUp: (peer: PeerId) => boolean): void {
+    for (const peer of queue.holders()) {
+      const since = this.#awayAt.get(peer)
+      if (isUp(peer)) this.#awayAt.delete(peer)
+      else if (since === undefined) this.#awayAt.set(peer, now)
+      else if (now - since >= holderAwayMs) this.give(...queue.heldBy(peer))
+    }
+  }
+}
+
+/** What may be granted now that these permits are committed. */
+export function permitted(batch: Batch, queue: Queue): ReturnType<typeof grouped> {
+  const isWaitedFor = ({ index, holder, attempt }: Permit): boolean =>
+    queue.isHeldBy(index, holder) && queue.attempt(index) === attempt
+  return grouped(permitsIn([batch]).filter(isWaitedFor))
+}
