@@ -102,6 +102,7 @@ async function open(
       : createPool({
           slots,
           node: peer,
+          heapMb: options.heapMb,
           code: (digest) => blobs.path(digest),
           onEvent: (event) => driver.onExecutor(event)
         })

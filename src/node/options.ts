@@ -3,7 +3,7 @@
  *
  * Not here: what they cause (node.ts). Every wrong one is SHOAL_BAD_OPTION and says what would be right.
  */
-import { availableParallelism } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { ShoalError } from '../errors.ts'
 import { slotsMax } from '../tasks/executor/pool.ts'
 import { keeperReplaceAfterMs } from './core.ts'
@@ -18,6 +18,8 @@ export interface NodeOptions {
   readonly data?: string
   /** Tasks at a time, 0 to 256; 0 = coordinates only. Default: the cores of this machine. */
   readonly slots?: number
+  /** Megabytes of heap of one engine; a task that needs more ends its engine. Default: 4,096, or an even part of the machine's memory. */
+  readonly heapMb?: number
   /** `engine` runs tasks, `keeper` keeps work and results. Default both. */
   readonly roles?: readonly Role[]
   /** What others may know of this machine. At most 64, of 128 characters each. */
@@ -41,6 +43,8 @@ export type CheckedOptions = Required<Omit<NodeOptions, 'data'>> & { readonly da
 const textMax = 128
 const labelsMax = 64
 const replaceAfterMin = 1_000
+const heapMbMin = 32
+const heapMbDefault = 4_096
 const known = [
   'key',
   'data',
@@ -52,6 +56,7 @@ const known = [
   'peers',
   'mdns',
   'replaceAfter',
+  'heapMb',
   'onNote'
 ]
 
@@ -63,7 +68,8 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     roles = ['engine', 'keeper'],
     labels = {},
     zone = '',
-    replaceAfter = keeperReplaceAfterMs
+    replaceAfter = keeperReplaceAfterMs,
+    heapMb = heapFor(options.slots ?? availableParallelism())
   } = options
   const { listen = ['/ip4/0.0.0.0/tcp/0'], peers = [], mdns = true, onNote = () => {} } = options
   const odd = Object.keys(options).find((name) => !known.includes(name))
@@ -75,6 +81,8 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
   for (const role of roles) {
     if (role !== 'engine' && role !== 'keeper') refuse(`\`roles\` has ${role}; there are engine and keeper`)
   }
+  if (!Number.isInteger(heapMb) || heapMb < heapMbMin)
+    refuse(`\`heapMb\` is ${String(heapMb)}; it is a whole number of megabytes from ${heapMbMin}`)
   if (!Number.isFinite(replaceAfter) || replaceAfter < replaceAfterMin)
     refuse(
       `\`replaceAfter\` is ${String(replaceAfter)}; it is a number of milliseconds from ${replaceAfterMin}`
@@ -84,7 +92,26 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     if (typeof text !== 'string' || text.length > textMax)
       refuse(`zones and labels are strings of at most ${textMax} characters`)
   }
-  return { key: options.key, data, slots, roles, labels, zone, listen, peers, mdns, replaceAfter, onNote }
+  return {
+    key: options.key,
+    data,
+    slots,
+    roles,
+    labels,
+    zone,
+    listen,
+    peers,
+    mdns,
+    replaceAfter,
+    heapMb,
+    onNote
+  }
+}
+
+/** So that engines which are all full still fit into the machine. */
+function heapFor(slots: number): number {
+  const share = Math.floor(totalmem() / 2 ** 20 / (Math.max(0, slots) + 1))
+  return Math.max(heapMbMin, Math.min(heapMbDefault, share || heapMbMin))
 }
 
 function refuse(message: string): never {
