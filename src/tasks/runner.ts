@@ -148,7 +148,7 @@ export class Runner {
     const running = this.#runs.get(run)
     if (running === undefined) return []
     const { key, attempt } = running
-    this.#runs.ended(run, indexes.length, done, now)
+    this.#runs.left(run, indexes.length, done)
     const held = this.#held.get(key)
     if (held === undefined) return this.#work(now)
     for (const index of indexes) this.#forget(key, held, index)
@@ -201,7 +201,11 @@ export class Runner {
         effects.push(...seek(key, peers()))
       }
     }
-    return [...effects, ...this.#handBack(now)]
+    const back = this.#handBack(now)
+    if (back.length === 0) return effects
+    // First it is said that less is wanted, or the same work would come back at once.
+    this.#claimAt = now
+    return [...effects, ...this.#claims(now), ...back]
   }
 
   wakeAt(): Millis | undefined {

@@ -72,11 +72,17 @@ export class Runs {
 
   /** So many of its tasks are over; with `done`, all. */
   ended(run: number, count: number, done: boolean, now: Millis): void {
+    const slot = this.#running.get(run)?.slot
+    // Those behind it in the same slot had no chance to be heard of before.
+    for (const one of this.#running.values()) if (one.slot === slot) one.heardAt = now
+    this.left(run, count, done)
+  }
+
+  /** So many of its tasks went elsewhere, which says nothing of the one that runs. */
+  left(run: number, count: number, done: boolean): void {
     const running = this.#running.get(run)
     if (running === undefined) return
     running.left -= count
-    // Those behind it in the same slot had no chance to be heard of before.
-    for (const one of this.#running.values()) if (one.slot === running.slot) one.heardAt = now
     if (!done) return
     this.#running.delete(run)
     this.#slotRuns[running.slot] = (this.#slotRuns[running.slot] as number) - 1
