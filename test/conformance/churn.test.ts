@@ -1,0 +1,83 @@
+/**
+ * What users of dask rely on when workers join and leave while work goes on.
+ *
+ * Not here: nodes that are killed (nodes.test.ts). Names begin with the item of CONFORMANCE.md.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, expect, test } from 'vitest'
+import { seededRandom } from '../../src/random.ts'
+import { Mesh, until, upTo } from './mesh.ts'
+
+let mesh: Mesh | undefined
+afterEach(() => mesh?.close())
+
+const square = async (n: number): Promise<number> => {
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  return n * n
+}
+
+test('CONFORMANCE 27: nodes join and leave at random for 5 s, and every value is exact', {
+  timeout: 60_000
+}, async () => {
+  mesh = await Mesh.open(3, { slots: 2 })
+  const seed = Date.now() % 100_000
+  const random = seededRandom(seed)
+  const until5s = AbortSignal.timeout(5_000)
+  const churn = async (): Promise<number> => {
+    let changes = 0
+    for (; !until5s.aborted; changes++) {
+      const guests = mesh?.nodes.slice(3) ?? []
+      const guest = random.pick(guests)
+      if (guest === undefined || (guests.length < 8 && random.chance(0.5))) await mesh?.join({ slots: 1 })
+      // One of three goes without a word.
+      else await (random.chance(0.3) ? mesh?.take(guest).stop() : mesh?.take(guest).drain({ timeout: 2_000 }))
+      await sleep(random.below(60))
+    }
+    return changes
+  }
+  const changes = churn()
+  let jobs = 0
+  for (; !until5s.aborted; jobs++) {
+    const count = 50 + random.below(400)
+    const job = mesh.client.map(square, upTo(count))
+    expect({ seed, sum: (await job).reduce((sum, n) => sum + n, 0) }).toEqual({
+      seed,
+      sum: ((count - 1) * count * (2 * count - 1)) / 6
+    })
+    for (const n of [0, count - 1]) expect(job.metadata(n)?.attempt).toBeGreaterThan(0)
+  }
+  expect(await changes).toBeGreaterThan(3)
+  expect(jobs).toBeGreaterThan(0)
+})
+
+test('CONFORMANCE 30: a node that leaves while it runs a task costs that task nothing, and what it kept is moved first', async () => {
+  mesh = await Mesh.open(1, { slots: 0 })
+  const leaver = await mesh.join()
+  await mesh.untilMeshed()
+  const file = `${mesh.folder}/30`
+  const hold = mesh.client.submit(
+    async (path: string) => {
+      const { appendFileSync, readFileSync } = process.getBuiltinModule('node:fs')
+      appendFileSync(path, 'ran\n')
+      const isFirst = readFileSync(path, 'utf8') === 'ran\n'
+      if (isFirst) await new Promise((resolve) => setTimeout(resolve, 600_000))
+      return 'done'
+    },
+    [file],
+    { retries: 0 }
+  )
+  await until(async () => (await mesh?.trace('30'))?.length === 1)
+  await mesh.join()
+  await mesh.untilMeshed()
+  // Does not wait for the task: it is given back, and runs again elsewhere from its beginning.
+  expect(await mesh.take(leaver).drain({ timeout: 3_000 })).toEqual({ tasks: 0, shards: 0 })
+  expect(await hold).toBe('done')
+  expect(await mesh.trace('30')).toHaveLength(2)
+  expect(hold.metadata).toMatchObject({
+    attempt: 2,
+    earlier: [{ attempt: 1, how: 'handed back', engine: leaver.id }]
+  })
+  // No suspicion is left: nothing was lost.
+  expect((await mesh.status()).map(({ lostRuns }) => lostRuns)).toEqual([0, 0])
+  expect(await mesh.client.job(hold.id)).toEqual(['done'])
+})
