@@ -40,7 +40,9 @@ test('when a job was submitted, by a clock elsewhere, is passed on and shown, an
       // `jobs` lists the newest first.
       'src/node/report.ts',
       'src/node/inquiry.ts',
-      'src/client/answers.ts'
+      'src/client/answers.ts',
+      // The metadata of a task.
+      'src/client/job.ts'
     ])
   )
 })

@@ -94,11 +94,14 @@ export class Membership {
     return this.isUp(peer) && member?.isKeeper === true && !member.isLeaving
   }
 
-  /** Down for at least `forMs`, as far as this node could see in its life, or leaving. Another node then does its part. */
+  /**
+   * As a keeper: down for at least `forMs`, as far as this node could see in its life, or leaving, or with a disk that takes
+   * nothing more. Another node then does its part.
+   */
   isGone(peer: PeerId, forMs: Millis, now: Millis): boolean {
-    if (peer === this.#self) return this.#me.isLeaving
     const known = this.#known.get(peer)
-    if (known?.isUp) return known.member?.isLeaving === true
+    const member = peer === this.#self ? this.#me : known?.isUp ? known.member : undefined
+    if (member !== undefined) return member.isLeaving || !member.isKeeper
     return now - (known?.downSince ?? this.#startedAt) >= forMs
   }
 

@@ -105,20 +105,27 @@ test.skipIf(noTmpfs !== undefined)(
 test.skipIf(noImmutable !== undefined)(
   'a data folder made read-only: the node says so and keeps no more',
   async () => {
-    const [a, b, c] = (await lab.mesh(3)) as [NodeProcess, NodeProcess, NodeProcess]
+    const [a, b, c, d] = (await lab.mesh(4)) as [NodeProcess, NodeProcess, NodeProcess, NodeProcess]
     const mesh = await attach(a, b)
-    await untilMeshed(mesh, 3)
+    await untilMeshed(mesh, 4)
     const job = mesh.map(square, count(200))
     await job.accepted
     const data = join(lab.folder, 'n3')
     lab.undo(() => execFileSync('chattr', ['-R', '-i', data]))
     execFileSync('chattr', ['-R', '+i', data])
     expect(await job).toEqual(count(200).map((x) => x * x))
-    const later = mesh.map(square, count(100))
-    expect(await later).toEqual(count(100).map((x) => x * x))
+    const later = count(10).map(() => mesh.map(square, count(10)))
+    for (const one of later) expect(await one).toEqual(count(10).map((x) => x * x))
     expect(await c.noted('stops keeping shards')).toMatch(/not permitted|Read-only/)
     const nodes = await untilStatus(mesh, (all) => all.some(isBad))
     expect(nodes.filter(isBad)).toMatchObject([{ id: c.id, isKeeper: false }])
+    // Its place is taken at once: what it kept is kept three times by the others.
+    await untilStatus(mesh, (all) => all.every(({ id, keeps }) => id === c.id || keeps === 1 + later.length))
+    expect([a, b, d].map(({ notes }) => notes.filter((note) => note.includes('is down')))).toEqual([
+      [],
+      [],
+      []
+    ])
     await goesOn(mesh, c, { id: job.id, results: count(200).map((x) => x * x) })
   }
 )

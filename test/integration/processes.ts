@@ -10,7 +10,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { type Client, createKey, type MeshKey, type NodeStatus, writeKey } from '../../src/index.ts'
+import {
+  type Client,
+  createKey,
+  type MeshKey,
+  type NodeOptions,
+  type NodeStatus,
+  writeKey
+} from '../../src/index.ts'
 
 const program = fileURLToPath(new URL('./node.ts', import.meta.url))
 
@@ -33,7 +40,11 @@ export interface StartOptions {
   readonly slots?: number
   /** Default: a folder of the node's name, which is there for the next node of that name. */
   readonly data?: string
-  readonly listen?: string
+  readonly listen?: readonly string[]
+  /** Addresses to begin with, besides those of `peers`. */
+  readonly dials?: readonly string[]
+  /** Options of the node as they are. */
+  readonly more?: Partial<NodeOptions>
   /** Arguments of Node itself. */
   readonly execArgv?: readonly string[]
   /** Runs the process inside of this command. */
@@ -62,14 +73,23 @@ export class Lab {
   async start(
     name: string,
     peers: readonly NodeProcess[] = [],
-    { slots = 1, data = join(this.folder, name), listen, execArgv = [], within = [] }: StartOptions = {}
+    {
+      slots = 1,
+      data = join(this.folder, name),
+      listen,
+      dials = [],
+      more = {},
+      execArgv = [],
+      within = []
+    }: StartOptions = {}
   ): Promise<NodeProcess> {
     const options = {
       key: this.keyFile,
       data,
       slots,
-      peers: peers.map(({ address }) => address),
-      ...(listen === undefined ? {} : { listen: [listen] })
+      peers: [...dials, ...peers.map(({ address }) => address)],
+      ...(listen === undefined ? {} : { listen }),
+      ...more
     }
     const [command = '', ...args] = [
       ...within,
