@@ -8,10 +8,11 @@ import { parseArgs } from 'node:util'
 import { idle } from './idle.ts'
 import { latency } from './latency.ts'
 import { type Answer, circumstances, type Question } from './measure.ts'
+import { memory } from './memory.ts'
 import { overhead } from './overhead.ts'
 import { recovery } from './recovery.ts'
 
-const questions: readonly Question[] = [overhead, latency, recovery, idle]
+const questions: readonly Question[] = [overhead, latency, recovery, idle, memory]
 const usage = `usage: npm run -s bench -- [${questions.map(({ name }) => name).join(' | ')}]... [--json] [--profile FOLDER]`
 
 function text(answer: Answer): string {

@@ -4,9 +4,12 @@
  * Not here: how many there are and how they are started (nodes.ts).
  * It ends with its parent, so that a benchmark that was interrupted leaves nothing behind.
  */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import { type Session as InspectorSession, Session } from 'node:inspector/promises'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { createNode, readKey } from '../src/index.ts'
 import type { NodeAnswer, NodeArguments, NodeRequest } from './nodes.ts'
 
@@ -27,6 +30,19 @@ async function answer({ ask, what, file = '' }: NodeRequest): Promise<NodeAnswer
     case 'usage': {
       const { user, system } = process.cpuUsage()
       return { ask, cpuMicros: user + system, rssBytes: process.memoryUsage.rss() }
+    }
+    case 'held': {
+      // Buffers are swept in the background after the first time.
+      collectGarbage()
+      await sleep(500)
+      collectGarbage()
+      const { heapUsed, arrayBuffers } = process.memoryUsage()
+      const files = await readdir(join(options.data, 'store'))
+      const sizes = await Promise.all(
+        files.map((name) => stat(join(options.data, 'store', name)).catch(() => undefined))
+      )
+      const diskBytes = sizes.reduce((sum, one) => sum + (one?.size ?? 0), 0)
+      return { ask, rssBytes: process.memoryUsage.rss(), heapBytes: heapUsed + arrayBuffers, diskBytes }
     }
     case 'members':
       return { ask, members: (await node.client.members()).length }
@@ -49,4 +65,9 @@ async function answer({ ask, what, file = '' }: NodeRequest): Promise<NodeAnswer
     default:
       return what satisfies never
   }
+}
+
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
 }

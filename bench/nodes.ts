@@ -33,7 +33,7 @@ export interface NodeArguments {
 
 export interface NodeRequest {
   readonly ask: number
-  readonly what: 'usage' | 'members' | 'profile' | 'profiled' | 'stop'
+  readonly what: 'usage' | 'held' | 'members' | 'profile' | 'profiled' | 'stop'
   /** Where the profile goes. */
   readonly file?: string
 }
@@ -42,12 +42,22 @@ export interface NodeAnswer {
   readonly ask: number
   readonly cpuMicros?: number
   readonly rssBytes?: number
+  readonly heapBytes?: number
+  readonly diskBytes?: number
   readonly members?: number
 }
 
 export interface Usage {
   readonly cpuMicros: number
   readonly rssBytes: number
+}
+
+/** What is held once garbage was collected. */
+export interface Held {
+  readonly rssBytes: number
+  /** JavaScript's heap and the buffers beside it. */
+  readonly heapBytes: number
+  readonly diskBytes: number
 }
 
 export class NodeProcess {
@@ -74,6 +84,11 @@ export class NodeProcess {
   async usage(): Promise<Usage> {
     const { cpuMicros = Number.NaN, rssBytes = Number.NaN } = await this.#ask('usage')
     return { cpuMicros, rssBytes }
+  }
+
+  async held(): Promise<Held> {
+    const { rssBytes = Number.NaN, heapBytes = Number.NaN, diskBytes = Number.NaN } = await this.#ask('held')
+    return { rssBytes, heapBytes, diskBytes }
   }
 
   async members(): Promise<number> {
