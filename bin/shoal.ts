@@ -38,6 +38,10 @@ const commands: Readonly<Record<string, { readonly about: string; readonly load:
     cancel: {
       about: 'cancel what is left of a job',
       load: async () => (await import('./commands/cancel.ts')).cancel
+    },
+    drain: {
+      about: 'let a node hand over what it has, and stop',
+      load: async () => (await import('./commands/drain.ts')).drain
     }
   }
 

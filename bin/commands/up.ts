@@ -62,7 +62,8 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
     // Nobody was told of this node yet, so that there is nothing to bring to an end.
     if (node === undefined) return EXIT.done
     process.stdout.write(values.json ? `${JSON.stringify(introduction(node))}\n` : welcome(node, data))
-    await untilAborted(signal)
+    await Promise.race([untilAborted(signal), node.stopped])
+    if (!signal.aborted) return EXIT.done
     if (!values.json) process.stderr.write('handing over to others; once more stops at once\n')
     const { tasks, shards } = await node.drain(given({ timeout }))
     if (tasks + shards > 0) process.stderr.write(leftover(tasks, shards, data))

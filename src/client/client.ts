@@ -130,6 +130,11 @@ export class MeshClient implements Client, JobHost {
     return { entry: this.#entry, nodes: value, silent }
   }
 
+  async drain(node: string): Promise<void> {
+    const { value } = await this.#ask<boolean>('drain', node)
+    if (!value) throw new ShoalError('SHOAL_NOT_FOUND', `no node ${node} is up; see \`shoal status\``)
+  }
+
   async close(): Promise<void> {
     if (this.#closing.signal.aborted) return
     const error = new ShoalError('SHOAL_CLOSED', 'the client was closed')

@@ -144,6 +144,11 @@ export interface Client extends AsyncDisposable {
   jobs(): Promise<JobSummary[]>
   /** Nodes that are up, as the entry sees them. */
   members(): Promise<MemberInfo[]>
+  /**
+   * Asks a node to hand over its work and its shards and then to stop. Resolves when it was asked. Rejects with SHOAL_NOT_FOUND
+   * if no node of this id is up.
+   */
+  drain(node: string): Promise<void>
   /** What every node says of itself. */
   status(): Promise<StatusReport>
   close(): Promise<void>

@@ -5,7 +5,7 @@
  * Keep it a switchboard. Messages to oneself never leave it; what may only be said after a write waits for that write.
  */
 import type { ClientMessage } from '../client/protocol.ts'
-import { type ClientId, isJobId, type JobId, type PeerId, type ShardKey } from '../ids.ts'
+import type { ClientId, PeerId, ShardKey } from '../ids.ts'
 import { assert, earlier, type Machine, type Millis, unreachable } from '../machine.ts'
 import type { Random } from '../random.ts'
 import { Board } from '../routing/board.ts'
@@ -18,12 +18,12 @@ import { Keeper, recordKinds } from '../tasks/keeper.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import { Owner } from '../tasks/owner.ts'
 import { Reconcile } from '../tasks/reconcile.ts'
-import { Release, type Released } from '../tasks/release.ts'
+import { Release } from '../tasks/release.ts'
 import { Runner } from '../tasks/runner.ts'
+import { Desk } from './desk.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
-import { Inquiry } from './inquiry.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
-import { jobReports, memberInfo, nodeReport } from './report.ts'
+import { nodeReport } from './report.ts'
 
 /** Between two notices that work waits. */
 const noticeEveryMs = 250
@@ -32,12 +32,23 @@ export const keeperReplaceAfterMs = 30_000
 /** Messages to oneself in one step; more is a loop, and a bug. */
 const ownMessagesMax = 1_000_000
 
+/** What a node keeps at most: bytes of inputs and outcomes, and shards. Beyond it, work goes to other keepers. */
+export interface Quota {
+  readonly bytes: number
+  readonly shards: number
+}
+export const defaultQuota: Quota = { bytes: 1 << 30, shards: 1_000_000 }
+/** A full node takes more once it keeps less than this part of its quota. */
+const refillBelow = 0.9
+
 export interface CoreOptions {
   readonly me: Member
   readonly random: Random
   readonly now: Millis
   /** A keeper that is down for so long is replaced; default `keeperReplaceAfterMs`. */
   readonly replaceAfterMs?: Millis | undefined
+  /** Default `defaultQuota`. */
+  readonly quota?: Quota | undefined
   /** Why this node keeps nothing, if its disk is not sound. */
   readonly disk?: string | undefined
 }
@@ -52,18 +63,21 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly release: Release
   readonly #reconcile: Reconcile
   readonly #board = new Board()
-  readonly #inquiry = new Inquiry()
+  readonly #desk: Desk
   readonly #random: Random
   /** What may be said once the write of that number is on disk. */
   #afterWrites: { id: number; then: readonly Send[] }[] = []
   #writes = 0
   #disk: 'sound' | string
+  readonly #quota: Quota
   #inbox: TaskMessage[] = []
   #noticeAt: Millis = 0
   #now: Millis = 0
   #effects: CoreEffect[] = []
 
-  constructor({ me, random, now, replaceAfterMs = keeperReplaceAfterMs, disk = 'sound' }: CoreOptions) {
+  constructor(options: CoreOptions) {
+    const { me, random, now, replaceAfterMs = keeperReplaceAfterMs, disk = 'sound' } = options
+    this.#quota = options.quota ?? defaultQuota
     this.self = me.peer
     this.#disk = disk
     this.keeper = new Keeper(me.peer)
@@ -74,7 +88,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const keepersFor = (shard: string): PeerId[] =>
       rankKeepers(
         shard,
-        this.membership.members().filter(({ isKeeper, isLeaving }) => isKeeper && !isLeaving)
+        this.membership
+          .members()
+          .filter(({ isKeeper, isLeaving, isFull }) => isKeeper && !isLeaving && !isFull)
       )
     const isGone = (peer: PeerId, at: Millis): boolean => this.membership.isGone(peer, replaceAfterMs, at)
     const situation = (at: Millis): string =>
@@ -91,6 +107,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       now
     )
     this.release = new Release({ self: this.self, keeper: this.keeper, isUp, peers })
+    const status = (): string => JSON.stringify(nodeReport(this, this.#disk, this.#now))
+    const { membership, keeper, release } = this
+    this.#desk = new Desk({ self: this.self, membership, keeper, release, status })
     this.runner = new Runner({
       self: this.self,
       slots: me.slots,
@@ -123,10 +142,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       this.owner.wakeAt(this.#now),
       this.runner.wakeAt(),
       this.entry.wakeAt(),
-      this.release.wakeAt(),
       this.#reconcile.wakeAt()
     ]
-    return [...parts, this.#inquiry.wakeAt()].reduce(earlier)
+    return [...parts, this.#desk.wakeAt()].reduce(earlier)
   }
 
   check(): void {
@@ -203,10 +221,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#task(this.runner.wake(now))
     this.#task(this.entry.wake(now))
     this.#task(this.#reconcile.wake(now))
-    const { effects, released } = this.release.wake(now)
-    this.#task(effects)
-    this.#released(released)
-    this.#effects.push(...this.#inquiry.wake(now))
+    this.#asked(this.#desk.wake(now))
+    this.#weigh(now)
   }
 
   #receive(from: PeerId, message: PeerMessage, now: Millis): void {
@@ -215,13 +231,10 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         return this.#member(this.membership.greeted(from, message, now), now)
       case 'heartbeat':
         return this.membership.heartbeat(from, now, message.delayMs)
-      case 'ask': {
-        const told: PeerMessage = { kind: 'told', ask: message.ask, json: this.#report(message.what) }
-        this.#effects.push({ kind: 'send', to: from, message: told })
-        return
-      }
+      case 'ask':
+        return this.#asked(this.#desk.asked(from, message.ask, message.what))
       case 'told':
-        return void this.#effects.push(...this.#inquiry.told(from, message.ask, message.json))
+        return this.#asked(this.#desk.told(from, message.ask, message.json))
       default:
         this.membership.heartbeat(from, now)
         return this.#taskMessage(from, message, now)
@@ -239,7 +252,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#task(this.runner.message(from, message, now))
     this.#task(this.#reconcile.message(from, message))
     this.#task(this.entry.message(from, message, now))
-    if (message.kind === 'forgotten') this.#released(this.release.forgotten(from, message.name))
+    if (message.kind === 'forgotten') this.#asked(this.#desk.forgotten(from, message.name))
   }
 
   #gossip(from: PeerId, message: GossipMessage, now: Millis): void {
@@ -249,38 +262,24 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #clientSaid(client: ClientId, message: ClientMessage, now: Millis): void {
     if (message.kind !== 'query') return this.#task(this.entry.client(client, message, now))
-    const { ask, what, about } = message
-    if (what === 'release' && isJobId(about)) return this.#release(client, ask, about, now)
-    if (what === 'status' || what === 'jobs') {
-      const question = { client, ask, what }
-      const peers = this.membership.peers()
-      this.#effects.push(...this.#inquiry.begin(question, this.self, peers, this.#report(what), now))
-      return
+    this.#asked(this.#desk.query(client, message, now))
+  }
+
+  /** Of these, what is for this node itself stays here. */
+  #asked(effects: readonly CoreEffect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === 'send' && effect.to === this.self) this.#inbox.push(effect.message as TaskMessage)
+      else this.#effects.push(effect)
     }
-    this.#answer(client, ask, what === 'members' ? this.membership.members().map(memberInfo) : [])
   }
 
-  #release(client: ClientId, ask: number, job: JobId, now: Millis): void {
-    const isOpen = jobReports(this.keeper, job).some(({ shards, parts }) => {
-      const isWhole = shards > 0 || parts.every(([index]) => index > 0)
-      return !isWhole || parts.some(([, count, done]) => done < count)
-    })
-    if (isOpen || this.release.isBusy) return this.#answer(client, ask, isOpen ? 'unfinished' : 'busy')
-    this.#task(this.release.release(client, ask, job, now))
-  }
-
-  #answer(client: ClientId, ask: number, value: unknown, silent = 0): void {
-    const json = JSON.stringify({ value, silent })
-    this.#effects.push({ kind: 'reply', client, message: { kind: 'answer', ask, json } })
-  }
-
-  #released(all: readonly Released[]): void {
-    for (const { client, ask, silent } of all) this.#answer(client, ask, 'released', silent)
-  }
-
-  #report(what: string): string {
-    if (what === 'jobs') return JSON.stringify(jobReports(this.keeper))
-    return JSON.stringify(nodeReport(this, this.#disk, this.#now))
+  /** A node that keeps as much as it may takes nothing more, until some of it is forgotten. */
+  #weigh(now: Millis): void {
+    const { isFull } = this.membership.me
+    const share = isFull ? refillBelow : 1
+    const isOver =
+      this.keeper.bytes > share * this.#quota.bytes || this.keeper.keys().length > share * this.#quota.shards
+    if (isOver !== isFull) this.#member(this.membership.change({ isFull: isOver }), now)
   }
 
   #welcome(client: ClientId): void {
@@ -335,8 +334,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#task(this.owner.peerDown(peer, now))
     this.#task(this.runner.peerDown(peer, now))
     this.#task(this.entry.peerDown(peer, now))
-    this.#released(this.release.peerDown(peer))
-    this.#effects.push(...this.#inquiry.peerDown(peer))
+    this.#asked(this.#desk.peerDown(peer))
   }
 
   #task(effects: readonly (TaskEffect | EntryEffect)[]): void {

@@ -15,7 +15,7 @@ import type { Run } from '../tasks/effects.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
 import { recordKinds } from '../tasks/keeper.ts'
 import type { Blobs } from './blobs.ts'
-import { NodeCore } from './core.ts'
+import { NodeCore, type Quota } from './core.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
 import { Holding } from './holding.ts'
 import { Journal } from './journal.ts'
@@ -39,6 +39,9 @@ export interface DriverOptions {
   readonly executor: Executor | undefined
   /** See `NodeOptions`. */
   readonly replaceAfter?: number
+  readonly quota?: Quota
+  /** Somebody who holds the key wants this node to hand over and stop. */
+  readonly onLeave?: () => void
   readonly onNote: (text: string) => void
   /** Why this node keeps nothing, if its disk is not sound. */
   readonly disk?: string | undefined
@@ -78,8 +81,8 @@ export class Driver {
 
   constructor(options: DriverOptions) {
     this.#options = options
-    const { me, random, store, blobs, disk, replaceAfter: replaceAfterMs, onNote } = options
-    this.core = new NodeCore({ me, random, now: performance.now(), replaceAfterMs, disk })
+    const { me, random, store, blobs, disk, replaceAfter: replaceAfterMs, quota, onNote } = options
+    this.core = new NodeCore({ me, random, now: performance.now(), replaceAfterMs, quota, disk })
     this.#journal = new Journal(store)
     this.#supply = new Supply({
       blobs,
@@ -208,6 +211,8 @@ export class Driver {
         const topic = effect.message.kind
         return this.#network((transport) => transport.publish(topic, gossipMessages.encode(effect.message)))
       }
+      case 'asked-to-leave':
+        return this.#options.onLeave?.()
       case 'note':
         return this.#options.onNote(effect.text)
       default:

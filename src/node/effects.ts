@@ -44,5 +44,7 @@ export type CoreEffect =
   | { kind: 'dial'; peer: PeerId; addresses: readonly string[] }
   | { kind: 'drop-peer'; peer: PeerId }
   | { kind: 'publish'; message: GossipMessage }
+  /** Somebody who holds the key wants this node to hand over and stop. */
+  | { kind: 'asked-to-leave' }
   /** For people. */
   | { kind: 'note'; text: string }

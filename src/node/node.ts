@@ -46,6 +46,8 @@ export interface Node extends AsyncDisposable {
    * in time; with a data folder, that is still there when the node comes back.
    */
   drain(options?: { readonly timeout?: number }): Promise<Burden>
+  /** Resolves when it has stopped, for whatever reason: by these calls, or because somebody drained it from elsewhere. */
+  readonly stopped: Promise<void>
   /** Ends engines and connections at once. Others take over what it owned; with its data folder it can be started again. */
   stop(): Promise<void>
 }
@@ -89,7 +91,7 @@ async function open(
   opened: (() => unknown)[],
   close: () => Promise<void>
 ): Promise<Node> {
-  const { key, data, roles, labels, zone, listen, peers, mdns, replaceAfter, onNote } = options
+  const { key, data, roles, labels, zone, listen, peers, mdns, replaceAfter, quota, onNote } = options
   const { store, disk } = await openSound(data, onNote)
   opened.push(() => store.close())
   const blobs = await openBlobs(data, onNote)
@@ -115,12 +117,24 @@ async function open(
     slots,
     isKeeper: disk === undefined && roles.includes('keeper'),
     isLeaving: false,
+    isFull: false,
     zone,
     labels: Object.entries(labels),
     version: VERSION
   }
   const random = seededRandom(randomInt(2 ** 32))
-  const driver: Driver = new Driver({ me, random, store, blobs, executor, replaceAfter, disk, onNote })
+  const driver: Driver = new Driver({
+    me,
+    random,
+    store,
+    blobs,
+    executor,
+    replaceAfter,
+    disk,
+    quota,
+    onNote,
+    onLeave: () => void drain()
+  })
   opened.push(() => driver.stop())
   await driver.restore()
   const transport = await createLibp2pTransport({
@@ -137,9 +151,10 @@ async function open(
   opened.push(await lightBeacon(key, peer, transport.addresses()))
   const client = createLocalClient(driver)
   opened.push(() => client.close())
+  const stopped = Promise.withResolvers<void>()
   let stopping: Promise<void> | undefined
   const stop = (): Promise<void> => {
-    stopping ??= close()
+    stopping ??= close().finally(stopped.resolve)
     return stopping
   }
   const drain = async ({ timeout = drainMs } = {}): Promise<Burden> => {
@@ -158,6 +173,7 @@ async function open(
     client,
     drain,
     stop,
+    stopped: stopped.promise,
     [Symbol.asyncDispose]: stop
   }
 }

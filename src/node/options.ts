@@ -6,7 +6,7 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { ShoalError } from '../errors.ts'
 import { slotsMax } from '../tasks/executor/pool.ts'
-import { keeperReplaceAfterMs } from './core.ts'
+import { defaultQuota, keeperReplaceAfterMs, type Quota } from './core.ts'
 import { MeshKey } from './key.ts'
 
 export type Role = 'engine' | 'keeper'
@@ -34,11 +34,16 @@ export interface NodeOptions {
   readonly mdns?: boolean
   /** Milliseconds after which another node takes the place of a keeper that is down. Default 30,000; at least 1,000. */
   readonly replaceAfter?: number
+  /** What this node keeps at most; beyond it, work goes to others. Default 1 GiB of inputs and outcomes, 1,000,000 shards. */
+  readonly quota?: Partial<Quota>
   /** Told what a person might want to read, one line at a time. Default: nobody. */
   readonly onNote?: (text: string) => void
 }
 
-export type CheckedOptions = Required<Omit<NodeOptions, 'data'>> & { readonly data: string | undefined }
+export type CheckedOptions = Required<Omit<NodeOptions, 'data' | 'quota'>> & {
+  readonly data: string | undefined
+  readonly quota: Quota
+}
 
 const textMax = 128
 const labelsMax = 64
@@ -56,6 +61,7 @@ const known = [
   'peers',
   'mdns',
   'replaceAfter',
+  'quota',
   'heapMb',
   'onNote'
 ]
@@ -72,6 +78,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     heapMb = heapFor(options.slots ?? availableParallelism())
   } = options
   const { listen = ['/ip4/0.0.0.0/tcp/0'], peers = [], mdns = true, onNote = () => {} } = options
+  const quota = { ...defaultQuota, ...options.quota }
   const odd = Object.keys(options).find((name) => !known.includes(name))
   if (odd !== undefined) refuse(`there is no option \`${odd}\`; there are ${known.join(', ')}`)
   if (!(options.key instanceof MeshKey))
@@ -87,6 +94,10 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     refuse(
       `\`replaceAfter\` is ${String(replaceAfter)}; it is a number of milliseconds from ${replaceAfterMin}`
     )
+  for (const [name, most] of Object.entries(quota)) {
+    if (!(name in defaultQuota) || !(most > 0))
+      refuse(`\`quota.${name}\` is ${String(most)}; there are bytes and shards, numbers above 0`)
+  }
   if (Object.keys(labels).length > labelsMax) refuse(`more than ${labelsMax} labels`)
   for (const text of [zone, ...Object.entries(labels).flat()]) {
     if (typeof text !== 'string' || text.length > textMax)
@@ -103,6 +114,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     peers,
     mdns,
     replaceAfter,
+    quota,
     heapMb,
     onNote
   }

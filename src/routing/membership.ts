@@ -91,7 +91,7 @@ export class Membership {
   /** Up, and willing to keep shards. */
   canKeep(peer: PeerId): boolean {
     const member = peer === this.#self ? this.#me : this.#known.get(peer)?.member
-    return this.isUp(peer) && member?.isKeeper === true && !member.isLeaving
+    return this.isUp(peer) && member?.isKeeper === true && !member.isLeaving && !member.isFull
   }
 
   /**

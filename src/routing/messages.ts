@@ -5,7 +5,7 @@
  * Heartbeats are small because they are many; the full directory travels when two nodes meet, and now and then.
  */
 import { isPeerId, type PeerId } from '../ids.ts'
-import { flag, list, type Of, record, text, uint } from '../wire.ts'
+import { added, flag, list, type Of, record, text, uint } from '../wire.ts'
 
 /** Members that a directory holds; further ones are ignored. */
 export const membersMax = 1_024
@@ -25,7 +25,9 @@ export const member = record({
   isLeaving: flag,
   zone: text(64),
   labels: list(list(text(128), 2), 64),
-  version: text(32)
+  version: text(32),
+  /** Keeps as much as it may. */
+  isFull: added(flag, false)
 })
 export type Member = Of<typeof member>
 

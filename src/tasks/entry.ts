@@ -227,7 +227,7 @@ export class Entry {
     const wanted = copies.wanted === 0 ? 3 : copies.wanted
     const keepers = best.slice(0, wanted)
     if (keepers.length < Math.max(1, copies.least)) {
-      const text = `${keepers.length} nodes can keep work, ${Math.max(1, copies.least)} are asked for; start more, or lower \`keepers.min\``
+      const text = `${keepers.length} nodes can keep work, ${Math.max(1, copies.least)} are asked for; start more, release jobs if they are full, or lower \`keepers.min\``
       return [refusal(client, header.job, index, 'SHOAL_NO_KEEPERS', text)]
     }
     const count = inputs.indexes.length

@@ -92,6 +92,46 @@ test('what runs longer than a leaving node waits is given back and runs elsewher
   expect(task.metadata?.attempt).toBe(2)
 })
 
+test('a node leaves when somebody who holds the key asks it to, from anywhere', async () => {
+  await start(3)
+  const [first, second] = nodes as [Node, Node]
+  const job = first.client.map(nap, [1, 2, 3])
+  await job
+  await first.client.drain(second.id)
+  await second.stopped
+  nodes = nodes.filter((node) => node !== second)
+  await until((all) => all.length === 2)
+  expect(await first.client.job(job.id)).toEqual([1, 4, 9])
+  await expect(first.client.drain(second.id)).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
+})
+
+test('a node that keeps as much as it may takes nothing more, until some of it is released', async () => {
+  const data = join(folder, 'full')
+  const quota = { bytes: 50_000 }
+  const listen = ['/ip4/127.0.0.1/tcp/0']
+  nodes.push(await createNode({ key, data, slots: 1, listen, mdns: false, quota }))
+  const [only] = nodes as [Node]
+  const wide = (n: number): string => 'x'.repeat(n)
+  const big = only.client.map(wide, new Array(20).fill(5_000))
+  await big
+  await until((all) => all.every(({ bytes }) => bytes > 50_000))
+  const refused = await until(() => true).then(async () => {
+    for (;;) {
+      const failure = await only.client.submit(wide, [1]).catch((error: unknown) => error)
+      if (failure instanceof Error) return failure
+    }
+  })
+  expect(refused).toMatchObject({
+    code: 'SHOAL_NO_KEEPERS',
+    message: expect.stringContaining('release jobs')
+  })
+  await big.release()
+  for (;;) {
+    const result = await only.client.submit(wide, [3]).catch(() => sleep(50))
+    if (result === 'xxx') break
+  }
+})
+
 test('a keeper that stays away is replaced, and a list that was short grows', async () => {
   await start(2)
   const [first] = nodes as [Node]

@@ -29,7 +29,16 @@ class Peer {
     this.id = id as PeerId
     this.blobs = blobs
     const executor = new Echo(this, (event) => this.driver.onExecutor(event))
-    const me = { peer: this.id, addresses: [], boot: 1, storeId: id, slots, isKeeper: true, isLeaving: false }
+    const me = {
+      peer: this.id,
+      addresses: [],
+      boot: 1,
+      storeId: id,
+      slots,
+      isKeeper: true,
+      isLeaving: false,
+      isFull: false
+    }
     this.driver = new Driver({
       me: { ...me, zone: '', labels: [], version: '0' },
       random: seededRandom(1),

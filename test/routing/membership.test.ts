@@ -18,6 +18,7 @@ const member = (peer: string): Member => ({
   slots: 1,
   isKeeper: true,
   isLeaving: false,
+  isFull: false,
   zone: '',
   labels: [],
   version: '0'

@@ -61,6 +61,7 @@ export class SimNode {
       slots: this.#slots,
       isKeeper: true,
       isLeaving: false,
+      isFull: false,
       zone: '',
       labels: [],
       version: '0'

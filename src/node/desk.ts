@@ -1,0 +1,102 @@
+/**
+ * Where clients ask about the mesh, and other nodes on behalf of theirs: status, jobs, members, release, drain.
+ *
+ * Not here: work, which goes to the entry (tasks/entry.ts), and putting answers together (inquiry.ts).
+ * Everything is answered sooner or later, with what is known by then.
+ */
+import type { ClientMessageOf } from '../client/protocol.ts'
+import { type ClientId, isJobId, type JobId, type PeerId } from '../ids.ts'
+import { earlier, type Millis } from '../machine.ts'
+import type { Membership } from '../routing/membership.ts'
+import type { Keeper } from '../tasks/keeper.ts'
+import type { Release, Released } from '../tasks/release.ts'
+import type { CoreEffect } from './effects.ts'
+import { Inquiry } from './inquiry.ts'
+import { jobReports, memberInfo } from './report.ts'
+
+export interface DeskView {
+  readonly self: PeerId
+  readonly membership: Membership
+  readonly keeper: Keeper
+  readonly release: Release
+  /** What this node says of itself, as JSON. */
+  readonly status: () => string
+}
+
+export class Desk {
+  readonly #view: DeskView
+  readonly #inquiry = new Inquiry()
+
+  constructor(view: DeskView) {
+    this.#view = view
+  }
+
+  /** A question of a client. */
+  query(client: ClientId, { ask, what, about }: ClientMessageOf<'query'>, now: Millis): CoreEffect[] {
+    const { self, membership } = this.#view
+    if (what === 'release' && isJobId(about)) return this.#release(client, ask, about, now)
+    if (what === 'drain') return [this.#drain(about), answer(client, ask, membership.isUp(about as PeerId))]
+    if (what === 'members') return [answer(client, ask, membership.members().map(memberInfo))]
+    if (what !== 'status' && what !== 'jobs') return [answer(client, ask, [])]
+    const question = { client, ask, what }
+    return this.#inquiry.begin(question, self, membership.peers(), this.report(what), now)
+  }
+
+  /** A question of another node. */
+  asked(from: PeerId, ask: number, what: string): CoreEffect[] {
+    if (what === 'drain') return [{ kind: 'asked-to-leave' }]
+    return [{ kind: 'send', to: from, message: { kind: 'told', ask, json: this.report(what) } }]
+  }
+
+  told(from: PeerId, ask: number, json: string): CoreEffect[] {
+    return this.#inquiry.told(from, ask, json)
+  }
+
+  peerDown(peer: PeerId): CoreEffect[] {
+    return [...answers(this.#view.release.peerDown(peer)), ...this.#inquiry.peerDown(peer)]
+  }
+
+  wake(now: Millis): CoreEffect[] {
+    const { effects, released } = this.#view.release.wake(now)
+    return [...effects, ...answers(released), ...this.#inquiry.wake(now)]
+  }
+
+  wakeAt(): Millis | undefined {
+    return earlier(this.#view.release.wakeAt(), this.#inquiry.wakeAt())
+  }
+
+  forgotten(from: PeerId, name: Parameters<Release['forgotten']>[1]): CoreEffect[] {
+    return answers(this.#view.release.forgotten(from, name))
+  }
+
+  report(what: string): string {
+    return what === 'jobs' ? JSON.stringify(jobReports(this.#view.keeper)) : this.#view.status()
+  }
+
+  #release(client: ClientId, ask: number, job: JobId, now: Millis): CoreEffect[] {
+    const { keeper, release } = this.#view
+    const isOpen = jobReports(keeper, job).some(({ shards, parts }) => {
+      const isWhole = shards > 0 || parts.every(([index]) => index > 0)
+      return !isWhole || parts.some(([, count, done]) => done < count)
+    })
+    if (isOpen || release.isBusy) return [answer(client, ask, isOpen ? 'unfinished' : 'busy')]
+    return release.release(client, ask, job, now)
+  }
+
+  #drain(node: string): CoreEffect {
+    const { self } = this.#view
+    if (node === self || node === '') return { kind: 'asked-to-leave' }
+    return { kind: 'send', to: node as PeerId, message: { kind: 'ask', ask: 0, what: 'drain' } }
+  }
+}
+
+function answer(client: ClientId, ask: number, value: unknown, silent = 0): CoreEffect {
+  return {
+    kind: 'reply',
+    client,
+    message: { kind: 'answer', ask, json: JSON.stringify({ value, silent }) }
+  }
+}
+
+const answers = (released: readonly Released[]): CoreEffect[] =>
+  released.map(({ client, ask, silent }) => answer(client, ask, 'released', silent))
