@@ -91,13 +91,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       now
     )
     this.release = new Release({ self: this.self, keeper: this.keeper, isUp, peers })
-    this.runner = new Runner({
-      self: this.self,
-      slots: me.slots,
-      isUp,
-      peers,
-      owners: () => this.#owners(this.#now)
-    })
+    const owners = (): readonly PeerId[] => this.#owners(this.#now)
+    const { self, keeper } = this
+    this.runner = new Runner({ self, slots: me.slots, isUp, peers, keeper, owners })
   }
 
   step(input: CoreInput, now: Millis): CoreEffect[] {
