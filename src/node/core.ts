@@ -108,15 +108,10 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     )
     this.release = new Release({ self: this.self, keeper: this.keeper, isUp, peers })
     const status = (): string => JSON.stringify(nodeReport(this, this.#disk, this.#now))
-    const { membership, keeper, release } = this
-    this.#desk = new Desk({ self: this.self, membership, keeper, release, status })
-    this.runner = new Runner({
-      self: this.self,
-      slots: me.slots,
-      isUp,
-      peers,
-      owners: () => this.#owners(this.#now)
-    })
+    const { self, membership, keeper, release } = this
+    this.#desk = new Desk({ self, membership, keeper, release, status })
+    const owners = (): readonly PeerId[] => this.#owners(this.#now)
+    this.runner = new Runner({ self, slots: me.slots, isUp, peers, keeper, owners })
   }
 
   step(input: CoreInput, now: Millis): CoreEffect[] {

@@ -53,7 +53,8 @@ export class Departure {
       const next = this.#heir(lead.record, now)
       const record = this.#view.keeper.record(key)
       if (next === undefined || record === undefined) continue
-      effects.push(send(next, lead.handover()))
+      const handover = lead.handover()
+      if (handover !== undefined) effects.push(send(next, handover))
       this.#leads.delete(key)
       this.#succession.follow(record, lead.register.ballot, now)
     }

@@ -24,7 +24,7 @@ import { isClosed } from './closing.ts'
 import { type Send, send } from './effects.ts'
 import { Entries } from './entries.ts'
 import { attemptBase, closedIndex, type ShardRecord, type TaskMessageOf } from './messages.ts'
-import { Once, permitted } from './once.ts'
+import { Once } from './once.ts'
 import { isPermit, permitsFor, permitsIn, permitsMax } from './permits.ts'
 import { lossesMax, Queue, type Return, TASK } from './queue.ts'
 import type { Register } from './register.ts'
@@ -136,13 +136,11 @@ export class Lead {
   }
 
   /** What the next owner should know, if it is told in good order. */
-  handover(): TaskMessageOf<'handover'> {
-    return {
-      kind: 'handover',
-      key: this.key,
-      ballot: this.register.ballot,
-      states: this.#queue.states(this.#isOnce)
-    }
+  handover(): TaskMessageOf<'handover'> | undefined {
+    // Who does not know yet what was granted before has nothing to tell.
+    if (!this.#isOpen) return undefined
+    const states = this.#queue.states(this.#isOnce)
+    return { kind: 'handover', key: this.key, ballot: this.register.ballot, states }
   }
 
   /** True if every task, and every entry of the job's register, is committed and at every keeper. */
@@ -163,7 +161,9 @@ export class Lead {
     const { indexes, attempt } = picked
     if (!this.#isOnce) return { effects: [this.#grant(to, indexes, attempt)], tasks: indexes.length }
     if (attempt > permitsMax) this.#once.give(...indexes)
-    const effects = attempt > permitsMax ? [] : this.register.propose(permitsFor(to, indexes, attempt), now)
+    const permits = permitsFor(to, attempt > permitsMax ? [] : indexes, attempt)
+    this.#once.asked(permits)
+    const effects = permits.indexes.length === 0 ? [] : this.register.propose(permits, now)
     return { effects, tasks: indexes.length }
   }
 
@@ -218,7 +218,9 @@ export class Lead {
     }
     // Who has a permit that is committed may begin.
     if (told.length === 0)
-      return permitted(all, this.#queue).map((one) => this.#grant(one.holder, one.indexes, one.attempt))
+      return this.#once
+        .permitted(all, this.#queue)
+        .map((one) => this.#grant(one.holder, one.indexes, one.attempt))
     const { key } = this
     const batch = pickAt(all, told)
     const effects = [...this.watchers].map((to) =>

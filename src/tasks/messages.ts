@@ -12,7 +12,8 @@ import {
   type JobId,
   type PeerId,
   SEATS,
-  type ShardKey
+  type ShardKey,
+  shardName
 } from '../ids.ts'
 import {
   added,
@@ -205,6 +206,13 @@ export const taskKinds = {
   /** From an owner that leaves to the keeper that follows: of each task that is not new, index, attempt, losses and failures. */
   handover: { key, ballot, states: indexes(4 * shardTasksMax) }
 } as const
+
+/** For what concerns all tasks of a shard. */
+export const everyTask = Uint32Array.from({ length: shardTasksMax }, (_, index) => index)
+
+/** Those of `keys` that belong to a job, or are the shard of that name. */
+export const keysOf = (name: Forgettable, keys: Iterable<ShardKey>): ShardKey[] =>
+  [...keys].filter((key) => key === name || shardName(key).job === name)
 
 export type TaskMessage = MessageOf<typeof taskKinds>
 export type TaskMessageOf<K extends TaskMessage['kind']> = Extract<TaskMessage, { kind: K }>

@@ -7,7 +7,7 @@
  */
 import type { PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
-import type { Batch } from './batch.ts'
+import { type Batch, pickAt } from './batch.ts'
 import { grouped, type Permit, permitsIn } from './permits.ts'
 import type { Queue } from './queue.ts'
 
@@ -16,6 +16,7 @@ export const holderAwayMs = 10_000
 
 export class Once {
   readonly #awayAt = new Map<PeerId, Millis>()
+  readonly #asked = new Set<number>()
   #unknown: number[] = []
 
   /** Its run is lost. */
@@ -30,6 +31,19 @@ export class Once {
     return unknown
   }
 
+  /** Permits that this owner proposes. */
+  asked(permits: Batch): void {
+    for (const key of permits.indexes) this.#asked.add(key)
+  }
+
+  /** What may be granted now that these are committed. Not what an owner before had proposed: its holder may have begun. */
+  permitted(batch: Batch, queue: Queue): ReturnType<typeof grouped> {
+    const isOurs = [...batch.indexes.keys()].filter((at) => this.#asked.delete(batch.indexes[at] as number))
+    const isWaitedFor = ({ index, holder, attempt }: Permit): boolean =>
+      queue.isHeldBy(index, holder) && queue.attempt(index) === attempt
+    return grouped(permitsIn([pickAt(batch, isOurs)]).filter(isWaitedFor))
+  }
+
   look(queue: Queue, now: Millis, isUp: (peer: PeerId) => boolean): void {
     for (const peer of queue.holders()) {
       const since = this.#awayAt.get(peer)
@@ -38,11 +52,4 @@ export class Once {
       else if (now - since >= holderAwayMs) this.give(...queue.heldBy(peer))
     }
   }
-}
-
-/** What may be granted now that these permits are committed. */
-export function permitted(batch: Batch, queue: Queue): ReturnType<typeof grouped> {
-  const isWaitedFor = ({ index, holder, attempt }: Permit): boolean =>
-    queue.isHeldBy(index, holder) && queue.attempt(index) === attempt
-  return grouped(permitsIn([batch]).filter(isWaitedFor))
 }

@@ -13,9 +13,10 @@ import { type Batch, encodeOutcome, pack, pickAt, STATUS } from './batch.ts'
 import { Claims } from './claims.ts'
 import { type CancelRun, type RecallRun, type Run, type Send, seek, send } from './effects.ts'
 import { checkHeld, dropConfirmed, HELD, type Held, inState, newHeld, unended } from './held.ts'
+import type { Keeper } from './keeper.ts'
 import { ownerBy } from './keepers.ts'
 import { type Chunk, Line } from './line.ts'
-import type { TaskMessage, TaskMessageOf } from './messages.ts'
+import { everyTask, keysOf, type TaskMessage, type TaskMessageOf } from './messages.ts'
 import { UsedPermits } from './permits.ts'
 import { type RunNews, type RunNewsOf, Runs } from './runs.ts'
 import { Speeds } from './speeds.ts'
@@ -43,6 +44,7 @@ export interface RunnerView {
   readonly slots: number
   readonly isUp: (peer: PeerId) => boolean
   readonly peers: () => readonly PeerId[]
+  readonly keeper: Pick<Keeper, 'isForgotten' | 'epitaph'>
   /** Whom to ask: every node, or those that are known to have work. */
   readonly owners: () => readonly PeerId[]
 }
@@ -83,7 +85,7 @@ export class Runner {
         this.#confirmed(message)
         return []
       case 'revoke':
-        return this.#revoked(message, now)
+        return this.#revoked(message.key, message.indexes, now)
       case 'probe':
         return this.#probed(from, message)
       case 'leading':
@@ -91,6 +93,8 @@ export class Runner {
       case 'disowned':
         this.#held.get(message.key)?.trail.next(this.#view.isUp)
         return []
+      case 'forget':
+        return keysOf(message.name, this.#held.keys()).flatMap((key) => this.#revoked(key, everyTask, now))
       default:
         return []
     }
@@ -222,6 +226,7 @@ export class Runner {
   #granted(from: PeerId, grant: TaskMessageOf<'grant'>, now: Millis): RunnerEffect[] {
     const { key, header, first, attempt, inputs } = grant
     this.#asked.granted(from, inputs.indexes.length, grant.waiting)
+    if (this.#view.keeper.isForgotten(key)) return [send(from, this.#view.keeper.epitaph(key))]
     if (this.#view.slots === 0 || this.#isLeaving)
       return [send(from, { kind: 'handback', key, attempt, isStarted: false, indexes: inputs.indexes })]
     const held = this.#held.get(key) ?? newHeld(grant)
@@ -259,15 +264,14 @@ export class Runner {
     dropConfirmed(held)
   }
 
-  #revoked({ key, indexes }: TaskMessageOf<'revoke'>, now: Millis): RunnerEffect[] {
+  #revoked(key: ShardKey, indexes: Uint32Array, now: Millis): RunnerEffect[] {
     const held = this.#held.get(key)
     if (held === undefined) return []
-    const gone = new Set(indexes)
-    this.#unqueue(key, gone)
-    const effects: RunnerEffect[] = []
-    for (const [run, running] of this.#runs.entries()) {
-      if (running.key === key) effects.push({ kind: 'cancel-run', run, indexes })
-    }
+    this.#unqueue(key, new Set(indexes))
+    // Of what is forgotten nobody waits for what ended, either.
+    if (indexes === everyTask) this.#held.delete(key)
+    const runs = [...this.#runs.entries()].filter(([, running]) => running.key === key)
+    const effects = runs.map(([run]): RunnerEffect => ({ kind: 'cancel-run', run, indexes }))
     return [...effects, ...this.#work(now)]
   }
 
@@ -303,9 +307,8 @@ export class Runner {
       const taskMs = this.#speeds.of(chunk.header)
       const slot = this.#runs.freeSlot(taskMs * 2 > runMs ? 1 : runsPerSlot, now)
       if (slot === undefined) break
-      const most = Number.isFinite(taskMs)
-        ? Math.max(1, Math.min(runTasksMax, Math.floor(runMs / taskMs)))
-        : 1
+      const size = Math.max(1, Math.min(runTasksMax, Math.floor(runMs / taskMs)))
+      const most = Number.isFinite(taskMs) ? size : 1
       runs.push(this.#start(chunk, slot, most, now))
     }
     return runs
@@ -341,7 +344,7 @@ export class Runner {
 
   /** Work that turned out longer than was believed goes back to its owners, who may know an idle node. */
   #handBack(now: Millis): RunnerEffect[] {
-    const recalls = this.#runs.stuck(now).map((run): RecallRun => ({ kind: 'recall-run', run }))
+    const recalls = this.#runs.stuck(now).map((run): RunnerEffect => ({ kind: 'recall-run', run }))
     return [...recalls, ...this.#handBackQueued(now), ...this.#confirmRuns(now)]
   }
 
@@ -375,11 +378,15 @@ export class Runner {
 
   #returnQueued({ key, attempt }: Chunk, indexes: readonly number[]): Send[] {
     const owner = this.#held.get(key)?.trail.owner
-    const gone = new Set(indexes)
-    this.#unqueue(key, gone)
-    if (owner === undefined) return []
-    const packed = Uint32Array.from(indexes)
-    return [send(owner, { kind: 'handback', key, attempt, isStarted: false, indexes: packed })]
+    this.#unqueue(key, new Set(indexes))
+    const back = {
+      kind: 'handback',
+      key,
+      attempt,
+      isStarted: false,
+      indexes: Uint32Array.from(indexes)
+    } as const
+    return owner === undefined ? [] : [send(owner, back)]
   }
 
   #unqueue(key: ShardKey, indexes: ReadonlySet<number>): void {

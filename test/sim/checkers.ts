@@ -1,27 +1,136 @@
 /**
- * What must be true of every run, whatever goes wrong: judged from outside, from messages and from what clients see.
+ * What must be true of every run, whatever goes wrong: judged from outside, from messages, disks and what clients see.
  *
- * Not here: how faults come about (world.ts). A checker knows nothing of how the machines work.
- * Engines stamp every outcome with a number of its own, so that two runs of one task can be told apart.
+ * Not here: how faults come about (acts.ts), and what is demanded once they end (verdicts.ts). A checker knows nothing of how the machines work.
+ * Two keepers cannot keep one outcome in a split (DESIGN 3), so jobs that ever had two are judged by less.
  */
-import type { JobId, ShardKey } from '../../src/ids.ts'
-import { type Batch, valueAt } from '../../src/tasks/batch.ts'
+import { type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
+import { type Batch, readOutcomeHeader, STATUS, valueAt } from '../../src/tasks/batch.ts'
+import type { Run } from '../../src/tasks/effects.ts'
+import type { TaskMessageOf } from '../../src/tasks/messages.ts'
 import { splitStory } from '../../src/tasks/story.ts'
+import { Durable } from './durable.ts'
+
+export type Checker =
+  /** Everything acknowledged gets an outcome, and can be read by its job's id. */
+  | 'no-lost'
+  /** An outcome is what an engine produced for this very task, or was brought about by a cancel or by three lost engines. */
+  | 'no-unexpected'
+  /** No two committed values for one task. */
+  | 'one-commit'
+  /** No attempt of a task begins on two engines; a task that is to run at most once begins once. */
+  | 'at-most-once'
+  /** What is acknowledged is on as many disks as promised at that very instant. */
+  | 'durable-before-ack'
+  /** A client receives no outcome twice. */
+  | 'delivered-once'
+  /** What was once seen by anybody is never seen differently, nor taken back. */
+  | 'monotone'
+  /** After healing, keepers of a shard agree. */
+  | 'converged'
+  /** What is over does not begin again. */
+  | 'no-zombie'
+  /** Nothing grows without end, and nothing is left over. */
+  | 'bounded'
+  /** Everything accepted completes in time once a sufficient core is healed. */
+  | 'live'
+  /** Work that waits is not overtaken without end. */
+  | 'fair'
 
 export class Violation extends Error {
   override readonly name = 'Violation'
+  readonly checker: Checker
+
+  constructor(checker: Checker, message: string) {
+    super(message)
+    this.checker = checker
+  }
 }
+
+/** Engines that a task must have ended before it may be called poisoned. */
+const lossesMax = 3
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
 
 export class Checkers {
-  /** What engines produced, by job and index. */
+  readonly durable = new Durable()
+  /** What engines produced, by task. */
   readonly #produced = new Map<string, Set<string>>()
   /** What was said to be committed, by shard and index. */
   readonly #committed = new Map<string, string>()
+  /** Same, of shards with two keepers: each of them may be right. */
+  readonly #committedByTwo = new Map<string, Set<string>>()
   /** What each client received. */
   readonly #delivered = new Map<string, string>()
+  /** Where each attempt began. */
+  readonly #begun = new Map<string, string>()
+  readonly #begunOnce = new Map<string, string>()
+  readonly #granted = new Map<string, number>()
+  /** Shards that were acknowledged; one that was not is the business of nobody but its keepers. */
+  readonly #accepted = new Set<ShardKey>()
+  readonly #hurried = new Set<JobId>()
+  readonly #cancelled = new Set<JobId>()
+  /** Nodes on which nothing may begin any more. */
+  readonly over = new Set<PeerId>()
   outcomes = 0
+  runs = 0
+
+  cancelled(job: JobId): void {
+    this.#cancelled.add(job)
+  }
+
+  isCancelled(job: JobId): boolean {
+    return this.#cancelled.has(job)
+  }
+
+  /** A job whose tasks may not wait for ever. */
+  hurried(job: JobId): void {
+    this.#hurried.add(job)
+  }
+
+  granted({ header, first, inputs }: TaskMessageOf<'grant'>): void {
+    for (const index of inputs.indexes) {
+      const task = `${header.job}:${first + index}`
+      this.#granted.set(task, (this.#granted.get(task) ?? 0) + 1)
+    }
+  }
+
+  /** An engine begins a task. */
+  started(
+    node: PeerId,
+    isRepeatable: boolean,
+    { key, header, first, attempt, run }: Run,
+    index: number
+  ): void {
+    this.runs++
+    const task = `${header.job}:${first + index}`
+    const where = `${node} run ${run}`
+    if (header.atMostOnce && !this.durable.hasPair(header.job))
+      this.#once(`${task} (${key})`, `${where}, attempt ${attempt}`)
+    const before = this.#begun.get(`${key} ${task} ${attempt}`)
+    // Where grants and what is handed back may overtake each other, a number can be used twice.
+    if (before !== undefined && before !== where && !isRepeatable && !this.durable.hasPair(header.job)) {
+      throw new Violation(
+        'at-most-once',
+        `attempt ${attempt} of ${task} (${key}) began as ${where}, and before as ${before}`
+      )
+    }
+    if (this.over.has(node) && this.#accepted.has(key) && !this.durable.hasPair(header.job))
+      throw new Violation('no-zombie', `${task} (${key}) began on ${node} after everything was over`)
+    if (this.durable.hasForgotten(node, header.job) && !isRepeatable)
+      throw new Violation('no-zombie', `${task} (${key}) began on ${node}, which has forgotten its job`)
+    this.#begun.set(`${key} ${task} ${attempt}`, where)
+  }
+
+  #once(task: string, where: string): void {
+    const before = this.#begunOnce.get(task)
+    if (before !== undefined)
+      throw new Violation(
+        'at-most-once',
+        `${task} may begin once; it began as ${where}, and before as ${before}`
+      )
+    this.#begunOnce.set(task, where)
+  }
 
   produced(job: JobId, index: number, outcome: Uint8Array): void {
     const key = `${job}:${index}`
@@ -31,32 +140,73 @@ export class Checkers {
 
   /** Anything that anybody says to be committed. */
   committed(key: ShardKey, outcomes: Batch, where: string): void {
+    const keepers = this.durable.keepers(key)
+    const isPair = this.durable.hasPair(shardName(key).job)
+    const quorum = isPair ? 1 : Math.floor(keepers / 2) + 1
     for (let at = 0; at < outcomes.indexes.length; at++) {
       const name = `${key}:${outcomes.indexes[at]}`
       const value = text(valueAt(outcomes, at))
       const before = this.#committed.get(name)
-      if (before !== undefined && before !== value) {
-        throw new Violation(`${name} was committed twice with different values; the second time ${where}`)
+      if (before === value) continue
+      if (before !== undefined && !isPair)
+        throw new Violation('one-commit', `${name} was committed twice with different values; now ${where}`)
+      const holders = this.durable.holders(key, outcomes, at)
+      if (holders < quorum) {
+        throw new Violation(
+          'durable-before-ack',
+          `${name} is said to be committed ${where}, and ${holders} of ${keepers} keepers have it on disk`
+        )
       }
       this.#committed.set(name, value)
+      if (isPair) this.#committedByTwo.set(name, (this.#committedByTwo.get(name) ?? new Set()).add(value))
+    }
+  }
+
+  /** A client is told that a shard is accepted. */
+  accepted(key: ShardKey, copies: number): void {
+    this.#accepted.add(key)
+    const keepers = this.durable.keepers(key)
+    const [found, needed] = [this.durable.copies(key), Math.floor(keepers / 2) + 1]
+    if (found < needed || copies > found) {
+      throw new Violation(
+        'durable-before-ack',
+        `${key} is said to have ${copies} copies, and ${found} of ${keepers} keepers have it on disk`
+      )
     }
   }
 
   delivered(client: string, job: JobId, first: number, outcomes: Batch): void {
     for (let at = 0; at < outcomes.indexes.length; at++) {
       const index = first + (outcomes.indexes[at] as number)
-      // What an owner wrote behind the outcome is no engine's.
-      const value = text(splitStory(valueAt(outcomes, at)).outcome)
+      const bytes = valueAt(outcomes, at)
+      const value = text(bytes)
       const name = `${client} ${job}:${index}`
-      if (this.#delivered.has(name)) throw new Violation(`${name} was delivered twice`)
-      const isCancelled = value.charCodeAt(0) === 2
-      const isPoisoned = value.includes('TASK_POISONED')
-      if (!isCancelled && !isPoisoned && this.#produced.get(`${job}:${index}`)?.has(value) !== true) {
-        throw new Violation(`${name} is an outcome that no engine produced for this input`)
-      }
+      if (this.#delivered.has(name)) throw new Violation('delivered-once', `${name} was delivered twice`)
+      this.#expected(job, index, bytes, value)
       this.#delivered.set(name, value)
       this.outcomes++
     }
+  }
+
+  #expected(job: JobId, index: number, bytes: Uint8Array, value: string): void {
+    const task = `${job}:${index}`
+    // What an owner wrote behind the outcome is no engine's.
+    const isProduced = this.#produced.get(task)?.has(text(splitStory(bytes).outcome)) === true
+    const wrong = (why: string): never => {
+      throw new Violation('no-unexpected', `${task} has an outcome that ${why}`)
+    }
+    if (readOutcomeHeader(bytes).status === STATUS.cancelled) {
+      if (!this.#cancelled.has(job)) wrong('is a cancellation, and nobody cancelled its job')
+    } else if (value.includes('TASK_POISONED')) {
+      const granted = this.#granted.get(task) ?? 0
+      if (granted < lossesMax)
+        wrong(`blames it for ${lossesMax} engines, and it was granted ${granted} times`)
+    } else if (value.includes('TASK_UNKNOWN')) {
+      if (!this.durable.hasPermit(job, index))
+        wrong('says that nobody knows whether it ran, and it never might')
+    } else if (value.includes('TASK_QUEUE_TIMEOUT')) {
+      if (!this.#hurried.has(job)) wrong('says that it waited too long, and it may wait for ever')
+    } else if (!isProduced) wrong('no engine produced for its input')
   }
 
   /** What a client received of a task. */
@@ -64,7 +214,7 @@ export class Checkers {
     return this.#delivered.get(`${client} ${job}:${index}`)
   }
 
-  /** After healing: every keeper of a settled shard has the same outcomes, the committed ones. */
+  /** After healing: keepers of a settled shard have the same outcomes, the committed ones. */
   agree(key: ShardKey, copies: readonly ReadonlyMap<number, { batch: Batch; at: number }>[]): void {
     const [first, ...others] = copies.map((copy) => {
       const values = [...copy].map(([index, { batch, at }]) => [index, text(valueAt(batch, at))] as const)
@@ -72,13 +222,21 @@ export class Checkers {
     })
     if (first === undefined) return
     for (const [index, value] of first) {
-      const known = this.#committed.get(`${key}:${index}`)
-      if (known !== undefined && known !== value)
-        throw new Violation(`${key}:${index} changed after it was committed`)
+      const name = `${key}:${index}`
+      const known = this.#committed.get(name)
+      if (known === undefined || known === value || this.#committedByTwo.get(name)?.has(value)) continue
+      throw new Violation('monotone', `${name} changed after it was committed`)
     }
+    const same = JSON.stringify([...first])
     for (const other of others) {
-      if (JSON.stringify([...first]) !== JSON.stringify([...other]))
-        throw new Violation(`keepers of ${key} differ`)
+      if (JSON.stringify([...other]) !== same) throw new Violation('converged', `keepers of ${key} differ`)
     }
+  }
+
+  /** Two readers of one task must have received the same. */
+  same(job: JobId, index: number, one: string, other: string): void {
+    const [a, b] = [one, other].map((who) => this.received(who, job, index))
+    if (a === undefined || b === undefined || a === b || this.durable.hasPair(job)) return
+    throw new Violation('monotone', `${job}:${index} differs between ${one} and ${other}`)
   }
 }

@@ -11,16 +11,18 @@ import type { Random } from '../../src/random.ts'
 import { pack } from '../../src/tasks/batch.ts'
 import type { JobHeader } from '../../src/tasks/messages.ts'
 import type { SimNode } from './node.ts'
+import type { JobPlan } from './plan.ts'
 import type { World } from './world.ts'
 
 export interface SimJob {
   readonly id: JobId
-  readonly taskMs: Millis
-  readonly copies: { wanted: number; least: number }
+  readonly plan: JobPlan
   readonly shards: { first: number; count: number; isAccepted: boolean }[]
   isClosed: boolean
   isComplete: boolean
   isCancelled: boolean
+  /** It was released, or its results are kept for a short time only. */
+  mayBeGone: boolean
 }
 
 export class SimClient {
@@ -34,6 +36,9 @@ export class SimClient {
   /** Counts attachments: what was said on an earlier one does not arrive. */
   attachment = 0
   #timerAt: Millis | undefined
+  #isAway = false
+  /** Questions whether a job is forgotten. */
+  readonly #releasing = new Map<number, SimJob>()
 
   constructor(id: ClientId, world: World, random: Random) {
     this.id = id
@@ -47,8 +52,8 @@ export class SimClient {
   }
 
   attach(): void {
-    if (this.session === undefined || this.entry !== undefined) return
-    const node = this.#random.pick(this.#world.nodes.filter(({ isRunning }) => isRunning))
+    if (this.session === undefined || this.entry !== undefined || this.#isAway) return
+    const node = this.#random.pick(this.#world.entries())
     this.attachment++
     if (node === undefined) return this.#world.clock.after(200, () => this.attach())
     this.entry = node
@@ -65,6 +70,18 @@ export class SimClient {
     this.#world.clock.after(20 + this.#random.next() * 200, () => this.attach())
   }
 
+  /** Goes away, and comes back elsewhere. */
+  leave(backAfter: Millis): void {
+    if (this.session === undefined) return
+    this.#isAway = true
+    this.#leave()
+    this.lose()
+    this.#world.clock.after(backAfter, () => {
+      this.#isAway = false
+      this.attach()
+    })
+  }
+
   die(): void {
     this.#leave()
     this.session = undefined
@@ -76,28 +93,24 @@ export class SimClient {
     if (this.session !== undefined) this.#perform(this.session.follow(job))
   }
 
-  submit(job: SimJob, header: JobHeader, plan: readonly number[], isOpen: boolean): void {
+  submit(job: SimJob, header: JobHeader): void {
     if (this.session === undefined) return
     this.jobs.push(job)
-    this.#perform(this.session.begin(header, job.copies))
+    const { shards, isOpen, copies } = job.plan
+    this.#perform(this.session.begin(header, copies))
     let later = 0
-    for (const [i, count] of plan.entries()) {
-      const first = plan.slice(0, i).reduce((sum, n) => sum + n, 0)
-      const values = Array.from({ length: count }, (_, at) =>
-        Buffer.from(`${job.id}:${first + at}`, 'latin1')
-      )
-      const inputs = pack(
-        '',
-        Array.from({ length: count }, (_, at) => at),
-        values
-      )
-      const isLast = !isOpen && i === plan.length - 1
+    let first = 0
+    for (const [i, count] of shards.entries()) {
+      const inputs = inputsOf(job.id, first, count)
+      const isLast = !isOpen && i === shards.length - 1
+      const from = first
       const add = (): void => {
         if (this.session === undefined || job.isCancelled) return
-        job.shards.push({ first, count, isAccepted: false })
+        job.shards.push({ first: from, count, isAccepted: false })
         if (isLast) job.isClosed = true
         this.#perform(this.session.add(job.id, inputs, isLast))
       }
+      first += count
       if (!isOpen) add()
       else {
         later += this.#random.next() * 500
@@ -116,6 +129,7 @@ export class SimClient {
     if (this.session === undefined || job.isComplete) return
     job.isCancelled = true
     job.isClosed = true
+    this.#world.checkers.cancelled(job.id)
     this.#perform(this.session.cancel(job.id))
   }
 
@@ -124,7 +138,7 @@ export class SimClient {
   }
 
   #perform(effects: readonly SessionEffect[]): void {
-    if (this.#world.checksSteps) this.session?.check()
+    this.session?.check()
     for (const effect of effects) {
       switch (effect.kind) {
         case 'send':
@@ -132,18 +146,26 @@ export class SimClient {
           break
         case 'outcomes':
           this.#world.checkers.delivered(this.id, effect.job, effect.first, effect.outcomes)
+          this.#world.tell(this.id, 'results', effect.outcomes.indexes.length)
           break
         case 'accepted': {
           const shard = this.jobs.find(({ id }) => id === effect.job)?.shards[effect.index]
           if (shard !== undefined) shard.isAccepted = true
+          this.#world.tell(this.id, 'accepted', effect.copies)
           break
         }
         case 'complete': {
           this.completed.add(effect.job)
           const job = this.jobs.find(({ id }) => id === effect.job)
           if (job !== undefined) job.isComplete = true
+          if (job?.plan.releaseAfter !== undefined)
+            this.#world.clock.after(job.plan.releaseAfter, () => this.#release(job))
+          this.#world.tell(this.id, 'complete', effect.tasks)
           break
         }
+        case 'answer':
+          this.#released(effect.ask, effect.json)
+          break
         case 'absent':
           // Its keepers may be away for now.
           this.#world.clock.after(2_000, () => this.read(effect.job))
@@ -157,6 +179,23 @@ export class SimClient {
       }
     }
     this.#setTimer()
+  }
+
+  #release(job: SimJob): void {
+    if (this.session === undefined) return
+    job.mayBeGone = true
+    const { ask, effects } = this.session.query('release', job.id)
+    this.#releasing.set(ask, job)
+    this.#perform(effects)
+  }
+
+  #released(ask: number, json: string): void {
+    const job = this.#releasing.get(ask)
+    this.#releasing.delete(ask)
+    if (job === undefined) return
+    const { value } = JSON.parse(json) as { value: unknown }
+    // It may have been complete for its client and not yet everywhere.
+    if (value !== 'released') this.#world.clock.after(1_000, () => this.#release(job))
   }
 
   #leave(): void {
@@ -176,4 +215,10 @@ export class SimClient {
       if (this.session !== undefined) this.#perform(this.session.wake(clock.now))
     })
   }
+}
+
+function inputsOf(job: JobId, first: number, count: number): ReturnType<typeof pack> {
+  const indexes = Array.from({ length: count }, (_, at) => at)
+  const values = indexes.map((at) => Buffer.from(`${job}:${first + at}`, 'latin1'))
+  return pack('', indexes, values)
 }

@@ -1,26 +1,33 @@
 /**
- * The simulated network: streams between nodes that lose, delay, repeat and reorder frames, and that break.
+ * The simulated network: streams between nodes that lose, delay, repeat, reorder and withhold frames, and that break.
  *
  * Not here: clients' streams (world.ts), which are ordered and break only with their node, as TCP does.
  * Frames between nodes may be lost one by one: harsher than TCP, so nothing may depend on a message having arrived.
  */
 import type { PeerId } from '../../src/ids.ts'
+import type { Millis } from '../../src/machine.ts'
 import { joinFrame, type PeerMessage, peerMessages, splitFrame } from '../../src/node/messages.ts'
 import type { Random } from '../../src/random.ts'
 import type { SimNode } from './node.ts'
 import type { World } from './world.ts'
 
-const inFlightMax = 50_000
+const inFlightMax = 100_000
 
 export class Network {
   readonly #world: World
   readonly #random: Random
   /** Number of the stream from a node to another, as that node sees it. */
   readonly #streams = new Map<string, number>()
-  readonly #cut = new Set<string>()
+  /** Directions in which nothing passes, and how many reasons there are for each. */
+  readonly #cut = new Map<string, number>()
+  /** What waits in directions that are clogged. */
+  readonly #clogged = new Map<string, (() => void)[]>()
+  /** When the last frame on a way arrives. */
+  readonly #lastAt = new Map<string, Millis>()
   #next = 0
   #inFlight = 0
   bytes = 0
+  frames = 0
 
   constructor(world: World, random: Random) {
     this.#world = world
@@ -28,30 +35,39 @@ export class Network {
   }
 
   send(from: SimNode, to: PeerId, message: PeerMessage): void {
-    const stream = this.#streams.get(`${from.id}>${to}`)
+    const way = `${from.id}>${to}`
+    const stream = this.#streams.get(way)
     if (stream === undefined) return
-    const { faults, clock, checkers } = this.#world
-    if (message.kind === 'committed')
-      checkers.committed(message.key, message.outcomes, `by ${from.id} to ${to}`)
-    const frame = joinFrame([peerMessages.encode(message)])
+    const { weather, clock } = this.#world
+    const frame = joinFrame([encodeOnce(message)])
     this.bytes += frame.byteLength
-    if (this.#cut.has(`${from.id}>${to}`) || this.#random.chance(faults.loss)) return
-    const times = this.#random.chance(faults.duplication) ? 2 : 1
+    this.frames++
+    if (this.#cut.has(way) || this.#random.chance(weather.loss)) return
+    const times = this.#random.chance(weather.duplication) ? 2 : 1
     for (let i = 0; i < times; i++) {
-      const late = this.#random.chance(faults.delay) ? this.#random.next() * 2_000 : 0
-      if (++this.#inFlight > inFlightMax) throw new Error(`more than ${inFlightMax} frames are on their way`)
-      clock.after(0.1 + this.#random.next() * 2 + late, () => {
+      const late = this.#random.chance(weather.delay) ? this.#random.next() * weather.delayMs : 0
+      this.#inFlight++
+      let at = clock.now + 0.1 + this.#random.next() * weather.jitterMs + late
+      if (weather.isOrdered) {
+        at = Math.max(at, this.#lastAt.get(way) ?? 0)
+        this.#lastAt.set(way, at)
+      }
+      clock.after(at - clock.now, () => {
         this.#inFlight--
-        this.#arrive(from.id, to, stream, frame)
+        const waiting = this.#clogged.get(way)
+        const arrive = (): void => this.#arrive(from.id, to, stream, frame)
+        if (waiting === undefined) arrive()
+        else waiting.push(arrive)
       })
     }
+    this.#world.bound('frames on their way', this.#inFlight, inFlightMax)
   }
 
   dial(from: SimNode, to: PeerId): void {
     const { life } = from
     this.#world.clock.after(0.5 + this.#random.next() * 5, () => {
       const target = this.#world.node(to)
-      if (from.life !== life || !from.isRunning || target === undefined || !target.isRunning) return
+      if (from.life !== life || !from.isRunning || target === undefined || !target.isAnswering) return
       if (this.#isCut(from.id, to) || this.#streams.has(`${from.id}>${to}`)) return
       // A listener that still holds an old stream to the dialler drops it first.
       this.#lose(to, from.id, this.#streams.get(`${to}>${from.id}`))
@@ -66,13 +82,14 @@ export class Network {
   /** `from` ends its stream to `to`; the other side notices a little later. */
   drop(from: PeerId, to: PeerId): void {
     const stream = this.#streams.get(`${from}>${to}`)
-    this.#lose(from, to, stream)
-    this.#world.clock.after(1 + this.#random.next() * 20, () => this.#lose(to, from, stream))
+    const { clock } = this.#world
+    clock.after(0, () => this.#lose(from, to, stream))
+    clock.after(1 + this.#random.next() * 20, () => this.#lose(to, from, stream))
   }
 
   /** A node is gone: the others notice at once, or by its silence. */
   gone(node: PeerId, isSilent: boolean): void {
-    for (const { id } of this.#world.nodes) {
+    for (const id of this.#world.ids()) {
       const stream = this.#streams.get(`${node}>${id}`)
       this.#streams.delete(`${node}>${id}`)
       if (!isSilent) this.#world.clock.after(1 + this.#random.next() * 40, () => this.#lose(id, node, stream))
@@ -80,11 +97,37 @@ export class Network {
   }
 
   cut(from: PeerId, to: PeerId): void {
-    this.#cut.add(`${from}>${to}`)
+    const way = `${from}>${to}`
+    this.#cut.set(way, (this.#cut.get(way) ?? 0) + 1)
+  }
+
+  mend(from: PeerId, to: PeerId): void {
+    const way = `${from}>${to}`
+    const left = (this.#cut.get(way) ?? 0) - 1
+    if (left > 0) this.#cut.set(way, left)
+    else this.#cut.delete(way)
+  }
+
+  clog(from: PeerId, to: PeerId): void {
+    const way = `${from}>${to}`
+    if (!this.#clogged.has(way)) this.#clogged.set(way, [])
+  }
+
+  /** What was withheld arrives now. */
+  unclog(from: PeerId, to: PeerId): void {
+    const way = `${from}>${to}`
+    const waiting = this.#clogged.get(way) ?? []
+    this.#clogged.delete(way)
+    const { weather, clock } = this.#world
+    for (const arrive of waiting) clock.after(weather.isOrdered ? 0 : this.#random.next() * 5, arrive)
   }
 
   heal(): void {
     this.#cut.clear()
+    for (const way of [...this.#clogged.keys()]) {
+      const [from, to] = way.split('>') as [PeerId, PeerId]
+      this.unclog(from, to)
+    }
   }
 
   #isCut(a: PeerId, b: PeerId): boolean {
@@ -103,4 +146,15 @@ export class Network {
     const messages = splitFrame(frame).map((part) => peerMessages.parse(part))
     this.#world.node(to)?.step({ kind: 'received', from, messages })
   }
+}
+
+const encoded = new WeakMap<PeerMessage, Uint8Array>()
+
+/** A message to three keepers is one object. */
+export function encodeOnce(message: PeerMessage): Uint8Array {
+  const before = encoded.get(message)
+  if (before !== undefined) return before
+  const bytes = peerMessages.encode(message)
+  encoded.set(message, bytes)
+  return bytes
 }

@@ -1,64 +1,91 @@
 /**
- * One simulated node: the real core, with a disk that loses its unsynced end and engines that take virtual time.
+ * One simulated node: the real core, with a disk, engines, a clock and an event loop of its own that all may fail.
  *
- * Not here: the network between nodes (world.ts). A restart keeps the disk and forgets everything else.
+ * Not here: the network between nodes (network.ts), and what goes wrong when (acts.ts). A restart keeps the disk and forgets
+ * everything else; a lost disk takes the node's name along, because its key was on it.
  */
 import type { ClientId, PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { NodeCore } from '../../src/node/core.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
-import { peerMessages } from '../../src/node/messages.ts'
-import { type Random, seededRandom } from '../../src/random.ts'
-import { type Batch, encodeOutcome, pack, STATUS, valueAt } from '../../src/tasks/batch.ts'
-import type { Run } from '../../src/tasks/effects.ts'
+import { hash32, type Random, seededRandom } from '../../src/random.ts'
 import type { TaskMessage } from '../../src/tasks/messages.ts'
+import { Disk } from './disk.ts'
+import { Engines } from './engines.ts'
+import type { DiskFate, HostPlan } from './plan.ts'
 import type { World } from './world.ts'
 
-interface SlotRun {
-  readonly run: Run
-  at: number
-  readonly cancelled: Set<number>
-}
+/** Inputs that wait for a node that stands still; beyond it the network would hold them back. */
+const waitingMax = 20_000
+/** A timer that fires this late means, to the real driver, that the node is slow. */
+const lateMs = 100
 
 export class SimNode {
-  readonly id: PeerId
+  id: PeerId
+  readonly plan: HostPlan
   readonly #world: World
-  readonly #random: Random
-  readonly #slots: number
   readonly #seed: number
+  readonly #random: Random
   core: NodeCore | undefined
   /** Counts lives, so that what belongs to an earlier one is ignored. */
   life = 0
-  /** Records in order; those before `synced` survive a crash. */
-  #disk: Uint8Array[] = []
-  #synced = 0
+  #names = 1
+  #disk = new Disk()
+  #engines: Engines | undefined
   #isSyncing = false
+  #hasFailed = false
+  #isFull = false
   #written = 0
   #timerAt: Millis | undefined
-  #engines: SlotRun[][] = []
+  #steppedMs: Millis = 0
+  #pausedUntil: Millis = 0
+  #waiting: CoreInput[] = []
+  #isDraining = false
   readonly clients = new Set<ClientId>()
 
-  constructor(id: PeerId, world: World, seed: number, slots: number) {
-    this.id = id
+  constructor(plan: HostPlan, world: World, seed: number) {
+    this.id = plan.name as PeerId
+    this.plan = plan
     this.#world = world
-    this.#seed = seed
-    this.#slots = slots
-    this.#random = seededRandom(seed)
+    this.#seed = hash32(`${seed} ${plan.name}`)
+    this.#random = seededRandom(this.#seed)
   }
 
   get isRunning(): boolean {
     return this.core !== undefined
   }
 
+  /** False while it stands still: a dial then waits for ever. */
+  get isAnswering(): boolean {
+    return this.core !== undefined && this.#pausedUntil <= this.#world.clock.now
+  }
+
+  get isIdle(): boolean {
+    return this.#engines?.isIdle ?? true
+  }
+
+  get isLeaving(): boolean {
+    return this.core?.membership.me.isLeaving === true
+  }
+
+  /** True if it has said that it keeps no more shards. */
+  get hasBadDisk(): boolean {
+    return this.#hasFailed || this.#isFull
+  }
+
+  /** This node's own clock. */
+  get now(): Millis {
+    return this.#world.clock.now * this.plan.rate + this.#steppedMs
+  }
+
   start(): void {
     this.life++
-    const { clock } = this.#world
     const me = {
       peer: this.id,
       addresses: [`/sim/${this.id}`],
       boot: this.life,
-      storeId: 'store',
-      slots: this.#slots,
+      storeId: `store${this.#names}`,
+      slots: this.plan.slots,
       isKeeper: true,
       isLeaving: false,
       isFull: false,
@@ -66,38 +93,103 @@ export class SimNode {
       labels: [],
       version: '0'
     }
-    const { replaceAfterMs } = this.#world
-    this.core = new NodeCore({
-      me,
-      random: seededRandom(this.#seed + this.life),
-      now: clock.now,
-      replaceAfterMs
-    })
-    this.#engines = Array.from({ length: this.#slots }, () => [])
+    const { replaceAfterMs } = this.#world.plan
+    const random = seededRandom(this.#seed + this.life)
+    this.core = new NodeCore({ me, random, now: this.now, replaceAfterMs })
+    const { life } = this
+    const report = (input: CoreInput): void => {
+      if (this.life === life) this.step(input)
+    }
+    this.#engines = new Engines(this.#world, { name: this.id, report }, this.plan.slots, this.#random)
     this.#written = 0
     this.#isSyncing = false
+    this.#hasFailed = false
+    this.#isFull = false
     this.#timerAt = undefined
-    const records = this.#disk.map((bytes) => peerMessages.parse(bytes) as TaskMessage)
-    this.step({ kind: 'restored', records })
+    this.#pausedUntil = 0
+    this.#waiting = []
+    this.#isDraining = false
+    const records = this.#disk.read()
+    // By luck, more may have reached the disk than was synced.
+    for (const message of records) this.#world.checkers.durable.synced(this.id, message)
+    this.#apply({ kind: 'restored', records })
   }
 
-  /** The disk keeps what was synced, and by chance some of what was not, in order. */
-  crash(): void {
+  /** Whoever starts this node again finds its disk as `fate` says. True if the disk was lost. */
+  crash(fate: DiskFate): boolean {
     this.core = undefined
     this.life++
-    const luck = this.#random.below(this.#disk.length - this.#synced + 1)
-    this.#disk.length = this.#synced + luck
-    this.#synced = this.#disk.length
+    this.#engines?.stop()
     this.clients.clear()
+    this.#waiting = []
+    if (this.#disk.crash(fate, this.#random)) return false
+    this.#disk = new Disk()
+    this.id = `${this.plan.name}${++this.#names}` as PeerId
+    return true
+  }
+
+  pause(lasts: Millis): void {
+    if (this.core === undefined) return
+    this.#pausedUntil = Math.max(this.#pausedUntil, this.#world.clock.now + lasts)
+    const { life } = this
+    this.#world.clock.after(lasts, () => {
+      if (this.life === life) this.#drain()
+    })
+  }
+
+  /** Ends a pause. */
+  goOn(): void {
+    this.#pausedUntil = 0
+    this.#drain()
+  }
+
+  /** Its clock jumps ahead, as after a sleep of the whole machine. */
+  stepClock(by: Millis): void {
+    this.#steppedMs += by
+    this.#timerAt = undefined
+    this.#setTimer()
+  }
+
+  /** No write succeeds any more, until a restart. */
+  fillDisk(): void {
+    this.#isFull = true
   }
 
   step(input: CoreInput): void {
+    if (this.core === undefined) return
+    const isLate = this.#pausedUntil > this.#world.clock.now
+    if (!isLate && this.plan.loopMs === 0 && this.#waiting.length === 0) return this.#apply(input)
+    this.#waiting.push(input)
+    this.#world.bound(`inputs that wait at ${this.id}`, this.#waiting.length, waitingMax)
+    if (!isLate) this.#drainSoon()
+  }
+
+  #drainSoon(): void {
+    if (this.#isDraining) return
+    this.#isDraining = true
+    const { life } = this
+    this.#world.clock.after(this.#random.next() * this.plan.loopMs, () => {
+      if (this.life !== life) return
+      this.#isDraining = false
+      this.#drain()
+    })
+  }
+
+  /** Timers first, as in a real event loop, then everything that came meanwhile. */
+  #drain(): void {
+    if (this.core === undefined || this.#pausedUntil > this.#world.clock.now) return
+    const late = this.now - (this.#timerAt ?? Number.POSITIVE_INFINITY)
+    if (late >= 0) this.#wake(late)
+    const inputs = this.#waiting
+    this.#waiting = []
+    for (const input of inputs) this.#apply(input)
+  }
+
+  #apply(input: CoreInput): void {
     const { core } = this
     if (core === undefined) return
-    const { now } = this.#world.clock
-    const effects = core.step(input, now)
-    if (this.#world.checksSteps) core.check()
-    this.#world.trace(this.id, input.kind, effects.length)
+    const effects = core.step(input, this.now)
+    this.#world.stepped(this, input, effects)
     for (const effect of effects) this.#perform(effect)
     this.#setTimer()
   }
@@ -109,97 +201,49 @@ export class SimNode {
       case 'reply':
         return this.#world.reply(this, effect.client, effect.message)
       case 'persist':
-        for (const message of effect.messages) this.#disk.push(peerMessages.encode(message))
+        this.#disk.write(effect)
         this.#written = effect.id
         return this.#sync()
       case 'run':
-        return this.#run(effect)
+        return this.#engines?.run(effect)
       case 'cancel-run':
-        for (const runs of this.#engines) {
-          for (const { run, cancelled } of runs)
-            if (run.run === effect.run) for (const i of effect.indexes) cancelled.add(i)
-        }
-        return
+        return this.#engines?.cancel(effect.run, effect.indexes)
+      case 'recall-run':
+        return this.#engines?.recall(effect.run)
       case 'dial':
         return this.#world.network.dial(this, effect.peer)
       case 'drop-peer':
         return this.#world.network.drop(this.id, effect.peer)
+      case 'publish':
+        return this.#world.publish(this, effect.message)
       default:
         return
     }
   }
 
   #sync(): void {
-    if (this.#isSyncing) return
+    if (this.#isSyncing || this.#hasFailed) return
     this.#isSyncing = true
     const { life } = this
-    const { clock, faults } = this.#world
-    const slow = this.#random.chance(faults.slowDisk) ? 300 : 3
+    const { clock, weather, checkers } = this.#world
+    const slow = this.#random.chance(weather.slowDisk) ? weather.slowDiskMs : 3
+    const fails = this.#isFull || this.#random.chance(weather.syncError)
     clock.after(0.2, () => {
       if (this.life !== life) return
       const [length, upTo] = [this.#disk.length, this.#written]
       clock.after(this.#random.next() * slow, () => {
         if (this.life !== life) return
-        this.#synced = length
         this.#isSyncing = false
+        if (fails) {
+          this.#hasFailed = true
+          return this.step({ kind: 'persist-failed', reason: this.#isFull ? 'disk is full' : 'sync failed' })
+        }
+        const fresh: TaskMessage[] = this.#disk.sync(length)
+        for (const message of fresh) checkers.durable.synced(this.id, message)
         if (this.#disk.length > length) this.#sync()
         this.step({ kind: 'persisted', upTo })
       })
     })
-  }
-
-  #run(run: Run): void {
-    const engine = this.#engines[run.slot] as SlotRun[]
-    engine.push({ run, at: 0, cancelled: new Set() })
-    if (engine.length === 1) this.#work(run.slot)
-  }
-
-  /** Runs the next few tasks of a slot, then reports them. */
-  #work(slot: number): void {
-    const engine = this.#engines[slot] as SlotRun[]
-    const current = engine[0]
-    if (current === undefined) return
-    const { life } = this
-    const { run } = current
-    const size = run.inputs.indexes.length
-    const count = 1 + this.#random.below(Math.min(4, size - current.at))
-    const dies = this.#random.chance(this.#world.faults.engineLoss)
-    this.#world.clock.after(this.#world.taskMs(run.header.job) * count, () => {
-      if (this.life !== life) return
-      if (dies) {
-        const index = run.inputs.indexes[current.at] as number
-        current.at++
-        if (current.at === size) engine.shift()
-        this.#work(slot)
-        return this.step({ kind: 'engine-lost', run: run.run, index })
-      }
-      const outcomes = this.#outcomes(current, count)
-      current.at += count
-      const done = current.at === size
-      if (done) engine.shift()
-      this.#work(slot)
-      this.step({ kind: 'ended', run: run.run, outcomes, done })
-    })
-  }
-
-  #outcomes({ run, at, cancelled }: SlotRun, count: number): Batch {
-    const indexes = run.inputs.indexes.subarray(at, at + count)
-    const values = [...indexes].map((index, i) => {
-      const { slot, attempt, header, first } = run
-      const isCancelled = cancelled.has(index)
-      const fails = this.#random.chance(this.#world.faults.taskFailure)
-      const status = isCancelled ? STATUS.cancelled : fails ? STATUS.error : STATUS.ok
-      const input = Buffer.from(valueAt(run.inputs, at + i)).toString('latin1')
-      const payload = isCancelled ? '' : `${input}#${this.#world.nonce()}`
-      const elapsedMs = this.#world.taskMs(header.job)
-      const outcome = encodeOutcome(
-        { status, slot, attempt, elapsedMs, startedAt: 0 },
-        Buffer.from(payload, 'latin1')
-      )
-      this.#world.checkers.produced(header.job, first + index, outcome)
-      return outcome
-    })
-    return pack('', indexes, values)
   }
 
   #setTimer(): void {
@@ -207,12 +251,20 @@ export class SimNode {
     if (at === undefined || (this.#timerAt !== undefined && this.#timerAt <= at)) return
     const { clock } = this.#world
     const { life } = this
-    const due = Math.max(at, clock.now + 0.5)
+    const due = Math.max(at, this.now + 0.5)
     this.#timerAt = due
-    clock.after(due - clock.now, () => {
+    clock.after((due - this.now) / this.plan.rate, () => {
       if (this.life !== life || this.#timerAt !== due) return
-      this.#timerAt = undefined
-      this.step({ kind: 'wake' })
+      // A node that stands still looks at its clock when it goes on.
+      if (this.#pausedUntil > clock.now) return
+      this.#wake(this.now - due)
     })
+  }
+
+  /** As the real driver does it. */
+  #wake(late: Millis): void {
+    this.#timerAt = undefined
+    this.#apply({ kind: 'slowed', delayMs: late > lateMs ? late : 0 })
+    this.#apply({ kind: 'wake' })
   }
 }

@@ -1,57 +1,41 @@
 /**
- * A whole mesh on one thread: real cores and real client sessions, a network and disks that fail as the seed says.
+ * A whole mesh on one thread: real cores and real client sessions, a network and disks that fail as the plan says.
  *
- * Not here: what must be true (checkers.ts). First faults and work together (safety), then no faults until everything has
- * settled (liveness). Every message between nodes and clients is encoded and parsed, and the trace of a seed is one number.
+ * Not here: what must be true (checkers.ts, verdicts.ts), what goes wrong (plan.ts, acts.ts). First faults and work together
+ * (safety); then a sufficient part is healed for good, the rest stays broken, and everything must complete (liveness).
+ * Every message between nodes and clients is encoded and parsed, and the trace of a seed is one number.
  */
-
-import type { ClientMessage, EntryMessage } from '../../src/client/protocol.ts'
-import { clientMessages, entryMessages } from '../../src/client/protocol.ts'
 import {
-  type ClientId,
-  type Digest,
-  type JobId,
-  type PeerId,
-  type ShardKey,
-  shardName
-} from '../../src/ids.ts'
+  type ClientMessage,
+  clientMessages,
+  type EntryMessage,
+  entryMessages
+} from '../../src/client/protocol.ts'
+import type { ClientId, Digest, JobId, PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
+import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
+import { type GossipMessage, gossipMessages } from '../../src/node/messages.ts'
 import { hash32, type Random, seededRandom } from '../../src/random.ts'
 import { valueAt } from '../../src/tasks/batch.ts'
-import { readClosed } from '../../src/tasks/closing.ts'
-import type { Keeper } from '../../src/tasks/keeper.ts'
-import { closedIndex, type JobHeader, placementBase } from '../../src/tasks/messages.ts'
+import { type JobHeader, nextIndex, parseNext } from '../../src/tasks/messages.ts'
+import { Acts } from './acts.ts'
 import { Checkers, Violation } from './checkers.ts'
 import { SimClient, type SimJob } from './client.ts'
 import { Clockwork } from './clockwork.ts'
 import { Network } from './network.ts'
 import { SimNode } from './node.ts'
+import { CALM, drawPlan, type JobPlan, type Plan, type Weather } from './plan.ts'
+import { Verdicts } from './verdicts.ts'
 
-export interface Faults {
-  loss: number
-  duplication: number
-  delay: number
-  slowDisk: number
-  engineLoss: number
-  taskFailure: number
-  crashes: boolean
-  partitions: boolean
-}
-
-const NONE: Faults = {
-  loss: 0,
-  duplication: 0,
-  delay: 0,
-  slowDisk: 0,
-  engineLoss: 0,
-  taskFailure: 0,
-  crashes: false,
-  partitions: false
-}
-
-/** Work and faults for so long; then it must settle within `settleMs`. */
-const troubleMs = 20_000
+/** After healing, everything must be complete by then. */
 const settleMs = 240_000
+
+export interface WorldOptions {
+  readonly plan?: Plan
+  /** For people: what happens, in words. */
+  readonly onNote?: (at: Millis, who: string, what: string) => void
+  readonly onStep?: (at: Millis, who: string, input: CoreInput, effects: readonly CoreEffect[]) => void
+}
 
 export class World {
   readonly clock = new Clockwork()
@@ -59,64 +43,75 @@ export class World {
   readonly nodes: SimNode[]
   readonly clients: SimClient[] = []
   readonly network: Network
-  readonly checksSteps: boolean
-  faults: Faults
-  /** How soon a keeper that is down is replaced: often within the time of trouble. */
-  readonly replaceAfterMs: Millis
+  readonly plan: Plan
+  readonly acts: Acts
+  weather: Weather
+  /** Stay broken when the others are healed. */
+  readonly broken = new Set<SimNode>()
+  readonly #byId = new Map<PeerId, SimNode>()
   readonly #random: Random
+  readonly #onNote: WorldOptions['onNote']
+  readonly #onStep: WorldOptions['onStep']
   #trace = 0
   #nonce = 0
   #jobs = 0
-  readonly #taskMs = new Map<JobId, Millis>()
+  readonly #plans = new Map<JobId, JobPlan>()
 
-  constructor(seed: number) {
+  constructor(seed: number, { plan = drawPlan(seed), onNote, onStep }: WorldOptions = {}) {
     const random = seededRandom(seed)
     this.#random = random.fork('world')
-    const options = random.fork('options')
-    this.checksSteps = true
-    this.faults = {
-      loss: options.chance(0.5) ? options.next() * 0.1 : 0,
-      duplication: options.chance(0.5) ? options.next() * 0.2 : 0,
-      delay: options.chance(0.5) ? options.next() * 0.1 : 0,
-      slowDisk: options.chance(0.3) ? 0.2 : 0,
-      engineLoss: options.chance(0.3) ? 0.02 : 0,
-      taskFailure: options.chance(0.3) ? 0.1 : 0,
-      crashes: options.chance(0.7),
-      partitions: options.chance(0.5)
-    }
-    this.replaceAfterMs = options.chance(0.7) ? 500 + options.next() * 5_000 : 30_000
+    this.plan = plan
+    this.weather = plan.weather
+    this.#onNote = onNote
+    this.#onStep = onStep
     this.network = new Network(this, random.fork('network'))
-    const count = 3 + options.below(4)
-    this.nodes = Array.from({ length: count }, (_, i) => {
-      const id = `peer${'ABCDEFGH'[i]}` as PeerId
-      return new SimNode(id, this, hash32(`${seed} ${id}`), i === 0 ? 2 : options.below(3))
-    })
+    this.acts = new Acts(this, random.fork('acts'), plan.disksToLose)
+    this.nodes = plan.hosts.map((host) => new SimNode(host, this, seed))
+    for (const node of this.nodes) this.#byId.set(node.id, node)
   }
 
   /** Throws a Violation. Returns the trace: equal for equal seeds. */
   run(): number {
-    for (const node of this.nodes) this.clock.after(this.#random.next() * 100, () => this.#join(node))
-    const clients = 1 + this.#random.below(3)
-    for (let i = 0; i < clients; i++) this.#addClient(`client${i}`)
-    this.#plan()
-    this.#until(() => false, troubleMs)
-    this.faults = NONE
-    this.network.heal()
-    for (const node of this.nodes) if (!node.isRunning) this.#join(node)
-    this.#until(() => this.#areComplete(), settleMs)
-    this.#checkComplete()
-    this.#readAll()
-    this.#until(() => this.#isQuiet(), settleMs)
-    this.#checkQuiet()
+    const { plan, clock } = this
+    for (const node of this.nodes) clock.after(node.plan.joinAt, () => this.join(node))
+    for (let i = 0; i < plan.clients; i++) this.addClient(`client${i}`)
+    for (const job of plan.jobs) clock.after(job.at, () => this.#submit(job))
+    for (const { at, act } of plan.acts) clock.after(at, () => this.acts.happen(act))
+    this.until(() => false, plan.troubleMs)
+    this.#heal()
+    const verdicts = new Verdicts(this, this.#random.fork('verdicts'))
+    this.until(() => verdicts.areComplete(), settleMs)
+    verdicts.complete()
+    verdicts.readAll()
+    this.until(() => verdicts.isQuiet(), settleMs)
+    verdicts.quiet()
+    verdicts.stayQuiet()
     return this.#trace
   }
 
   node(id: PeerId): SimNode | undefined {
-    return this.nodes.find((node) => node.id === id)
+    return this.#byId.get(id)
+  }
+
+  ids(): Iterable<PeerId> {
+    return this.#byId.keys()
+  }
+
+  /** Nodes that clients can reach. */
+  entries(): SimNode[] {
+    return this.nodes.filter((node) => node.isRunning && !this.broken.has(node))
+  }
+
+  planOf(job: JobId): JobPlan | undefined {
+    return this.#plans.get(job)
   }
 
   taskMs(job: JobId): Millis {
-    return this.#taskMs.get(job) ?? 1
+    return this.#plans.get(job)?.taskMs ?? 1
+  }
+
+  isToBeCancelled(job: JobId): boolean {
+    return this.checkers.isCancelled(job)
   }
 
   nonce(): number {
@@ -127,11 +122,50 @@ export class World {
     this.#trace = hash32(`${this.#trace} ${this.clock.now} ${who} ${what} ${effects}`)
   }
 
+  note(who: string, what: string): void {
+    this.trace(who, what, 0)
+    this.#onNote?.(this.clock.now, who, what)
+  }
+
+  tell(client: ClientId, what: 'accepted' | 'results' | 'complete', count: number): void {
+    this.#onNote?.(this.clock.now, client, `${what} ${count}`)
+  }
+
+  bound(what: string, count: number, most: number): void {
+    if (count > most) throw new Violation('bounded', `${count} ${what}`)
+  }
+
+  /** After every step of a node, before anything of it is done. */
+  stepped(node: SimNode, input: CoreInput, effects: readonly CoreEffect[]): void {
+    node.core?.check()
+    this.trace(node.id, input.kind, effects.length)
+    this.#onStep?.(this.clock.now, node.id, input, effects)
+    for (const effect of effects) {
+      if (effect.kind === 'send') {
+        const { message } = effect
+        if (message.kind === 'accept' && message.outcomes.indexes[0] === nextIndex) {
+          const next = parseNext(valueAt(message.outcomes, 0))
+          if (next !== undefined) {
+            this.checkers.durable.proposed(next.keepers)
+            this.#suffice(next.keepers)
+          }
+        }
+        if (message.kind === 'grant') this.checkers.granted(message)
+        if (message.kind === 'committed')
+          this.checkers.committed(message.key, message.outcomes, `by ${node.id} to ${effect.to}`)
+      } else if (effect.kind === 'reply') {
+        const { message } = effect
+        if (message.kind === 'results')
+          this.checkers.committed(message.key, message.outcomes, `by ${node.id} to ${effect.client}`)
+        if (message.kind === 'submitted') this.checkers.accepted(message.placement.key, message.copies)
+      }
+    }
+  }
+
   /** From an entry to a client: in order, and only on the stream on which it was said. */
   reply(node: SimNode, id: ClientId, message: EntryMessage): void {
     const client = this.clients.find((one) => one.streamId === id)
     if (client === undefined || client.entry !== node) return
-    if (message.kind === 'results') this.checkers.committed(message.key, message.outcomes, `to ${id}`)
     const { attachment } = client
     const bytes = entryMessages.encode(message)
     this.clock.after(0.3, () => {
@@ -148,129 +182,42 @@ export class World {
     })
   }
 
-  #addClient(name: string): SimClient {
+  /** Gossip reaches some, late. */
+  publish(from: SimNode, message: GossipMessage): void {
+    const bytes = gossipMessages.encode(message)
+    for (const node of this.nodes) {
+      if (node === from || this.#random.chance(0.1 + this.weather.loss)) continue
+      this.clock.after(1 + this.#random.next() * 50, () => {
+        if (!this.broken.has(node))
+          node.step({ kind: 'gossiped', from: from.id, message: gossipMessages.parse(bytes) })
+      })
+    }
+  }
+
+  addClient(name: string): SimClient {
     const client = new SimClient(name as ClientId, this, this.#random.fork(name))
     this.clients.push(client)
     this.clock.after(150 + this.#random.next() * 300, () => client.attach())
     return client
   }
 
-  #join(node: SimNode): void {
-    if (node.isRunning) return
+  join(node: SimNode): void {
+    if (node.isRunning || this.broken.has(node)) return
+    this.note(node.id, 'starts')
     node.start()
     for (const { id } of this.nodes) {
       if (id !== node.id) node.step({ kind: 'peer-found', peer: id, addresses: [`/sim/${id}`] })
     }
   }
 
-  /** Draws the work and the faults of the first phase. */
-  #plan(): void {
-    const jobs = 1 + this.#random.below(6)
-    for (let i = 0; i < jobs; i++) {
-      this.clock.after(600 + this.#random.next() * (troubleMs - 2_000), () => this.#submit())
-    }
-    if (this.faults.crashes) {
-      const crashes = 1 + this.#random.below(6)
-      for (let i = 0; i < crashes; i++)
-        this.clock.after(500 + this.#random.next() * troubleMs * 0.9, () => this.#crash())
-    }
-    if (this.faults.partitions) {
-      const partitions = 1 + this.#random.below(3)
-      for (let i = 0; i < partitions; i++)
-        this.clock.after(500 + this.#random.next() * troubleMs * 0.8, () => this.#part())
-    }
-    if (this.#random.chance(0.3)) {
-      const drains = 1 + this.#random.below(2)
-      for (let i = 0; i < drains; i++)
-        this.clock.after(500 + this.#random.next() * troubleMs * 0.7, () => this.#drain())
-    }
-    if (this.#random.chance(0.2)) {
-      this.clock.after(2_000 + this.#random.next() * troubleMs * 0.8, () =>
-        this.#random.pick(this.clients)?.die()
-      )
-    }
+  /** A node came out of an accident with another disk, and so under another name. */
+  renamed(from: PeerId, node: SimNode): void {
+    this.note(from, `will be ${node.id}`)
+    this.#byId.delete(from)
+    this.#byId.set(node.id, node)
   }
 
-  #submit(): void {
-    const client = this.#random.pick(this.clients)
-    if (client?.session === undefined) return
-    const id = `job-${String(++this.#jobs).padStart(6, '0')}` as JobId
-    const taskMs = [0.05, 1, 20, 200][this.#random.below(4)] ?? 1
-    this.#taskMs.set(id, taskMs)
-    const most = taskMs > 10 ? 12 : 40
-    const plan = Array.from({ length: 1 + this.#random.below(6) }, () => 1 + this.#random.below(most))
-    const header: JobHeader = {
-      job: id,
-      name: 'simulated',
-      code: 'c'.repeat(43) as Digest,
-      exportName: id,
-      retries: this.#random.below(3),
-      timeoutMs: 0,
-      priority: this.#random.below(3),
-      submittedAt: this.clock.now,
-      queueTimeoutMs: 0,
-      retentionMs: 0,
-      atMostOnce: false
-    }
-    // Two keepers cannot promise one outcome in a split (DESIGN 3); the checkers judge meshes that can.
-    const copies = { wanted: this.nodes.length >= 5 && this.#random.chance(0.2) ? 5 : 3, least: 3 }
-    const job: SimJob = {
-      id,
-      taskMs,
-      copies,
-      shards: [],
-      isClosed: false,
-      isComplete: false,
-      isCancelled: false
-    }
-    client.submit(job, header, plan, this.#random.chance(0.3))
-    if (this.#random.chance(0.1)) this.clock.after(this.#random.next() * 2_000, () => client.cancel(job))
-  }
-
-  #crash(): void {
-    const node = this.#random.pick(this.nodes.filter(({ isRunning }) => isRunning))
-    if (node === undefined) return
-    this.#stop(node, this.#random.chance(0.3))
-    if (this.#random.chance(0.8)) this.clock.after(50 + this.#random.next() * 8_000, () => this.#join(node))
-  }
-
-  #stop(node: SimNode, isSilent: boolean): void {
-    const lost = [...node.clients]
-    node.crash()
-    this.trace(node.id, 'crash', 0)
-    this.network.gone(node.id, isSilent)
-    for (const client of this.clients) if (lost.includes(client.streamId)) client.lose()
-  }
-
-  /** A node leaves in good order, sooner or later also with what it runs. */
-  #drain(): void {
-    const node = this.#random.pick(this.nodes.filter(({ isRunning }) => isRunning))
-    if (node === undefined) return
-    const { life } = node
-    const isSame = (): boolean => node.life === life && node.isRunning
-    this.trace(node.id, 'leave', 0)
-    node.step({ kind: 'leave', runs: 'finish' })
-    const patience = this.#random.next() * 5_000
-    this.clock.after(patience, () => isSame() && node.step({ kind: 'leave', runs: 'give back' }))
-    this.clock.after(patience + 1_000, () => isSame() && this.#stop(node, false))
-  }
-
-  /** Some nodes cannot talk to the others for a while; now and then only in one direction. */
-  #part(): void {
-    const side = new Set(this.nodes.filter(() => this.#random.chance(0.4)))
-    const isOneWay = this.#random.chance(0.3)
-    for (const a of side) {
-      for (const b of this.nodes) {
-        if (side.has(b)) continue
-        this.network.cut(a.id, b.id)
-        if (!isOneWay) this.network.cut(b.id, a.id)
-      }
-    }
-    this.trace('network', 'cut', side.size)
-    this.clock.after(500 + this.#random.next() * 9_000, () => this.network.heal())
-  }
-
-  #until(isDone: () => boolean, within: Millis): void {
+  until(isDone: () => boolean, within: Millis): void {
     const end = this.clock.now + within
     let lookAt = this.clock.now
     while (this.clock.tick(end)) {
@@ -280,121 +227,91 @@ export class World {
     }
   }
 
-  #areComplete(): boolean {
-    return this.clients.every(
-      ({ session, jobs }) => session === undefined || jobs.every(({ isComplete }) => isComplete)
-    )
-  }
-
-  #checkComplete(): void {
-    for (const { session, jobs, id } of this.clients) {
-      const open = session === undefined ? undefined : jobs.find(({ isComplete }) => !isComplete)
-      if (open !== undefined)
-        throw new Violation(`${id}'s job ${open.id} did not complete after the faults stopped`)
-    }
-  }
-
-  /** A stranger reads every job by its id, from any node. */
-  #readAll(): void {
-    for (const { jobs } of [...this.clients]) {
-      for (const job of jobs) {
-        if (job.shards[0]?.isAccepted !== true) continue
-        const reader = this.#addClient(`reader-${job.id}`)
-        reader.read(job.id)
+  /** Chooses who stays broken: so few that every list that any disk knows keeps what it needs. */
+  #heal(): void {
+    this.acts.over()
+    this.weather = CALM
+    this.network.heal()
+    if (this.plan.leavesBroken) for (const node of this.nodes) if (this.#canSpare(node)) this.broken.add(node)
+    for (const node of this.nodes) {
+      if (this.broken.has(node)) this.#break(node)
+      else {
+        node.goOn()
+        if (node.hasBadDisk || node.isLeaving) this.acts.crash(node, 'synced', false, undefined)
+        this.join(node)
       }
     }
   }
 
-  #isQuiet(): boolean {
-    for (const { id, completed } of this.clients) {
-      const job = this.#jobOf(id)
-      if (job === undefined) continue
-      if (job.isClosed && job.isComplete ? !completed.has(job.id) : !this.#hasAccepted(id, job)) return false
+  #canSpare(candidate: SimNode): boolean {
+    const left = this.nodes.filter((node) => node !== candidate && !this.broken.has(node))
+    const ids = new Set(left.map(({ id }) => id))
+    const least = Math.max(...this.plan.jobs.map(({ copies }) => copies.least))
+    if (left.length < least || left.every(({ plan }) => plan.slots === 0)) return false
+    for (const keepers of this.checkers.durable.lists()) {
+      const sound = keepers.filter((peer) => ids.has(peer)).length
+      if (sound < neededOf(keepers)) return false
     }
-    return this.nodes.every(({ core }) => {
-      if (core === undefined) return false
-      const { owner, runner, entry, keeper } = core
-      if (owner.unfinished + runner.queued + runner.running + entry.submissions > 0) return false
-      return keeper.keys().every((key) => keeper.isSettled(key) || this.#isOpenRoot(key))
-    })
+    return true
   }
 
-  /**
-   * The first shard of a job that was not submitted to its end, because its client died or began again elsewhere. One of
-   * its keepers may have accepted what was never committed, so it is enough that another one knows of no end.
-   */
-  #isOpenRoot(key: ShardKey): boolean {
-    const keepers = this.nodes.flatMap(({ core }) => (core === undefined ? [] : [core.keeper]))
-    if (keepers.some((keeper) => keeper.isSettled(key))) return false
-    return keepers.some((keeper) => keeper.record(key) !== undefined && isOpenRoot(keeper, key))
+  /** For good: it is down, or can reach nobody and its clients go elsewhere. */
+  #break(node: SimNode): void {
+    if (this.#random.chance(0.5)) {
+      if (node.isRunning) this.acts.crash(node, 'synced', this.#random.chance(0.5), undefined)
+      return
+    }
+    for (const { id } of this.nodes) {
+      this.network.cut(node.id, id)
+      this.network.cut(id, node.id)
+    }
+    for (const client of this.clients) if (client.entry === node) client.lose()
   }
 
-  #jobOf(reader: ClientId): SimJob | undefined {
-    return this.clients.flatMap(({ jobs }) => jobs).find(({ id }) => reader === `reader-${id}`)
-  }
-
-  #hasAccepted(reader: ClientId, job: SimJob): boolean {
-    return job.shards.every(({ first, count, isAccepted }) => {
-      if (!isAccepted) return true
-      for (let i = first; i < first + count; i++) {
-        if (this.checkers.received(reader, job.id, i) === undefined) return false
+  /** A list is chosen by those who do not yet know who stays broken: as many as it needs are healed after all. */
+  #suffice(keepers: readonly PeerId[]): void {
+    for (const node of this.broken) {
+      const sound = keepers.filter((peer) => {
+        const keeper = this.node(peer)
+        return keeper !== undefined && !this.broken.has(keeper)
+      })
+      if (sound.length >= neededOf(keepers) || !keepers.includes(node.id)) continue
+      this.broken.delete(node)
+      for (const { id } of this.nodes) {
+        this.network.mend(node.id, id)
+        this.network.mend(id, node.id)
       }
-      return true
-    })
-  }
-
-  #checkQuiet(): void {
-    if (!this.#isQuiet()) throw new Violation(`not settled: ${this.#unsettled()}`)
-    for (const { jobs, id } of [...this.clients]) {
-      for (const job of jobs) {
-        if (job.shards[0]?.isAccepted !== true) continue
-        const count = job.shards.reduce((sum, shard) => sum + shard.count, 0)
-        for (let i = 0; i < count; i++) {
-          const [own, other] = [id, `reader-${job.id}`].map((who) => this.checkers.received(who, job.id, i))
-          if (own !== undefined && other !== undefined && own !== other) {
-            throw new Violation(`${job.id}:${i} differs between its client and a later reader`)
-          }
-        }
-      }
-    }
-    const keys = new Set(this.nodes.flatMap(({ core }) => core?.keeper.keys() ?? []))
-    for (const key of keys) {
-      const keepers = this.nodes.flatMap(({ core }) => (core?.keeper.isSettled(key) ? [core.keeper] : []))
-      this.checkers.agree(
-        key,
-        keepers.map((keeper) => keeper.outcomes(key))
-      )
+      this.clock.after(0, () => this.join(node))
     }
   }
 
-  #unsettled(): string {
-    const parts = this.nodes.map(({ id, core }) => {
-      if (core === undefined) return `${id} is down`
-      const { owner, runner, entry } = core
-      const open = core.keeper.keys().filter((key) => !core.keeper.isSettled(key) && !this.#isOpenRoot(key))
-      const waits = `${open.join()} ${owner.unfinished} unfinished, ${runner.queued} queued, ${runner.running} running`
-      return `${id}: ${waits}, ${entry.submissions} submissions`
-    })
-    const readers = this.clients.filter(({ id }) => {
-      const job = this.#jobOf(id)
-      return (
-        job !== undefined &&
-        !(job.isClosed && job.isComplete
-          ? this.clients.find((c) => c.id === id)?.completed.has(job.id)
-          : this.#hasAccepted(id, job))
-      )
-    })
-    return [...parts, ...readers.map(({ id }) => `${id} waits`)].join('; ')
+  #submit(plan: JobPlan): void {
+    const client = this.clients[plan.client]
+    if (client?.session === undefined) return
+    const id = `job-${String(++this.#jobs).padStart(6, '0')}` as JobId
+    this.#plans.set(id, plan)
+    if (plan.queueTimeoutMs > 0) this.checkers.hurried(id)
+    const header: JobHeader = {
+      job: id,
+      name: 'simulated',
+      code: 'c'.repeat(43) as Digest,
+      exportName: id,
+      retries: plan.atMostOnce ? 0 : plan.retries,
+      timeoutMs: plan.timeoutMs,
+      priority: plan.priority,
+      submittedAt: this.clock.now,
+      queueTimeoutMs: plan.queueTimeoutMs,
+      retentionMs: plan.retentionMs,
+      atMostOnce: plan.atMostOnce
+    }
+    const state = { isClosed: false, isComplete: false, isCancelled: false, mayBeGone: plan.retentionMs > 0 }
+    const job: SimJob = { id, plan, shards: [], ...state }
+    client.submit(job, header)
+    this.note(client.id, `submits ${plan.shards.reduce((sum, count) => sum + count, 0)} tasks`)
+    if (plan.cancelAfter !== undefined) this.clock.after(plan.cancelAfter, () => client.cancel(job))
   }
 }
 
-/** True if this keeper does not know of all shards of the job. */
-function isOpenRoot(keeper: Keeper, key: ShardKey): boolean {
-  const record = keeper.record(key)
-  if (record === undefined || shardName(key).index !== 0) return false
-  const outcomes = keeper.outcomes(key)
-  const closed = outcomes.get(closedIndex)
-  const shards = closed === undefined ? record.shards : readClosed(valueAt(closed.batch, closed.at))
-  const placed = [...outcomes.keys()].filter((index) => index > placementBase && index < closedIndex).length
-  return shards === 0 || placed < shards - 1
-}
+/** Keepers that must be there for good: of two, both. */
+const neededOf = ({ length }: readonly PeerId[]): number =>
+  length <= 2 ? length : Math.floor(length / 2) + 1

@@ -56,8 +56,10 @@ const outcomesOf = ({ inputs }: Run, elapsedMs: number): Batch => {
 const runsIn = (effects: readonly RunnerEffect[]): Run[] => effects.filter((one) => one.kind === 'run')
 const sentIn = (effects: readonly RunnerEffect[]): Send[] => effects.filter((one) => one.kind === 'send')
 
-function newRunner(isUp = (_: PeerId) => true): Runner {
-  return new Runner({ self: b, slots: 1, isUp, peers: () => [a], owners: () => [a] })
+function newRunner(isUp = (_: PeerId) => true, forgotten: readonly JobId[] = []): Runner {
+  const keeper = new Keeper(b)
+  for (const name of forgotten) keeper.restore({ kind: 'forget', name })
+  return new Runner({ self: b, slots: 1, isUp, peers: () => [a], owners: () => [a], keeper })
 }
 
 test('outcomes go to the keeper that granted, which after a takeover is not the first', () => {
@@ -104,4 +106,21 @@ test('an owner that counted grants which never arrived believes its peer, and gr
   expect(granted(300)).toBe(0)
   claim(0, 5_000)
   expect(granted(5_000)).toBe(10)
+})
+
+test('what was queued of a job is not begun once the job is forgotten, and what runs is ended', () => {
+  const runner = newRunner()
+  const [run] = runsIn([...runner.message(a, grantOf(0, 3), 1), ...runner.flush(1)])
+  const effects = [...runner.message(a, { kind: 'forget', name: header.job }, 2), ...runner.flush(2)]
+  expect(effects.filter((one) => one.kind === 'cancel-run').map(({ run }) => run)).toEqual([run?.run])
+  expect(runsIn(effects)).toEqual([])
+  expect(runner.queued + runner.held).toBe(0)
+  runner.check()
+})
+
+test('a grant of a job that is forgotten here is answered with that', () => {
+  const runner = newRunner(() => true, [header.job])
+  const effects = [...runner.message(a, grantOf(0, 3), 1), ...runner.flush(1)]
+  expect(runsIn(effects)).toEqual([])
+  expect(sentIn(effects).map(({ message }) => message)).toContainEqual({ kind: 'forget', name: header.job })
 })

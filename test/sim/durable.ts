@@ -1,0 +1,89 @@
+/**
+ * What the disks of all nodes hold for certain: told of every record at the instant of its sync.
+ *
+ * Not here: the disks (disk.ts). It reads the records themselves and uses nothing of src that decides, so that it does not
+ * share its mistakes.
+ * Whatever is acknowledged must be here already: then everybody may crash in that very instant.
+ */
+import { type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
+import { type Batch, valueAt } from '../../src/tasks/batch.ts'
+import type { TaskMessage } from '../../src/tasks/messages.ts'
+import { permitsIn } from '../../src/tasks/permits.ts'
+
+export class Durable {
+  /** Keepers that have synced the shard, ever: what is destroyed later was durable when it counted. */
+  readonly #shards = new Map<ShardKey, Set<PeerId>>()
+  /** Smallest list that the shard was stored with. */
+  readonly #keepers = new Map<ShardKey, number>()
+  readonly #values = new Map<string, Set<PeerId>>()
+  readonly #lists = new Map<string, readonly PeerId[]>()
+  readonly #forgotten = new Set<string>()
+  readonly #first = new Map<ShardKey, number>()
+  readonly #permits = new Set<string>()
+  readonly #pairs = new Set<JobId>()
+
+  synced(peer: PeerId, message: TaskMessage): void {
+    if (message.kind === 'store') {
+      const { key, keepers } = message.record
+      add(this.#shards, key, peer)
+      this.#first.set(key, message.record.first)
+      this.#keepers.set(key, Math.min(this.#keepers.get(key) ?? 99, keepers.length))
+      if (keepers.length === 2) this.#pairs.add(shardName(key).job)
+      this.#lists.set(keepers.join(), keepers)
+    } else if (message.kind === 'accept') {
+      const { key, outcomes } = message
+      const first = this.#first.get(key) ?? 0
+      for (const { index } of permitsIn([outcomes]))
+        this.#permits.add(`${shardName(key).job}:${first + index}`)
+      for (let at = 0; at < outcomes.indexes.length; at++) add(this.#values, name(key, outcomes, at), peer)
+    } else if (message.kind === 'forget') this.#forgotten.add(`${peer} ${message.name}`)
+  }
+
+  /** True if this node's disk says that nothing of the job is to be done again. */
+  hasForgotten(peer: PeerId, job: JobId): boolean {
+    return this.#forgotten.has(`${peer} ${job}`)
+  }
+
+  /** True if some keeper has it on disk that this task may begin. */
+  hasPermit(job: JobId, index: number): boolean {
+    return this.#permits.has(`${job}:${index}`)
+  }
+
+  /** Keepers of the smallest list that this shard ever had. */
+  keepers(key: ShardKey): number {
+    return this.#keepers.get(key) ?? 0
+  }
+
+  /** True if a shard of this job had two keepers: then a split may commit two outcomes (DESIGN 3). */
+  hasPair(job: JobId): boolean {
+    return this.#pairs.has(job)
+  }
+
+  /** A next list is being proposed: from now on it may come to count. */
+  proposed(keepers: readonly PeerId[]): void {
+    this.#lists.set(keepers.join(), keepers)
+  }
+
+  /** All keeper lists that any disk has seen. */
+  lists(): Iterable<readonly PeerId[]> {
+    return this.#lists.values()
+  }
+
+  copies(key: ShardKey): number {
+    return this.#shards.get(key)?.size ?? 0
+  }
+
+  /** Keepers that have this very value. */
+  holders(key: ShardKey, outcomes: Batch, at: number): number {
+    return this.#values.get(name(key, outcomes, at))?.size ?? 0
+  }
+}
+
+const name = (key: ShardKey, outcomes: Batch, at: number): string =>
+  `${key}:${outcomes.indexes[at]}:${Buffer.from(valueAt(outcomes, at)).toString('latin1')}`
+
+function add<K>(map: Map<K, Set<PeerId>>, key: K, peer: PeerId): void {
+  const all = map.get(key)
+  if (all === undefined) map.set(key, new Set([peer]))
+  else all.add(peer)
+}

@@ -1,0 +1,186 @@
+/**
+ * The engines of one simulated node: runs take virtual time, and end well, badly, twice, late, or never.
+ *
+ * Not here: what a node makes of it (src/tasks/runner.ts). An engine works off its runs in order, a few tasks at a time.
+ * Every outcome carries a number of its own, so that two runs of one task can be told apart.
+ */
+import type { PeerId } from '../../src/ids.ts'
+import type { Millis } from '../../src/machine.ts'
+import type { CoreInput } from '../../src/node/effects.ts'
+import type { Random } from '../../src/random.ts'
+import { type Batch, encodeOutcome, pack, STATUS, type Status, valueAt } from '../../src/tasks/batch.ts'
+import type { Run } from '../../src/tasks/effects.ts'
+import type { World } from './world.ts'
+
+interface Work {
+  readonly run: Run
+  /** Position of the next task. */
+  at: number
+  /** Tasks from there that have begun. */
+  busy: number
+  /** Position behind the last task that was not taken back. */
+  end: number
+  readonly cancelled: Set<number>
+}
+
+type Fate = 'ok' | 'fails' | 'dies' | 'hangs'
+
+/** A running task that is cancelled has ended by then. */
+const cancelMs = 800
+
+export interface EngineHost {
+  readonly name: PeerId
+  /** Input for the core, unless the node has crashed since. */
+  readonly report: (input: CoreInput) => void
+}
+
+export class Engines {
+  readonly #world: World
+  readonly #host: EngineHost
+  readonly #random: Random
+  readonly #lines: Work[][]
+  /** Ends the task that hangs in a slot. */
+  readonly #hanging = new Map<number, () => void>()
+  #isStopped = false
+
+  constructor(world: World, host: EngineHost, slots: number, random: Random) {
+    this.#world = world
+    this.#host = host
+    this.#random = random
+    this.#lines = Array.from({ length: slots }, () => [])
+  }
+
+  get isIdle(): boolean {
+    return this.#lines.every((line) => line.length === 0)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  run(run: Run): void {
+    const line = this.#lines[run.slot] as Work[]
+    line.push({ run, at: 0, busy: 0, end: run.inputs.indexes.length, cancelled: new Set() })
+    if (line.length === 1) this.#next(run.slot)
+  }
+
+  cancel(run: number, indexes: Iterable<number>): void {
+    for (const [slot, line] of this.#lines.entries()) {
+      const work = line.find((one) => one.run.run === run)
+      if (work === undefined) continue
+      for (const index of indexes) work.cancelled.add(index)
+      const current = work.run.inputs.indexes[work.at]
+      if (work !== line[0] || current === undefined || !work.cancelled.has(current)) continue
+      this.#world.clock.after(this.#random.next() * cancelMs, () => this.#hanging.get(slot)?.())
+    }
+  }
+
+  /** Takes back what has not begun. */
+  recall(run: number): void {
+    for (const line of this.#lines) {
+      const work = line.find((one) => one.run.run === run)
+      if (work === undefined) continue
+      const from = work.at + work.busy
+      const indexes = work.run.inputs.indexes.slice(from, work.end)
+      if (indexes.length === 0) return
+      work.end = from
+      const done = work.busy === 0
+      if (done) line.splice(line.indexOf(work), 1)
+      this.#world.clock.after(0.2, () => {
+        if (!this.#isStopped) this.#host.report({ kind: 'recalled', run, indexes, done })
+      })
+      return
+    }
+  }
+
+  #next(slot: number): void {
+    const line = this.#lines[slot] as Work[]
+    const work = line[0]
+    if (work === undefined || this.#isStopped) return
+    const { run } = work
+    const fate = this.#fate(run)
+    const left = work.end - work.at
+    const count = fate === 'ok' ? 1 + this.#random.below(Math.min(4, left)) : 1
+    work.busy = count
+    const taskMs = this.#world.taskMs(run.header.job)
+    const isRepeatable = !this.#world.plan.weather.isOrdered
+    for (let i = 0; i < count; i++) {
+      const index = run.inputs.indexes[work.at + i] as number
+      if (!work.cancelled.has(index)) this.#world.checkers.started(this.#host.name, isRepeatable, run, index)
+    }
+    const isHung = fate === 'hangs' && !work.cancelled.has(run.inputs.indexes[work.at] as number)
+    const { timeoutMs } = run.header
+    if (isHung && timeoutMs === 0) {
+      this.#hanging.set(slot, () => this.#conclude(slot, work, 1, STATUS.cancelled))
+      return
+    }
+    const lasts: Millis = isHung ? timeoutMs : taskMs * count
+    let isOver = false
+    const end = (status?: Status): void => {
+      if (isOver || this.#isStopped) return
+      isOver = true
+      this.#hanging.delete(slot)
+      if (fate === 'dies') this.#die(slot, work)
+      else this.#conclude(slot, work, count, status ?? (isHung ? STATUS.error : undefined))
+    }
+    if (isHung) this.#hanging.set(slot, () => end(STATUS.cancelled))
+    this.#world.clock.after(lasts, () => end())
+  }
+
+  #fate(run: Run): Fate {
+    const { weather } = this.#world
+    if (this.#random.chance(weather.taskCrash + weather.taskMemory)) return 'dies'
+    // Somebody must be there to end what hangs.
+    const isEnded = run.header.timeoutMs > 0 || this.#world.isToBeCancelled(run.header.job)
+    if (isEnded && this.#random.chance(weather.taskHang)) return 'hangs'
+    return this.#random.chance(weather.taskFailure) ? 'fails' : 'ok'
+  }
+
+  #die(slot: number, work: Work): void {
+    const index = work.run.inputs.indexes[work.at] as number
+    this.#advance(slot, work, 1)
+    this.#host.report({ kind: 'engine-lost', run: work.run.run, index })
+  }
+
+  #conclude(slot: number, work: Work, count: number, status?: Status): void {
+    if (this.#isStopped) return
+    this.#hanging.delete(slot)
+    const outcomes = this.#outcomes(work, count, status)
+    this.#advance(slot, work, count)
+    const done = work.at === work.end
+    const report = (): void => this.#host.report({ kind: 'ended', run: work.run.run, outcomes, done })
+    report()
+    if (done && this.#random.chance(this.#world.weather.taskTwice)) {
+      this.#world.clock.after(this.#random.next() * 2_000, () => {
+        if (!this.#isStopped) report()
+      })
+    }
+  }
+
+  #advance(slot: number, work: Work, count: number): void {
+    work.at += count
+    work.busy = 0
+    const line = this.#lines[slot] as Work[]
+    if (work.at === work.end) line.shift()
+    this.#next(slot)
+  }
+
+  #outcomes({ run, at, cancelled }: Work, count: number, forced?: Status): Batch {
+    const indexes = run.inputs.indexes.subarray(at, at + count)
+    const values = [...indexes].map((index, i) => {
+      const { slot, attempt, header, first } = run
+      const fails = this.#random.chance(this.#world.weather.taskFailure)
+      const status = cancelled.has(index) ? STATUS.cancelled : (forced ?? (fails ? STATUS.error : STATUS.ok))
+      const input = Buffer.from(valueAt(run.inputs, at + i)).toString('latin1')
+      const payload = status === STATUS.cancelled ? '' : `${input}#${this.#world.nonce()}`
+      const elapsedMs = this.#world.taskMs(header.job)
+      const outcome = encodeOutcome(
+        { status, slot, attempt, elapsedMs, startedAt: 0 },
+        Buffer.from(payload, 'latin1')
+      )
+      this.#world.checkers.produced(header.job, first + index, outcome)
+      return outcome
+    })
+    return pack('', indexes, values)
+  }
+}

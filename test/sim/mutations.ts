@@ -1,0 +1,270 @@
+/**
+ * The ways in which the protocol is broken on purpose, one at a time, to see whether the simulator notices.
+ *
+ * Not here: how a snippet is replaced (mutate.ts), and the runs (main.ts, `--mutations`).
+ * A mutation names a promise that it breaks; one that no checker notices shows a fault or a checker that is missing.
+ */
+import type { Mutation } from './mutate.ts'
+
+const keeper = 'src/tasks/keeper.ts'
+const register = 'src/tasks/register.ts'
+const lead = 'src/tasks/lead.ts'
+const owner = 'src/tasks/owner.ts'
+const entry = 'src/tasks/entry.ts'
+const queue = 'src/tasks/queue.ts'
+const session = 'src/client/session.ts'
+
+export const mutations: readonly Mutation[] = [
+  {
+    name: 'skip-sync',
+    file: keeper,
+    from: 'return [persist(key, [message], [send(from, answer)])]',
+    to: 'return [persist(key, [message], []), send(from, answer)]',
+    why: 'a keeper answers before its record is on disk'
+  },
+  {
+    name: 'acknowledge-before-w',
+    file: entry,
+    from: 'return stored.size < majorityOf(record.keepers.length) ? [] : this.#kept(submission, now)',
+    to: 'return this.#kept(submission, now)',
+    why: 'one copy is enough to acknowledge a shard'
+  },
+  {
+    name: 'trust-gossip',
+    file: entry,
+    from: 'return stored.size < majorityOf(record.keepers.length) ? [] : this.#kept(submission, now)',
+    to: 'return record.keepers.filter((one) => stored.has(one) || this.#view.isUp(one)).length < majorityOf(record.keepers.length) ? [] : this.#kept(submission, now)',
+    why: 'a keeper that is known to be up counts as one that has stored'
+  },
+  {
+    name: 'ignore-ballot',
+    file: register,
+    from: 'if (rank < 0 || message.ballot !== this.ballot || proposal === undefined)',
+    to: 'if (rank < 0 || proposal === undefined)',
+    why: 'an answer to an earlier ballot counts for this one'
+  },
+  {
+    name: 'reuse-ballot',
+    file: register,
+    from: 'const ballot = ballotOf(roundOf(promised) + 1, seatIn(record, self) ?? 0)',
+    to: 'const ballot = ballotOf(roundOf(promised) + (promised % 65_536 === seatIn(record, self) ? 0 : 1), seatIn(record, self) ?? 0)',
+    why: 'an owner that restarted goes on under its old ballot (model: reuse-ballot)'
+  },
+  {
+    name: 'commit-on-one',
+    file: 'src/tasks/keepers.ts',
+    from: '(keepers === 2 ? 1 : Math.floor(keepers / 2) + 1)',
+    to: '(keepers === 3 ? 1 : Math.floor(keepers / 2) + 1)',
+    why: 'one of three keepers commits'
+  },
+  {
+    name: 'small-quorum',
+    file: 'src/tasks/keepers.ts',
+    from: 'Math.floor(keepers / 2) + 1)',
+    to: 'Math.max(1, Math.floor(keepers / 2)))',
+    why: 'half of the keepers are taken for a majority (model: small-quorum)'
+  },
+  {
+    name: 'skip-reproposing',
+    file: register,
+    from: 'const taken = regroup(found.values())',
+    to: 'const taken = regroup([...found.values()].slice(0, 0))',
+    why: 'a new owner does not propose again what it took over'
+  },
+  {
+    name: 'ignore-promise',
+    file: keeper,
+    from: 'if (ballot < acceptor.promised)',
+    to: "if (ballot < acceptor.promised && message.kind === 'prepare')",
+    why: 'a keeper accepts below what it promised (model: ignore-promise)'
+  },
+  {
+    name: 'reuse-attempt',
+    file: queue,
+    from: "if (because !== 'unstarted') {",
+    to: "if (because === 'failed') {",
+    why: 'a task that was lost runs again under the same number'
+  },
+  {
+    name: 'unmarked-attempts',
+    file: lead,
+    from: 'isReady && this.#queue.highestAttempt <= this.#marked',
+    to: 'isReady',
+    why: 'an attempt is granted before the register says that its number is taken'
+  },
+  {
+    name: 'deliver-before-commit',
+    file: lead,
+    from: 'fresh.length === 0 ? [] : this.register.propose(this.#story.tell(pickAt(outcomes, fresh)), now)',
+    to: 'fresh.length === 0 ? [] : [...this.register.propose(this.#story.tell(pickAt(outcomes, fresh)), now), ...this.committed(pickAt(outcomes, fresh))]',
+    why: 'an outcome is delivered when it arrives, and not when it is committed'
+  },
+  {
+    name: 'no-marker',
+    file: register,
+    from: 'if (this.#isProven || found.has(markIndex)) return this.#recommit(found, now)',
+    to: 'if (this.#isProven || found.size >= 0) return this.#recommit(found, now)',
+    why: 'a list is believed without its marker (model: no-marker)'
+  },
+  {
+    name: 'ignore-next',
+    file: register,
+    from: 'if (next !== undefined && seating !== undefined) {',
+    to: 'if (next !== undefined && seating !== undefined && this.#serial < 0) {',
+    why: 'a candidate that finds a next list goes on in the old one (model: ignore-next)'
+  },
+  {
+    name: 'finish-values-in-old',
+    file: register,
+    from: 'return this.#send(pickAt(next.batch, [next.at]), now)',
+    to: 'return [...regroup(own(found).values()).flatMap(({ outcomes }) => this.#send(outcomes, now)), ...this.#send(pickAt(next.batch, [next.at]), now)]',
+    why: 'values are proposed in a list after its next one (model: finish-values-in-old)'
+  },
+  {
+    name: 'lead-early',
+    file: register,
+    from: "get isInForce(): boolean {\n    return this.#phase === 'leading' || this.#phase === 'changing'",
+    to: "get isInForce(): boolean {\n    return this.#phase === 'leading' || this.#phase === 'changing' || this.#phase === 'recommitting'",
+    why: 'a list is in force before what was taken over is committed in it (model: lead-early)'
+  },
+  {
+    name: 'forget-inflight',
+    file: register,
+    from: 'if (!this.#carried.has(index)) this.#carried.set(index, { ballot: this.ballot, batch, at })',
+    to: 'if (this.#carried.has(index)) this.#carried.set(index, { ballot: this.ballot, batch, at })',
+    why: 'what is on its way when keepers change does not go along (model: forget-inflight)'
+  },
+  {
+    name: 'older-value-wins',
+    file: 'src/tasks/accepted.ts',
+    from: 'if (old === undefined || ballot >= old.ballot) found.set(index, { ballot, batch, at })',
+    to: 'if (old === undefined || ballot < old.ballot) found.set(index, { ballot, batch, at })',
+    why: 'of two accepted values the one with the lower ballot is taken over'
+  },
+  {
+    name: 'silent-promise',
+    file: keeper,
+    from: 'accepted: this.#compact(kept, acceptor) }',
+    to: 'accepted: this.#compact(kept, acceptor).slice(1) }',
+    why: 'a keeper that promises does not tell all that it has accepted'
+  },
+  {
+    name: 'keep-old-serials',
+    file: keeper,
+    from: 'if (acceptor.serialsOf !== message.ballot) {',
+    to: 'if (acceptor.serialsOf > message.ballot) {',
+    why: 'a batch of a new ballot is taken for one that was accepted before'
+  },
+  {
+    name: 'forget-taken-over',
+    file: register,
+    from: 'for (const { outcomes } of this.#pending.values()) yield* outcomes.indexes',
+    to: 'for (const { outcomes } of [...this.#pending.values()].slice(1)) yield* outcomes.indexes',
+    why: 'what was taken over is granted again and gets a second value'
+  },
+  {
+    name: 'amnesiac-first',
+    file: owner,
+    from: '!isRepair',
+    to: '(!isRepair || isRepair)',
+    why: 'a first keeper that lost its disk begins with ballot 0 again'
+  },
+  {
+    name: 'settle-too-soon',
+    file: lead,
+    from: 'if (!this.#isOpen || this.#queue.unfinished > 0 || !this.register.isEverywhere) return false',
+    to: 'if (!this.#isOpen || this.#queue.unfinished > 0) return false',
+    why: 'a shard is settled before every keeper has all of it'
+  },
+  {
+    name: 'deliver-twice',
+    file: session,
+    from: 'else if (index < shard.count && !shard.has.has(index)) {',
+    to: 'else if (index < shard.count) {',
+    and: { file: 'src/tasks/follows.ts', from: 'if (has.has(index)) continue', to: '' },
+    why: 'neither an entry nor a client notices that an outcome was delivered already'
+  },
+  {
+    name: 'believe-last-placement',
+    file: 'src/tasks/entries.ts',
+    from: 'else if (!this.#proposed.has(index)) {',
+    to: 'else {',
+    why: "a job's register takes a second place for one shard"
+  },
+  {
+    name: 'lose-lost-tasks',
+    file: lead,
+    from: "this.#queue.release(index, 'lost', peer)",
+    to: 'void peer',
+    why: 'what a lost node held is never granted again'
+  },
+  {
+    name: 'never-say-again',
+    file: register,
+    from: 'if (!isDue(proposal.sentAt)) continue',
+    to: 'if (proposal.sentAt >= 0) continue',
+    why: 'a proposal that was lost on the way is not sent again'
+  },
+  {
+    name: 'blame-once',
+    file: queue,
+    from: 'export const lossesMax = 3',
+    to: 'export const lossesMax = 1',
+    why: 'a task is poisoned after one engine'
+  },
+  {
+    name: 'forget-early',
+    file: 'src/tasks/release.ts',
+    from: 'const isOver = now - since >= (root.header.retentionMs || retentionMs)',
+    to: 'const isOver = now - since >= 0',
+    why: 'a job is forgotten as soon as its first shard is settled'
+  },
+  {
+    name: 'drop-tombstone',
+    file: keeper,
+    from: 'if (this.#forgotten.has(key)) return [send(from, this.epitaph(key))]',
+    to: '',
+    why: 'a keeper takes back what it has forgotten'
+  },
+  {
+    name: 'run-what-is-forgotten',
+    file: 'src/tasks/runner.ts',
+    from: "case 'forget':",
+    to: "case 'forgotten':",
+    why: 'a node begins what it had queued of a job that it has forgotten'
+  },
+  {
+    name: 'grant-permit-twice',
+    file: 'src/tasks/once.ts',
+    from: 'filter((at) => this.#asked.delete(batch.indexes[at] as number))',
+    to: 'filter((at) => batch.indexes[at] !== undefined)',
+    why: 'a new owner grants again what an owner before had permitted to run once'
+  },
+  {
+    name: 'no-permit',
+    file: lead,
+    from: 'if (!this.#isOnce) return { effects:',
+    to: 'if (this.#queue.count > 0) return { effects:',
+    why: 'a task to run at most once is granted without a permit'
+  },
+  {
+    name: 'hand-over-nothing',
+    file: lead,
+    from: 'if (!this.#isOpen) return undefined',
+    to: '',
+    why: 'an owner that knows nothing yet tells its successor that nothing was granted'
+  },
+  {
+    name: 'keep-outcomes',
+    file: 'src/tasks/runner.ts',
+    from: 'for (const index of indexes) if (held.state[index] === HELD.ended) this.#forget(key, held, index)',
+    to: '',
+    why: 'an engine never forgets what is confirmed'
+  }
+]
+
+export function mutationNamed(name: string): Mutation {
+  const found = mutations.find((one) => one.name === name)
+  if (found === undefined) throw new Error(`no mutation is called ${name}`)
+  return found
+}

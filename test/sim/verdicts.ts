@@ -1,0 +1,197 @@
+/**
+ * What is demanded once the faults have ended: that everything completes, can be read by anybody, agrees, and is over.
+ *
+ * Not here: what is judged while things happen (checkers.ts). A job whose client died before it was closed has no end, and
+ * its first shard stays open; everything else must come to rest.
+ */
+import { type ClientId, type ShardKey, shardName } from '../../src/ids.ts'
+import type { Random } from '../../src/random.ts'
+import { valueAt } from '../../src/tasks/batch.ts'
+import { readClosed } from '../../src/tasks/closing.ts'
+import type { Keeper } from '../../src/tasks/keeper.ts'
+import { closedIndex, placementBase } from '../../src/tasks/messages.ts'
+import { type Checkers, Violation } from './checkers.ts'
+import type { SimJob } from './client.ts'
+import type { SimNode } from './node.ts'
+import type { World } from './world.ts'
+
+/** How long nothing may begin once everything is over. */
+const restMs = 6_000
+/** Frames from one node to another at rest, in a second. */
+const framesAtRest = 4
+const looksAtRest = 20
+
+export class Verdicts {
+  readonly #world: World
+  readonly #random: Random
+  readonly #checkers: Checkers
+
+  constructor(world: World, random: Random) {
+    this.#world = world
+    this.#random = random
+    this.#checkers = world.checkers
+  }
+
+  areComplete(): boolean {
+    return this.#world.clients.every(
+      ({ session, jobs }) => session === undefined || jobs.every(({ isComplete }) => isComplete)
+    )
+  }
+
+  complete(): void {
+    for (const { session, jobs, id } of this.#world.clients) {
+      const open = session === undefined ? undefined : jobs.find(({ isComplete }) => !isComplete)
+      if (open === undefined) continue
+      const missing = open.shards.flatMap(({ first, count, isAccepted }) => {
+        const without = range(first, count).filter(
+          (i) => this.#checkers.received(id, open.id, i) === undefined
+        )
+        return without.length === 0 && isAccepted
+          ? []
+          : [`${without.length} of ${count} from ${first}${isAccepted ? '' : ' (not accepted)'}`]
+      })
+      throw new Violation(
+        'live',
+        `${id}'s ${open.id} did not complete after the faults ended; it lacks ${missing.join(', ') || 'its end'}: ${this.#unsettled()}`
+      )
+    }
+  }
+
+  /** A stranger reads every job by its id, from any node. */
+  readAll(): void {
+    for (const { jobs } of [...this.#world.clients]) {
+      for (const job of jobs) {
+        if (job.shards[0]?.isAccepted !== true || job.mayBeGone) continue
+        this.#world.addClient(`reader-${job.id}`).read(job.id)
+      }
+    }
+  }
+
+  isQuiet(): boolean {
+    for (const { id, completed } of this.#world.clients) {
+      const job = this.#jobOf(id)
+      if (job !== undefined && !this.#isRead(id, job, completed.has(job.id))) return false
+    }
+    return this.#sound().every((node) => {
+      const { core } = node
+      if (core === undefined || !node.isIdle) return false
+      const { owner, runner, entry, keeper } = core
+      if (runner.queued + runner.running + entry.submissions > 0) return false
+      const open = keeper.keys().filter((key) => !keeper.isSettled(key))
+      return open.length === 0 ? owner.unfinished === 0 : open.every((key) => this.#mayStayOpen(keeper, key))
+    })
+  }
+
+  quiet(): void {
+    for (const { id, completed } of this.#world.clients) {
+      const job = this.#jobOf(id)
+      if (job === undefined || this.#isRead(id, job, completed.has(job.id))) continue
+      throw new Violation('no-lost', `${id} cannot read what was accepted: ${this.#unsettled()}`)
+    }
+    if (!this.isQuiet()) throw new Violation('bounded', `something is left over: ${this.#unsettled()}`)
+    this.#agree()
+    for (const { jobs, id } of [...this.#world.clients]) {
+      for (const job of jobs) {
+        const count = job.shards.reduce((sum, shard) => sum + shard.count, 0)
+        for (let i = 0; i < count; i++) this.#checkers.same(job.id, i, id, `reader-${job.id}`)
+      }
+    }
+  }
+
+  /** Nothing begins again: not by itself, and not when everybody comes back from its disk. */
+  stayQuiet(): void {
+    const { network, clock, plan } = this.#world
+    // What was sent while things went wrong may be on its way until then.
+    this.#world.until(() => false, plan.weather.delayMs)
+    const sound = this.#sound()
+    for (const { id } of sound) this.#checkers.over.add(id)
+    const links = sound.length * Math.max(1, this.#world.nodes.length - 1)
+    let perLink = 0
+    for (let look = 0; look < looksAtRest; look++) {
+      const before = network.frames
+      this.#world.until(() => false, restMs)
+      perLink = ((network.frames - before) / (restMs * links)) * 1_000
+      // Repair goes on for a while, and is work like any other.
+      if (perLink <= framesAtRest) break
+    }
+    if (perLink > framesAtRest)
+      throw new Violation('bounded', `${perLink.toFixed(1)} frames on each link and second, and no end`)
+    if (!this.#random.chance(0.3)) return
+    for (const node of sound) this.#world.acts.crash(node, 'synced', true, undefined)
+    for (const node of sound) clock.after(this.#random.next() * 500, () => this.#world.join(node))
+    this.#world.until(() => false, 2 * restMs)
+    this.#agree()
+  }
+
+  #sound(): SimNode[] {
+    return this.#world.nodes.filter((node) => !this.#world.broken.has(node))
+  }
+
+  #agree(): void {
+    const keepers = this.#sound().flatMap(({ core }) => (core === undefined ? [] : [core.keeper]))
+    for (const key of new Set(keepers.flatMap((keeper) => keeper.keys()))) {
+      // Two keepers may each have settled alone.
+      if (this.#checkers.durable.hasPair(shardName(key).job)) continue
+      const copies = keepers.filter((keeper) => keeper.isSettled(key)).map((keeper) => keeper.outcomes(key))
+      this.#checkers.agree(key, copies)
+    }
+  }
+
+  #isRead(reader: ClientId, job: SimJob, isComplete: boolean): boolean {
+    // What one of two keepers alone knows of the job's shards may be lost with it (DESIGN 3), but not to its client.
+    if (this.#checkers.durable.hasPair(job.id) || job.mayBeGone) return true
+    if (job.isClosed && job.isComplete) return isComplete
+    return job.shards.every(({ first, count, isAccepted }) => {
+      if (!isAccepted) return true
+      return range(first, count).every((i) => this.#checkers.received(reader, job.id, i) !== undefined)
+    })
+  }
+
+  /** Some of its keepers are gone for good; or it is the first shard of a job that was not submitted to its end. */
+  #mayStayOpen(keeper: Keeper, key: ShardKey): boolean {
+    if (this.#checkers.durable.hasPair(shardName(key).job)) return true
+    const record = keeper.record(key)
+    const isUp = (node: SimNode | undefined): boolean =>
+      node?.isRunning === true && !this.#world.broken.has(node)
+    if (record !== undefined && !record.keepers.every((peer) => isUp(this.#world.node(peer)))) return true
+    // One of its keepers may have accepted what was never committed, so it is enough that another one knows of no end.
+    const keepers = this.#sound().flatMap(({ core }) => (core === undefined ? [] : [core.keeper]))
+    if (keepers.some((one) => one.isSettled(key))) return false
+    return keepers.some((one) => one.record(key) !== undefined && isOpenRoot(one, key))
+  }
+
+  #jobOf(reader: ClientId): SimJob | undefined {
+    return this.#world.clients.flatMap(({ jobs }) => jobs).find(({ id }) => reader === `reader-${id}`)
+  }
+
+  #unsettled(): string {
+    const parts = this.#world.nodes.map((node) => {
+      const { id, core } = node
+      const state = this.#world.broken.has(node) ? ' (broken)' : ''
+      if (core === undefined) return `${id}${state} is down`
+      const { owner, runner, entry, keeper } = core
+      const open = keeper.keys().filter((key) => !keeper.isSettled(key) && !this.#mayStayOpen(keeper, key))
+      const waits = `${owner.unfinished} unfinished, ${runner.queued} queued, ${runner.running} running`
+      return `${id}${state}: [${open.join(' ')}] ${waits}, ${entry.submissions} submissions`
+    })
+    const readers = this.#world.clients.flatMap(({ id, completed, entry }) => {
+      const job = this.#jobOf(id)
+      const isWaiting = job !== undefined && !this.#isRead(id, job, completed.has(job.id))
+      return isWaiting ? [`${id} waits at ${entry?.id}`] : []
+    })
+    return [...parts, ...readers].join('; ')
+  }
+}
+
+/** True if this keeper does not know of all shards of the job. */
+function isOpenRoot(keeper: Keeper, key: ShardKey): boolean {
+  const record = keeper.record(key)
+  if (record === undefined || shardName(key).index !== 0) return false
+  const outcomes = keeper.outcomes(key)
+  const closed = outcomes.get(closedIndex)
+  const shards = closed === undefined ? record.shards : readClosed(valueAt(closed.batch, closed.at))
+  const placed = [...outcomes.keys()].filter((index) => index > placementBase && index < closedIndex).length
+  return shards === 0 || placed < shards - 1
+}
+
+const range = (first: number, count: number): number[] => Array.from({ length: count }, (_, i) => first + i)
