@@ -34,6 +34,8 @@ const toEntry = {
     inputs: batch
   },
   close: { root: placement, shards: uint(shardsMax) },
+  /** Of a shard that was acknowledged and runs at most once: this placement counts, and no other ever will. */
+  start: { placement },
   find: { job },
   follow: { placement, have: indexes(closedIndex + 1) },
   unfollow: { key },

@@ -16,10 +16,11 @@ import {
   type JobHeader,
   type Placement,
   parsePlacement,
-  placementBase
+  placementBase,
+  startIndex
 } from '../tasks/messages.ts'
 import { type ClientMessage, type EntryMessage, type EntryMessageOf, triesMax } from './protocol.ts'
-import { type Copies, type Job, newJob, newShard, type Shard } from './shards.ts'
+import { type Copies, type Job, newJob, newShard, type SessionEffect, type Shard } from './shards.ts'
 
 /** Shards on their way to their keepers at once. */
 export const unacknowledgedMax = 32
@@ -33,20 +34,6 @@ const busyAgainMs = 200
 const givenMax = 1_024
 /** Asks of pings; answers to them are not passed on. */
 const PING = 0
-
-export type SessionEffect =
-  | { kind: 'send'; message: ClientMessage }
-  /** Outcomes not seen before: of tasks `first + indexes[i]` of the job. */
-  | { kind: 'outcomes'; job: JobId; first: number; outcomes: Batch }
-  | { kind: 'accepted'; job: JobId; index: number; copies: number }
-  | { kind: 'found'; job: JobId; header: JobHeader }
-  /** Every task of the job has an outcome, and no more can be added. */
-  | { kind: 'complete'; job: JobId; tasks: number }
-  | { kind: 'refused'; job: JobId; code: ErrorCode; message: string }
-  | { kind: 'absent'; job: JobId }
-  | { kind: 'answer'; ask: number; json: string }
-  | { kind: 'welcome'; peer: string; others: readonly string[] }
-  | { kind: 'leave-entry' }
 
 export class Session {
   readonly #jobs = new Map<JobId, Job>()
@@ -245,9 +232,10 @@ export class Session {
     return [...open.flatMap((shard) => this.#listen(job, shard)), ...this.#push(job)]
   }
 
-  #listen({ isCancelled }: Job, { placement, has }: Shard): SessionEffect[] {
+  #listen({ isCancelled, isOwn, header }: Job, { placement, has, isStarted }: Shard): SessionEffect[] {
     if (placement === undefined) return []
     const effects = this.#send({ kind: 'follow', placement, have: Uint32Array.from(has) })
+    if (isOwn && header?.atMostOnce && !isStarted) effects.push(...this.#send({ kind: 'start', placement }))
     return isCancelled ? [...effects, ...this.#send({ kind: 'cancel', placement })] : effects
   }
 
@@ -289,7 +277,10 @@ export class Session {
     shard.state = 'placed'
     shard.inputs = undefined
     this.#byKey.set(placement.key, { job, shard })
-    const effects: SessionEffect[] = [{ kind: 'accepted', job: id, index, copies }]
+    shard.copies = copies
+    const effects: SessionEffect[] = job.header?.atMostOnce
+      ? this.#send({ kind: 'start', placement })
+      : [{ kind: 'accepted', job: id, index, copies }]
     if (job.isCancelled) effects.push(...this.#send({ kind: 'cancel', placement }))
     return [...effects, ...this.#push(job)]
   }
@@ -311,7 +302,9 @@ export class Session {
     const fresh: number[] = []
     const effects: SessionEffect[] = []
     for (const [at, index] of outcomes.indexes.entries()) {
-      if (index > placementBase) effects.push(...this.#placed(job, index, valueAt(outcomes, at)))
+      if (index === startIndex && valueAt(outcomes, at).byteLength > 0) return this.#absent(job.id)
+      if (index === startIndex) effects.push(...this.#started(job, shard))
+      else if (index > placementBase) effects.push(...this.#placed(job, index, valueAt(outcomes, at)))
       else if (index < shard.count && !shard.has.has(index)) {
         shard.has.add(index)
         fresh.push(at)
@@ -329,6 +322,13 @@ export class Session {
       if (!job.isOwn) effects.push(...this.#read(job))
     }
     return [...effects, ...this.#completed(job)]
+  }
+
+  /** Only now it is sure that it runs, and that nothing else of it ever will. */
+  #started({ isOwn, id }: Job, shard: Shard): SessionEffect[] {
+    if (!isOwn || shard.isStarted) return []
+    shard.isStarted = true
+    return [{ kind: 'accepted', job: id, index: shard.index, copies: shard.copies }]
   }
 
   #completed(job: Job): SessionEffect[] {

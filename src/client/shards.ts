@@ -1,12 +1,28 @@
 /**
- * What a session knows of one job: its shards, and how far each of them is.
+ * What a session knows of one job: its shards, and how far each of them is; and what it tells of them.
  *
  * Not here: what is done about it (session.ts). A shard begins as inputs, becomes a place in the mesh, and ends as outcomes.
  */
+import type { ErrorCode } from '../errors.ts'
 import type { JobId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Batch } from '../tasks/batch.ts'
 import type { JobHeader, Placement } from '../tasks/messages.ts'
+import type { ClientMessage } from './protocol.ts'
+
+export type SessionEffect =
+  | { kind: 'send'; message: ClientMessage }
+  /** Outcomes not seen before: of tasks `first + indexes[i]` of the job. */
+  | { kind: 'outcomes'; job: JobId; first: number; outcomes: Batch }
+  | { kind: 'accepted'; job: JobId; index: number; copies: number }
+  | { kind: 'found'; job: JobId; header: JobHeader }
+  /** Every task of the job has an outcome, and no more can be added. */
+  | { kind: 'complete'; job: JobId; tasks: number }
+  | { kind: 'refused'; job: JobId; code: ErrorCode; message: string }
+  | { kind: 'absent'; job: JobId }
+  | { kind: 'answer'; ask: number; json: string }
+  | { kind: 'welcome'; peer: string; others: readonly string[] }
+  | { kind: 'leave-entry' }
 
 export interface Copies {
   readonly wanted: number
@@ -22,6 +38,10 @@ export interface Shard {
   epoch: number
   state: 'new' | 'sent' | 'placed' | 'complete'
   placement: Placement | undefined
+  /** Keepers that had it when it was acknowledged. */
+  copies: number
+  /** Its register says that it may start; others start by themselves. */
+  isStarted: boolean
   readonly has: Set<number>
   retryAt: Millis
 }
@@ -62,6 +82,8 @@ export const newShard = (index: number, first: number, count: number, inputs: Ba
   epoch: 0,
   state: 'new',
   placement: undefined,
+  copies: 0,
+  isStarted: false,
   has: new Set(),
   retryAt: 0
 })

@@ -58,3 +58,7 @@ export const send = (to: PeerId, message: TaskMessage): Send => ({ kind: 'send',
 /** Asks everybody for the keepers of a shard, when those that were known are down. */
 export const seek = (key: ShardKey, peers: readonly PeerId[]): Send[] =>
   peers.map((to) => send(to, { kind: 'seek', key }))
+
+/** The outcomes are committed: their producer need not keep them. */
+export const confirm = (to: PeerId, key: ShardKey, indexes: readonly number[]): Send =>
+  send(to, { kind: 'confirm', key, indexes: Uint32Array.from(indexes) })

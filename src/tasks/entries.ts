@@ -1,22 +1,26 @@
 /**
- * What others write into the register of a job's first shard: where the other shards are, and how many there will be.
+ * What others write into a shard's register: that it may start; in that of a job's first shard, where the others are and how
+ * many there will be.
  *
  * Not here: who writes it (entry.ts), and the register itself.
  * First come, first kept; who proposes something else hears what is committed.
  */
+import { shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { regroup } from './accepted.ts'
 import { type Batch, pickAt } from './batch.ts'
 import type { Send } from './effects.ts'
-import { type AcceptedBatch, closedIndex, placementBase } from './messages.ts'
+import { type AcceptedBatch, closedIndex, startIndex } from './messages.ts'
 import type { Register } from './register.ts'
 
 export class Entries {
   readonly #register: Register
+  readonly #isRoot: boolean
   readonly #proposed = new Set<number>()
 
   constructor(register: Register) {
     this.#register = register
+    this.#isRoot = shardName(register.record.key).index === 0
   }
 
   /** Keys that an owner before this one may have proposed. */
@@ -28,7 +32,8 @@ export class Entries {
     const fresh: number[] = []
     const known: number[] = []
     for (const [at, index] of entries.indexes.entries()) {
-      if (index <= placementBase || index > closedIndex) continue
+      // Only the first shard of a job says something about the others.
+      if (index < startIndex || index > closedIndex || (index !== startIndex && !this.#isRoot)) continue
       if (this.#register.committed.has(index)) known.push(index)
       else if (!this.#proposed.has(index)) {
         this.#proposed.add(index)

@@ -7,7 +7,7 @@
  */
 import { type ClientMessage, type ClientMessageOf, type EntryMessage, triesMax } from '../client/protocol.ts'
 import type { ErrorCode } from '../errors.ts'
-import { type ClientId, type JobId, type PeerId, type ShardKey, shardKey } from '../ids.ts'
+import { type ClientId, isJobId, type JobId, type PeerId, type ShardKey, shardKey } from '../ids.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
 import { majorityOf } from '../routing/placement.ts'
 import { pack, valueAt } from './batch.ts'
@@ -23,9 +23,11 @@ import {
   parsePlacement,
   placementBase,
   type ShardRecord,
+  startIndex,
   type TaskMessage,
   type TaskMessageOf
 } from './messages.ts'
+import { Postings } from './postings.ts'
 import { Searches } from './search.ts'
 import { Trail } from './trail.ts'
 
@@ -63,25 +65,18 @@ interface Submission {
   triedAt: Millis
 }
 
-/** A job's register to be told how many shards there are. */
-interface Closing {
-  readonly root: Placement
-  readonly trail: Trail
-  readonly shards: number
-  triedAt: Millis
-}
-
 export class Entry {
   readonly #view: EntryView
   readonly #submissions = new Map<ShardKey, Submission>()
   readonly #follows: Follows
-  readonly #closings = new Map<ShardKey, Closing>()
+  readonly #postings: Postings
   readonly #searches = new Searches()
   #tendAt: Millis = 0
 
   constructor(view: EntryView) {
     this.#view = view
     this.#follows = new Follows(view)
+    this.#postings = new Postings(view)
   }
 
   get submissions(): number {
@@ -93,7 +88,9 @@ export class Entry {
       case 'submit':
         return this.#submit(client, message, now)
       case 'close':
-        return this.#close(message, now)
+        return this.#postings.post(message.root, closedIndex, encodeClosed(message.shards), now)
+      case 'start':
+        return this.#postings.post(message.placement, startIndex, new Uint8Array(0), now)
       case 'find':
         return this.#searches.begin(client, message.job, [this.#view.self, ...this.#view.peers()], now)
       case 'follow':
@@ -121,11 +118,17 @@ export class Entry {
       case 'stored':
         return this.#stored(from, message.key, now)
       case 'committed':
+        this.#postings.committed(message)
         return [...this.#entered(message, now), ...this.#follows.committed(message, now)]
       case 'leading':
-        return [...this.#redirect(message, now), ...this.#follows.led(message, now)]
+        return [
+          ...this.#redirect(message, now),
+          ...this.#postings.led(message, now),
+          ...this.#follows.led(message, now)
+        ]
       case 'disowned':
         for (const trail of this.#trails(message.key)) if (trail.owner === from) trail.next(this.#view.isUp)
+        this.#postings.disowned(from, message.key)
         this.#follows.disowned(from, message.key, now)
         return []
       case 'moved':
@@ -164,17 +167,12 @@ export class Entry {
       else if (!this.#canAsk(submission.entry)) effects.push(...this.#seekRoot(submission.message.root[0]))
       else effects.push(this.#register(submission, submission.entry))
     }
-    for (const closing of this.#closings.values()) {
-      if (now - closing.triedAt < entryAgainMs) continue
-      closing.triedAt = now
-      if (this.#canAsk(closing.trail)) effects.push(this.#sendClosed(closing))
-      else effects.push(...this.#seekRoot(closing.root))
-    }
+    effects.push(...this.#postings.wake(now))
     return [...effects, ...this.#searches.wake(now)]
   }
 
   wakeAt(): Millis | undefined {
-    const isBusy = this.#submissions.size + this.#closings.size + this.#follows.size > 0
+    const isBusy = this.#submissions.size + this.#postings.size + this.#follows.size > 0
     return earlier(isBusy ? this.#tendAt : undefined, this.#searches.wakeAt())
   }
 
@@ -208,6 +206,7 @@ export class Entry {
 
   /** Somebody released the job while it was still being made. */
   #released(name: Forgettable): Reply[] {
+    if (isJobId(name)) this.#postings.forget(name)
     const gone = [...this.#submissions.values()].filter(({ message }) => message.header.job === name)
     return gone.map(({ record, client, message }) => {
       this.#submissions.delete(record.key)
@@ -282,7 +281,6 @@ export class Entry {
   /** The job's register decided where a shard is: here, or where an earlier entry had put it. */
   #entered({ key, outcomes }: TaskMessageOf<'committed'>, now: Millis): EntryEffect[] {
     const effects: EntryEffect[] = []
-    if (outcomes.indexes.includes(closedIndex)) this.#closings.delete(key)
     for (const submission of [...this.#submissions.values()]) {
       const { message, entry } = submission
       if (entry === undefined || message.root[0]?.key !== key) continue
@@ -345,29 +343,13 @@ export class Entry {
       if (entry === undefined || submission.message.root[0]?.key !== key) continue
       if (entry.hint(message, now)) effects.push(this.#register(submission, entry))
     }
-    const closing = this.#closings.get(key)
-    if (closing?.trail.hint(message, now)) effects.push(this.#sendClosed(closing))
     return effects
   }
 
   *#trails(key: ShardKey): Generator<Trail> {
-    const closing = this.#closings.get(key)
-    if (closing !== undefined) yield closing.trail
     for (const { entry, message } of this.#submissions.values()) {
       if (entry !== undefined && message.root[0]?.key === key) yield entry
     }
-  }
-
-  #close({ root, shards }: ClientMessageOf<'close'>, now: Millis): EntryEffect[] {
-    const closing: Closing = { root, trail: new Trail(root.keepers), shards, triedAt: now }
-    if (!this.#view.isUp(closing.trail.owner)) closing.trail.next(this.#view.isUp)
-    this.#closings.set(root.key, closing)
-    return [this.#sendClosed(closing)]
-  }
-
-  #sendClosed({ root, trail, shards }: Closing): Send {
-    const outcomes = pack('', [closedIndex], [encodeClosed(shards)])
-    return send(trail.owner, { kind: 'propose', key: root.key, outcomes })
   }
 }
 

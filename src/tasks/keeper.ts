@@ -18,6 +18,7 @@ import {
   type Forgettable,
   placementBase,
   type ShardRecord,
+  startIndex,
   type TaskMessage,
   type TaskMessageOf
 } from './messages.ts'
@@ -330,6 +331,7 @@ const persist = (
 function fits(record: ShardRecord, outcomes: Batch): boolean {
   const isRoot = shardName(record.key).index === 0
   return outcomes.indexes.every(
-    (index) => index < record.count || (isRoot && index > placementBase) || index > closedIndex
+    (index) =>
+      index < record.count || index === startIndex || (isRoot && index > placementBase) || index > closedIndex
   )
 }

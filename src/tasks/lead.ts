@@ -21,19 +21,20 @@ import {
   valueAt
 } from './batch.ts'
 import { isClosed } from './closing.ts'
-import { type Send, send } from './effects.ts'
+import { confirm, type Send, send } from './effects.ts'
 import { Entries } from './entries.ts'
-import { attemptBase, closedIndex, type ShardRecord, type TaskMessageOf } from './messages.ts'
-import { Once } from './once.ts'
+import { attemptBase, closedIndex, type ShardRecord, startIndex, type TaskMessageOf } from './messages.ts'
+import { Once, startOf } from './once.ts'
 import { isPermit, permitsFor, permitsIn, permitsMax } from './permits.ts'
 import { lossesMax, Queue, type Return, TASK } from './queue.ts'
 import type { Register } from './register.ts'
+import { Silence } from './silence.ts'
 import { type EarlierAttempt, earlier, Story, withStory } from './story.ts'
 import { notBegun, poisoned, unknown } from './verdicts.ts'
 import { Dropped, type Waste } from './waste.ts'
 
-/** Silence of a holder after which the owner asks whether it still has its grants. */
-const probeAfterMs = 1_000
+/** A shard that may run once and that no client let start in this time never starts. */
+const startWithinMs = 120_000
 /** How long a new owner waits to be told what runs already. */
 export const inheritMs = 150
 
@@ -43,9 +44,8 @@ export class Lead {
   readonly register: Register
   readonly watchers = new Set<PeerId>()
   #queue: Queue
-  /** Placements and the closing of a job that were proposed here. */
   readonly #entries: Entries
-  readonly #heardAt = new Map<PeerId, Millis>()
+  readonly #silence = new Silence()
   readonly #inherited: Uint32Array | undefined
   /** Attempts up to this one are marked in the register, so that no later owner gives one of them to another run. */
   #marked: Attempt = 1
@@ -71,6 +71,7 @@ export class Lead {
     // In round 0 nothing can have been proposed before.
     this.#isOpen = register.phase === 'storing' || register.phase === 'leading'
     this.#queue = new Queue(register.record.count)
+    this.#grantsFrom = now
     this.#waitFrom(now)
   }
 
@@ -90,7 +91,8 @@ export class Lead {
   waiting(now: Millis): number {
     // A settled shard has no inputs any more, and nothing waits in it.
     const { inputs, count } = this.record
-    const isReady = this.#isOpen && now >= this.#grantsFrom && inputs.indexes.length === count
+    const isStarted = !this.#isOnce || startOf(this.register) === 'started'
+    const isReady = isStarted && this.#isOpen && now >= this.#grantsFrom && inputs.indexes.length === count
     // Nor may anything be granted before the number of its attempt is marked.
     return isReady && this.#queue.highestAttempt <= this.#marked ? this.#queue.waiting : 0
   }
@@ -157,7 +159,7 @@ export class Lead {
   ): { effects: Send[]; tasks: number } | undefined {
     const picked = this.#queue.take(to, most, elsewhere)
     if (picked === undefined) return undefined
-    this.#heardAt.set(to, now)
+    this.#silence.heard(to, now)
     const { indexes, attempt } = picked
     if (!this.#isOnce) return { effects: [this.#grant(to, indexes, attempt)], tasks: indexes.length }
     if (attempt > permitsMax) this.#once.give(...indexes)
@@ -175,6 +177,11 @@ export class Lead {
     return send(to, { kind: 'grant', key, header, list, keepers, first, attempt, waiting, inputs: some })
   }
 
+  /** Nobody said in time that this shard counts, and now nobody can: its keepers may forget it. */
+  get isAbandoned(): boolean {
+    return this.#isOnce && startOf(this.register) === 'never'
+  }
+
   get #isOnce(): boolean {
     return this.record.header.atMostOnce
   }
@@ -185,7 +192,7 @@ export class Lead {
   }
 
   outcomes(from: PeerId, outcomes: Batch, now: Millis): Send[] {
-    this.#heardAt.set(from, now)
+    this.#silence.heard(from, now)
     if (!this.#isOpen) return []
     const fresh: number[] = []
     const stale: number[] = []
@@ -245,7 +252,7 @@ export class Lead {
   /** Entries of the job's register. First come, first kept; the proposer hears what is committed. */
   propose(from: PeerId, entries: Batch, now: Millis): Send[] {
     this.watchers.add(from)
-    if (!this.#isOpen || shardName(this.key).index !== 0) return []
+    if (!this.#isOpen) return []
     const { known, effects } = this.#entries.propose(entries, now)
     const told = known.map(({ outcomes }) =>
       send(from, { kind: 'committed', key: this.key, outcomes, settled: false })
@@ -256,7 +263,7 @@ export class Lead {
   cancel(now: Millis): Send[] {
     if (!this.#isOpen) return []
     const revokes = this.revokeAll()
-    const open = range(this.record.count).filter((index) => this.#queue.state(index) <= TASK.granted)
+    const open = this.#queue.open()
     return [...this.#conclude(open, STATUS.cancelled, () => nothing, now), ...revokes]
   }
 
@@ -299,7 +306,7 @@ export class Lead {
 
   /** What runs at `peer`. What has ended by now is to stop there. */
   holding(peer: PeerId, indexes: Iterable<number>, attempt: number, now: Millis): Send[] {
-    this.#heardAt.set(peer, now)
+    this.#silence.heard(peer, now)
     if (!this.#isOpen) return []
     const over: number[] = []
     for (const index of indexes) {
@@ -314,6 +321,13 @@ export class Lead {
 
   /** Fails what nobody began within the job's `queueTimeout`. What may have begun once is never touched. */
   expire(now: Millis): Send[] {
+    if (
+      this.#isOnce &&
+      this.#isOpen &&
+      startOf(this.register) === 'open' &&
+      now >= this.#grantsFrom + startWithinMs
+    )
+      return this.#entries.propose(pack('', [startIndex], [Uint8Array.of(1)]), now).effects
     if (this.#isExpired || !this.#isOpen || now < this.#queueUntil) return []
     this.#isExpired = true
     const failure = notBegun(this.record)
@@ -329,12 +343,9 @@ export class Lead {
   /** Asks silent holders whether they have what they were granted. */
   probes(now: Millis, isUp: (peer: PeerId) => boolean): Send[] {
     if (this.#isOnce) this.#once.look(this.#queue, now, isUp)
-    const silent = this.#queue
-      .holders()
-      .filter((peer) => isUp(peer) && now - (this.#heardAt.get(peer) ?? 0) >= probeAfterMs)
-    return silent.map((peer) => {
-      this.#heardAt.set(peer, now)
-      return send(peer, { kind: 'probe', key: this.key, indexes: Uint32Array.from(this.#queue.heldBy(peer)) })
+    return this.#silence.silent(this.#queue.holders().filter(isUp), now).map((peer) => {
+      const indexes = Uint32Array.from(this.#queue.heldBy(peer))
+      return send(peer, { kind: 'probe', key: this.key, indexes })
     })
   }
 
@@ -386,14 +397,4 @@ export class Lead {
   }
 }
 
-/** Priority; sorted stably, then the order in which shards came here. A submitter's clock decides nothing. */
-export function byUrgency(a: Lead, b: Lead): number {
-  return b.record.header.priority - a.record.header.priority
-}
-
-export const confirm = (to: PeerId, key: ShardKey, indexes: readonly number[]): Send =>
-  send(to, { kind: 'confirm', key, indexes: Uint32Array.from(indexes) })
-
 const isMark = (index: number): boolean => index > attemptBase && !isPermit(index)
-
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i)

@@ -38,6 +38,8 @@ export const shardTasksMax = 1_024
 export const shardsMax = 64_000
 /** The register of a job's shard 0 also says where the others are: key `placementBase + index`, from index 1. */
 export const placementBase = shardTasksMax
+/** A value under this key of a shard's own register: its client knows of it and of no other, so it may start (permits.ts). */
+export const startIndex = placementBase
 /** The key under which that register says how many shards the job has, once nobody can add any. */
 export const closedIndex = placementBase + shardsMax
 /** Keys above `closedIndex` are the owners' own, and told to nobody else. These two change the list of keepers (register.ts). */

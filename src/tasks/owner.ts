@@ -205,6 +205,8 @@ export class Owner {
     for (const lead of this.#leads.values()) {
       effects.push(...this.#watching(lead, () => lead.register.again(now, isUp), now))
       effects.push(...lead.probes(now, isUp), ...lead.giveUp(now))
+      if (lead.isAbandoned)
+        effects.push(...lead.record.keepers.map((to) => send(to, { kind: 'forget', name: lead.key })))
     }
     return effects
   }

@@ -137,6 +137,11 @@ export class Queue {
     return [...this.#held.keys()]
   }
 
+  /** Tasks without an outcome. */
+  open(): number[] {
+    return [...this.#state.keys()].filter((index) => this.state(index) <= TASK.granted)
+  }
+
   /** Tasks granted to `peer` whose outcome is not here. */
   heldBy(peer: PeerId): number[] {
     const found: number[] = []

@@ -8,7 +8,7 @@ import type { PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { type Claim, nextGrant } from '../routing/match.ts'
 import { type Send, send } from './effects.ts'
-import { byUrgency, type Lead } from './lead.ts'
+import type { Lead } from './lead.ts'
 import type { TaskMessageOf } from './messages.ts'
 
 /** A grant that was not received by then is lost. */
@@ -90,4 +90,9 @@ export class Standings {
       if (credit > 0 && !idle.has(peer)) open.push({ peer, credit })
     return open
   }
+}
+
+/** Priority; sorted stably, then the order in which shards came here. A submitter's clock decides nothing. */
+function byUrgency(a: Lead, b: Lead): number {
+  return b.record.header.priority - a.record.header.priority
 }

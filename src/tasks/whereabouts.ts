@@ -6,10 +6,10 @@
  */
 import type { PeerId, ShardKey } from '../ids.ts'
 import { regroup } from './accepted.ts'
-import { type Send, send } from './effects.ts'
+import { confirm, type Send, send } from './effects.ts'
 import type { Keeper } from './keeper.ts'
 import { listOf, movedMessage } from './keepers.ts'
-import { confirm, type Lead } from './lead.ts'
+import type { Lead } from './lead.ts'
 import type { TaskMessage, TaskMessageOf } from './messages.ts'
 import type { Succession } from './succession.ts'
 

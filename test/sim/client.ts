@@ -4,7 +4,8 @@
  * Not here: the stream to its entry (world.ts). A client may die; what was acknowledged to it must be found by others.
  */
 import type { ClientMessage, EntryMessage } from '../../src/client/protocol.ts'
-import { Session, type SessionEffect } from '../../src/client/session.ts'
+import { Session } from '../../src/client/session.ts'
+import type { SessionEffect } from '../../src/client/shards.ts'
 import type { ClientId, JobId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { Random } from '../../src/random.ts'

@@ -1,0 +1,85 @@
+/**
+ * What an entry writes into the register of a shard for a client: that a job has no more shards, that a shard may start.
+ *
+ * Not here: where shards are placed (entry.ts), and who decides what counts (entries.ts, at the owner).
+ * It is said again, to whoever owns the shard by then, until it is committed.
+ */
+import { type JobId, type PeerId, type ShardKey, shardName } from '../ids.ts'
+import type { Millis } from '../machine.ts'
+import { pack } from './batch.ts'
+import { type Send, seek, send } from './effects.ts'
+import type { Placement, TaskMessageOf } from './messages.ts'
+import { Trail } from './trail.ts'
+
+/** Between two tries that were not answered. */
+const postAgainMs = 1_000
+
+interface Posting {
+  readonly key: ShardKey
+  readonly index: number
+  readonly value: Uint8Array
+  readonly trail: Trail
+  triedAt: Millis
+}
+
+export interface PostingsView {
+  readonly isUp: (peer: PeerId) => boolean
+  readonly peers: () => readonly PeerId[]
+}
+
+export class Postings {
+  readonly #view: PostingsView
+  readonly #open = new Map<string, Posting>()
+
+  constructor(view: PostingsView) {
+    this.#view = view
+  }
+
+  get size(): number {
+    return this.#open.size
+  }
+
+  /** The value is to be committed under this index of the shard's register. */
+  post({ key, keepers }: Placement, index: number, value: Uint8Array, now: Millis): Send[] {
+    const posting = { key, index, value, trail: new Trail(keepers), triedAt: now }
+    this.#open.set(`${key} ${index}`, posting)
+    return this.#try(posting)
+  }
+
+  committed({ key, outcomes }: TaskMessageOf<'committed'>): void {
+    if (this.#open.size === 0) return
+    for (const index of outcomes.indexes) this.#open.delete(`${key} ${index}`)
+  }
+
+  forget(job: JobId): void {
+    for (const [name, { key }] of this.#open) if (shardName(key).job === job) this.#open.delete(name)
+  }
+
+  led(message: TaskMessageOf<'leading'>, now: Millis): Send[] {
+    return this.#of(message.key).flatMap((posting) =>
+      posting.trail.hint(message, now) ? this.#try(posting) : []
+    )
+  }
+
+  disowned(from: PeerId, key: ShardKey): void {
+    for (const { trail } of this.#of(key)) if (trail.owner === from) trail.next(this.#view.isUp)
+  }
+
+  wake(now: Millis): Send[] {
+    const due = [...this.#open.values()].filter(({ triedAt }) => now - triedAt >= postAgainMs)
+    return due.flatMap((posting) => {
+      posting.triedAt = now
+      return this.#try(posting)
+    })
+  }
+
+  #of(key: ShardKey): Posting[] {
+    return [...this.#open.values()].filter((posting) => posting.key === key)
+  }
+
+  #try({ key, index, value, trail }: Posting): Send[] {
+    const { isUp, peers } = this.#view
+    if (!isUp(trail.owner) && !trail.next(isUp)) return seek(key, peers())
+    return [send(trail.owner, { kind: 'propose', key, outcomes: pack('', [index], [value]) })]
+  }
+}
