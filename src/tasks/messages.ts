@@ -80,7 +80,8 @@ export const batch: Type<Batch> = {
     const found = parts.check(value, path)
     return isSound(found, indexesEnd) ? found : parts.check(undefined, `${path} (unsound)`)
   },
-  plain: parts.plain
+  plain: parts.plain,
+  parts
 }
 
 /** What the submitter says of all tasks of a job; travels in every shard. */
@@ -133,7 +134,8 @@ export const shardRecord: Type<ShardRecord> = {
     const isSeated = found.seats.length === found.keepers.length && found.keepers.length > 0
     return isSeated ? found : shardFields.check(undefined, `${path} (keepers without seats)`)
   },
-  plain: shardFields.plain
+  plain: shardFields.plain,
+  parts: shardFields
 }
 
 const accepted = record({ ballot, outcomes: batch })
