@@ -237,4 +237,10 @@ export const parsePlacement = (value: Uint8Array): Placement | undefined =>
   orNothing(() => places.parse(value).at)
 export const encodeNext = ({ keepers, seats, seatsGiven }: Next): Uint8Array =>
   nexts.encode({ kind: 'next', keepers, seats, seatsGiven })
-export const parseNext = (value: Uint8Array): Next | undefined => orNothing(() => nexts.parse(value))
+export function parseNext(value: Uint8Array): Next | undefined {
+  const next = orNothing(() => nexts.parse(value))
+  // Each keeper has its seat; of anything else no record could be made that others read.
+  return next !== undefined && next.keepers.length > 0 && next.keepers.length === next.seats.length
+    ? next
+    : undefined
+}

@@ -33,7 +33,10 @@ export class Samples {
 
   /** Any value of the type, as it travels. */
   plain(type: AnyType): unknown {
-    if (type === (batch as AnyType)) return batch.plain(this.#batch(this.#random.below(6)))
+    if (type.parts !== undefined && type.parts === batch.parts) {
+      const from = type === (batch as AnyType) ? this.#random.below(3) : 0
+      return batch.plain(this.#batch(this.#random.below(6), from))
+    }
     if (type === (shardRecord as AnyType)) return this.#record(type)
     const { parts } = type
     if (parts === undefined) return this.#leaf(type)
@@ -45,8 +48,7 @@ export class Samples {
     throw new Error('no sample of a list')
   }
 
-  #batch(count: number): ReturnType<typeof pack> {
-    const from = this.#random.below(3)
+  #batch(count: number, from: number): ReturnType<typeof pack> {
     const values = Array.from({ length: count }, () => this.bytes(40))
     const node = this.#random.chance(0.3) ? '' : this.#random.pick(names)
     return pack(
