@@ -63,7 +63,7 @@ function newRunner(isUp = (_: PeerId) => true, forgotten: readonly JobId[] = [])
 }
 
 test('outcomes go to the keeper that granted, which after a takeover is not the first', () => {
-  const runner = newRunner((peer) => peer === b)
+  const runner = newRunner((peer) => peer !== a)
   const owner = 'peerC' as PeerId
   const grant = { ...grantOf(0, 1), keepers: [a, owner] }
   const [run] = runsIn([...runner.message(owner, grant, 1), ...runner.flush(1)])
@@ -108,6 +108,10 @@ test('an owner that counted grants which never arrived believes its peer, and gr
   expect(granted(5_000)).toBe(10)
 })
 
+test('what is granted by who is no member does not occupy an engine', () => {
+  const runner = newRunner((peer) => peer !== 'ghost')
+  expect(runsIn([...runner.message('ghost' as PeerId, grantOf(0, 1), 1), ...runner.flush(1)])).toEqual([])
+  expect(runsIn([...runner.message(a, grantOf(0, 1), 2), ...runner.flush(2)])).toHaveLength(1),
 test('what was queued of a job is not begun once the job is forgotten, and what runs is ended', () => {
   const runner = newRunner()
   const [run] = runsIn([...runner.message(a, grantOf(0, 3), 1), ...runner.flush(1)])
