@@ -26,7 +26,7 @@ const [self, ...others] = names as unknown as [PeerId, ...PeerId[]]
 const client = 'peerC#1' as ClientId
 
 function memberOf(peer: PeerId): Member {
-  const place = { addresses: [], zone: '', labels: [], version: '0' }
+  const place = { addresses: [], zone: '', labels: [], version: '0', isFull: false }
   return { peer, boot: 1, storeId: 'store', slots: 2, isKeeper: true, isLeaving: false, ...place }
 }
 
@@ -121,8 +121,12 @@ test('what admitted peers say again and again is held once', () => {
   const life = new Life(7)
   const random = seededRandom(8)
   const samples = new Samples(random)
-  const said = Array.from({ length: 200 }, () => peerMessages.parse(samples.message(peerMessages)))
-  const sizeOf = (): number => life.core.keeper.keys().length + life.core.owner.shards + life.core.runner.held
+  const kinds = ['store', 'prepare', 'accept', 'claim', 'grant', 'watch', 'propose', 'outcomes', 'leading']
+  const said = Array.from({ length: 200 }, () =>
+    peerMessages.parse(samples.message(peerMessages, random.pick(kinds)))
+  )
+  const sizeOf = (): number =>
+    life.core.keeper.keys().length + life.core.owner.shards + life.core.runner.queued
   for (const message of said) life.step({ kind: 'received', from: others[0] as PeerId, messages: [message] })
   const before = sizeOf()
   for (let round = 0; round < 20; round++)

@@ -108,10 +108,6 @@ test('an owner that counted grants which never arrived believes its peer, and gr
   expect(granted(5_000)).toBe(10)
 })
 
-test('what is granted by who is no member does not occupy an engine', () => {
-  const runner = newRunner((peer) => peer !== 'ghost')
-  expect(runsIn([...runner.message('ghost' as PeerId, grantOf(0, 1), 1), ...runner.flush(1)])).toEqual([])
-  expect(runsIn([...runner.message(a, grantOf(0, 1), 2), ...runner.flush(2)])).toHaveLength(1),
 test('what was queued of a job is not begun once the job is forgotten, and what runs is ended', () => {
   const runner = newRunner()
   const [run] = runsIn([...runner.message(a, grantOf(0, 3), 1), ...runner.flush(1)])
@@ -127,4 +123,10 @@ test('a grant of a job that is forgotten here is answered with that', () => {
   const effects = [...runner.message(a, grantOf(0, 3), 1), ...runner.flush(1)]
   expect(runsIn(effects)).toEqual([])
   expect(sentIn(effects).map(({ message }) => message)).toContainEqual({ kind: 'forget', name: header.job })
+})
+
+test('what is granted by who is no member does not occupy an engine', () => {
+  const runner = newRunner((peer) => peer !== 'ghost')
+  expect(runsIn([...runner.message('ghost' as PeerId, grantOf(0, 1), 1), ...runner.flush(1)])).toEqual([])
+  expect(runsIn([...runner.message(a, grantOf(0, 1), 2), ...runner.flush(2)])).toHaveLength(1)
 })
