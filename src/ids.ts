@@ -28,7 +28,10 @@ export type Ballot = number
 /** Seats of one shard in all its life, so that a ballot has one proposer; the base of a ballot. */
 export const SEATS = 65_536
 
-export const ballotOf = (round: number, seat: number): Ballot => round * SEATS + seat
+/** No honest mesh comes near it. Who is told of such a ballot by a liar proposes in vain, but still says what can be read. */
+const roundMax = Math.floor(Number.MAX_SAFE_INTEGER / SEATS) - 1
+
+export const ballotOf = (round: number, seat: number): Ballot => Math.min(round, roundMax) * SEATS + seat
 export const roundOf = (ballot: Ballot): number => Math.floor(ballot / SEATS)
 export const seatOf = (ballot: Ballot): number => ballot % SEATS
 

@@ -13,6 +13,9 @@ export interface Type<T> {
   check(value: unknown, path: string): T
   /** What travels instead of the value. */
   plain(value: T): unknown
+  /** What it is made of: the fields of a record, the type of a list's items. For tests, which make samples of it. */
+  // biome-ignore lint/suspicious/noExplicitAny: a type used as both input and output cannot be widened to unknown.
+  readonly parts?: Fields | Type<any>
 }
 // biome-ignore lint/suspicious/noExplicitAny: a type used as both input and output cannot be widened to unknown.
 export type Fields = Readonly<Record<string, Type<any>>>
@@ -66,7 +69,8 @@ export function list<T>(of: Type<T>, max: number): Type<readonly T[]> {
       Array.isArray(value) && value.length <= max
         ? value.map((item, i) => of.check(item, `${path}[${i}]`))
         : bad(path, `a list of at most ${max}`),
-    plain: (values) => values.map((value) => of.plain(value))
+    plain: (values) => values.map((value) => of.plain(value)),
+    parts: of
   }
 }
 
@@ -82,7 +86,8 @@ export function record<F extends Fields>(fields: F): Type<Shape<F>> {
       }
       return result as Shape<F>
     },
-    plain: (value) => entries.map(([name, type]) => type.plain(value[name as keyof F]))
+    plain: (value) => entries.map(([name, type]) => type.plain(value[name as keyof F])),
+    parts: fields
   }
 }
 
@@ -102,6 +107,7 @@ export interface Codec<M> {
   encode(message: M): Uint8Array
   /** Throws SHOAL_BAD_MESSAGE for any bytes that are no such message. */
   parse(bytes: Uint8Array): M
+  readonly kinds: Kinds
 }
 
 export type Kinds = Readonly<Record<string, Fields>>
@@ -110,6 +116,7 @@ export type MessageOf<S extends Kinds> = { [K in keyof S]: { readonly kind: K } 
 export function codec<S extends Kinds>(kinds: S): Codec<MessageOf<S>> {
   const types = new Map(Object.entries(kinds).map(([kind, fields]) => [kind, record(fields)]))
   return {
+    kinds,
     encode: (message) => {
       const { kind } = message as { kind: string }
       const type = types.get(kind)

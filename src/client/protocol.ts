@@ -5,8 +5,9 @@
  * Nothing depends on the entry's memory: whatever a client asked for, it can ask of another node again.
  */
 import { isDigest, isJobId, isShardKey } from '../ids.ts'
-import { batch, closedIndex, header, placement, shardsMax } from '../tasks/messages.ts'
-import { bytes, codec, indexes, list, type MessageOf, record, text, uint } from '../wire.ts'
+import type { Batch } from '../tasks/batch.ts'
+import { batch, closedIndex, header, placement, shardsMax, shardTasksMax } from '../tasks/messages.ts'
+import { bytes, codec, indexes, list, type MessageOf, record, type Type, text, uint } from '../wire.ts'
 
 /** Code of one function with all that it imports. Larger code is refused with SHOAL_BAD_FUNCTION. */
 export const codeBytesMax = 8 << 20
@@ -20,6 +21,18 @@ const job = text(64, isJobId)
 const key = text(96, isShardKey)
 const digest = text(43, isDigest)
 
+/** Those of one shard, in order: a shard that is made of others would be refused by its keepers. */
+const inputs: Type<Batch> = {
+  check: (value, path) => {
+    const found = batch.check(value, path)
+    const { indexes } = found
+    const isOrdered = indexes.length <= shardTasksMax && indexes.every((index, at) => index === at)
+    return isOrdered ? found : batch.check(undefined, `${path} (out of order)`)
+  },
+  plain: batch.plain,
+  ...(batch.parts === undefined ? {} : { parts: batch.parts })
+}
+
 const toEntry = {
   code: { digest, bytes: bytes(codeBytesMax) },
   /** Shard `index` of a job. `root` is where shard 0 is, once that is known. `shards` is 0 while more may follow. */
@@ -31,7 +44,7 @@ const toEntry = {
     shards: uint(shardsMax),
     copies: record({ wanted: uint(15), least: uint(15) }),
     root: list(placement, 1),
-    inputs: batch
+    inputs
   },
   close: { root: placement, shards: uint(shardsMax) },
   /** Of a shard that was acknowledged and runs at most once: this placement counts, and no other ever will. */

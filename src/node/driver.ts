@@ -376,7 +376,8 @@ export class Driver {
     void this.#supply.insist(code, run.keepers).then((isHere) => {
       const cancelled = this.#awaited.get(run.run) ?? []
       this.#awaited.delete(run.run)
-      if (!isHere) return
+      const { indexes } = run.inputs
+      if (!isHere) return this.#step({ kind: 'recalled', run: run.run, indexes, done: true })
       this.#start(run)
       for (const indexes of cancelled) this.#options.executor?.cancel(run.run, indexes)
     })

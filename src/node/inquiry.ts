@@ -102,14 +102,15 @@ export class Inquiry {
 
   #conclude(ask: number, { client, clientAsk, what, answers, open }: Question): Answer {
     this.#questions.delete(ask)
-    const value = what === 'jobs' ? mergeJobs(answers.flat() as JobReport[]) : answers
+    const value = what === 'jobs' ? mergeJobs(answers.flat()) : answers.filter(isObject)
     const json = JSON.stringify({ value, silent: open.size })
     return { kind: 'reply', client, message: { kind: 'answer', ask: clientAsk, json } }
   }
 }
 
-/** Of each shard, what the keeper says that knows most; newest job first. */
-export function mergeJobs(reports: readonly JobReport[]): JobSummary[] {
+/** Of each shard, what the keeper says that knows most; newest job first. What is no report is left out. */
+export function mergeJobs(said: readonly unknown[]): JobSummary[] {
+  const reports = said.filter(isReport)
   const jobs = new Map<JobId, { report: JobReport; parts: Map<number, ShardReport> }>()
   for (const report of reports) {
     const found = jobs.get(report.job) ?? { report, parts: new Map() }
@@ -133,4 +134,21 @@ export function mergeJobs(reports: readonly JobReport[]): JobSummary[] {
     }
   })
   return summaries.sort((a, b) => b.submittedAt - a.submittedAt)
+}
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
+
+function isReport(value: unknown): value is JobReport {
+  if (!isObject(value)) return false
+  const { job, name, submittedAt, shards, parts } = value as Partial<Record<keyof JobReport, unknown>>
+  const isPart = (part: unknown): boolean =>
+    Array.isArray(part) && part.length === 3 && part.every((number) => Number.isFinite(number))
+  return (
+    typeof job === 'string' &&
+    typeof name === 'string' &&
+    Number.isFinite(submittedAt) &&
+    Number.isFinite(shards) &&
+    Array.isArray(parts) &&
+    parts.every(isPart)
+  )
 }

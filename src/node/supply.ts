@@ -11,6 +11,9 @@ import type { Blobs } from './blobs.ts'
 /** Between two tries to get code that some node must have. */
 const tryAgainMs = 500
 
+/** An engine waits for it: after that the work goes back to its owner. */
+const insistMs = 5_000
+
 export interface SupplyOptions {
   readonly blobs: Blobs
   /** Rejects if none of the peers has it. */
@@ -63,10 +66,11 @@ export class Supply {
     return fetching
   }
 
-  /** Tries until the code is here; false only if the node stops. `peers` keep work that needs it, so one of them comes back. */
+  /** Tries for a while; false if the code is not here then. `peers` keep work that needs it, so one of them may come back. */
   async insist(digest: Digest, peers: readonly PeerId[]): Promise<boolean> {
+    const until = AbortSignal.timeout(insistMs)
     while (!this.isHere(digest) && !(await this.get(digest, peers)) && !this.isHere(digest)) {
-      if (this.#closing.signal.aborted) return false
+      if (this.#closing.signal.aborted || until.aborted) return false
       await this.#pause()
     }
     return !this.#closing.signal.aborted

@@ -289,7 +289,8 @@ export class Keeper {
     if (kept !== undefined) {
       kept.acceptors = [...kept.acceptors, acceptor].toSorted((a, b) => a.list - b.list)
       // Who stays is not sent the inputs again.
-      if (list > kept.record.list) kept.record = { ...record, inputs: kept.record.inputs }
+      const { inputs, count } = kept.record
+      if (list > kept.record.list && record.count === count) kept.record = { ...record, inputs }
       return true
     }
     this.#moved.delete(key)

@@ -82,7 +82,8 @@ export const batch: Type<Batch> = {
     const found = parts.check(value, path)
     return isSound(found, indexesEnd) ? found : parts.check(undefined, `${path} (unsound)`)
   },
-  plain: parts.plain
+  plain: parts.plain,
+  parts
 }
 
 /** What the submitter says of all tasks of a job; travels in every shard. */
@@ -135,7 +136,8 @@ export const shardRecord: Type<ShardRecord> = {
     const isSeated = found.seats.length === found.keepers.length && found.keepers.length > 0
     return isSeated ? found : shardFields.check(undefined, `${path} (keepers without seats)`)
   },
-  plain: shardFields.plain
+  plain: shardFields.plain,
+  parts: shardFields
 }
 
 const accepted = record({ ballot, outcomes: batch })
@@ -237,4 +239,10 @@ export const parsePlacement = (value: Uint8Array): Placement | undefined =>
   orNothing(() => places.parse(value).at)
 export const encodeNext = ({ keepers, seats, seatsGiven }: Next): Uint8Array =>
   nexts.encode({ kind: 'next', keepers, seats, seatsGiven })
-export const parseNext = (value: Uint8Array): Next | undefined => orNothing(() => nexts.parse(value))
+export function parseNext(value: Uint8Array): Next | undefined {
+  const next = orNothing(() => nexts.parse(value))
+  // Each keeper has its seat; of anything else no record could be made that others read.
+  return next !== undefined && next.keepers.length > 0 && next.keepers.length === next.seats.length
+    ? next
+    : undefined
+}

@@ -49,7 +49,7 @@ export class Owner {
     this.#succession = new Succession(view.self, random, view.isUp)
     this.#repairs = new Repairs(view, this.#leads)
     this.#departure = new Departure(view, this.#leads, this.#succession)
-    this.#standings = new Standings(view.self)
+    this.#standings = new Standings(view.self, view.isUp)
     this.#whereabouts = new Whereabouts(view.keeper, this.#leads, this.#succession)
   }
 
@@ -359,7 +359,7 @@ export class Owner {
       case 'cancel':
         return lead.cancel(now)
       case 'holding':
-        return lead.holding(from, message.indexes, message.attempt, now)
+        return this.#view.isUp(from) ? lead.holding(from, message.indexes, message.attempt, now) : []
       case 'missing': {
         const count = lead.returned(from, message.indexes, 'missing')
         this.#standings.missed(from, count)

@@ -224,6 +224,8 @@ export class Runner {
   }
 
   #granted(from: PeerId, grant: TaskMessageOf<'grant'>, now: Millis): RunnerEffect[] {
+    // Of who is no member nobody would hear that it is gone. A member that is taken for lost asks, and grants again.
+    if (!this.#view.isUp(from)) return []
     const { key, header, first, attempt, inputs } = grant
     this.#asked.granted(from, inputs.indexes.length, grant.waiting)
     if (this.#view.keeper.isForgotten(key)) return [send(from, this.#view.keeper.epitaph(key))]

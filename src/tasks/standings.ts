@@ -22,16 +22,17 @@ interface Standing {
 
 export class Standings {
   readonly #self: PeerId
+  readonly #isUp: (peer: PeerId) => boolean
   readonly #claims = new Map<PeerId, Standing>()
 
-  constructor(self: PeerId) {
+  constructor(self: PeerId, isUp: (peer: PeerId) => boolean) {
     this.#self = self
+    this.#isUp = isUp
   }
 
   /** True if somebody asks and would be granted at once. */
   get hasCredit(): boolean {
-    for (const { credit } of this.#claims.values()) if (credit > 0) return true
-    return false
+    return this.#open(new Set()).length > 0
   }
 
   forget(peer: PeerId): void {
@@ -61,11 +62,12 @@ export class Standings {
     let waiting = line.reduce((sum, lead) => sum + lead.waiting(now), 0)
     const effects: Send[] = []
     const idle = new Set<PeerId>()
+    const members = [...this.#claims.keys()].filter(this.#isUp).length
     for (let at = 0; at < line.length; ) {
       const next = nextGrant(waiting, this.#open(idle), this.#self)
       if (next === undefined && idle.size === 0) break
       const lead = line[at] as Lead
-      const elsewhere = this.#claims.size > idle.size + 1
+      const elsewhere = members > idle.size + 1
       const made = next && lead.grant(next.peer, next.tasks, elsewhere, now)
       if (next !== undefined && made !== undefined) {
         const standing = this.#claims.get(next.peer) as Standing
@@ -86,8 +88,9 @@ export class Standings {
 
   #open(idle: ReadonlySet<PeerId>): Claim[] {
     const open: Claim[] = []
+    // Who claims before it is known as a member, or is none, would not be missed if it went with its grants.
     for (const [peer, { credit }] of this.#claims)
-      if (credit > 0 && !idle.has(peer)) open.push({ peer, credit })
+      if (credit > 0 && !idle.has(peer) && this.#isUp(peer)) open.push({ peer, credit })
     return open
   }
 }

@@ -63,7 +63,7 @@ function newRunner(isUp = (_: PeerId) => true, forgotten: readonly JobId[] = [])
 }
 
 test('outcomes go to the keeper that granted, which after a takeover is not the first', () => {
-  const runner = newRunner((peer) => peer === b)
+  const runner = newRunner((peer) => peer !== a)
   const owner = 'peerC' as PeerId
   const grant = { ...grantOf(0, 1), keepers: [a, owner] }
   const [run] = runsIn([...runner.message(owner, grant, 1), ...runner.flush(1)])
@@ -123,4 +123,10 @@ test('a grant of a job that is forgotten here is answered with that', () => {
   const effects = [...runner.message(a, grantOf(0, 3), 1), ...runner.flush(1)]
   expect(runsIn(effects)).toEqual([])
   expect(sentIn(effects).map(({ message }) => message)).toContainEqual({ kind: 'forget', name: header.job })
+})
+
+test('what is granted by who is no member does not occupy an engine', () => {
+  const runner = newRunner((peer) => peer !== 'ghost')
+  expect(runsIn([...runner.message('ghost' as PeerId, grantOf(0, 1), 1), ...runner.flush(1)])).toEqual([])
+  expect(runsIn([...runner.message(a, grantOf(0, 1), 2), ...runner.flush(2)])).toHaveLength(1)
 })

@@ -135,6 +135,10 @@ class Solo {
     this.at(now)
   }
 
+  back(peer: PeerId): void {
+    this.#down.delete(peer)
+  }
+
   restart(now: number): void {
     this.owner = this.#newOwner()
     this.owner.restored(now)
@@ -265,6 +269,7 @@ test('who runs what has ended already is told to stop', () => {
   solo.claim(b, 2, 0, 3)
   solo.outcome(b, 0, STATUS.ok, 2, 4)
   solo.sent.clear()
+  solo.back(a)
   solo.says(a, { kind: 'holding', key, attempt: 1, indexes: Uint32Array.of(0) }, 5)
   expect(solo.sent.get(a)).toEqual([{ kind: 'revoke', key, indexes: Uint32Array.of(0) }])
 })
@@ -332,4 +337,20 @@ test('a new owner counts queueTimeout anew, and does not touch what it hears to 
   expect([...solo.ended]).toMatchObject([[1, { code: 'TASK_QUEUE_TIMEOUT' }]])
   solo.outcome(a, 0, STATUS.ok, 1, tookOverAt + 5_000)
   expect(solo.ended.get(0)?.code).toBe('ok')
+})
+
+test('who is no member is granted nothing, and nothing waits for it', () => {
+  const solo = new Solo(4, { retries: 1 })
+  const [a, ghost] = nodes(2) as [PeerId, PeerId]
+  solo.lose(ghost, 1)
+  solo.claim(ghost, 1_000, 0, 2)
+  expect(solo.granted(ghost)).toEqual([])
+  solo.claim(a, 1, 0, 3)
+  const [grant] = solo.granted(a)
+  const index = grant?.inputs.indexes[0] ?? -1
+  // Tried again elsewhere, if there were an elsewhere.
+  solo.outcome(a, index, STATUS.error, 1, 4, failure('TASK_FAILED'))
+  solo.claim(a, 4, 1, 5)
+  expect(solo.granted(a).flatMap(({ inputs }) => [...inputs.indexes])).toContain(index)
+  expect(solo.granted(ghost)).toEqual([])
 })

@@ -9,7 +9,7 @@ import type { ErrorCode } from '../../errors.ts'
 import type { Digest } from '../../ids.ts'
 import { assert } from '../../machine.ts'
 import type { Status } from '../batch.ts'
-import { encodeOutcome, pack, pickAt, STATUS } from '../batch.ts'
+import { encodeOutcome, isSound, pack, pickAt, STATUS } from '../batch.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
 import { encodeFailure } from './failure.ts'
 import type { Claims, Desk, FromWorker, ToWorker, WorkerData } from './protocol.ts'
@@ -210,7 +210,10 @@ class Pool implements Executor {
     slot.hasReported = true
     slot.stillbirths = 0
     const found = this.#runs.get(message.run)
-    if (found) this.#report(slot, found.run, message.positions, message)
+    if (found?.slot !== slot) return
+    if (isReport(message, found.run)) this.#report(slot, found.run, message.positions, message)
+    // User code has spoken in its engine's name: nothing that comes from there can be believed.
+    else void slot.worker?.terminate()
   }
 
   /** Reports outcomes; `positions[i]` is where outcome `i` has its task in the run. Those reported before are dropped. */
@@ -266,7 +269,7 @@ class Pool implements Executor {
     slot.worker = undefined
     const rest = readDesk(desk)
     const found = this.#runs.get(rest.run)
-    if (found) this.#report(slot, found.run, rest.positions, rest)
+    if (found && isReport(rest, found.run)) this.#report(slot, found.run, rest.positions, rest)
     if (condemned) this.#reportCondemned(slot, condemned)
     else if (front)
       this.#reportLost(slot, front, lastWords ?? `the engine exited with code ${code}`, hasReported)
@@ -368,4 +371,11 @@ function outcome({ batch }: Run, status: Status, elapsedMs: number, payload: Uin
 /** User code shares the thread, and may post messages of its own. */
 function isFromWorker(message: unknown): message is FromWorker {
   return typeof message === 'object' && message !== null && (message as FromWorker).kind === 'ended'
+}
+
+/** It also shares the memory, and may write there what it likes. */
+function isReport({ positions, ends, body }: FromWorker, { claims }: Run): boolean {
+  const areArrays = [positions, ends].every((array) => array instanceof Uint32Array)
+  if (!areArrays || !(body instanceof Uint8Array)) return false
+  return isSound({ node: '', indexes: positions, ends, body }, claims.length)
 }

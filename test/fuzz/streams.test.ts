@@ -1,0 +1,196 @@
+/**
+ * Every protocol over real streams, spoken by an admitted peer that is broken: the node goes on serving others, and nothing grows.
+ *
+ * Not here: who is not admitted (test/node/admission.test.ts), and messages that parse (core.test.ts).
+ * The broken peer holds the mesh key. What it sends is random, cut short, too long, or a true conversation replayed.
+ */
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import type { Connection, Stream } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { clientMessages } from '../../src/client/protocol.ts'
+import type { PeerId } from '../../src/ids.ts'
+import { connect, createKey, createNode, type Node } from '../../src/index.ts'
+import { Admission } from '../../src/node/admission.ts'
+import { joinFrame, peerMessages } from '../../src/node/messages.ts'
+import { Counters, frameBytesMax } from '../../src/node/stream.ts'
+import { seededRandom } from '../../src/random.ts'
+import { Events, ended, startNode, startStranger, stopAll } from '../node/helpers.ts'
+import { damaged, Samples } from './samples.ts'
+
+const rounds = Math.ceil(Number(process.env.FUZZ_RUNS ?? 2_000) / 100)
+vi.setConfig({ testTimeout: Math.max(60_000, rounds * 500) })
+
+const key = createKey()
+const liarEvents = new Events()
+let node: Node
+let connection: Connection
+beforeAll(async () => {
+  node = await createNode({ key, slots: 1, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false })
+  connection = await admitted()
+})
+afterAll(async () => {
+  await stopAll()
+  await node.stop()
+})
+
+/** A connection of a host that has proved to hold the key, and then speaks as it likes. */
+async function admitted(): Promise<Connection> {
+  const host = await startStranger()
+  const admission = new Admission({
+    key,
+    self: host.peerId.toString() as PeerId,
+    counters: new Counters(),
+    onRefused: () => expect.unreachable()
+  })
+  await admission.attach(host)
+  const connection = await host.dial(multiaddr(node.addresses[0]))
+  expect(await admission.verdict(connection)).toEqual({ kind: 'admitted' })
+  return connection
+}
+
+/** The node serves somebody else, all the while. */
+async function isServed(): Promise<void> {
+  const client = await connect({ key, peers: [...node.addresses], mdns: false })
+  ended({ stop: () => client.close() })
+  expect(await client.map((n: number) => n + 1, [1, 2, 3])).toEqual([2, 3, 4])
+  await client.close()
+}
+
+async function speak(protocol: string, chunks: readonly Uint8Array[]): Promise<void> {
+  if (connection.status !== 'open') connection = await admitted()
+  const stream = await connection.newStream(protocol).catch(() => undefined)
+  if (stream === undefined) return
+  for (const chunk of chunks) await write(stream, chunk)
+  stream.abort(new Error('enough'))
+}
+
+async function write(stream: Stream, chunk: Uint8Array): Promise<void> {
+  try {
+    if (stream.status === 'open' && !stream.send(chunk))
+      await Promise.race([once(stream, 'drain'), once(stream, 'close')])
+  } catch {
+    // The node ended the stream while we spoke, as it should.
+  }
+}
+
+/** A length, as the peer and client protocols write it, and what it announces. */
+function framed(frame: Uint8Array, length = frame.length): Uint8Array {
+  const bytes = new Uint8Array(4 + frame.length)
+  new DataView(bytes.buffer).setUint32(0, length, true)
+  bytes.set(frame, 4)
+  return bytes
+}
+
+const protocols = [
+  '/shoal/peer/1.0.0',
+  '/shoal/client/1.0.0',
+  '/shoal/blob/1.0.0',
+  '/shoal/admit/1.0.0',
+  '/meshsub/1.2.0'
+]
+
+test.each(protocols)('random, cut and damaged frames on %s', async (protocol) => {
+  const random = seededRandom(protocol.length)
+  const samples = new Samples(random)
+  const codec = protocol.includes('client') ? clientMessages : peerMessages
+  for (let round = 0; round < rounds; round++) {
+    const frames = Array.from({ length: 1 + random.below(4) }, () => {
+      const parts = Array.from({ length: random.below(4) }, () =>
+        samples.message(codec as typeof peerMessages)
+      )
+      const good = framed(joinFrame(parts))
+      const how = random.below(5)
+      if (how === 0) return randomBytes(random.below(300))
+      if (how === 1) return damaged(good, random)
+      if (how === 2) return framed(randomBytes(random.below(200)))
+      return how === 3 ? framed(joinFrame(parts), 4 + random.below(1_000)) : good
+    })
+    await speak(protocol, frames)
+  }
+  await isServed()
+})
+
+test.each(['/shoal/peer/1.0.0', '/shoal/client/1.0.0'])(
+  'a frame that is too long ends its stream on %s',
+  async (protocol) => {
+    const before = node.counters['frames-too-large'] ?? 0
+    await speak(protocol, [framed(new Uint8Array(10), frameBytesMax + 1), new Uint8Array(1_000)])
+    await speak(protocol, [framed(new Uint8Array(10), 0xffffffff)])
+    await isServed()
+    expect(node.counters['frames-too-large']).toBeGreaterThan(before)
+  }
+)
+
+test('a true conversation that is replayed to the node, whole and in parts, changes nothing', async () => {
+  const job = node.client.map((n: number) => n * 2, [1, 2, 3])
+  expect(await job).toEqual([2, 4, 6])
+  const { keeps } = (await node.client.status()).nodes[0] ?? { keeps: -1 }
+  const random = seededRandom(3)
+  const samples = new Samples(random)
+  const said = Array.from({ length: 60 }, () =>
+    framed(joinFrame([samples.message(clientMessages, 'query'), samples.message(clientMessages, 'follow')]))
+  )
+  for (let round = 0; round < 5; round++) await speak('/shoal/client/1.0.0', [...said, ...said])
+  expect(await node.client.job(job.id)).toEqual([2, 4, 6])
+  expect((await node.client.status()).nodes[0]?.keeps).toBe(keeps)
+})
+
+test('an admitted node that says anything on its live stream, and everything it hears back again, spoils nothing', async () => {
+  const random = seededRandom(11)
+  const samples = new Samples(random)
+  const heard: Uint8Array[] = []
+  const liar = await startNode(key, {
+    tap: (event) => {
+      liarEvents.push(event)
+      if (event.kind === 'peer-frame' && heard.length < 500) heard.push(Uint8Array.from(event.frame))
+    }
+  })
+  const target = node.id as PeerId
+  let streams = 0
+  const meet = async (): Promise<void> => {
+    const before = liarEvents.of('peer-connected').length
+    if (before > liarEvents.of('peer-disconnected').length) return
+    liar.transport.dial(target, [...node.addresses])
+    await liarEvents.count('peer-connected', before + 1)
+    streams++
+  }
+  for (let round = 0; round < rounds * 2; round++) {
+    await meet()
+    for (let frames = 1 + random.below(5); frames > 0; frames--) {
+      const how = random.below(12)
+      const parts = Array.from({ length: random.below(6) }, () => samples.message(peerMessages))
+      if (how === 0) liar.transport.sendPeer(target, randomBytes(random.below(500)))
+      else if (how === 1) liar.transport.sendPeer(target, damaged(joinFrame(parts), random))
+      else if (how < 5) liar.transport.sendPeer(target, random.pick(heard) ?? joinFrame(parts))
+      else liar.transport.sendPeer(target, joinFrame(parts))
+    }
+    // Everything said so far is heard before the next round.
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  expect(streams).toBeGreaterThan(2)
+  await liar.transport.stop()
+  await isServed()
+})
+
+test('nothing grows: after a thousand broken streams the heap is what it was', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const random = seededRandom(9)
+  const noise = async (streams: number): Promise<number> => {
+    for (let i = 0; i < streams; i++) {
+      const protocol = random.pick(protocols.slice(0, 3)) as string
+      await speak(protocol, [framed(randomBytes(2_000)), randomBytes(1_000)])
+    }
+    await isServed()
+    collect()
+    return process.memoryUsage().heapUsed
+  }
+  await noise(300)
+  const before = await noise(50)
+  const after = await noise(700)
+  expect(after - before).toBeLessThan(8 << 20)
+})
