@@ -1,7 +1,7 @@
 /**
  * Permits at the owner: whose may be used, and how often.
  *
- * Not here: real nodes that are killed and come back (test/integration/promises.test.ts), where this was found.
+ * Not here: real nodes that are killed and come back (test/integration/promises.test.ts).
  * An owner grants what it asked for itself; what it took over may have been used by a holder that no longer knows.
  */
 import { expect, test } from 'vitest'
@@ -20,7 +20,8 @@ function held(): Queue {
 
 test('a permit that was asked for is granted once it is committed, and then never again', () => {
   const [once, queue] = [new Once(), held()]
-  const permits = once.ask(permitsFor(ada, [0, 2], 1))
+  const permits = permitsFor(ada, [0, 2], 1)
+  once.asked(permits)
   expect(once.permitted(permits, queue)).toEqual([{ holder: ada, attempt: 1, indexes: [0, 2] }])
   expect(once.permitted(permits, queue)).toEqual([])
 })
@@ -32,7 +33,9 @@ test('a permit that was taken over is granted to nobody, whoever holds the task'
 
 test('a permit is not granted when its task went elsewhere before it was committed', () => {
   const [once, queue] = [new Once(), held()]
-  const [first, second] = [once.ask(permitsFor(ada, [0], 2)), once.ask(permitsFor(ben, [1], 1))]
+  const [first, second] = [permitsFor(ada, [0], 2), permitsFor(ben, [1], 1)]
+  once.asked(first)
+  once.asked(second)
   expect(once.permitted(first, queue)).toEqual([])
   expect(once.permitted(second, queue)).toEqual([])
 })
