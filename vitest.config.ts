@@ -8,6 +8,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // `npm run test:long`: networks that are split take their time.
+    exclude: process.env.SHOAL_LONG === undefined ? ['test/integration/hosts.test.ts'] : [],
     // A test waits for events, so this is the limit of those that never come.
     testTimeout: 30_000,
     hookTimeout: 30_000,

@@ -58,7 +58,7 @@ export class Seal {
       found === undefined ? [] : Buffer.from(found).toString().split(' ').map(Number)
     this.#group = group
     if (count !== this.#sums.size || sum !== this.#sum)
-      return `it holds ${this.#sums.size} records where ${count} others were written`
+      return `it holds ${this.#sums.size} records that are not the ${count} that were written`
     return group < lastSynced ? `it ends with group ${group}, and group ${lastSynced} was synced` : undefined
   }
 

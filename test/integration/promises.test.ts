@@ -1,10 +1,10 @@
 /**
  * The table of promises, cell by cell, on real processes that are killed: a test is named by its property and its column.
  *
- * Not here: what only the simulator can show (every order of events, lost syncs), splits (hosts.test.ts), and at most once
- * where nobody is lost. Every run of a task adds a token, so that a second outcome of a task shows wherever it is read.
+ * Not here: what only the simulator can show (every order of events, lost syncs), and splits (hosts.test.ts).
+ * Every run of a task adds a token, so that a second outcome of a task shows wherever it is read.
  */
-import { rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -59,6 +59,21 @@ async function begun(client: Client, tasks: number, done = 5): Promise<{ job: Jo
   return { job }
 }
 
+/** Notes each start in a file: a run whose outcome is lost does not go unseen either. */
+const noting = async (input: { x: number; file: string }): Promise<number> => {
+  process.getBuiltinModule('node:fs').appendFileSync(input.file, `${input.x}\n`)
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  return input.x
+}
+
+async function starts(file: string): Promise<number[]> {
+  const text = await readFile(file, 'utf8').catch(() => '')
+  return text.split('\n').filter(Boolean).map(Number)
+}
+
+const expectOnce = (started: readonly number[]): void =>
+  expect(started.toSorted((a, b) => a - b)).toEqual([...new Set(started)].toSorted((a, b) => a - b))
+
 /** Everybody at once, and everybody again from their old disks. */
 async function cutPower(lab: Lab, nodes: readonly NodeProcess[]): Promise<NodeProcess[]> {
   await Promise.all(nodes.map((node) => node.kill()))
@@ -95,6 +110,13 @@ describe('everything up', { timeout }, () => {
     const job = (await attach(nodes[0])).map(run, count(50))
     const results = await expectRight(job, 50)
     for (const node of nodes) expect(await (await attach(node)).job<Ran>(job.id)).toEqual(results)
+  })
+
+  test('at most once: yes', async () => {
+    const file = join(lab.folder, 'once')
+    const inputs = count(60).map((x) => ({ x, file }))
+    expect(await (await attach(nodes[0])).map(noting, inputs, { atMostOnce: true })).toEqual(count(60))
+    expect((await starts(file)).toSorted((a, b) => a - b)).toEqual(count(60))
   })
 
   test('accepted work is not lost: it survives power cuts without its client', async () => {
@@ -189,6 +211,57 @@ describe('a minority of the keepers lost', { timeout }, () => {
     const results = await expectRight(job, 100)
     const again = await lab.start('n1', [b, c])
     for (const node of [b, c, again]) expect(await (await attach(node)).job<Ran>(job.id)).toEqual(results)
+  })
+})
+
+describe('at most once, when nodes are lost', { timeout }, () => {
+  afterEach(closeAll)
+
+  test('a minority of the keepers lost: yes; what was under way is TASK_UNKNOWN, and the rest runs', async () => {
+    const lab = await openLab()
+    const [a, b, c] = (await lab.mesh(3)) as Three
+    const client = await attach(a)
+    await untilMeshed(client, 3)
+    const file = join(lab.folder, 'once')
+    const inputs = count(100).map((x) => ({ x, file }))
+    const job = client.map(noting, inputs, { atMostOnce: true, returnErrors: true })
+    await new Promise((resolve) => job.onProgress(({ done }) => done > 10 && resolve(done)))
+    await c.kill()
+    const results: unknown[] = await job
+    const unknown = results.flatMap((result, x) => (result instanceof Error ? [x] : []))
+    for (const x of unknown) expect(results[x]).toMatchObject({ code: 'TASK_UNKNOWN' })
+    // One engine had one task under way, and few that it was allowed to begin.
+    expect(unknown.length).toBeLessThan(20)
+    expect(results.filter((result, x) => result !== x)).toHaveLength(unknown.length)
+    const started = await starts(file)
+    expectOnce(started)
+    for (const x of count(100)) if (!unknown.includes(x)) expect(started).toContain(x)
+    expect(b.notes.some((note) => note.includes(`${c.id} is down`))).toBe(true)
+  })
+
+  test('a majority of them unreachable: not started, until they are back', async () => {
+    const lab = await openLab()
+    const [a, b, c] = (await lab.mesh(3)) as Three
+    const client = await attach(a)
+    await untilMeshed(client, 3)
+    const file = join(lab.folder, 'once')
+    const inputs = count(150).map((x) => ({ x, file }))
+    const job = client.map(noting, inputs, { atMostOnce: true, returnErrors: true })
+    await new Promise((resolve) => job.onProgress(({ done }) => done > 10 && resolve(done)))
+    await Promise.all([b.kill(), c.kill()])
+    await untilMeshed(client, 1)
+    // What had its permit when they went may begin.
+    await sleep(1_000)
+    const before = await starts(file)
+    await sleep(2_000)
+    expect(await starts(file)).toEqual(before)
+    expect(before.length).toBeLessThan(150)
+    const b2 = await lab.start('n2', [a])
+    await lab.start('n3', [a, b2])
+    const results: unknown[] = await job
+    for (const [x, result] of results.entries())
+      if (result !== x) expect(result).toMatchObject({ code: 'TASK_UNKNOWN' })
+    expectOnce(await starts(file))
   })
 })
 
