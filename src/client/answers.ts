@@ -39,6 +39,8 @@ export interface NodeStatus extends MemberInfo {
   readonly droppedRuns: number
   /** Shards that this node keeps. */
   readonly keeps: number
+  /** Of these, those that it is bringing to other keepers, because some were lost or leave. */
+  readonly moving: number
   /** Of their inputs and outcomes. */
   readonly bytes: number
   /** Jobs that were forgotten, and are remembered so that nobody brings them back. */

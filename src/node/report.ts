@@ -48,6 +48,7 @@ export function nodeReport(
     keeps: keeper.keys().length,
     bytes: keeper.bytes,
     tombstones: keeper.tombstones,
+    moving: owner.moving.now + owner.moving.later,
     disk,
     peers: membership.peers().length
   }

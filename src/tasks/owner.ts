@@ -95,6 +95,11 @@ export class Owner {
     return this.#departure.begin(now)
   }
 
+  /** Shards that this node is bringing to other keepers, or will. */
+  get moving(): { now: number; later: number } {
+    return this.#repairs.changes
+  }
+
   /** Shards kept here that other nodes could keep instead. */
   movable(now: Millis): number {
     return this.#repairs.movable(now)

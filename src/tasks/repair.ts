@@ -8,13 +8,15 @@
 import { type PeerId, type ShardKey, shardName } from '../ids.ts'
 import { earlier, type Millis } from '../machine.ts'
 import type { Send } from './effects.ts'
-import { nextSeating, type Seating } from './keepers.ts'
+import { nextSeating, quorumOf, type Seating } from './keepers.ts'
 import type { Lead } from './lead.ts'
 import type { ShardRecord } from './messages.ts'
 import type { Kept } from './whereabouts.ts'
 
 /** Shards whose keepers one node changes at the same time; further ones wait. */
 export const changesAtOnce = 16
+/** A change that takes longer gives its place to another one, and goes on as it may. */
+const changeMaxMs = 10_000
 /** Between two looks at the changes that run. */
 const lookEveryMs = 100
 /** Between two looks whether anything is to be changed. */
@@ -52,7 +54,8 @@ export class Repairs {
   readonly #view: RepairView & { readonly keeper: Kept }
   readonly #leads: ReadonlyMap<ShardKey, Lead>
   #waiting: ShardKey[] = []
-  readonly #running = new Set<ShardKey>()
+  /** Since when. */
+  readonly #running = new Map<ShardKey, Millis>()
   #scanAt: Millis = 0
   #lookAt: Millis | undefined
   #situation = ''
@@ -62,8 +65,9 @@ export class Repairs {
     this.#leads = leads
   }
 
-  get pending(): number {
-    return this.#waiting.length + this.#running.size
+  /** Shards whose keepers are being changed, and those that wait for it. */
+  get changes(): { now: number; later: number } {
+    return { now: this.#running.size, later: this.#waiting.length }
   }
 
   /** Shards kept here that would be better kept by other nodes. */
@@ -73,16 +77,17 @@ export class Repairs {
 
   /** Begins changes and sees them through. A shard that nobody needs to own any more is owned again for that, by `tryToOwn`. */
   wake(now: Millis, tryToOwn: (record: ShardRecord) => Send[]): Send[] {
-    for (const key of this.#running) if (!this.#isAtWork(key, now)) this.#running.delete(key)
+    for (const [key, since] of this.#running)
+      if (now - since > changeMaxMs || !this.#isAtWork(key, now)) this.#running.delete(key)
     if (now >= this.#scanAt && this.#waiting.length === 0) this.#scan(now)
     const effects: Send[] = []
     for (const key of this.#waiting.splice(0, Math.max(0, changesAtOnce - this.#running.size))) {
       const record = this.#view.keeper.record(key)
       if (record === undefined) continue
-      this.#running.add(key)
+      this.#running.set(key, now)
       if (!this.#leads.has(key)) effects.push(...tryToOwn(record))
     }
-    for (const key of this.#running) {
+    for (const key of this.#running.keys()) {
       const lead = this.#leads.get(key)
       const better = lead?.register.phase === 'leading' ? improve(lead.record, this.#view, now) : undefined
       if (lead !== undefined && better !== undefined) effects.push(...lead.register.changeTo(better, now))
@@ -100,7 +105,9 @@ export class Repairs {
     this.#scanAt = now + scanEveryMs
     const situation = this.#view.situation(now)
     if (situation === this.#situation) return
-    const due = this.#view.keeper.keys().filter((key) => this.#isOurs(key, now) && this.#needs(key, now))
+    const due = this.#view.keeper
+      .keys()
+      .filter((key) => this.#isOurs(key, now) && !this.#isHopeless(key) && this.#needs(key, now))
     this.#waiting = due.filter((key) => !this.#running.has(key))
     if (due.length === 0) this.#situation = situation
   }
@@ -116,6 +123,12 @@ export class Repairs {
   #needs(key: ShardKey, now: Millis): boolean {
     const record = this.#leads.get(key)?.record ?? this.#view.keeper.record(key)
     return record !== undefined && improve(record, this.#view, now) !== undefined
+  }
+
+  /** Without a majority of its keepers nothing can be changed; it must not stand in the way of others. */
+  #isHopeless(key: ShardKey): boolean {
+    const keepers = this.#view.keeper.record(key)?.keepers ?? []
+    return keepers.filter(this.#view.isUp).length < quorumOf(keepers.length)
   }
 
   #isAtWork(key: ShardKey, now: Millis): boolean {

@@ -29,6 +29,7 @@ const node: NodeStatus = {
   keeps: 10,
   bytes: 0,
   tombstones: 0,
+  moving: 0,
   disk: 'sound',
   peers: 1
 }
