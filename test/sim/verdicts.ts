@@ -20,6 +20,8 @@ const restMs = 6_000
 /** Frames from one node to another at rest, in a second. */
 const framesAtRest = 4
 const looksAtRest = 20
+/** Nodes compare what they keep that often, and a little more. */
+const reconciledMs = 70_000
 
 export class Verdicts {
   readonly #world: World
@@ -116,11 +118,31 @@ export class Verdicts {
     }
     if (perLink > framesAtRest)
       throw new Violation('bounded', `${perLink.toFixed(1)} frames on each link and second, and no end`)
+    this.#areForgotten()
     if (!this.#random.chance(0.3)) return
     for (const node of sound) this.#world.acts.crash(node, 'synced', true, undefined)
     for (const node of sound) clock.after(this.#random.next() * 500, () => this.#world.join(node))
     this.#world.until(() => false, 2 * restMs)
     this.#agree()
+  }
+
+  /** Whoever was away has heard of it by now, and nobody brings it back. */
+  #areForgotten(): void {
+    const released = new Set(
+      this.#world.clients.flatMap(({ jobs }) =>
+        jobs.filter(({ isReleased }) => isReleased).map(({ id }) => id)
+      )
+    )
+    if (released.size === 0) return
+    this.#world.until(() => false, reconciledMs)
+    for (const { id, core } of this.#sound()) {
+      // Who alone kept a shard shares it with nobody, and hears nothing of it.
+      const left = core?.keeper
+        .keys()
+        .find((key) => released.has(shardName(key).job) && (core.keeper.record(key)?.keepers.length ?? 0) > 1)
+      if (left !== undefined)
+        throw new Violation('no-zombie', `${id} still keeps ${left}, which was released`)
+    }
   }
 
   #sound(): SimNode[] {
