@@ -76,7 +76,8 @@ class Mesh {
         isLeaving: false,
         zone: '',
         labels: [],
-        version: '0'
+        version: '0',
+        isFull: false
       }
       const core = new NodeCore({ me, random: random.fork(id), now: 0 })
       return { id, core, peers: new Set(), line: [], isBusy: false, timerAt: undefined, isUp: true }
