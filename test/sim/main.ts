@@ -120,7 +120,12 @@ async function judgeTheJudge(only: string | undefined, most: number): Promise<bo
       seeds++
       if (verdict.checker !== undefined) found = verdict
     })
-    if (found?.checker === 'error') console.log(`${name.padEnd(28)} IS NO MUTATION: ${found.message}`)
+    const sound = found === undefined ? undefined : runSeed(found.seed, false)
+    if (sound?.checker !== undefined)
+      console.log(
+        `${name.padEnd(28)} NOT CAUGHT: seed ${sound.seed} fails without it too, by ${sound.checker}`
+      )
+    else if (found?.checker === 'error') console.log(`${name.padEnd(28)} IS NO MUTATION: ${found.message}`)
     else if (found === undefined) console.log(`${name.padEnd(28)} NOT CAUGHT in ${seeds} seeds   ${why}`)
     else {
       caught++
