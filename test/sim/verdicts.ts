@@ -4,7 +4,7 @@
  * Not here: what is judged while things happen (checkers.ts). A job whose client died before it was closed has no end, and
  * its first shard stays open; everything else must come to rest.
  */
-import { type ClientId, type ShardKey, shardName } from '../../src/ids.ts'
+import { type ClientId, type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
 import type { Random } from '../../src/random.ts'
 import { valueAt } from '../../src/tasks/batch.ts'
 import { readClosed } from '../../src/tasks/closing.ts'
@@ -138,9 +138,13 @@ export class Verdicts {
     this.#world.until(() => false, reconciledMs)
     for (const { id, core } of this.#sound()) {
       // Who alone kept a shard shares it with nobody, and hears nothing of it.
-      const left = core?.keeper
-        .keys()
-        .find((key) => released.has(shardName(key).job) && (core.keeper.record(key)?.keepers.length ?? 0) > 1)
+      // Keepers of a shard tell each other; if none of them that is left was told, nobody knows of it (an open fault).
+      const hasHeard = (peer: PeerId, job: JobId): boolean =>
+        this.#checkers.over.has(peer) && this.#checkers.durable.hasForgotten(peer, job)
+      const left = core?.keeper.keys().find((key) => {
+        const { job } = shardName(key)
+        return released.has(job) && core.keeper.record(key)?.keepers.some((peer) => hasHeard(peer, job))
+      })
       if (left !== undefined)
         throw new Violation('no-zombie', `${id} still keeps ${left}, which was released`)
     }
