@@ -34,8 +34,6 @@ export type Checker =
   | 'bounded'
   /** Everything accepted completes in time once a sufficient core is healed. */
   | 'live'
-  /** Work that waits is not overtaken without end. */
-  | 'fair'
 
 export class Violation extends Error {
   override readonly name = 'Violation'

@@ -24,6 +24,8 @@ export interface SimJob {
   isCancelled: boolean
   /** It was released, or its results are kept for a short time only. */
   mayBeGone: boolean
+  /** Its client was told that it is forgotten. */
+  isReleased: boolean
 }
 
 export class SimClient {
@@ -196,7 +198,8 @@ export class SimClient {
     if (job === undefined) return
     const { value } = JSON.parse(json) as { value: unknown }
     // It may have been complete for its client and not yet everywhere.
-    if (value !== 'released') this.#world.clock.after(1_000, () => this.#release(job))
+    if (value === 'released') job.isReleased = true
+    else this.#world.clock.after(1_000, () => this.#release(job))
   }
 
   #leave(): void {

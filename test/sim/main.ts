@@ -3,17 +3,19 @@
  *
  * Not here: the world (world.ts), processes (pool.ts). `npm run -s sim -- --seeds 300 [--seed FIRST]`, `--seed N [--about KEY]`,
  * `--hours 1`,
- * `--mutations [--only NAME] [--seeds MAX]`. Progress goes to stderr; the last line of stdout is JSON, and the exit code 1
+ * `--mutations [--only NAME] [--seeds MAX]`, `--scale NODES [--tasks COUNT]`. Progress goes to stderr; the last line of stdout is JSON, and the exit code 1
  * says that there was a violation, or that a mutation was not caught.
  */
 import { parseArgs } from 'node:util'
 import { mutations } from './mutations.ts'
 import { inParallel, processes, work } from './pool.ts'
+import { measureScale } from './scale.ts'
 import { runSeed, type Verdict } from './seeds.ts'
 import { watch } from './watch.ts'
 import type { WorldOptions } from './world.ts'
 
-const usage = 'usage: npm run -s sim -- [--seeds COUNT] [--seed SEED] [--hours H] | --mutations [--only NAME]'
+const usage =
+  'usage: npm run -s sim -- [--seeds COUNT] [--seed SEED] [--hours H] | --mutations [--only NAME] | --scale NODES'
 /** A part of the seeds runs twice: whatever makes a run differ from its repetition does so in many seeds. */
 const twiceEvery = 10
 const mutationSeeds = 2_000
@@ -26,6 +28,8 @@ const { values } = parseArgs({
     mutations: { type: 'boolean', default: false },
     only: { type: 'string' },
     about: { type: 'string' },
+    scale: { type: 'string' },
+    tasks: { type: 'string' },
     json: { type: 'boolean', default: false }
   }
 })
@@ -94,6 +98,12 @@ function replay(seed: number, about: string | undefined): boolean {
   return violations === 0
 }
 
+function scale(nodes: number, tasks: number): boolean {
+  const found = measureScale(nodes, tasks, (text) => console.error(text))
+  console.log(JSON.stringify(found))
+  return found.tasks === tasks
+}
+
 /** Each mutation until a checker finds it: a judge that cannot find what was broken on purpose proves nothing. */
 async function judgeTheJudge(only: string | undefined, most: number): Promise<boolean> {
   const chosen = mutations.filter(({ name }) => only === undefined || name === only)
@@ -110,7 +120,13 @@ async function judgeTheJudge(only: string | undefined, most: number): Promise<bo
       seeds++
       if (verdict.checker !== undefined) found = verdict
     })
-    if (found === undefined) console.log(`${name.padEnd(28)} NOT CAUGHT in ${seeds} seeds   ${why}`)
+    const sound = found === undefined ? undefined : runSeed(found.seed, false)
+    if (sound?.checker !== undefined)
+      console.log(
+        `${name.padEnd(28)} NOT CAUGHT: seed ${sound.seed} fails without it too, by ${sound.checker}`
+      )
+    else if (found?.checker === 'error') console.log(`${name.padEnd(28)} IS NO MUTATION: ${found.message}`)
+    else if (found === undefined) console.log(`${name.padEnd(28)} NOT CAUGHT in ${seeds} seeds   ${why}`)
     else {
       caught++
       console.log(
@@ -128,7 +144,8 @@ const isReplay = values.seed !== undefined && values.seeds === undefined && valu
 const first = whole(values.seed, 1)
 const hours = Number(values.hours ?? 0)
 let isFine: boolean
-if (values.mutations) isFine = await judgeTheJudge(values.only, whole(values.seeds, mutationSeeds))
+if (values.scale !== undefined) isFine = scale(whole(values.scale, 1), whole(values.tasks, 100_000))
+else if (values.mutations) isFine = await judgeTheJudge(values.only, whole(values.seeds, mutationSeeds))
 else if (isReplay) isFine = replay(first, values.about)
 else if (hours > 0) isFine = await judge(first, undefined, hours)
 else isFine = await judge(first, whole(values.seeds, 100), 0)

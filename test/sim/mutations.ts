@@ -117,7 +117,7 @@ export const mutations: readonly Mutation[] = [
     name: 'finish-values-in-old',
     file: register,
     from: 'return this.#send(pickAt(next.batch, [next.at]), now)',
-    to: 'return [...regroup(own(found).values()).flatMap(({ outcomes }) => this.#send(outcomes, now)), ...this.#send(pickAt(next.batch, [next.at]), now)]',
+    to: 'return [...regroup(withoutLists(found).values()).flatMap(({ outcomes }) => this.#send(outcomes, now)), ...this.#send(pickAt(next.batch, [next.at]), now)]',
     why: 'values are proposed in a list after its next one (model: finish-values-in-old)'
   },
   {
@@ -221,10 +221,10 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'drop-tombstone',
-    file: keeper,
-    from: 'if (this.#forgotten.has(key)) return [send(from, this.epitaph(key))]',
-    to: '',
-    why: 'a keeper takes back what it has forgotten'
+    file: 'src/tasks/tombstones.ts',
+    from: 'return this.#names.has(key) || this.#names.has(shardName(key).job)',
+    to: 'return this.#names.size < 0 && this.#names.has(shardName(key).job)',
+    why: 'a node that was away brings back what the others have forgotten'
   },
   {
     name: 'run-what-is-forgotten',

@@ -4,7 +4,7 @@
  * Not here: what is judged while things happen (checkers.ts). A job whose client died before it was closed has no end, and
  * its first shard stays open; everything else must come to rest.
  */
-import { type ClientId, type ShardKey, shardName } from '../../src/ids.ts'
+import { type ClientId, type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
 import type { Random } from '../../src/random.ts'
 import { valueAt } from '../../src/tasks/batch.ts'
 import { readClosed } from '../../src/tasks/closing.ts'
@@ -20,6 +20,8 @@ const restMs = 6_000
 /** Frames from one node to another at rest, in a second. */
 const framesAtRest = 4
 const looksAtRest = 20
+/** Nodes compare what they keep that often, and a little more. */
+const reconciledMs = 70_000
 
 export class Verdicts {
   readonly #world: World
@@ -116,11 +118,36 @@ export class Verdicts {
     }
     if (perLink > framesAtRest)
       throw new Violation('bounded', `${perLink.toFixed(1)} frames on each link and second, and no end`)
+    this.#areForgotten()
     if (!this.#random.chance(0.3)) return
     for (const node of sound) this.#world.acts.crash(node, 'synced', true, undefined)
     for (const node of sound) clock.after(this.#random.next() * 500, () => this.#world.join(node))
     this.#world.until(() => false, 2 * restMs)
     this.#agree()
+  }
+
+  /** Whoever was away has heard of it by now, and nobody brings it back. */
+  #areForgotten(): void {
+    const released = new Set(
+      this.#world.clients.flatMap(({ jobs }) =>
+        jobs.filter(({ isReleased }) => isReleased).map(({ id }) => id)
+      )
+    )
+    // A minute of virtual time for nothing else: not in every seed.
+    if (released.size === 0 || !this.#random.chance(0.25)) return
+    this.#world.until(() => false, reconciledMs)
+    for (const { id, core } of this.#sound()) {
+      // Who alone kept a shard shares it with nobody, and hears nothing of it.
+      // Keepers of a shard tell each other; if none of them that is left was told, nobody knows of it (an open fault).
+      const hasHeard = (peer: PeerId, job: JobId): boolean =>
+        this.#checkers.over.has(peer) && this.#checkers.durable.hasForgotten(peer, job)
+      const left = core?.keeper.keys().find((key) => {
+        const { job } = shardName(key)
+        return released.has(job) && core.keeper.record(key)?.keepers.some((peer) => hasHeard(peer, job))
+      })
+      if (left !== undefined)
+        throw new Violation('no-zombie', `${id} still keeps ${left}, which was released`)
+    }
   }
 
   #sound(): SimNode[] {

@@ -304,7 +304,13 @@ export class World {
       retentionMs: plan.retentionMs,
       atMostOnce: plan.atMostOnce
     }
-    const state = { isClosed: false, isComplete: false, isCancelled: false, mayBeGone: plan.retentionMs > 0 }
+    const state = {
+      isClosed: false,
+      isComplete: false,
+      isCancelled: false,
+      mayBeGone: plan.retentionMs > 0,
+      isReleased: false
+    }
     const job: SimJob = { id, plan, shards: [], ...state }
     client.submit(job, header)
     this.note(client.id, `submits ${plan.shards.reduce((sum, count) => sum + count, 0)} tasks`)
