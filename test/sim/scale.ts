@@ -6,7 +6,8 @@
  * little but encode. What a turn says to one peer counts as one frame, as it would leave.
  */
 import { type EntryMessage, entryMessages } from '../../src/client/protocol.ts'
-import { Session, type SessionEffect } from '../../src/client/session.ts'
+import { Session } from '../../src/client/session.ts'
+import type { SessionEffect } from '../../src/client/shards.ts'
 import type { ClientId, Digest, JobId, PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { NodeCore } from '../../src/node/core.ts'
