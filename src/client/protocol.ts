@@ -64,6 +64,8 @@ const toClient = {
   refused: { job, index: uint(shardsMax - 1), code: text(32), message: text(1_024) },
   found: { placement, header, shards: uint(shardsMax) },
   absent: { job },
+  /** The mesh has forgotten the job; nobody will know it again. */
+  released: { job },
   results: { key, outcomes: batch },
   answer: { ask: uint(), json: text(answerCharsMax) }
 } as const

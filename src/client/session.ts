@@ -19,6 +19,8 @@ import {
   placementBase,
   startIndex
 } from '../tasks/messages.ts'
+import { mayStart } from '../tasks/start.ts'
+import { Codes } from './codes.ts'
 import { type ClientMessage, type EntryMessage, type EntryMessageOf, triesMax } from './protocol.ts'
 import { type Copies, type Job, newJob, newShard, type SessionEffect, type Shard } from './shards.ts'
 
@@ -30,8 +32,6 @@ const pingEveryMs = 3_000
 /** An entry that owes an answer and says nothing for so long is left. */
 export const entrySilenceMaxMs = 10_000
 const busyAgainMs = 200
-/** Codes that an entry is known to have; beyond it they are given again. */
-const givenMax = 1_024
 /** Asks of pings; answers to them are not passed on. */
 const PING = 0
 
@@ -39,9 +39,7 @@ export class Session {
   readonly #jobs = new Map<JobId, Job>()
   readonly #byKey = new Map<ShardKey, { job: Job; shard: Shard }>()
   readonly #asks = new Map<number, { what: string; about: string }>()
-  readonly #codes = new Map<Digest, Uint8Array>()
-  /** What this entry was given. */
-  readonly #given = new Set<Digest>()
+  readonly #codes = new Codes()
   #isAttached = false
   #heardAt: Millis = 0
   #pingAt: Millis = 0
@@ -51,8 +49,8 @@ export class Session {
   begin(header: JobHeader, copies: Copies, code?: Uint8Array): SessionEffect[] {
     this.#jobs.set(header.job, newJob(header.job, copies, true, header))
     if (code === undefined) return []
-    this.#codes.set(header.code, code)
-    return this.#give(header.code, code)
+    this.#codes.add(header.code, code)
+    return this.#give(header.code)
   }
 
   /** One more shard; `isLast` closes the job. Inputs are in order, indexes from 0. */
@@ -121,7 +119,7 @@ export class Session {
     this.#heardAt = now
     this.#pingAt = now + pingEveryMs
     const effects: SessionEffect[] = []
-    for (const [digest, code] of this.#codes) effects.push(...this.#give(digest, code))
+    effects.push(...this.#give())
     for (const [ask, asked] of this.#asks) effects.push(...this.#send({ kind: 'query', ask, ...asked }))
     for (const job of this.#jobs.values()) effects.push(...this.#again(job))
     return effects
@@ -129,7 +127,7 @@ export class Session {
 
   detached(): void {
     this.#isAttached = false
-    this.#given.clear()
+    this.#codes.entryLost()
     for (const { shards } of this.#jobs.values()) {
       for (const shard of shards) {
         if (shard.state !== 'sent') continue
@@ -153,6 +151,8 @@ export class Session {
         return this.#found(message)
       case 'absent':
         return this.#absent(message.job)
+      case 'released':
+        return this.#gone(message.job)
       case 'answer':
         if (!this.#asks.delete(message.ask) || message.ask === PING) return []
         return [{ kind: 'answer', ask: message.ask, json: message.json }]
@@ -202,19 +202,15 @@ export class Session {
     return false
   }
 
-  /** Code goes ahead of the work that needs it, once to every entry. */
-  #give(digest: Digest, bytes: Uint8Array): SessionEffect[] {
-    if (!this.#isAttached || this.#given.has(digest)) return []
-    if (this.#given.size >= givenMax) this.#given.clear()
-    this.#given.add(digest)
-    return this.#send({ kind: 'code', digest, bytes })
+  #give(only?: Digest): SessionEffect[] {
+    return this.#isAttached ? [...this.#codes.toGive(only)].map((message) => ({ kind: 'send', message })) : []
   }
 
   #dropCode(code: Digest | undefined): void {
     const isUsed = [...this.#jobs.values()].some(
       ({ header, isComplete }) => header?.code === code && !isComplete
     )
-    if (code !== undefined && !isUsed) this.#codes.delete(code)
+    if (code !== undefined && !isUsed) this.#codes.drop(code)
   }
 
   #send(message: ClientMessage): SessionEffect[] {
@@ -302,8 +298,7 @@ export class Session {
     const fresh: number[] = []
     const effects: SessionEffect[] = []
     for (const [at, index] of outcomes.indexes.entries()) {
-      if (index === startIndex && valueAt(outcomes, at).byteLength > 0) return this.#absent(job.id)
-      if (index === startIndex) effects.push(...this.#started(job, shard))
+      if (index === startIndex) effects.push(...this.#started(job, shard, valueAt(outcomes, at)))
       else if (index > placementBase) effects.push(...this.#placed(job, index, valueAt(outcomes, at)))
       else if (index < shard.count && !shard.has.has(index)) {
         shard.has.add(index)
@@ -325,8 +320,8 @@ export class Session {
   }
 
   /** Only now it is sure that it runs, and that nothing else of it ever will. */
-  #started({ isOwn, id }: Job, shard: Shard): SessionEffect[] {
-    if (!isOwn || shard.isStarted) return []
+  #started({ isOwn, id }: Job, shard: Shard, value: Uint8Array): SessionEffect[] {
+    if (!isOwn || shard.isStarted || !mayStart(value)) return []
     shard.isStarted = true
     return [{ kind: 'accepted', job: id, index: shard.index, copies: shard.copies }]
   }
@@ -354,6 +349,12 @@ export class Session {
   }
 
   #absent(id: JobId): SessionEffect[] {
+    const job = this.#jobs.get(id)
+    return job === undefined || job.isOwn || job.shards.length > 0 ? [] : this.#gone(id)
+  }
+
+  /** It will not come any more, whatever was known of it. */
+  #gone(id: JobId): SessionEffect[] {
     const job = this.#jobs.get(id)
     if (job === undefined || job.isComplete) return []
     for (const { placement } of job.shards) if (placement !== undefined) this.#byKey.delete(placement.key)

@@ -172,7 +172,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'client-connected':
         return this.#welcome(input.client)
       case 'client-disconnected':
-        return this.entry.clientGone(input.client)
+        return this.#task(this.entry.clientGone(input.client))
       case 'client-said':
         for (const message of input.messages) this.#clientSaid(input.client, message, now)
         return

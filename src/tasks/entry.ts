@@ -105,12 +105,16 @@ export class Entry {
     }
   }
 
-  clientGone(client: ClientId): void {
+  clientGone(client: ClientId): Send[] {
     this.#follows.gone(client)
-    // It will submit again what was not acknowledged, here or elsewhere, under a new epoch.
-    for (const [key, submission] of this.#submissions)
-      if (submission.client === client) this.#submissions.delete(key)
     this.#searches.gone(client)
+    // It will submit again what was not acknowledged, here or elsewhere, under a new epoch.
+    const left = [...this.#submissions.values()].filter((submission) => submission.client === client)
+    return left.flatMap(({ record, entry }) => {
+      this.#submissions.delete(record.key)
+      // Once the job's register was asked to name it, it may be the one that counts.
+      return entry === undefined ? this.#discard(record) : []
+    })
   }
 
   message(from: PeerId, message: TaskMessage, now: Millis): EntryEffect[] {
@@ -290,8 +294,7 @@ export class Entry {
       if (placement === undefined) continue
       effects.push(...this.#acknowledge(submission, placement, now))
       // Where an earlier entry had put it counts; what this one has stored does not.
-      const { key: own, keepers } = submission.record
-      if (placement.key !== own) effects.push(...keepers.map((to) => send(to, { kind: 'forget', name: own })))
+      if (placement.key !== submission.record.key) effects.push(...this.#discard(submission.record))
     }
     return effects
   }
@@ -315,9 +318,15 @@ export class Entry {
     const reachable = record.keepers.filter((peer) => stored.has(peer) || this.#view.canKeep(peer))
     if (reachable.length >= majorityOf(record.keepers.length)) return []
     this.#submissions.delete(record.key)
-    if (tries + 1 < triesMax) return this.#place(client, message, tries + 1, now)
+    const gone = this.#discard(record)
+    if (tries + 1 < triesMax) return [...gone, ...this.#place(client, message, tries + 1, now)]
     const text = `the keepers of this work were lost ${triesMax} times before it was stored; try again`
-    return [refusal(client, message.header.job, message.index, 'SHOAL_NO_KEEPERS', text)]
+    return [...gone, refusal(client, message.header.job, message.index, 'SHOAL_NO_KEEPERS', text)]
+  }
+
+  /** Nobody was told that it is kept there, and nobody will be: another one counts. */
+  #discard({ key, keepers }: ShardRecord): Send[] {
+    return keepers.map((to) => send(to, { kind: 'forget', name: key }))
   }
 
   #storeAgain({ record, stored }: Submission): Send[] {

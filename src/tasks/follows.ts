@@ -104,7 +104,7 @@ export class Follows {
       this.#follows.delete(key)
       if (job !== name) continue
       for (const client of clients.keys())
-        if (client !== CANCEL) effects.push({ kind: 'reply', client, message: { kind: 'absent', job } })
+        if (client !== CANCEL) effects.push({ kind: 'reply', client, message: { kind: 'released', job } })
     }
     return effects
   }

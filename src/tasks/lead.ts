@@ -23,18 +23,17 @@ import {
 import { isClosed } from './closing.ts'
 import { confirm, type Send, send } from './effects.ts'
 import { Entries } from './entries.ts'
-import { attemptBase, closedIndex, type ShardRecord, startIndex, type TaskMessageOf } from './messages.ts'
-import { Once, startOf } from './once.ts'
+import { attemptBase, closedIndex, type ShardRecord, type TaskMessageOf } from './messages.ts'
+import { Once } from './once.ts'
 import { isPermit, permitsFor, permitsIn, permitsMax } from './permits.ts'
 import { lossesMax, Queue, type Return, TASK } from './queue.ts'
 import type { Register } from './register.ts'
 import { Silence } from './silence.ts'
+import { never, startOf, startWithinMs } from './start.ts'
 import { type EarlierAttempt, earlier, Story, withStory } from './story.ts'
 import { notBegun, poisoned, unknown } from './verdicts.ts'
 import { Dropped, type Waste } from './waste.ts'
 
-/** A shard that may run once and that no client let start in this time never starts. */
-const startWithinMs = 120_000
 /** How long a new owner waits to be told what runs already. */
 export const inheritMs = 150
 
@@ -177,11 +176,6 @@ export class Lead {
     return send(to, { kind: 'grant', key, header, list, keepers, first, attempt, waiting, inputs: some })
   }
 
-  /** Nobody said in time that this shard counts, and now nobody can: its keepers may forget it. */
-  get isAbandoned(): boolean {
-    return this.#isOnce && startOf(this.register) === 'never'
-  }
-
   get #isOnce(): boolean {
     return this.record.header.atMostOnce
   }
@@ -321,13 +315,10 @@ export class Lead {
 
   /** Fails what nobody began within the job's `queueTimeout`. What may have begun once is never touched. */
   expire(now: Millis): Send[] {
-    if (
-      this.#isOnce &&
-      this.#isOpen &&
-      startOf(this.register) === 'open' &&
-      now >= this.#grantsFrom + startWithinMs
-    )
-      return this.#entries.propose(pack('', [startIndex], [Uint8Array.of(1)]), now).effects
+    const start = this.#isOnce && this.#isOpen ? startOf(this.register) : 'started'
+    if (start === 'never') return this.cancel(now)
+    if (start === 'open' && now >= this.#grantsFrom + startWithinMs)
+      return this.#entries.propose(never, now).effects
     if (this.#isExpired || !this.#isOpen || now < this.#queueUntil) return []
     this.#isExpired = true
     const failure = notBegun(this.record)

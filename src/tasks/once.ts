@@ -7,11 +7,9 @@
  */
 import type { PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
-import { type Batch, pickAt, valueAt } from './batch.ts'
-import { startIndex } from './messages.ts'
+import { type Batch, pickAt } from './batch.ts'
 import { grouped, type Permit, permitsIn } from './permits.ts'
 import type { Queue } from './queue.ts'
-import type { Register } from './register.ts'
 
 /** Absence of a holder after which what it was to run at most once ends as TASK_UNKNOWN. */
 export const holderAwayMs = 10_000
@@ -54,11 +52,4 @@ export class Once {
       else if (now - since >= holderAwayMs) this.give(...queue.heldBy(peer))
     }
   }
-}
-
-/** Whether the shard may start: open until its client says so, or an owner that it never will. Decided once, by its register. */
-export function startOf({ committed }: Pick<Register, 'committed'>): 'open' | 'started' | 'never' {
-  const start = committed.get(startIndex)
-  if (start === undefined) return 'open'
-  return valueAt(start.batch, start.at).byteLength === 0 ? 'started' : 'never'
 }

@@ -131,10 +131,10 @@ export class Owner {
         return this.#accepted(from, message, now)
       case 'accept':
       case 'prepare':
-        this.#succession.saw(message.key, message.list, message.ballot)
+        this.#succession.saw(message.key, message.list, message.ballot, now)
         return []
       case 'leading':
-        this.#succession.hinted(message.key, message)
+        this.#succession.hinted(message.key, message, now)
         return []
       case 'moved':
         return this.#moved(message, now)
@@ -142,10 +142,8 @@ export class Owner {
         return this.#forgotten(message.name)
       case 'handover':
         return this.#handedOver(message, now)
-      case 'seek': {
-        const at = this.#whereabouts.best(message.key)
-        return at === undefined ? [] : [send(from, at)]
-      }
+      case 'seek':
+        return this.#whereabouts.sought(from, message.key)
       case 'settle':
         return this.#settled(message.key)
       case 'disowned':
@@ -168,6 +166,7 @@ export class Owner {
   }
 
   peerUp(peer: PeerId, now: Millis): Send[] {
+    this.#succession.peerUp(peer, now)
     return [...this.#leads.values()].flatMap(({ register }) => register.again(now, this.#view.isUp, peer))
   }
 
@@ -210,8 +209,6 @@ export class Owner {
     for (const lead of this.#leads.values()) {
       effects.push(...this.#watching(lead, () => lead.register.again(now, isUp), now))
       effects.push(...lead.probes(now, isUp), ...lead.giveUp(now))
-      if (lead.isAbandoned)
-        effects.push(...lead.record.keepers.map((to) => send(to, { kind: 'forget', name: lead.key })))
     }
     return effects
   }

@@ -15,8 +15,8 @@ import type { ShardRecord } from './messages.ts'
 /** Head start of each keeper over the next in rank. */
 const headStartMs = 300
 const jitterMs = 100
-/** Between two questions to an owner whether it still is one. */
-const inquireEveryMs = 3_000
+/** Between two questions to an owner whether it still is one, if nothing else showed it. */
+const inquireEveryMs = 10_000
 /** Between two looks at all followed shards. */
 const lookEveryMs = 500
 
@@ -83,23 +83,24 @@ export class Succession {
   }
 
   /** A ballot was seen in use, in the list of that number. */
-  saw(key: ShardKey, list: number, ballot: Ballot): void {
+  saw(key: ShardKey, list: number, ballot: Ballot, now: Millis): void {
     const followed = this.#shards.get(key)
     if (followed === undefined || ballot < followed.ballot || list !== followed.list.list) return
+    followed.askedAt = now
     if (ballot > followed.ballot) followed.tryAt = undefined
     followed.ballot = ballot
     followed.isOrphan = false
   }
 
   /** Somebody says who owns the shard, perhaps in a list that is new here. */
-  hinted(key: ShardKey, hint: KeeperList & { readonly ballot: Ballot }): void {
+  hinted(key: ShardKey, hint: KeeperList & { readonly ballot: Ballot }, now: Millis): void {
     const followed = this.#shards.get(key)
     if (followed === undefined) return
     if (hint.list > followed.list.list) {
       followed.list = listOf(hint)
       followed.tryAt = undefined
     }
-    this.saw(key, hint.list, hint.ballot)
+    this.saw(key, hint.list, hint.ballot, now)
   }
 
   disowned(key: ShardKey, from: PeerId, now: Millis): void {
@@ -111,6 +112,14 @@ export class Succession {
 
   peerDown(now: Millis): void {
     this.#lookAt = now
+  }
+
+  /** One that comes back may have forgotten that it owned something. */
+  peerUp(peer: PeerId, now: Millis): void {
+    for (const followed of this.#shards.values()) {
+      if (ownerBy(followed.list, followed.ballot) === peer) followed.askedAt = Number.NEGATIVE_INFINITY
+    }
+    this.#lookAt = Math.min(this.#lookAt, now + lookEveryMs)
   }
 
   /** Questions to owners, and the shards that this node should now try to own. */

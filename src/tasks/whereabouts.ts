@@ -94,6 +94,12 @@ export class Whereabouts {
     return this.#keeper.record(key) === undefined ? [send(from, { kind: 'disowned', key })] : []
   }
 
+  /** To who knows no keeper any more. */
+  sought(from: PeerId, key: ShardKey): Send[] {
+    const at = this.best(key)
+    return at === undefined ? [] : [send(from, at)]
+  }
+
   /** All outcomes of a settled shard that `to` has not got. */
   settled(to: PeerId, key: ShardKey, have: Uint32Array): Send[] {
     const has = new Set(have)

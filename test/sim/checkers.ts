@@ -7,7 +7,7 @@
 import { type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
 import { type Batch, readOutcomeHeader, STATUS, valueAt } from '../../src/tasks/batch.ts'
 import type { Run } from '../../src/tasks/effects.ts'
-import type { TaskMessageOf } from '../../src/tasks/messages.ts'
+import { startIndex, type TaskMessageOf } from '../../src/tasks/messages.ts'
 import { splitStory } from '../../src/tasks/story.ts'
 import { Durable } from './durable.ts'
 
@@ -68,6 +68,8 @@ export class Checkers {
   readonly #accepted = new Set<ShardKey>()
   readonly #hurried = new Set<JobId>()
   readonly #cancelled = new Set<JobId>()
+  /** Jobs with a shard that may run once and that nobody let start in time: its tasks end as cancelled. */
+  readonly #neverStarted = new Set<JobId>()
   /** Nodes on which nothing may begin any more. */
   readonly over = new Set<PeerId>()
   outcomes = 0
@@ -145,6 +147,7 @@ export class Checkers {
       const name = `${key}:${outcomes.indexes[at]}`
       const value = text(valueAt(outcomes, at))
       const before = this.#committed.get(name)
+      if (outcomes.indexes[at] === startIndex && value !== '') this.#neverStarted.add(shardName(key).job)
       if (before === value) continue
       if (before !== undefined && !isPair)
         throw new Violation('one-commit', `${name} was committed twice with different values; now ${where}`)
@@ -194,7 +197,8 @@ export class Checkers {
       throw new Violation('no-unexpected', `${task} has an outcome that ${why}`)
     }
     if (readOutcomeHeader(bytes).status === STATUS.cancelled) {
-      if (!this.#cancelled.has(job)) wrong('is a cancellation, and nobody cancelled its job')
+      if (!this.#cancelled.has(job) && !this.#neverStarted.has(job))
+        wrong('is a cancellation, and nobody cancelled its job')
     } else if (value.includes('TASK_POISONED')) {
       const granted = this.#granted.get(task) ?? 0
       if (granted < lossesMax)
