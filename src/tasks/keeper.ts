@@ -24,6 +24,9 @@ import {
 } from './messages.ts'
 import { Tombstones } from './tombstones.ts'
 
+/** A settled shard is written anew, without its inputs, only if they take so much on disk. */
+const rewriteAboveBytes = 64 << 10
+
 /** What a keeper writes down before it answers. */
 export const recordKinds: ReadonlySet<string> = new Set<TaskMessage['kind']>([
   'store',
@@ -198,10 +201,14 @@ export class Keeper {
   }
 
   #settle(acceptor: Acceptor, message: TaskMessageOf<'settle'>): Persist[] {
-    if (acceptor.isSettled || message.ballot < acceptor.promised) return []
-    this.#apply(message)
     const kept = this.#shards.get(message.key)
-    return kept === undefined ? [] : [persist(message.key, summary(kept), [], true)]
+    if (kept === undefined || acceptor.isSettled || message.ballot < acceptor.promised) return []
+    const spare = kept.record.inputs.body.byteLength
+    this.#apply(message)
+    // While another list may still count, its records are needed too.
+    const isWhole = kept.acceptors.length === 1
+    if (spare < rewriteAboveBytes || !isWhole) return [persist(message.key, [message], [])]
+    return [persist(message.key, summary(kept), [], true)]
   }
 
   #compact(kept: Kept, acceptor: Acceptor): AcceptedBatch[] {
