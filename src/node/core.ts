@@ -47,6 +47,8 @@ export interface CoreOptions {
   readonly now: Millis
   /** A keeper that is down for so long is replaced; default `keeperReplaceAfterMs`. */
   readonly replaceAfterMs?: Millis | undefined
+  /** Of keeper.ts; smaller in the simulator, whose tasks take little. */
+  readonly rewriteAboveBytes?: number
   /** Default `defaultQuota`. */
   readonly quota?: Quota | undefined
   /** Why this node keeps nothing, if its disk is not sound. */
@@ -80,7 +82,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#quota = options.quota ?? defaultQuota
     this.self = me.peer
     this.#disk = disk
-    this.keeper = new Keeper(me.peer)
+    this.keeper = new Keeper(me.peer, options.rewriteAboveBytes)
     this.#random = random.fork('claims')
     this.membership = new Membership(me, random.fork('membership'), now)
     const isUp = (peer: PeerId): boolean => this.membership.isUp(peer)

@@ -25,7 +25,7 @@ import {
 import { Tombstones } from './tombstones.ts'
 
 /** A settled shard is written anew, without its inputs, only if they take so much on disk. */
-const rewriteAboveBytes = 64 << 10
+export const rewriteAboveBytes = 64 << 10
 
 /** What a keeper writes down before it answers. */
 export const recordKinds: ReadonlySet<string> = new Set<TaskMessage['kind']>([
@@ -39,6 +39,7 @@ export const recordKinds: ReadonlySet<string> = new Set<TaskMessage['kind']>([
 
 export class Keeper {
   readonly #self: PeerId
+  readonly #rewriteAbove: number
   readonly #shards = new Map<ShardKey, Kept>()
   /** Shards that were kept here, and who has them now. */
   readonly #moved = new Map<ShardKey, KeeperList>()
@@ -47,8 +48,9 @@ export class Keeper {
   readonly #forgotten = new Tombstones()
   #bytes = 0
 
-  constructor(self: PeerId) {
+  constructor(self: PeerId, rewriteAbove = rewriteAboveBytes) {
     this.#self = self
+    this.#rewriteAbove = rewriteAbove
   }
 
   /** With the newest list that this node is in. */
@@ -207,7 +209,7 @@ export class Keeper {
     this.#apply(message)
     // While another list may still count, its records are needed too.
     const isWhole = kept.acceptors.length === 1
-    if (spare < rewriteAboveBytes || !isWhole) return [persist(message.key, [message], [])]
+    if (spare < this.#rewriteAbove || !isWhole) return [persist(message.key, [message], [])]
     return [persist(message.key, summary(kept), [], true)]
   }
 

@@ -95,7 +95,7 @@ export class SimNode {
     }
     const { replaceAfterMs } = this.#world.plan
     const random = seededRandom(this.#seed + this.life)
-    this.core = new NodeCore({ me, random, now: this.now, replaceAfterMs })
+    this.core = new NodeCore({ me, random, now: this.now, replaceAfterMs, rewriteAboveBytes: 100 })
     const { life } = this
     const report = (input: CoreInput): void => {
       if (this.life === life) this.step(input)
