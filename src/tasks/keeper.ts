@@ -236,7 +236,9 @@ export class Keeper {
 
   /** The records that are not needed any more. */
   #forget(name: Forgettable): Forgettable[] {
-    const keys = isJobId(name) ? [...this.shardsOf(name)] : [name]
+    const isOf = (key: ShardKey): boolean => shardName(key).job === name
+    // Also the word of where its shards went that were kept here once.
+    const keys = isJobId(name) ? [...this.shardsOf(name), ...[...this.#moved.keys()].filter(isOf)] : [name]
     const removed: Forgettable[] = []
     for (const key of keys) if (this.#remove(key)) removed.push(key)
     const replaced = this.#forgotten.add(name)

@@ -165,3 +165,17 @@ test('a history ten times as long does not cost more', () => {
   const [short, long] = [bytesFor(400), bytesFor(4_000)]
   expect(long).toBeLessThan(2 * short)
 })
+
+test('with a job, a keeper also forgets where its shards went that it kept once', () => {
+  const pair = new Pair()
+  const key = keyOf(1)
+  pair.keep(a, key, false)
+  const { keeper } = pair.at(a)
+  keeper.step(b, { kind: 'moved', key, list: 1, keepers: [b], seats: [1] })
+  expect(keeper.movedTo(key)).toBeDefined()
+  const effects = keeper.step(b, { kind: 'forget', name: key.split('/')[0] as JobId })
+  expect(keeper.movedTo(key)).toBeUndefined()
+  // Its record on disk goes too.
+  const gone = effects.filter((effect) => effect.kind === 'persist' && effect.key === key)
+  expect(gone).toMatchObject([{ messages: [], replaces: true }])
+})
