@@ -38,10 +38,10 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'ignore-ballot',
-    file: register,
-    from: 'if (rank < 0 || message.ballot !== this.ballot || proposal === undefined)',
-    to: 'if (rank < 0 || proposal === undefined)',
-    why: 'an answer to an earlier ballot counts for this one'
+    file: 'src/tasks/owner.ts',
+    from: 'if (lead === undefined || ballot <= lead.register.ballot) return []',
+    to: 'if (lead === undefined || ballot >= 0) return []',
+    why: 'an owner that is told of a higher ballot goes on under its own'
   },
   {
     name: 'reuse-ballot',
@@ -225,13 +225,6 @@ export const mutations: readonly Mutation[] = [
     from: 'return this.#names.has(key) || this.#names.has(shardName(key).job)',
     to: 'return this.#names.size < 0 && this.#names.has(shardName(key).job)',
     why: 'a node that was away brings back what the others have forgotten'
-  },
-  {
-    name: 'run-what-is-forgotten',
-    file: 'src/tasks/runner.ts',
-    from: "case 'forget':",
-    to: "case 'forgotten':",
-    why: 'a node begins what it had queued of a job that it has forgotten'
   },
   {
     name: 'grant-permit-twice',
