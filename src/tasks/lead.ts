@@ -290,12 +290,21 @@ export class Lead {
     if (this.#isOnce) return []
     const fatal: number[] = []
     for (const index of this.#queue.heldBy(peer)) {
-      this.#tellUnbegun(index, peer, 'lost')
-      this.#waste.lost++
-      this.#queue.release(index, 'lost', peer)
+      // Once suspected, it is blamed only for what it had begun.
+      const isSuspect = this.#queue.losses(index) === 0 || this.#queue.isRunning(index)
+      if (isSuspect) this.#tellUnbegun(index, peer, 'lost')
+      this.#waste.lost += isSuspect ? 1 : 0
+      this.#queue.release(index, isSuspect ? 'lost' : 'missing', peer)
       if (this.#queue.losses(index) >= lossesMax) fatal.push(index)
     }
     return this.#poison(fatal, now)
+  }
+
+  begun(peer: PeerId, indexes: Iterable<number>, attempt: number): Send[] {
+    const isIt = (index: number): boolean =>
+      this.#queue.isHeldBy(index, peer) && this.#queue.attempt(index) === attempt
+    for (const index of indexes) if (isIt(index)) this.#queue.begin(index)
+    return []
   }
 
   /** What runs at `peer`. What has ended by now is to stop there. */

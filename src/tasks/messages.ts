@@ -206,6 +206,8 @@ export const taskKinds = {
   probe: { key, indexes: tasks },
   missing: { key, indexes: tasks },
   holding: { key, attempt: uint(attemptsMax), indexes: tasks },
+  /** Runs of these begin now. Said of further attempts only, to tell who may be blamed if the node is lost. */
+  begun: { key, attempt: uint(attemptsMax), indexes: tasks },
   revoke: { key, indexes: tasks },
   /** From an owner that leaves to the keeper that follows: of each task that is not new, index, attempt, losses and failures. */
   handover: { key, ballot, states: indexes(4 * shardTasksMax) }

@@ -80,8 +80,7 @@ export class Owner {
   /** A shard that this node keeps since now, or in a newer list than before. */
   kept(from: PeerId, { record, isRepair }: TaskMessageOf<'store'>, now: Millis): void {
     this.#isDirty = true
-    const { self, keeper } = this.#view
-    const { key } = record
+    const [{ self, keeper }, { key }] = [this.#view, record]
     // Who brings a shard to other keepers goes on owning it.
     if (this.#leads.has(key)) return
     // A repair may give back what an earlier life had owned, and proposed in: then it begins as after any restart.
@@ -159,6 +158,7 @@ export class Owner {
       case 'handback':
       case 'missing':
       case 'holding':
+      case 'begun':
         return this.#dispatch(from, message, now)
       default:
         return []
@@ -362,11 +362,11 @@ export class Owner {
         return lead.cancel(now)
       case 'holding':
         return this.#view.isUp(from) ? lead.holding(from, message.indexes, message.attempt, now) : []
-      case 'missing': {
-        const count = lead.returned(from, message.indexes, 'missing')
-        this.#standings.missed(from, count)
+      case 'begun':
+        return lead.begun(from, message.indexes, message.attempt)
+      case 'missing':
+        this.#standings.missed(from, lead.returned(from, message.indexes, 'missing'))
         return []
-      }
       default:
         lead.returned(from, message.indexes, message.isStarted ? 'handed-back' : 'unstarted')
         return []
@@ -394,7 +394,7 @@ export class Owner {
     const { key } = record
     const promised = Math.max(ballot, keeper.promised(key))
     const register = Register.takeOver(record, self, promised, keeper.inForce(key))
-    this.#leads.set(record.key, new Lead(register, this.waste, now, inherited))
+    this.#leads.set(key, new Lead(register, this.waste, now, inherited))
     return register.begin(now)
   }
 }

@@ -43,6 +43,8 @@ export class Queue {
   readonly #attempt: Uint16Array
   readonly #losses: Uint8Array
   readonly #failures: Uint16Array
+  /** Granted tasks whose present run is known to have begun. */
+  readonly #running = new Set<number>()
   /** 1 if a run of it may have begun. */
   readonly #begun: Uint8Array
   readonly #holder: (PeerId | undefined)[]
@@ -183,6 +185,15 @@ export class Queue {
     this.#held.set(peer, (this.#held.get(peer) ?? 0) + 1)
   }
 
+  isRunning(index: number): boolean {
+    return this.#running.has(index)
+  }
+
+  /** Its holder says that this run of it began. */
+  begin(index: number): void {
+    if (this.state(index) === TASK.granted) this.#running.add(index)
+  }
+
   /** A granted task waits again: as the same attempt if it never started, else as the next. */
   release(index: number, because: Return, avoid?: PeerId): void {
     if (this.#state[index] !== TASK.granted) return
@@ -233,6 +244,7 @@ export class Queue {
   }
 
   #unhold(index: number): void {
+    this.#running.delete(index)
     const holder = this.#holder[index]
     if (holder === undefined) return
     this.#holder[index] = undefined

@@ -303,26 +303,27 @@ export class Runner {
   }
 
   /** Gives engines that have room the work that waited longest. */
-  #work(now: Millis): Run[] {
-    const runs: Run[] = []
+  #work(now: Millis): RunnerEffect[] {
+    const runs: RunnerEffect[] = []
     for (let chunk = this.#line.first; chunk !== undefined; chunk = this.#line.first) {
       const taskMs = this.#speeds.of(chunk.header)
       const slot = this.#runs.freeSlot(taskMs * 2 > runMs ? 1 : runsPerSlot, now)
       if (slot === undefined) break
-      const size = Math.max(1, Math.min(runTasksMax, Math.floor(runMs / taskMs)))
-      const most = Number.isFinite(taskMs) ? size : 1
-      runs.push(this.#start(chunk, slot, most, now))
+      runs.push(...this.#start(chunk, slot, this.#speeds.batchOf(chunk.header, runMs, runTasksMax), now))
     }
     return runs
   }
 
-  #start(chunk: Chunk, slot: number, most: number, now: Millis): Run {
+  #start(chunk: Chunk, slot: number, most: number, now: Millis): RunnerEffect[] {
     const { key, first, attempt, header } = chunk
     const inputs = this.#line.take(most) ?? chunk.inputs
     const run = this.#runs.start(chunk, inputs, slot, now)
     const held = this.#held.get(key)
     for (const index of inputs.indexes) if (held !== undefined) held.state[index] = HELD.running
-    return { kind: 'run', run, slot, key, keepers: held?.trail.keepers ?? [], header, first, attempt, inputs }
+    const keepers = held?.trail.keepers ?? []
+    const begin: Run = { kind: 'run', run, slot, key, keepers, header, first, attempt, inputs }
+    if (attempt === 1 || held === undefined) return [begin]
+    return [send(held.trail.owner, { kind: 'begun', key, attempt, indexes: inputs.indexes }), begin]
   }
 
   /** Unstarted tasks that this node would like to hold, while it runs what it ran last. */

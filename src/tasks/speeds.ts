@@ -36,6 +36,12 @@ export class Speeds {
     this.#byFunction.set(name, this.last)
   }
 
+  /** Tasks that take about `ms` together, at most `most`; 1 while nothing is known. */
+  batchOf(header: JobHeader, ms: Millis, most: number): number {
+    const taskMs = this.of(header)
+    return Number.isFinite(taskMs) ? Math.max(1, Math.min(most, Math.floor(ms / taskMs))) : 1
+  }
+
   /** Infinite for a function that never ran here. */
   of(header: JobHeader): Millis {
     return this.#byFunction.get(nameOf(header)) ?? Number.POSITIVE_INFINITY

@@ -27,7 +27,9 @@ export type Kept = Pick<
 >
 
 /** What only an owner can act on. */
-export type AboutTasks = TaskMessageOf<'propose' | 'outcomes' | 'cancel' | 'handback' | 'missing' | 'holding'>
+export type AboutTasks = TaskMessageOf<
+  'propose' | 'outcomes' | 'cancel' | 'handback' | 'missing' | 'holding' | 'begun'
+>
 
 export class Whereabouts {
   readonly #keeper: Kept

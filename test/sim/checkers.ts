@@ -64,6 +64,7 @@ export class Checkers {
   readonly #begun = new Map<string, string>()
   readonly #begunOnce = new Map<string, string>()
   readonly #granted = new Map<string, number>()
+  readonly #beginnings = new Map<string, number>()
   /** Shards that were acknowledged; one that was not is the business of nobody but its keepers. */
   readonly #accepted = new Set<ShardKey>()
   readonly #hurried = new Set<JobId>()
@@ -104,6 +105,7 @@ export class Checkers {
   ): void {
     this.runs++
     const task = `${header.job}:${first + index}`
+    this.#beginnings.set(task, (this.#beginnings.get(task) ?? 0) + 1)
     const where = `${node} run ${run}`
     if (header.atMostOnce && !this.durable.hasPair(header.job))
       this.#once(`${task} (${key})`, `${where}, attempt ${attempt}`)
@@ -200,7 +202,8 @@ export class Checkers {
       if (!this.#cancelled.has(job) && !this.#neverStarted.has(job))
         wrong('is a cancellation, and nobody cancelled its job')
     } else if (value.includes('TASK_POISONED')) {
-      const granted = this.#granted.get(task) ?? 0
+      // What a node grants to itself is no message, but it begins.
+      const granted = Math.max(this.#granted.get(task) ?? 0, this.#beginnings.get(task) ?? 0)
       if (granted < lossesMax)
         wrong(`blames it for ${lossesMax} engines, and it was granted ${granted} times`)
     } else if (value.includes('TASK_UNKNOWN')) {

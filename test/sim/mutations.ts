@@ -194,7 +194,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'lose-lost-tasks',
     file: lead,
-    from: "this.#queue.release(index, 'lost', peer)",
+    from: "this.#queue.release(index, isSuspect ? 'lost' : 'missing', peer)",
     to: 'void peer',
     why: 'what a lost node held is never granted again'
   },

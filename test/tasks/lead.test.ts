@@ -200,6 +200,8 @@ test.each([
         received.set(peer, (received.get(peer) ?? 0) + indexes.length)
         if (indexes.includes(killer)) {
           up.delete(peer)
+          const { attempt } = grants.find(({ inputs }) => inputs.indexes.includes(killer)) ?? { attempt: 1 }
+          solo.says(peer, { kind: 'begun', key, attempt, indexes: Uint32Array.of(killer) }, now)
           solo.lose(peer, ++now)
           continue
         }
@@ -214,6 +216,21 @@ test.each([
     expect(solo.ended.size).toBe(count)
   }
 )
+
+test('who was held by one lost node after another, and never began, is not blamed', () => {
+  const solo = new Solo(1)
+  const all = nodes(6)
+  for (const [i, peer] of all.slice(0, 5).entries()) {
+    solo.claim(peer, 1, 0, 2 * i + 1)
+    solo.lose(peer, 2 * i + 2)
+  }
+  expect(solo.ended.size).toBe(0)
+  const last = all[5] as PeerId
+  solo.claim(last, 1, 0, 20)
+  const [grant] = solo.granted(last)
+  solo.outcome(last, 0, STATUS.ok, grant?.attempt ?? 0, 21)
+  expect(solo.ended.get(0)?.code).toBe('ok')
+})
 
 test('an outcome tells of the attempts before it: where, and how each ended', () => {
   const solo = new Solo(1, { retries: 2 })
