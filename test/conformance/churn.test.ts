@@ -23,20 +23,25 @@ test('CONFORMANCE 27: nodes join and leave at random for 5 s, and every value is
   const seed = Date.now() % 100_000
   const random = seededRandom(seed)
   const until5s = AbortSignal.timeout(5_000)
+  let jobs = 0
+  // These nodes keep in memory, so one that goes without a word takes its copies with it, and nobody promises anything about
+  // two of three. Of the keepers of a job only one goes so: the job after it may still have been given to the one that went.
+  let silentDuring = -2
   const churn = async (): Promise<number> => {
     let changes = 0
     for (; !until5s.aborted; changes++) {
       const guests = mesh?.nodes.slice(3) ?? []
       const guest = random.pick(guests)
       if (guest === undefined || (guests.length < 8 && random.chance(0.5))) await mesh?.join({ slots: 1 })
-      // One of three goes without a word.
-      else await (random.chance(0.3) ? mesh?.take(guest).stop() : mesh?.take(guest).drain({ timeout: 2_000 }))
+      else if (random.chance(0.5) && jobs > silentDuring + 1) {
+        silentDuring = jobs
+        await mesh?.take(guest).stop()
+      } else await mesh?.take(guest).drain({ timeout: 2_000 })
       await sleep(random.below(60))
     }
     return changes
   }
   const changes = churn()
-  let jobs = 0
   for (; !until5s.aborted; jobs++) {
     const count = 50 + random.below(400)
     const job = mesh.client.map(square, upTo(count))
