@@ -122,6 +122,20 @@ export function pairs(
   )
 }
 
+/** `k=n` each, n a whole number. */
+export function amounts(
+  flag: string,
+  texts: readonly string[] | undefined
+): Record<string, number> | undefined {
+  const entries = Object.entries(pairs(flag, texts) ?? {})
+  const odd = entries.find(([, text]) => !/^\d+$/.test(text))
+  if (odd !== undefined)
+    throw usageError(`${flag} is ${JSON.stringify(odd.join('='))}; write it like ${flag} gpu=2`)
+  return texts === undefined
+    ? undefined
+    : Object.fromEntries(entries.map(([name, text]) => [name, Number(text)]))
+}
+
 /** Options that were given; the others keep their defaults. */
 export function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   const entries = Object.entries(options).filter(([, value]) => value !== undefined)

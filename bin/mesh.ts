@@ -4,6 +4,7 @@
  * Not here: finding a node (src/client/remote.ts).
  */
 import { existsSync } from 'node:fs'
+import { hostname, userInfo } from 'node:os'
 import type { Client } from '../src/client/types.ts'
 import { ShoalError } from '../src/errors.ts'
 import { type MeshKey, readKey } from '../src/node/key.ts'
@@ -48,11 +49,23 @@ export async function reachMesh(values: MeshValues, signal?: AbortSignal): Promi
   // Loaded late, so that who has no key is told at once.
   const { connect } = await import('../src/client/remote.ts')
   try {
-    return await connect({ key, mdns, ...given({ peers, timeout, signal }) })
+    return await connect({ key, mdns, submitter: submitter(), ...given({ peers, timeout, signal }) })
   } catch (error) {
     if (signal?.aborted !== true) throw error
     throw new ShoalError('SHOAL_CANCELLED', 'ended before a node was reached', { cause: error })
   }
+}
+
+/** All commands of one person at one machine share. */
+function submitter(): string {
+  const name = ((): string => {
+    try {
+      return userInfo().username
+    } catch {
+      return 'somebody'
+    }
+  })()
+  return `${name}@${hostname()}`.slice(0, 128)
 }
 
 /** Asks the mesh one thing. */

@@ -30,3 +30,4 @@ export {
 export { createKey, type MeshKey, readKey, writeKey } from './node/key.ts'
 export { type Burden, createNode, type Node } from './node/node.ts'
 export type { NodeOptions, Role } from './node/options.ts'
+export type { Requires, Rule, Test } from './routing/requirement.ts'

@@ -15,6 +15,7 @@ import {
   peerMessages,
   splitFrame
 } from '../src/node/messages.ts'
+import { anywhere } from '../src/routing/requirement.ts'
 import { pack } from '../src/tasks/batch.ts'
 import { firstSeating } from '../src/tasks/keepers.ts'
 
@@ -44,7 +45,9 @@ const header = {
   submittedAt: 1.5e12,
   queueTimeoutMs: 5_000,
   retentionMs: 60_000,
-  atMostOnce: true
+  atMostOnce: true,
+  submitter: '',
+  requires: anywhere
 }
 const inputs = pack('', [0, 1], [Uint8Array.of(1, 2), new Uint8Array(0)])
 const record = { key, ...firstSeating([a, b]), copies: 3, header, first: 7, count: 2, shards: 3, inputs }
@@ -57,7 +60,7 @@ const messages: PeerMessage[] = [
     ballot: 17,
     accepted: [{ ballot: 1, outcomes: pack(a, [1], [Uint8Array.of(9)]) }]
   },
-  { kind: 'claim', tasks: 12, received: 3 },
+  { kind: 'claim', tasks: 12, received: 3, room: [] },
   { kind: 'grant', key, header, list: 0, keepers: [a], first: 7, attempt: 2, waiting: 5, inputs },
   { kind: 'watch', key, have: Uint32Array.of(0, 64_000) }
 ]
@@ -116,8 +119,8 @@ test('every limit is checked: one more than allowed is refused', () => {
       record: { ...record, inputs: { ...inputs, indexes: Uint32Array.of(1, 1) } },
       isRepair: false
     },
-    { kind: 'claim', tasks: 65_537, received: 0 },
-    { kind: 'claim', tasks: -1, received: 0 },
+    { kind: 'claim', tasks: 65_537, received: 0, room: [] },
+    { kind: 'claim', tasks: -1, received: 0, room: [] },
     { kind: 'inquire', key: 'no key' as ShardKey }
   ]
   for (const message of wrong)

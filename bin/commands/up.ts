@@ -4,7 +4,15 @@
  * Not here: the node (src/node/node.ts). Its address goes to stdout, for people or programs; what it notices, to stderr.
  */
 import { createNode, type Node } from '../../src/node/node.ts'
-import { given, milliseconds, pairs, readArguments, refuseOperands, wholeNumber } from '../arguments.ts'
+import {
+  amounts,
+  given,
+  milliseconds,
+  pairs,
+  readArguments,
+  refuseOperands,
+  wholeNumber
+} from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { EXIT } from '../failure.ts'
 import { interruption, untilAborted } from '../interruption.ts'
@@ -16,6 +24,7 @@ const flags = {
   data: { type: 'string' },
   slots: { type: 'string' },
   label: { type: 'string', multiple: true },
+  resource: { type: 'string', multiple: true },
   zone: { type: 'string' },
   listen: { type: 'string', multiple: true },
   peer: { type: 'string', multiple: true },
@@ -33,6 +42,7 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
   --data FOLDER      keeps work and results there, so that they survive a restart (default: in memory)
   --slots N          tasks at a time, 0 to 256; 0 only coordinates (default: the cores of this machine)
   --label K=V        what others may know of this machine, repeatable
+  --resource K=N     countable things that tasks may hold, like gpu=2, repeatable
   --zone NAME        copies of one piece of work go to different zones
   --listen ADDRESS   like /ip4/0.0.0.0/tcp/4101, repeatable (default: any free port, all interfaces)
   --peer ADDRESS     a node to begin with, repeatable (default: $SHOAL_PEERS)
@@ -47,6 +57,7 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
     const slots = wholeNumber('--slots', values.slots)
     const timeout = milliseconds('--drain-timeout', values['drain-timeout'])
     const labels = pairs('--label', values.label)
+    const resources = amounts('--resource', values.resource)
     const peers = values.peer ?? (process.env.SHOAL_PEERS ?? '').split(/[\s,]+/).filter(Boolean)
     const key = await findKey(values.key)
     const signal = interruption()
@@ -56,7 +67,7 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
       mdns,
       peers,
       onNote,
-      ...given({ data, slots, labels, zone, listen })
+      ...given({ data, slots, labels, resources, zone, listen })
     })
     const node = await Promise.race([opening, untilAborted(signal)])
     // Nobody was told of this node yet, so that there is nothing to bring to an end.

@@ -11,6 +11,7 @@ export interface MemberInfo {
   readonly isKeeper: boolean
   readonly zone: string
   readonly labels: Readonly<Record<string, string>>
+  readonly resources: Readonly<Record<string, number>>
   readonly version: string
 }
 

@@ -42,12 +42,15 @@ export class MeshClient implements Client, JobHost {
   readonly #jobs = new Map<JobId, Job<unknown>>()
   readonly #asked = new Map<number, Asked>()
   readonly #closing = new AbortController()
+  readonly #submitter: string
   #state: 'away' | 'opening' | 'attached' = 'away'
   #entry = ''
   #timer: ReturnType<typeof setTimeout> | undefined
   #timerAt = Number.POSITIVE_INFINITY
 
-  constructor(openLine: OpenLine) {
+  /** `submitter`: whose share of the mesh its tasks take. */
+  constructor(openLine: OpenLine, submitter: string) {
+    this.#submitter = submitter
     this.#line = openLine({
       onMessages: (messages) => this.#received(messages),
       onClosed: () => this.#lost()
@@ -213,7 +216,9 @@ export class MeshClient implements Client, JobHost {
         submittedAt: Date.now(),
         retentionMs: settings.retentionMs,
         atMostOnce: settings.atMostOnce,
-        queueTimeoutMs: settings.queueTimeoutMs
+        queueTimeoutMs: settings.queueTimeoutMs,
+        submitter: this.#submitter,
+        requires: settings.requires
       }
       job.submittedAt = header.submittedAt
       await begin(header, shipped.code)

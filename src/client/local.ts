@@ -17,8 +17,8 @@ export interface LocalEntry {
   clientSaid(client: ClientId, messages: readonly ClientMessage[]): void
 }
 
-export function createLocalClient(entry: LocalEntry): Client {
-  return new MeshClient((events) => new LocalLine(entry, events))
+export function createLocalClient(entry: LocalEntry, submitter: string): Client {
+  return new MeshClient((events) => new LocalLine(entry, events), submitter)
 }
 
 class LocalLine implements Line {

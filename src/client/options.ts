@@ -4,6 +4,7 @@
  * Not here: what they cause. Every wrong one is SHOAL_BAD_OPTION and says what would be right.
  */
 import { ShoalError } from '../errors.ts'
+import { type Requirement, requirementOf } from '../routing/requirement.ts'
 import type { Copies } from './shards.ts'
 import type { MapOptions, TaskOptions } from './types.ts'
 
@@ -20,6 +21,7 @@ export interface Settings {
   readonly atMostOnce: boolean
   readonly scope: Record<string, unknown> | undefined
   readonly copies: Copies
+  readonly requires: Requirement
   readonly signal: AbortSignal | undefined
 }
 
@@ -42,6 +44,8 @@ const ofTasks = [
   'keepers',
   'retention',
   'atMostOnce',
+  'requires',
+  'targets',
   'signal'
 ]
 const ofMaps = [...ofTasks, 'returnErrors', 'inFlightMax']
@@ -79,6 +83,7 @@ function settingsOf(options: TaskOptions): Settings {
     atMostOnce,
     scope: scope === undefined ? undefined : { ...scope },
     copies: { wanted: count ?? 0, least: min ?? 0 },
+    requires: requirementOf(options.requires ?? {}, options.targets),
     signal
   }
 }

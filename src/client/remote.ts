@@ -5,6 +5,7 @@
  * Where to look: addresses that were given, then a node on this machine, then whoever answers by mDNS; later, whom the mesh
  * itself named.
  */
+import { randomBytes } from 'node:crypto'
 import { explainError, ShoalError } from '../errors.ts'
 import { findBeacons } from '../node/beacon.ts'
 import { type MeshKey, readKey } from '../node/key.ts'
@@ -23,12 +24,18 @@ export interface ConnectOptions {
   readonly peers?: readonly string[]
   /** Looks in the local network if nothing else answers. Default true. */
   readonly mdns?: boolean
+  /**
+   * Whose share of the mesh the tasks of this client take, at most 128 characters: while several submitters have tasks of
+   * the same priority waiting, engines' time is divided evenly between them. Default: this client's own share.
+   */
+  readonly submitter?: string
   /** Milliseconds until the first entry must have answered. Default 10,000. */
   readonly timeout?: number
   readonly signal?: AbortSignal
 }
 
 const connectMs = 10_000
+const submitterMax = 128
 /** One address, while there are others to try. */
 const attachMs = 2_000
 const mdnsMs = 2_000
@@ -44,13 +51,16 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
   const key = await keyOf(options.key)
   const given = options.peers ?? (process.env.SHOAL_PEERS ?? '').split(/[\s,]+/).filter(Boolean)
   const { mdns = true, timeout = connectMs, signal } = options
+  const submitter = options.submitter ?? `client-${randomBytes(12).toString('base64url')}`
+  if (typeof submitter !== 'string' || submitter === '' || submitter.length > submitterMax)
+    throw new ShoalError('SHOAL_BAD_OPTION', `\`submitter\` is a name of 1 to ${submitterMax} characters`)
   if (!(timeout > 0))
     throw new ShoalError('SHOAL_BAD_OPTION', `\`timeout\` is ${timeout}; give milliseconds above 0`)
   const limits = [
     AbortSignal.timeout(Math.min(timeout, 2 ** 31 - 1)),
     ...(signal === undefined ? [] : [signal])
   ]
-  const client = new MeshClient((events) => new RemoteLine(key, given, mdns, events))
+  const client = new MeshClient((events) => new RemoteLine(key, given, mdns, events), submitter)
   try {
     await client.open(AbortSignal.any(limits))
     return client

@@ -4,6 +4,7 @@
  * Not here: how it is done (client.ts, handle.ts). The names follow IPython's, in camelCase.
  */
 import type { RunMetadata } from '../errors.ts'
+import type { Requires } from '../routing/requirement.ts'
 import type { JobSummary, MemberInfo, StatusReport } from './answers.ts'
 import type { ModuleFunction } from './functions.ts'
 
@@ -40,6 +41,13 @@ export interface TaskOptions {
   readonly atMostOnce?: boolean
   /** Milliseconds for which results are kept at least once all are there. Default 24 h. See `release()`. */
   readonly retention?: number
+  /**
+   * What a node must have to run it: labels, resources (whole numbers, held while a task runs), a source. While no node has
+   * it, tasks wait, `explain()` says for every node what is missing, and `queueTimeout` bounds it. Default: nothing.
+   */
+  readonly requires?: Requires
+  /** Ids of nodes (`<id>`) or engines (`<id>/<slot>`), one of which must run it. Default: any. */
+  readonly targets?: readonly string[]
   /** Ends waiting, and cancels the job. */
   readonly signal?: AbortSignal
 }

@@ -97,8 +97,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const isGone = (peer: PeerId, at: Millis): boolean => this.membership.isGone(peer, replaceAfterMs, at)
     const situation = (at: Millis): string =>
       `${keepersFor('').toSorted()} but ${this.membership.gone(replaceAfterMs, at)}`
+    const member = (peer: PeerId): Member | undefined => this.membership.member(peer)
     this.owner = new Owner(
-      { self: this.self, keeper: this.keeper, isUp, peers, isGone, keepersFor, situation },
+      { self: this.self, keeper: this.keeper, isUp, peers, member, isGone, keepersFor, situation },
       random.fork('owner')
     )
     const canKeep = (peer: PeerId): boolean => this.membership.canKeep(peer)
@@ -113,7 +114,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const { self, membership, keeper, release } = this
     this.#desk = new Desk({ self, membership, keeper, release, status })
     const owners = (): readonly PeerId[] => this.#owners(this.#now)
-    this.runner = new Runner({ self, slots: me.slots, isUp, peers, keeper, owners })
+    this.runner = new Runner({ self, slots: me.slots, me: () => membership.me, isUp, peers, keeper, owners })
   }
 
   step(input: CoreInput, now: Millis): CoreEffect[] {
@@ -386,7 +387,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   }
 
   #notice(now: Millis): void {
-    if (now < this.#noticeAt || this.owner.shards === 0 || this.owner.hasClaims) return
+    if (now < this.#noticeAt || this.owner.shards === 0 || this.owner.dealer.left === 0) return
     const waiting = this.owner.waiting(now)
     if (waiting === 0) return
     this.#noticeAt = now + noticeEveryMs

@@ -91,7 +91,8 @@ async function open(
   opened: (() => unknown)[],
   close: () => Promise<void>
 ): Promise<Node> {
-  const { key, data, roles, labels, zone, listen, peers, mdns, replaceAfter, quota, onNote } = options
+  const { key, data, roles, labels, resources, zone, listen, peers, mdns, replaceAfter, quota, onNote } =
+    options
   const { store, disk } = await openSound(data, onNote)
   opened.push(() => store.close())
   const blobs = await openBlobs(data, onNote)
@@ -120,6 +121,8 @@ async function open(
     isFull: false,
     zone,
     labels: Object.entries(labels),
+    resources: Object.entries(resources).map(([name, amount]) => ({ name, amount })),
+    sources: [],
     version: VERSION
   }
   const random = seededRandom(randomInt(2 ** 32))
@@ -149,7 +152,7 @@ async function open(
   opened.push(() => transport.stop())
   driver.connect(transport)
   opened.push(await lightBeacon(key, peer, transport.addresses()))
-  const client = createLocalClient(driver)
+  const client = createLocalClient(driver, peer)
   opened.push(() => client.close())
   const stopped = Promise.withResolvers<void>()
   let stopping: Promise<void> | undefined

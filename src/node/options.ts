@@ -5,6 +5,7 @@
  */
 import { availableParallelism, totalmem } from 'node:os'
 import { ShoalError } from '../errors.ts'
+import { amountMax, resourcesMax } from '../routing/requirement.ts'
 import { slotsMax } from '../tasks/executor/pool.ts'
 import { defaultQuota, keeperReplaceAfterMs, type Quota } from './core.ts'
 import { MeshKey } from './key.ts'
@@ -24,6 +25,8 @@ export interface NodeOptions {
   readonly roles?: readonly Role[]
   /** What others may know of this machine. At most 64, of 128 characters each. */
   readonly labels?: Readonly<Record<string, string>>
+  /** Countable things of this machine, like `{ gpu: 2 }`: tasks that require some hold it while they run. At most 32 kinds. */
+  readonly resources?: Readonly<Record<string, number>>
   /** Keepers of one shard prefer different zones. */
   readonly zone?: string
   /** Multiaddrs; port 0 takes a free one. Default: any free port, all interfaces. */
@@ -56,6 +59,7 @@ const known = [
   'slots',
   'roles',
   'labels',
+  'resources',
   'zone',
   'listen',
   'peers',
@@ -73,6 +77,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     slots = availableParallelism(),
     roles = ['engine', 'keeper'],
     labels = {},
+    resources = {},
     zone = '',
     replaceAfter = keeperReplaceAfterMs,
     heapMb = heapFor(options.slots ?? availableParallelism())
@@ -99,6 +104,13 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
       refuse(`\`quota.${name}\` is ${String(most)}; there are bytes and shards, numbers above 0`)
   }
   if (Object.keys(labels).length > labelsMax) refuse(`more than ${labelsMax} labels`)
+  if (Object.keys(resources).length > resourcesMax) refuse(`more than ${resourcesMax} kinds of resources`)
+  for (const [name, amount] of Object.entries(resources)) {
+    if (name === '' || name.length > textMax || !Number.isInteger(amount) || amount < 0 || amount > amountMax)
+      refuse(
+        `\`resources.${name}\` is ${String(amount)}; names have up to ${textMax} characters, and there are 0 to ${amountMax} of each`
+      )
+  }
   for (const text of [zone, ...Object.entries(labels).flat()]) {
     if (typeof text !== 'string' || text.length > textMax)
       refuse(`zones and labels are strings of at most ${textMax} characters`)
@@ -109,6 +121,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     slots,
     roles,
     labels,
+    resources,
     zone,
     listen,
     peers,

@@ -26,9 +26,11 @@ interface Parts {
   readonly runner: Runner
 }
 
-export function memberInfo({ peer, addresses, slots, isKeeper, zone, labels, version }: Member): MemberInfo {
-  const named = Object.fromEntries(labels.map(([name = '', value = '']) => [name, value]))
-  return { id: peer, addresses, slots, isKeeper, zone, labels: named, version }
+export function memberInfo(member: Member): MemberInfo {
+  const { peer, addresses, slots, isKeeper, zone, version } = member
+  const labels = Object.fromEntries(member.labels.map(([name = '', value = '']) => [name, value]))
+  const resources = Object.fromEntries(member.resources.map(({ name, amount }) => [name, amount]))
+  return { id: peer, addresses, slots, isKeeper, zone, labels, resources, version }
 }
 
 export function nodeReport(

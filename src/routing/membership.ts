@@ -88,6 +88,13 @@ export class Membership {
     return peer === this.#self || this.#known.get(peer)?.isUp === true
   }
 
+  /** What a node that is up says of itself. */
+  member(peer: PeerId): Member | undefined {
+    if (peer === this.#self) return this.#me
+    const known = this.#known.get(peer)
+    return known?.isUp === true ? known.member : undefined
+  }
+
   /** Up, and willing to keep shards. */
   canKeep(peer: PeerId): boolean {
     const member = peer === this.#self ? this.#me : this.#known.get(peer)?.member

@@ -6,12 +6,18 @@
  */
 import { isPeerId, type PeerId } from '../ids.ts'
 import { added, flag, list, type Of, record, text, uint } from '../wire.ts'
+import { amountMax, resourcesMax } from './requirement.ts'
 
 /** Members that a directory holds; further ones are ignored. */
 export const membersMax = 1_024
 const addressesMax = 16
 /** Slowness that a node may claim, and is granted on top of the usual silence. One that is slower counts as down. */
 export const slownessMaxMs = 10_000
+
+/** Countable things: how much there is, or is free, of each. */
+export const amounts = list(record({ name: text(128), amount: uint(amountMax) }), resourcesMax)
+/** Streams that one node offers. */
+export const sourcesMax = 64
 
 /** What a node says of itself. `boot` grows with every start, so the newer of two entries is known. */
 export const member = record({
@@ -27,7 +33,10 @@ export const member = record({
   labels: list(list(text(128), 2), 64),
   version: text(32),
   /** Keeps as much as it may. */
-  isFull: added(flag, false)
+  isFull: added(flag, false),
+  /** What tasks can hold of it while they run. */
+  resources: added(amounts, []),
+  sources: added(list(text(128), sourcesMax), [])
 })
 export type Member = Of<typeof member>
 

@@ -6,10 +6,19 @@
  */
 import type { PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
+import type { Amount } from '../routing/match.ts'
+import type { Requirement } from '../routing/requirement.ts'
 import { type Send, send } from './effects.ts'
+import { take } from './standings.ts'
 
 /** Between two claims that say nothing new. */
 const claimAgainMs = 3_000
+
+export interface Wants {
+  readonly want: number
+  readonly standing: number
+  readonly room: readonly Amount[]
+}
 
 interface Asked {
   tasks: number
@@ -18,16 +27,19 @@ interface Asked {
   base: number
   at: Millis
   waiting: number
+  /** Of each resource, what the owner thinks it may still grant. */
+  room: Map<string, number>
 }
 
 export class Claims {
   readonly #asked = new Map<PeerId, Asked>()
 
   /** An owner sent `count` tasks, and has `waiting` more. */
-  granted(from: PeerId, count: number, waiting: number): void {
+  granted(from: PeerId, count: number, waiting: number, requires: Requirement): void {
     const asked = this.#of(from)
     asked.received += count
     asked.waiting = waiting
+    if (requires.resources.length > 0) take(asked.room, requires, count)
   }
 
   forget(peer: PeerId): void {
@@ -35,17 +47,18 @@ export class Claims {
   }
 
   /** Shares `want` among the owners that have work; the others keep a `standing` claim, so that their next task leaves at once. */
-  renew(owners: readonly PeerId[], want: number, standing: number, now: Millis): Send[] {
+  renew(owners: readonly PeerId[], { want, standing, room }: Wants, now: Millis): Send[] {
     const busy = owners.filter((owner) => this.#of(owner).waiting > 0).length
     const claims: Send[] = []
     for (const owner of owners) {
       const asked = this.#of(owner)
       const share = asked.waiting > 0 ? Math.ceil(want / busy) : Math.min(want, standing)
       const left = asked.tasks - (asked.received - asked.base)
-      const isStale = now - asked.at >= claimAgainMs
+      const isStale = now - asked.at >= claimAgainMs || isOther(asked.room, room)
       if (!isStale && (left === share || (left > share / 2 && left <= 2 * share))) continue
       Object.assign(asked, { tasks: share, base: asked.received, at: now })
-      claims.push(send(owner, { kind: 'claim', tasks: share, received: asked.received }))
+      if (room.length > 0) asked.room = new Map(room.map(({ name, amount }) => [name, amount]))
+      claims.push(send(owner, { kind: 'claim', tasks: share, received: asked.received, room }))
     }
     return claims
   }
@@ -53,8 +66,23 @@ export class Claims {
   #of(owner: PeerId): Asked {
     const old = this.#asked.get(owner)
     if (old !== undefined) return old
-    const asked: Asked = { tasks: 0, received: 0, base: 0, at: Number.NEGATIVE_INFINITY, waiting: 0 }
+    const asked: Asked = {
+      tasks: 0,
+      received: 0,
+      base: 0,
+      at: Number.NEGATIVE_INFINITY,
+      waiting: 0,
+      room: new Map()
+    }
     this.#asked.set(owner, asked)
     return asked
   }
+}
+
+/** True if the owner may grant what has no room, or may not grant what has, or far less of it. */
+function isOther(said: ReadonlyMap<string, number>, room: readonly Amount[]): boolean {
+  return room.some(({ name, amount }) => {
+    const left = said.get(name) ?? 0
+    return left > 0 !== amount > 0 || amount > 2 * left
+  })
 }

@@ -42,6 +42,8 @@ const nothing = new Uint8Array(0)
 export class Lead {
   readonly register: Register
   readonly watchers = new Set<PeerId>()
+  /** Nodes that have at hand what its tasks need, and are served first. */
+  prefers: ((peer: PeerId) => boolean) | undefined
   #queue: Queue
   readonly #entries: Entries
   readonly #silence = new Silence()
@@ -218,11 +220,9 @@ export class Lead {
       else if (isMark(index)) this.#marked = Math.max(this.#marked, index - attemptBase)
     }
     // Who has a permit that is committed may begin.
-    if (told.length === 0)
-      return this.#once
-        .permitted(all, this.#queue)
-        .map((one) => this.#grant(one.holder, one.indexes, one.attempt))
     const { key } = this
+    const permitted = told.length === 0 ? this.#once.permitted(all, this.#queue) : []
+    if (told.length === 0) return permitted.map((one) => this.#grant(one.holder, one.indexes, one.attempt))
     const batch = pickAt(all, told)
     const effects = [...this.watchers].map((to) =>
       send(to, { kind: 'committed', key, outcomes: batch, settled: false })

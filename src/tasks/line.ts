@@ -5,7 +5,8 @@
  * They wait in the chunks in which they were granted, which are cut only when a part of one leaves.
  */
 import type { Attempt, PeerId, ShardKey } from '../ids.ts'
-import { assert } from '../machine.ts'
+import { assert, type Millis } from '../machine.ts'
+import { isNarrow } from '../routing/requirement.ts'
 import { type Batch, pickAt } from './batch.ts'
 import type { JobHeader } from './messages.ts'
 
@@ -15,16 +16,24 @@ export interface Chunk {
   readonly first: number
   readonly attempt: Attempt
   readonly from: PeerId
+  /** When it came. */
+  readonly at: Millis
   inputs: Batch
 }
 
 export class Line {
   #chunks: Chunk[] = []
   #length = 0
+  #narrow = 0
 
   /** Tasks in line. */
   get length(): number {
     return this.#length
+  }
+
+  /** Of these, tasks that cannot begin in just any free slot. */
+  get narrow(): number {
+    return this.#narrow
   }
 
   get first(): Chunk | undefined {
@@ -37,18 +46,17 @@ export class Line {
 
   add(chunk: Chunk): void {
     this.#chunks.push(chunk)
-    this.#length += chunk.inputs.indexes.length
+    this.#grow(chunk, chunk.inputs.indexes.length)
   }
 
-  /** Up to `most` tasks of the first chunk, which leave the line. */
-  take(most: number): Batch | undefined {
-    const chunk = this.#chunks[0]
-    if (chunk === undefined) return undefined
+  /** Up to `most` tasks of this chunk, which leave the line. */
+  take(chunk: Chunk, most: number): Batch {
     const size = chunk.inputs.indexes.length
     const inputs = size <= most ? chunk.inputs : pickAt(chunk.inputs, range(0, most))
-    if (size <= most) this.#chunks.shift()
-    else chunk.inputs = pickAt(chunk.inputs, range(most, size))
-    this.#length -= inputs.indexes.length
+    if (size > most) chunk.inputs = pickAt(chunk.inputs, range(most, size))
+    else if (this.#chunks[0] === chunk) this.#chunks.shift()
+    else this.#chunks = this.#chunks.filter((one) => one !== chunk)
+    this.#grow(chunk, -inputs.indexes.length)
     return inputs
   }
 
@@ -62,9 +70,9 @@ export class Line {
         if (indexes.has(index)) removed.push(index)
         else kept.push(at)
       }
+      this.#grow(chunk, kept.length - chunk.inputs.indexes.length)
       chunk.inputs = pickAt(chunk.inputs, kept)
     }
-    this.#length -= removed.length
     this.#chunks = this.#chunks.filter(({ inputs }) => inputs.indexes.length > 0)
     return removed
   }
@@ -72,6 +80,11 @@ export class Line {
   check(): void {
     const counted = this.#chunks.reduce((sum, { inputs }) => sum + inputs.indexes.length, 0)
     assert(counted === this.#length, `${this.#length} in line, ${counted} counted`)
+  }
+
+  #grow({ header }: Chunk, by: number): void {
+    this.#length += by
+    if (header.requires.text !== '' && isNarrow(header.requires)) this.#narrow += by
   }
 }
 

@@ -15,6 +15,8 @@ import {
   type ShardKey,
   shardName
 } from '../ids.ts'
+import { amounts } from '../routing/messages.ts'
+import { anywhere, requirement } from '../routing/requirement.ts'
 import {
   added,
   bytes,
@@ -101,7 +103,10 @@ export const header = record({
   /** Milliseconds that results are kept at least after all are there; 0 = `retentionMs` of release.ts. */
   retentionMs: added(uint(UINT32), 0),
   /** Never begun again once it may have begun. */
-  atMostOnce: added(flag, false)
+  atMostOnce: added(flag, false),
+  /** Who shares fairly with others: one client, or those that say the same name. */
+  submitter: added(text(128), ''),
+  requires: added(requirement, anywhere)
 })
 export type JobHeader = Of<typeof header>
 
@@ -188,7 +193,8 @@ export const taskKinds = {
   found: { placement, header, shards: uint(shardsMax) },
   unknown: { job },
   // Dispatch.
-  claim: { tasks: uint(65_536), received: uint() },
+  /** `room`: how much of its resources further tasks may take. */
+  claim: { tasks: uint(65_536), received: uint(), room: added(amounts, []) },
   grant: {
     key,
     header,

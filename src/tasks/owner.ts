@@ -1,12 +1,14 @@
 /**
  * Owns shards: collects their outcomes, takes over those whose owner is lost, and gives them other keepers.
  *
- * Not here: one shard's tasks (lead.ts) and ballots (register.ts), and who is granted what (standings.ts).
+ * Not here: one shard's tasks (lead.ts) and ballots (register.ts), and who is granted what (dealer.ts).
  * Late binding: work stays here until somebody asks. A claim waits, so new work leaves at once.
  */
 import { type Ballot, type PeerId, type ShardKey, shardName } from '../ids.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
 import type { Random } from '../random.ts'
+import type { Traits } from '../routing/match.ts'
+import { Dealer } from './dealer.ts'
 import { Departure } from './departure.ts'
 import { type Send, send } from './effects.ts'
 import { listOf, movedMessage } from './keepers.ts'
@@ -15,7 +17,6 @@ import type { Forgettable, ShardRecord, TaskMessage, TaskMessageOf } from './mes
 import { Orphans } from './orphans.ts'
 import { Register } from './register.ts'
 import { Repairs, type RepairView } from './repair.ts'
-import { Standings } from './standings.ts'
 import { Succession } from './succession.ts'
 import type { Waste } from './waste.ts'
 import { type AboutTasks, type Kept, leadingMessage, Whereabouts } from './whereabouts.ts'
@@ -28,14 +29,16 @@ const settleAfterMs = 50
 export interface OwnerView extends RepairView {
   readonly keeper: Kept
   readonly peers: () => readonly PeerId[]
+  /** What a node that is up says of itself. */
+  readonly member: (peer: PeerId) => Traits | undefined
 }
 
 export class Owner {
   readonly #view: OwnerView
-  readonly #leads = new Map<ShardKey, Lead>()
+  readonly leads = new Map<ShardKey, Lead>()
   readonly #succession: Succession
   readonly #repairs: Repairs
-  readonly #standings: Standings
+  readonly dealer: Dealer
   readonly #whereabouts: Whereabouts
   readonly #orphans = new Orphans()
   #tendAt: Millis = 0
@@ -47,29 +50,24 @@ export class Owner {
   constructor(view: OwnerView, random: Random) {
     this.#view = view
     this.#succession = new Succession(view.self, random, view.isUp)
-    this.#repairs = new Repairs(view, this.#leads)
-    this.#departure = new Departure(view, this.#leads, this.#succession)
-    this.#standings = new Standings(view.self, view.isUp)
-    this.#whereabouts = new Whereabouts(view.keeper, this.#leads, this.#succession)
+    this.#repairs = new Repairs(view, this.leads)
+    this.#departure = new Departure(view, this.leads, this.#succession)
+    this.dealer = new Dealer(view)
+    this.#whereabouts = new Whereabouts(view.keeper, this.leads, this.#succession)
   }
 
   /** Tasks that wait here for somebody to ask. */
   waiting(now: Millis): number {
-    return [...this.#leads.values()].reduce((sum, lead) => sum + lead.waiting(now), 0)
+    return [...this.leads.values()].reduce((sum, lead) => sum + lead.waiting(now), 0)
   }
 
   /** Tasks of owned shards that are not committed. */
   get unfinished(): number {
-    return [...this.#leads.values()].reduce((sum, { queue }) => sum + queue.unfinished, 0)
+    return [...this.leads.values()].reduce((sum, { queue }) => sum + queue.unfinished, 0)
   }
 
   get shards(): number {
-    return this.#leads.size
-  }
-
-  /** True if somebody asks and would be granted at once. */
-  get hasClaims(): boolean {
-    return this.#standings.hasCredit
+    return this.leads.size
   }
 
   /** True if `flush` may have something to grant. */
@@ -82,10 +80,10 @@ export class Owner {
     this.#isDirty = true
     const [{ self, keeper }, { key }] = [this.#view, record]
     // Who brings a shard to other keepers goes on owning it.
-    if (this.#leads.has(key)) return
+    if (this.leads.has(key)) return
     // A repair may give back what an earlier life had owned, and proposed in: then it begins as after any restart.
     if (record.keepers[0] === self && !isRepair) {
-      this.#leads.set(key, new Lead(Register.first(record, self, from === self), this.waste, now))
+      this.leads.set(key, new Lead(Register.first(record, self, from === self), this.waste, now))
     } else this.#succession.follow(keeper.record(key) ?? record, this.#succession.seen(key)?.ballot ?? 0, now)
   }
 
@@ -117,11 +115,11 @@ export class Owner {
   message(from: PeerId, message: TaskMessage, now: Millis): Send[] {
     switch (message.kind) {
       case 'claim':
-        this.#standings.claim(from, message, now)
+        this.dealer.claim(from, message, now)
         this.#isDirty = true
         return []
       case 'stored':
-        return from === this.#view.self ? (this.#leads.get(message.key)?.register.stored(now) ?? []) : []
+        return from === this.#view.self ? (this.leads.get(message.key)?.register.stored(now) ?? []) : []
       case 'promised':
         return this.#promised(from, message, now)
       case 'rejected':
@@ -167,14 +165,14 @@ export class Owner {
 
   peerUp(peer: PeerId, now: Millis): Send[] {
     this.#succession.peerUp(peer, now)
-    return [...this.#leads.values()].flatMap(({ register }) => register.again(now, this.#view.isUp, peer))
+    return [...this.leads.values()].flatMap(({ register }) => register.again(now, this.#view.isUp, peer))
   }
 
   peerDown(peer: PeerId, now: Millis): Send[] {
-    this.#standings.forget(peer)
+    this.dealer.standings.forget(peer)
     this.#succession.peerDown(now)
     this.#isDirty = true
-    return [...this.#leads.values()].flatMap((lead) => {
+    return [...this.leads.values()].flatMap((lead) => {
       lead.watchers.delete(peer)
       return lead.lost(peer, now)
     })
@@ -184,8 +182,8 @@ export class Owner {
   flush(now: Millis): Send[] {
     if (!this.#isDirty) return []
     this.#isDirty = false
-    const marks = [...this.#leads.values()].flatMap((lead) => [...lead.giveUp(now), ...lead.mark(now)])
-    return [...marks, ...this.#standings.grant(this.#leads.values(), now)]
+    const marks = [...this.leads.values()].flatMap((lead) => [...lead.giveUp(now), ...lead.mark(now)])
+    return [...marks, ...this.dealer.grant(this.leads.values(), now)]
   }
 
   wake(now: Millis): Send[] {
@@ -198,15 +196,15 @@ export class Owner {
     }
     effects.push(...this.#departure.wake(now))
     effects.push(...this.#repairs.wake(now, (record) => this.#tryToOwn(record, 0, now)))
-    for (const lead of this.#leads.values()) effects.push(...lead.expire(now))
+    for (const lead of this.leads.values()) effects.push(...lead.expire(now))
     if (now >= Math.min(this.#tendAt, this.#settleAt ?? this.#tendAt)) {
       this.#settleAt = undefined
-      for (const lead of this.#leads.values()) effects.push(...this.#settle(lead))
+      for (const lead of this.leads.values()) effects.push(...this.#settle(lead))
     }
     if (now < this.#tendAt) return effects
     this.#tendAt = now + tendEveryMs
     const { isUp } = this.#view
-    for (const lead of this.#leads.values()) {
+    for (const lead of this.leads.values()) {
       effects.push(...this.#watching(lead, () => lead.register.again(now, isUp), now))
       effects.push(...lead.probes(now, isUp), ...lead.giveUp(now))
     }
@@ -216,30 +214,30 @@ export class Owner {
   wakeAt(now: Millis): Millis | undefined {
     let at = earlier(this.#succession.wakeAt(), this.#settleAt)
     if (this.#view.keeper.keys().length > 0) at = earlier(at, this.#repairs.wakeAt())
-    if (this.#leads.size > 0) at = earlier(at, this.#tendAt)
-    for (const lead of this.#leads.values()) at = earlier(earlier(at, lead.opensAt(now)), lead.expiresAt)
+    if (this.leads.size > 0) at = earlier(at, this.#tendAt)
+    for (const lead of this.leads.values()) at = earlier(earlier(at, lead.opensAt(now)), lead.expiresAt)
     return at
   }
 
   check(): void {
-    for (const [key, lead] of this.#leads) {
+    for (const [key, lead] of this.leads) {
       lead.queue.check()
       assert(!this.#succession.has(key), `${key} is owned and followed`)
     }
     assert(
-      this.#leads.size + this.#succession.size <= this.#view.keeper.keys().length,
+      this.leads.size + this.#succession.size <= this.#view.keeper.keys().length,
       'owns more than it keeps'
     )
   }
 
   #promised(from: PeerId, message: TaskMessageOf<'promised'>, now: Millis): Send[] {
-    const lead = this.#leads.get(message.key)
+    const lead = this.leads.get(message.key)
     if (lead === undefined) return []
     return this.#watching(lead, () => lead.register.promised(from, message, now), now)
   }
 
   #accepted(from: PeerId, message: TaskMessageOf<'accepted'>, now: Millis): Send[] {
-    const lead = this.#leads.get(message.key)
+    const lead = this.leads.get(message.key)
     if (lead === undefined) return []
     return this.#watching(
       lead,
@@ -285,10 +283,10 @@ export class Owner {
   /** What this node keeps went on to another list, if it is not itself who brought it there. */
   #moved({ key, list }: TaskMessageOf<'moved'>, now: Millis): Send[] {
     const record = this.#view.keeper.record(key)
-    const lead = this.#leads.get(key)
+    const lead = this.leads.get(key)
     const isStale = lead !== undefined && (lead.record.list < list || !lead.register.isInForce)
     if (isStale || (lead !== undefined && record === undefined)) {
-      this.#leads.delete(key)
+      this.leads.delete(key)
       if (record !== undefined) this.#succession.follow(record, lead.register.ballot, now)
     }
     if (record === undefined) this.#succession.unfollow(key)
@@ -301,9 +299,9 @@ export class Owner {
   }
 
   #rejected(key: ShardKey, ballot: Ballot, now: Millis): Send[] {
-    const lead = this.#leads.get(key)
+    const lead = this.leads.get(key)
     if (lead === undefined || ballot <= lead.register.ballot) return []
-    this.#leads.delete(key)
+    this.leads.delete(key)
     const record = this.#view.keeper.record(key)
     if (record === undefined) return []
     this.#succession.follow(record, ballot, now)
@@ -320,7 +318,7 @@ export class Owner {
 
   #settled(key: ShardKey): Send[] {
     if (!this.#view.keeper.isSettled(key)) return []
-    this.#leads.delete(key)
+    this.leads.delete(key)
     this.#succession.unfollow(key)
     return this.#orphans.take(key).flatMap(([to, have]) => this.#whereabouts.settled(to, key, have))
   }
@@ -329,16 +327,16 @@ export class Owner {
   #forgotten(name: Forgettable): Send[] {
     const isOf = (key: ShardKey): boolean => key === name || shardName(key).job === name
     for (const key of this.#succession.keys()) if (isOf(key)) this.#succession.unfollow(key)
-    const gone = [...this.#leads].filter(([key]) => isOf(key))
+    const gone = [...this.leads].filter(([key]) => isOf(key))
     return gone.flatMap(([key, lead]) => {
-      this.#leads.delete(key)
+      this.leads.delete(key)
       return lead.revokeAll()
     })
   }
 
   #watch(from: PeerId, { key, have }: TaskMessageOf<'watch'>): Send[] {
     if (this.#view.keeper.isForgotten(key)) return [send(from, this.#view.keeper.epitaph(key))]
-    const lead = this.#leads.get(key)
+    const lead = this.leads.get(key)
     if (lead !== undefined) return lead.watch(from, have)
     if (this.#view.keeper.isSettled(key)) return this.#whereabouts.settled(from, key, have)
     const hint = this.#whereabouts.hint(key)
@@ -350,13 +348,14 @@ export class Owner {
 
   #dispatch(from: PeerId, message: AboutTasks, now: Millis): Send[] {
     const { key } = message
-    const lead = this.#leads.get(key)
+    const lead = this.leads.get(key)
     if (lead === undefined) return this.#whereabouts.elsewhere(from, message)
     this.#isDirty = true
     switch (message.kind) {
       case 'propose':
         return lead.propose(from, message.outcomes, now)
       case 'outcomes':
+        this.dealer.ended(lead.record.header, message.outcomes)
         return lead.outcomes(from, message.outcomes, now)
       case 'cancel':
         return lead.cancel(now)
@@ -365,7 +364,7 @@ export class Owner {
       case 'begun':
         return lead.begun(from, message.indexes, message.attempt)
       case 'missing':
-        this.#standings.missed(from, lead.returned(from, message.indexes, 'missing'))
+        this.dealer.standings.missed(from, lead.returned(from, message.indexes, 'missing'))
         return []
       default:
         lead.returned(from, message.indexes, message.isStarted ? 'handed-back' : 'unstarted')
@@ -375,7 +374,7 @@ export class Owner {
 
   /** A keeper that never got the shard, or lost it with the unsynced end of its disk. */
   #storeAt(keeper: PeerId, key: ShardKey, now: Millis): Send[] {
-    const lead = this.#leads.get(key)
+    const lead = this.leads.get(key)
     if (lead !== undefined) return lead.register.supply(keeper)
     const record = this.#view.keeper.record(key)
     const isLacking = record?.keepers.includes(keeper) === true && this.#view.keeper.isSettled(key)
@@ -385,7 +384,7 @@ export class Owner {
   #handedOver({ key, ballot, states }: TaskMessageOf<'handover'>, now: Millis): Send[] {
     const record = this.#view.keeper.record(key)
     const isWanted = record !== undefined && !this.#view.keeper.isSettled(key) && !this.#departure.isBegun
-    return isWanted && !this.#leads.has(key) ? this.#tryToOwn(record, ballot, now, states) : []
+    return isWanted && !this.leads.has(key) ? this.#tryToOwn(record, ballot, now, states) : []
   }
 
   #tryToOwn(record: ShardRecord, ballot: Ballot, now: Millis, inherited?: Uint32Array): Send[] {
@@ -394,7 +393,7 @@ export class Owner {
     const { key } = record
     const promised = Math.max(ballot, keeper.promised(key))
     const register = Register.takeOver(record, self, promised, keeper.inForce(key))
-    this.#leads.set(key, new Lead(register, this.waste, now, inherited))
+    this.leads.set(key, new Lead(register, this.waste, now, inherited))
     return register.begin(now)
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The tasks of one shard that its owner has yet to see through: what waits, who holds what, what ended.
  *
- * Not here: whom to grant to (routing/match.ts) and keeping outcomes (register.ts).
+ * Not here: whom to grant to (round.ts) and keeping outcomes (register.ts).
  * A task is one byte of state in a flat array. Waiting tasks are handed out from a cursor; those that come back, with a new
  * attempt or the same one, wait in a short line of their own.
  */
@@ -52,6 +52,7 @@ export class Queue {
   #cursor = 0
   #back: { index: number; avoid: PeerId | undefined }[] = []
   #waiting: number
+  #granted = 0
   #highest: Attempt
   #unfinished: number
   readonly #held = new Map<PeerId, number>()
@@ -106,6 +107,11 @@ export class Queue {
     return this.#waiting
   }
 
+  /** Grants of tasks so far, repeated ones included. */
+  get granted(): number {
+    return this.#granted
+  }
+
   /** Tasks that are not committed. */
   get unfinished(): number {
     return this.#unfinished
@@ -132,7 +138,11 @@ export class Queue {
   }
 
   holds(peer: PeerId): boolean {
-    return (this.#held.get(peer) ?? 0) > 0
+    return this.heldCount(peer) > 0
+  }
+
+  heldCount(peer: PeerId): number {
+    return this.#held.get(peer) ?? 0
   }
 
   holders(): PeerId[] {
@@ -169,6 +179,7 @@ export class Queue {
       this.#holder[index] = peer
     }
     this.#waiting -= picked.indexes.length
+    this.#granted += picked.indexes.length
     this.#held.set(peer, (this.#held.get(peer) ?? 0) + picked.indexes.length)
     return picked
   }

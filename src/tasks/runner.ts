@@ -9,9 +9,11 @@
 import { fromString } from 'uint8arrays/from-string'
 import type { PeerId, ShardKey } from '../ids.ts'
 import type { Millis } from '../machine.ts'
+import type { Traits } from '../routing/match.ts'
 import { type Batch, encodeOutcome, pack, pickAt, STATUS } from './batch.ts'
 import { Claims } from './claims.ts'
 import { type CancelRun, type RecallRun, type Run, type Send, seek, send } from './effects.ts'
+import { aheadMs, Fitting } from './fitting.ts'
 import { checkHeld, dropConfirmed, HELD, type Held, inState, newHeld, unended } from './held.ts'
 import type { Keeper } from './keeper.ts'
 import { ownerBy } from './keepers.ts'
@@ -21,10 +23,6 @@ import { UsedPermits } from './permits.ts'
 import { type RunNews, type RunNewsOf, Runs } from './runs.ts'
 import { Speeds } from './speeds.ts'
 
-/** Work beyond its slots that a node holds, in time. */
-export const aheadMs = 50
-/** Tasks that a node holds unstarted at most; more are handed back. */
-export const aheadTasksMax = 1_024
 /** Time of work in one run, and the tasks in it at most. */
 const runMs = 10
 const runTasksMax = 128
@@ -42,6 +40,8 @@ const confirmRunsMs = 5_000
 export interface RunnerView {
   readonly self: PeerId
   readonly slots: number
+  /** What this node says of itself. */
+  readonly me: () => Traits
   readonly isUp: (peer: PeerId) => boolean
   readonly peers: () => readonly PeerId[]
   readonly keeper: Pick<Keeper, 'isForgotten' | 'epitaph'>
@@ -56,6 +56,7 @@ export class Runner {
   readonly #held = new Map<ShardKey, Held>()
   readonly #line = new Line()
   readonly #runs: Runs
+  readonly #fitting: Fitting
   readonly #asked = new Claims()
   readonly #used = new UsedPermits()
   readonly #speeds = new Speeds()
@@ -67,6 +68,7 @@ export class Runner {
   constructor(view: RunnerView) {
     this.#view = view
     this.#runs = new Runs(view.slots)
+    this.#fitting = new Fitting(view.me, this.#line, this.#runs)
   }
 
   get running(): number {
@@ -220,6 +222,7 @@ export class Runner {
 
   check(): void {
     this.#line.check()
+    this.#fitting.check()
     for (const [key, held] of this.#held) checkHeld(held, key)
   }
 
@@ -227,7 +230,7 @@ export class Runner {
     // Of who is no member nobody would hear that it is gone. A member that is taken for lost asks, and grants again.
     if (!this.#view.isUp(from)) return []
     const { key, header, first, attempt, inputs } = grant
-    this.#asked.granted(from, inputs.indexes.length, grant.waiting)
+    this.#asked.granted(from, inputs.indexes.length, grant.waiting, header.requires)
     if (this.#view.keeper.isForgotten(key)) return [send(from, this.#view.keeper.epitaph(key))]
     if (this.#view.slots === 0 || this.#isLeaving)
       return [send(from, { kind: 'handback', key, attempt, isStarted: false, indexes: inputs.indexes })]
@@ -235,22 +238,28 @@ export class Runner {
     this.#held.set(key, held)
     // Who grants is the owner, which after a takeover is not the first keeper.
     if (held.live === 0 || !this.#view.isUp(held.trail.owner)) held.trail.met(from)
+    const taskMs = this.#runs.pace(this.#speeds.last, now)
+    let room = this.#fitting.accepts(header.requires, inputs.indexes.length, taskMs)
     const fresh: number[] = []
+    const back: number[] = []
     let isHeld = false
     for (const [at, index] of inputs.indexes.entries()) {
       if (index >= held.state.length) continue
       const isUsed = header.atMostOnce && !this.#used.use(key, index, attempt)
-      if (held.state[index] === HELD.none && !isUsed) {
+      if (held.state[index] !== HELD.none || isUsed) isHeld ||= held.state[index] === HELD.ended
+      else if (room-- > 0) {
         held.state[index] = HELD.queued
         held.live++
         fresh.push(at)
-      } else isHeld ||= held.state[index] === HELD.ended
+      } else back.push(index)
     }
     held.attempt = Math.max(held.attempt, attempt)
     if (held.live === 0) this.#held.delete(key)
-    if (fresh.length > 0) this.#line.add({ key, header, first, attempt, from, inputs: pickAt(inputs, fresh) })
+    const chunk = { key, header, first, attempt, from, at: now, inputs: pickAt(inputs, fresh) }
+    if (fresh.length > 0) this.#line.add(chunk)
+    const returned = back.length > 0 ? [send(from, unstarted(chunk, back))] : []
     // Granted again what ended here already: the outcome is all that the owner needs.
-    return isHeld ? this.#report(key, held, now) : []
+    return isHeld ? [...returned, ...this.#report(key, held, now)] : returned
   }
 
   #forget(key: ShardKey, held: Held, index: number): void {
@@ -305,18 +314,18 @@ export class Runner {
   /** Gives engines that have room the work that waited longest. */
   #work(now: Millis): RunnerEffect[] {
     const runs: RunnerEffect[] = []
-    for (let chunk = this.#line.first; chunk !== undefined; chunk = this.#line.first) {
-      const taskMs = this.#speeds.of(chunk.header)
-      const slot = this.#runs.freeSlot(taskMs * 2 > runMs ? 1 : runsPerSlot, now)
-      if (slot === undefined) break
+    const runsFor = ({ header }: Chunk): number => (this.#speeds.of(header) * 2 > runMs ? 1 : runsPerSlot)
+    for (;;) {
+      const next = this.#fitting.next(runsFor, now)
+      if (next === undefined) return runs
+      const { chunk, slot } = next
       runs.push(...this.#start(chunk, slot, this.#speeds.batchOf(chunk.header, runMs, runTasksMax), now))
     }
-    return runs
   }
 
   #start(chunk: Chunk, slot: number, most: number, now: Millis): RunnerEffect[] {
     const { key, first, attempt, header } = chunk
-    const inputs = this.#line.take(most) ?? chunk.inputs
+    const inputs = this.#line.take(chunk, most)
     const run = this.#runs.start(chunk, inputs, slot, now)
     const held = this.#held.get(key)
     for (const index of inputs.indexes) if (held !== undefined) held.state[index] = HELD.running
@@ -326,23 +335,20 @@ export class Runner {
     return [send(held.trail.owner, { kind: 'begun', key, attempt, indexes: inputs.indexes }), begin]
   }
 
-  /** Unstarted tasks that this node would like to hold, while it runs what it ran last. */
-  #ahead(taskMs: number): number {
-    const { slots } = this.#view
-    return Number.isFinite(taskMs) ? Math.min(aheadTasksMax, Math.floor((aheadMs * slots) / taskMs)) : slots
-  }
-
   #claims(now: Millis): Send[] {
     const { slots, owners } = this.#view
-    if (this.#isLeaving) return this.#asked.renew(owners(), 0, 0, now)
+    if (this.#isLeaving) return this.#asked.renew(owners(), { want: 0, standing: 0, room: [] }, now)
     const isIdle = this.#runs.size === 0 && this.#line.length === 0
     const free = Math.max(0, slots - this.#runs.size)
-    const ahead = isIdle ? slots : this.#ahead(this.#runs.pace(this.#speeds.last, now))
+    const taskMs = this.#runs.pace(this.#speeds.last, now)
+    const ahead = isIdle ? slots : this.#fitting.ahead(taskMs)
+    // What waits for one engine, or for what others hold, keeps no slot from the rest.
+    const queued = this.#line.length - this.#line.narrow
     // Not for every few tasks that ended: little claims bring little grants, and those never grow again.
-    if (free === 0 && 2 * this.#line.length > ahead && now < this.#claimAt) return []
+    if (free === 0 && 2 * queued > ahead && now < this.#claimAt) return []
     this.#claimAt = now + claimEveryMs
-    const want = Math.max(0, free + ahead - this.#line.length)
-    return this.#asked.renew(owners(), want, 2 * slots, now)
+    const want = Math.max(0, free + ahead - queued)
+    return this.#asked.renew(owners(), { want, standing: 2 * slots, room: this.#fitting.room(taskMs) }, now)
   }
 
   /** Work that turned out longer than was believed goes back to its owners, who may know an idle node. */
@@ -368,28 +374,14 @@ export class Runner {
   #handBackQueued(now: Millis): Send[] {
     const taskMs = this.#runs.pace(this.#speeds.last, now)
     if (!Number.isFinite(taskMs) || taskMs < aheadMs) return []
-    let keep = this.#ahead(taskMs)
-    const back = new Map<Chunk, number[]>()
-    for (const chunk of this.#line.chunks()) {
-      const kept = Math.min(keep, chunk.inputs.indexes.length)
-      keep -= kept
-      const rest = [...chunk.inputs.indexes.subarray(kept)]
-      if (rest.length > 0) back.set(chunk, rest)
-    }
+    const back = this.#fitting.surplus(this.#fitting.ahead(taskMs), now)
     return [...back].flatMap(([chunk, indexes]) => this.#returnQueued(chunk, indexes))
   }
 
-  #returnQueued({ key, attempt }: Chunk, indexes: readonly number[]): Send[] {
-    const owner = this.#held.get(key)?.trail.owner
-    this.#unqueue(key, new Set(indexes))
-    const back = {
-      kind: 'handback',
-      key,
-      attempt,
-      isStarted: false,
-      indexes: Uint32Array.from(indexes)
-    } as const
-    return owner === undefined ? [] : [send(owner, back)]
+  #returnQueued(chunk: Chunk, indexes: readonly number[]): Send[] {
+    const owner = this.#held.get(chunk.key)?.trail.owner
+    this.#unqueue(chunk.key, new Set(indexes))
+    return owner === undefined ? [] : [send(owner, unstarted(chunk, indexes))]
   }
 
   #unqueue(key: ShardKey, indexes: ReadonlySet<number>): void {
@@ -398,3 +390,11 @@ export class Runner {
       if (held !== undefined) this.#forget(key, held, index)
   }
 }
+
+const unstarted = ({ key, attempt }: Chunk, indexes: readonly number[]): TaskMessageOf<'handback'> => ({
+  kind: 'handback',
+  key,
+  attempt,
+  isStarted: false,
+  indexes: Uint32Array.from(indexes)
+})

@@ -88,14 +88,14 @@ export class Runs {
     this.#slotRuns[running.slot] = (this.#slotRuns[running.slot] as number) - 1
   }
 
-  /** The slot with the fewest runs, if those are fewer than `most`; never one that is stuck. */
-  freeSlot(most: number, now: Millis): number | undefined {
+  /** The slot with the fewest runs, if those are fewer than `most`; never one that is stuck, or that may not be taken. */
+  freeSlot(most: number, now: Millis, mayTake?: (slot: number) => boolean): number | undefined {
     let best: number | undefined
     const stuck = new Set<number>()
     for (const one of this.#running.values()) if (isStuck(one, now)) stuck.add(one.slot)
     for (const [slot, count] of this.#slotRuns.entries()) {
       const isFewer = count < (best === undefined ? most : (this.#slotRuns[best] as number))
-      if (isFewer && !stuck.has(slot)) best = slot
+      if (isFewer && !stuck.has(slot) && mayTake?.(slot) !== false) best = slot
     }
     return best
   }

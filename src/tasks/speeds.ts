@@ -4,7 +4,7 @@
  * Not here: what follows from it (runner.ts). Nobody is asked to estimate; the first run of a function is small, and tells.
  */
 import type { Millis } from '../machine.ts'
-import { type Batch, readOutcomeHeader, valueAt } from './batch.ts'
+import { type Batch, readOutcomeHeader, STATUS, valueAt } from './batch.ts'
 import type { JobHeader } from './messages.ts'
 
 /** Functions whose speed is remembered; the oldest is forgotten. */
@@ -22,8 +22,17 @@ export class Speeds {
     if (count === 0) return
     let sum = 0
     for (let at = 0; at < count; at++) sum += readOutcomeHeader(valueAt(outcomes, at)).elapsedMs
-    const name = nameOf(header)
-    const taskMs = Math.max(taskMsMin, sum / count)
+    this.#learn(nameOf(header), Math.max(taskMsMin, sum / count))
+  }
+
+  /** The first outcome stands for all of them; one that failed tells nothing. */
+  sample(header: JobHeader, outcomes: Batch): void {
+    if (outcomes.indexes.length === 0) return
+    const { status, elapsedMs } = readOutcomeHeader(valueAt(outcomes, 0))
+    if (status === STATUS.ok) this.#learn(nameOf(header), Math.max(taskMsMin, elapsedMs))
+  }
+
+  #learn(name: string, taskMs: Millis): void {
     const old = this.#byFunction.get(name)
     if (old === undefined && this.#byFunction.size >= speedsMax) {
       for (const oldest of this.#byFunction.keys()) {

@@ -18,6 +18,7 @@ const node: NodeStatus = {
   isKeeper: true,
   zone: 'room-12',
   labels: { gpu: 'a100' },
+  resources: {},
   version: '0.1.0',
   running: 2,
   queued: 1,

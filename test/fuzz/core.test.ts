@@ -27,7 +27,15 @@ const [self, ...others] = names as unknown as [PeerId, ...PeerId[]]
 const client = 'peerC#1' as ClientId
 
 function memberOf(peer: PeerId): Member {
-  const place = { addresses: [], zone: '', labels: [], version: '0', isFull: false }
+  const place = {
+    addresses: [],
+    zone: '',
+    labels: [],
+    resources: [],
+    sources: [],
+    version: '0',
+    isFull: false
+  }
   return { peer, boot: 1, storeId: 'store', slots: 2, isKeeper: true, isLeaving: false, ...place }
 }
 

@@ -40,14 +40,14 @@ class Peer {
       isFull: false
     }
     this.driver = new Driver({
-      me: { ...me, zone: '', labels: [], version: '0' },
+      me: { ...me, zone: '', labels: [], resources: [], sources: [], version: '0' },
       random: seededRandom(1),
       store,
       blobs,
       executor,
       onNote: (text) => this.notes.push(text)
     })
-    this.client = createLocalClient(this.driver)
+    this.client = createLocalClient(this.driver, 'tester')
   }
 }
 

@@ -21,6 +21,8 @@ const member = (peer: string): Member => ({
   isFull: false,
   zone: '',
   labels: [],
+  resources: [],
+  sources: [],
   version: '0'
 })
 const [ada, ben, eve] = ['ada', 'ben', 'eve'] as [PeerId, PeerId, PeerId]

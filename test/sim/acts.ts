@@ -84,7 +84,8 @@ export class Acts {
 
   crash(node: SimNode, wanted: DiskFate, isSilent: boolean, backAfter: Millis | undefined): void {
     const isLoss = wanted === 'empty' || wanted === 'flipped'
-    const fate = isLoss && this.#disksToLose === 0 ? 'synced' : wanted
+    const isKept = this.#disksToLose === 0 || this.#world.isTargeted(node.plan)
+    const fate = isLoss && isKept ? 'synced' : wanted
     const { id } = node
     const lost: ReadonlySet<ClientId> = new Set(node.clients)
     if (node.crash(fate)) {

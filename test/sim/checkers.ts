@@ -5,6 +5,7 @@
  * Two keepers cannot keep one outcome in a split (DESIGN 3), so jobs that ever had two are judged by less.
  */
 import { type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
+import { matches, slotsFor, type Traits } from '../../src/routing/match.ts'
 import { type Batch, readOutcomeHeader, STATUS, valueAt } from '../../src/tasks/batch.ts'
 import type { Run } from '../../src/tasks/effects.ts'
 import { startIndex, type TaskMessageOf } from '../../src/tasks/messages.ts'
@@ -34,6 +35,10 @@ export type Checker =
   | 'bounded'
   /** Everything accepted completes in time once a sufficient core is healed. */
   | 'live'
+  /** A task begins only where it may, and no more of a node's resources are in use than there are. */
+  | 'fits'
+  /** While two submitters have tasks waiting at one owner, neither gets much more than the other (fair.ts). */
+  | 'fair'
 
 export class Violation extends Error {
   override readonly name = 'Violation'
@@ -122,6 +127,27 @@ export class Checkers {
     if (this.durable.hasForgotten(node, header.job) && !isRepeatable)
       throw new Violation('no-zombie', `${task} (${key}) began on ${node}, which has forgotten its job`)
     this.#begun.set(`${key} ${task} ${attempt}`, where)
+  }
+
+  /** Tasks of these runs are in work at the same time. */
+  fits(node: Traits, runs: readonly Run[]): void {
+    for (const { header, slot } of runs) {
+      const { requires } = header
+      const isElsewhere = slotsFor(requires.targets, node)?.includes(slot) === false
+      if (isElsewhere || !matches(requires, node))
+        throw new Violation(
+          'fits',
+          `${header.job} began on ${node.peer}/${slot}, which is not what it requires`
+        )
+    }
+    for (const { name, amount } of node.resources) {
+      const needs = runs.map(
+        ({ header }) => header.requires.resources.find(([one]) => one === name)?.[1] ?? 0
+      )
+      const used = needs.reduce((sum, one) => sum + one, 0)
+      if (used > amount)
+        throw new Violation('fits', `${used} of ${name} are in use on ${node.peer}, which has ${amount}`)
+    }
   }
 
   #once(task: string, where: string): void {

@@ -8,6 +8,7 @@ import type { PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { CoreInput } from '../../src/node/effects.ts'
 import type { Random } from '../../src/random.ts'
+import type { Traits } from '../../src/routing/match.ts'
 import { type Batch, encodeOutcome, pack, STATUS, type Status, valueAt } from '../../src/tasks/batch.ts'
 import type { Run } from '../../src/tasks/effects.ts'
 import type { World } from './world.ts'
@@ -30,6 +31,7 @@ const cancelMs = 800
 
 export interface EngineHost {
   readonly name: PeerId
+  readonly traits: Traits
   /** Input for the core, unless the node has crashed since. */
   readonly report: (input: CoreInput) => void
 }
@@ -102,6 +104,10 @@ export class Engines {
     const left = work.end - work.at
     const count = fate === 'ok' ? 1 + this.#random.below(Math.min(4, left)) : 1
     work.busy = count
+    const inWork = this.#lines.flatMap(([first]) =>
+      first !== undefined && first.busy > 0 ? [first.run] : []
+    )
+    this.#world.checkers.fits(this.#host.traits, inWork)
     const taskMs = this.#world.taskMs(run.header.job)
     const isRepeatable = !this.#world.plan.weather.isOrdered
     for (let i = 0; i < count; i++) {

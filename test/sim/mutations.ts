@@ -253,6 +253,40 @@ export const mutations: readonly Mutation[] = [
     from: 'for (const index of indexes) if (held.state[index] === HELD.ended) this.#forget(key, held, index)',
     to: '',
     why: 'an engine never forgets what is confirmed'
+  },
+  {
+    name: 'ignore-submitters',
+    file: 'src/tasks/round.ts',
+    from: 'const { submitter } = lead.record.header',
+    to: "const submitter = '' as string",
+    why: 'an owner grants by age alone, whoever submitted it'
+  },
+  {
+    name: 'ignore-priority',
+    file: 'src/tasks/round.ts',
+    from: 'const priorityOf = ({ record }: Lead): number => record.header.priority',
+    to: 'const priorityOf = (_: Lead): number => 0',
+    why: 'an owner grants without regard to priorities'
+  },
+  {
+    name: 'overcommit',
+    file: 'src/tasks/fitting.ts',
+    from: 'const isShort = resources.some(([name, amount]) => (free.get(name) ?? 0) < amount)',
+    to: 'const isShort = resources.some(([name]) => !free.has(name))',
+    and: { file: 'src/tasks/fitting.ts', from: 'assert(left >= 0,', to: 'assert(Number.isFinite(left),' },
+    why: 'a node begins what needs more of a resource than is free'
+  },
+  {
+    name: 'any-node',
+    file: 'src/tasks/standings.ts',
+    from: "if (requires.text === '') open.push({ peer, credit })",
+    to: 'if (requires.resources.length === 0) open.push({ peer, credit })',
+    and: {
+      file: 'src/tasks/fitting.ts',
+      from: 'if (!matches(requires, this.#me())) return 0',
+      to: ''
+    },
+    why: 'tasks go to nodes that do not have what they require'
   }
 ]
 

@@ -90,7 +90,9 @@ export class SimNode {
       isLeaving: false,
       isFull: false,
       zone: '',
-      labels: [],
+      labels: this.plan.labels,
+      resources: this.plan.resources,
+      sources: [],
       version: '0'
     }
     const { replaceAfterMs } = this.#world.plan
@@ -100,7 +102,12 @@ export class SimNode {
     const report = (input: CoreInput): void => {
       if (this.life === life) this.step(input)
     }
-    this.#engines = new Engines(this.#world, { name: this.id, report }, this.plan.slots, this.#random)
+    this.#engines = new Engines(
+      this.#world,
+      { name: this.id, traits: me, report },
+      this.plan.slots,
+      this.#random
+    )
     this.#written = 0
     this.#isSyncing = false
     this.#hasFailed = false

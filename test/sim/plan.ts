@@ -7,10 +7,15 @@
  */
 import type { Millis } from '../../src/machine.ts'
 import { type Random, seededRandom } from '../../src/random.ts'
+import type { Amount } from '../../src/routing/match.ts'
+import { anywhere, type Requirement } from '../../src/routing/requirement.ts'
+import { drawMachines } from './machines.ts'
 
 export interface HostPlan {
   readonly name: string
   readonly slots: number
+  readonly labels: readonly (readonly [string, string])[]
+  readonly resources: readonly Amount[]
   readonly joinAt: Millis
   /** Milliseconds of its clock for one of the world. */
   readonly rate: number
@@ -76,6 +81,8 @@ export interface JobPlan {
   readonly queueTimeoutMs: Millis
   readonly retentionMs: Millis
   readonly atMostOnce: boolean
+  readonly submitter: string
+  readonly requires: Requirement
   /** Its client lets the mesh forget it so long after it is complete. */
   readonly releaseAfter: Millis | undefined
 }
@@ -94,6 +101,8 @@ export interface Plan {
   readonly disksToLose: number
   /** Whether some nodes stay broken when the others are healed. */
   readonly leavesBroken: boolean
+  /** Two submitters whose tasks are alike and more than the nodes can take at once. */
+  readonly areRivals: boolean
 }
 
 export const CALM: Weather = {
@@ -124,6 +133,8 @@ export function drawPlan(seed: number): Plan {
   const hosts = Array.from({ length: count }, (_, i) => ({
     name: `peer${'ABCDEFGHJ'[i]}`,
     slots: i === 0 ? 2 : random.below(3),
+    labels: [],
+    resources: [],
     joinAt: random.next() * (isStaggered && i > 0 ? troubleMs / 2 : 100),
     rate: isDrifting ? 0.9 + random.next() * 0.2 : 1,
     loopMs: isSlow && random.chance(0.4) ? random.next() * 20 : 0
@@ -149,7 +160,7 @@ export function drawPlan(seed: number): Plan {
   const clients = 1 + random.below(3)
   const jobs = Array.from({ length: 1 + random.below(6) }, () => drawJob(random, troubleMs, clients, copies))
   const least = Math.min(...copies.map((one) => one.least))
-  return {
+  return drawMachines(seededRandom(seed).fork('machines'), {
     hosts,
     clients,
     weather,
@@ -158,8 +169,9 @@ export function drawPlan(seed: number): Plan {
     troubleMs,
     replaceAfterMs: random.chance(0.7) ? 500 + random.next() * 5_000 : 30_000,
     disksToLose: least < 3 ? 0 : Math.floor(least / 2),
-    leavesBroken: random.chance(0.4)
-  }
+    leavesBroken: random.chance(0.4),
+    areRivals: false
+  })
 }
 
 /** Two kinds of demands at most, so that most worlds have keeper lists that keep every promise. */
@@ -193,6 +205,8 @@ function drawJob(random: Random, troubleMs: Millis, clients: number, copies: Job
     queueTimeoutMs: random.chance(0.08) ? Math.ceil(100 + random.next() * 8_000) : 0,
     retentionMs: random.chance(0.08) ? Math.ceil(40_000 + random.next() * 50_000) : 0,
     atMostOnce: random.chance(0.2),
+    submitter: '',
+    requires: anywhere,
     releaseAfter: random.chance(0.25) ? random.next() * 3_000 : undefined
   }
 }

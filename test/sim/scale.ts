@@ -14,6 +14,7 @@ import { NodeCore } from '../../src/node/core.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
 import { type PeerMessage, peerMessages } from '../../src/node/messages.ts'
 import { seededRandom } from '../../src/random.ts'
+import { anywhere } from '../../src/routing/requirement.ts'
 import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import type { Run } from '../../src/tasks/effects.ts'
 import { Clockwork } from './clockwork.ts'
@@ -77,6 +78,8 @@ class Mesh {
         isLeaving: false,
         zone: '',
         labels: [],
+        resources: [],
+        sources: [],
         version: '0',
         isFull: false
       }
@@ -275,7 +278,9 @@ function submit(mesh: Mesh, tasks: number): void {
     submittedAt: 0,
     queueTimeoutMs: 0,
     retentionMs: 0,
-    atMostOnce: false
+    atMostOnce: false,
+    submitter: '',
+    requires: anywhere
   }
   mesh.perform(mesh.session.begin(header, { wanted: 3, least: 3 }))
   for (let first = 0; first < tasks; first += shardTasks) {

@@ -8,6 +8,7 @@
 import { seatOf } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
+import { anywhere } from '../../src/routing/requirement.ts'
 import type { TaskMessageOf } from '../../src/tasks/messages.ts'
 import { type Act, CALM, type HostPlan, type JobPlan, type Plan } from './plan.ts'
 import { World } from './world.ts'
@@ -18,7 +19,15 @@ export interface Story {
   readonly plan: Plan
 }
 
-const host = (name: string, slots: number): HostPlan => ({ name, slots, joinAt: 0, rate: 1, loopMs: 0 })
+const host = (name: string, slots: number): HostPlan => ({
+  name,
+  slots,
+  labels: [],
+  resources: [],
+  joinAt: 0,
+  rate: 1,
+  loopMs: 0
+})
 
 const job = (at: Millis, taskMs: Millis, shards: readonly number[]): JobPlan => ({
   at,
@@ -34,6 +43,8 @@ const job = (at: Millis, taskMs: Millis, shards: readonly number[]): JobPlan => 
   queueTimeoutMs: 0,
   retentionMs: 0,
   atMostOnce: false,
+  submitter: '',
+  requires: anywhere,
   releaseAfter: undefined
 })
 
@@ -47,7 +58,8 @@ function planOf(
     weather: { ...CALM, jitterMs: 0 },
     replaceAfterMs: 30_000,
     disksToLose: 0,
-    leavesBroken: false
+    leavesBroken: false,
+    areRivals: false
   }
   return { hosts, clients: 1, jobs, acts, troubleMs, ...rest }
 }

@@ -6,6 +6,7 @@
  */
 import { expect, test } from 'vitest'
 import type { PeerId, ShardKey } from '../../src/ids.ts'
+import { anywhere } from '../../src/routing/requirement.ts'
 import type { ShardRecord } from '../../src/tasks/messages.ts'
 import { changesAtOnce } from '../../src/tasks/repair.ts'
 import { CALM, type HostPlan, type JobPlan, type Plan } from './plan.ts'
@@ -31,10 +32,14 @@ const job = (at: number): JobPlan => ({
   queueTimeoutMs: 0,
   retentionMs: 0,
   atMostOnce: false,
+  submitter: '',
+  requires: anywhere,
   releaseAfter: undefined
 })
 const plan: Plan = {
-  hosts: names.map((name): HostPlan => ({ name, slots: 1, joinAt: 0, rate: 1, loopMs: 0 })),
+  hosts: names.map(
+    (name): HostPlan => ({ name, slots: 1, labels: [], resources: [], joinAt: 0, rate: 1, loopMs: 0 })
+  ),
   clients: 1,
   jobs: Array.from({ length: 10 }, (_, i) => job(1_000 + i * 500)),
   acts: leaving.map((pick) => ({
@@ -45,7 +50,8 @@ const plan: Plan = {
   weather: { ...CALM, jitterMs: 0 },
   replaceAfterMs,
   disksToLose: 0,
-  leavesBroken: false
+  leavesBroken: false,
+  areRivals: false
 }
 
 test('twenty machines leave at once: what can be is kept three times again, each shard moves once, few at a time', () => {

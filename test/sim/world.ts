@@ -16,15 +16,18 @@ import type { Millis } from '../../src/machine.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
 import { type GossipMessage, gossipMessages } from '../../src/node/messages.ts'
 import { hash32, type Random, seededRandom } from '../../src/random.ts'
+import { matches } from '../../src/routing/match.ts'
 import { valueAt } from '../../src/tasks/batch.ts'
 import { type JobHeader, nextIndex, parseNext } from '../../src/tasks/messages.ts'
 import { Acts } from './acts.ts'
 import { Checkers, Violation } from './checkers.ts'
 import { SimClient, type SimJob } from './client.ts'
 import { Clockwork } from './clockwork.ts'
+import { Fair } from './fair.ts'
+import { traitsOf } from './machines.ts'
 import { Network } from './network.ts'
 import { SimNode } from './node.ts'
-import { CALM, drawPlan, type JobPlan, type Plan, type Weather } from './plan.ts'
+import { CALM, drawPlan, type HostPlan, type JobPlan, type Plan, type Weather } from './plan.ts'
 import { Verdicts } from './verdicts.ts'
 
 /** After healing, everything must be complete by then. */
@@ -40,6 +43,7 @@ export interface WorldOptions {
 export class World {
   readonly clock = new Clockwork()
   readonly checkers = new Checkers()
+  readonly fair: Fair
   readonly nodes: SimNode[]
   readonly clients: SimClient[] = []
   readonly network: Network
@@ -64,6 +68,7 @@ export class World {
     this.weather = plan.weather
     this.#onNote = onNote
     this.#onStep = onStep
+    this.fair = new Fair(plan)
     this.network = new Network(this, random.fork('network'))
     this.acts = new Acts(this, random.fork('acts'), plan.disksToLose)
     this.nodes = plan.hosts.map((host) => new SimNode(host, this, seed))
@@ -102,6 +107,11 @@ export class World {
     return this.nodes.filter((node) => node.isRunning && !this.broken.has(node))
   }
 
+  /** True if some tasks may run on no other node: then it keeps its name, and so its disk. */
+  isTargeted({ name }: HostPlan): boolean {
+    return this.plan.jobs.some(({ requires }) => requires.targets.some((one) => one.split('/')[0] === name))
+  }
+
   planOf(job: JobId): JobPlan | undefined {
     return this.#plans.get(job)
   }
@@ -138,6 +148,7 @@ export class World {
   /** After every step of a node, before anything of it is done. */
   stepped(node: SimNode, input: CoreInput, effects: readonly CoreEffect[]): void {
     node.core?.check()
+    this.fair.look(node)
     this.trace(node.id, input.kind, effects.length)
     this.#onStep?.(this.clock.now, node.id, input, effects)
     for (const effect of effects) {
@@ -245,6 +256,13 @@ export class World {
 
   #canSpare(candidate: SimNode): boolean {
     const left = this.nodes.filter((node) => node !== candidate && !this.broken.has(node))
+    // Who alone has what some tasks need is needed.
+    const isNeeded = this.plan.jobs.some(
+      ({ requires }) =>
+        matches(requires, traitsOf(candidate.plan)) &&
+        !left.some(({ plan }) => matches(requires, traitsOf(plan)))
+    )
+    if (isNeeded) return false
     const ids = new Set(left.map(({ id }) => id))
     const least = Math.max(...this.plan.jobs.map(({ copies }) => copies.least))
     if (left.length < least || left.every(({ plan }) => plan.slots === 0)) return false
@@ -302,7 +320,9 @@ export class World {
       submittedAt: this.clock.now,
       queueTimeoutMs: plan.queueTimeoutMs,
       retentionMs: plan.retentionMs,
-      atMostOnce: plan.atMostOnce
+      atMostOnce: plan.atMostOnce,
+      submitter: plan.submitter,
+      requires: plan.requires
     }
     const state = {
       isClosed: false,

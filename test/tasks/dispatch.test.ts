@@ -6,6 +6,7 @@
 import { expect, test } from 'vitest'
 import type { Digest, JobId, PeerId, ShardKey } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
+import { anywhere } from '../../src/routing/requirement.ts'
 import { type Batch, encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import type { Run, Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
@@ -27,7 +28,9 @@ const header = {
   submittedAt: 0,
   queueTimeoutMs: 0,
   retentionMs: 0,
-  atMostOnce: false
+  atMostOnce: false,
+  submitter: '',
+  requires: anywhere
 }
 const inputsOf = (from: number, count: number): Batch =>
   pack(
@@ -59,7 +62,8 @@ const sentIn = (effects: readonly RunnerEffect[]): Send[] => effects.filter((one
 function newRunner(isUp = (_: PeerId) => true, forgotten: readonly JobId[] = []): Runner {
   const keeper = new Keeper(b)
   for (const name of forgotten) keeper.restore({ kind: 'forget', name })
-  return new Runner({ self: b, slots: 1, isUp, peers: () => [a], owners: () => [a], keeper })
+  const me = { peer: b, slots: 1, labels: [], resources: [], sources: [] }
+  return new Runner({ self: b, slots: 1, me: () => me, isUp, peers: () => [a], owners: () => [a], keeper })
 }
 
 test('outcomes go to the keeper that granted, which after a takeover is not the first', () => {
@@ -84,7 +88,13 @@ test('an owner that counted grants which never arrived believes its peer, and gr
     inputs: inputsOf(0, 100)
   }
   const keeper = new Keeper(a)
-  const view = { isUp: () => true, isGone: () => false, peers: () => [b], keepersFor: () => [a, b] }
+  const view = {
+    isUp: () => true,
+    isGone: () => false,
+    peers: () => [b],
+    keepersFor: () => [a, b],
+    member: () => undefined
+  }
   const owner = new Owner({ self: a, keeper, ...view, situation: () => '' }, seededRandom(1))
   const store = { kind: 'store', record, isRepair: false } as const
   keeper.step(a, store)
@@ -98,7 +108,7 @@ test('an owner that counted grants which never arrived believes its peer, and gr
     )
   }
   const claim = (received: number, now: number): void =>
-    void owner.message(b, { kind: 'claim', tasks: 10, received }, now)
+    void owner.message(b, { kind: 'claim', tasks: 10, received, room: [] }, now)
   claim(0, 200)
   expect(granted(200)).toBe(10)
   // Said again while the grant may be on its way: nothing more. Later it can only be lost.

@@ -8,6 +8,7 @@ import { expect, test } from 'vitest'
 import { decodeFailure } from '../../src/client/values.ts'
 import type { Digest, JobId, PeerId, ShardKey } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
+import { anywhere } from '../../src/routing/requirement.ts'
 import {
   encodeOutcome,
   OUTCOME_HEADER_BYTES,
@@ -37,7 +38,9 @@ const plain: JobHeader = {
   submittedAt: 0,
   queueTimeoutMs: 0,
   retentionMs: 0,
-  atMostOnce: false
+  atMostOnce: false,
+  submitter: '',
+  requires: anywhere
 }
 const nodes = (count: number): PeerId[] => Array.from({ length: count }, (_, i) => `node${i + 1}` as PeerId)
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
@@ -70,7 +73,13 @@ class Solo {
 
   #newOwner(): Owner {
     const isUp = (peer: PeerId): boolean => !this.#down.has(peer)
-    const view = { isUp, isGone: () => false, peers: () => nodes(6), keepersFor: () => [self] }
+    const view = {
+      isUp,
+      isGone: () => false,
+      peers: () => nodes(6),
+      keepersFor: () => [self],
+      member: () => undefined
+    }
     return new Owner({ self, keeper: this.keeper, ...view, situation: () => '' }, seededRandom(1))
   }
 
@@ -111,7 +120,7 @@ class Solo {
   }
 
   claim(peer: PeerId, tasks: number, received: number, now: number): void {
-    this.says(peer, { kind: 'claim', tasks, received }, now)
+    this.says(peer, { kind: 'claim', tasks, received, room: [] }, now)
     this.at(now)
   }
 

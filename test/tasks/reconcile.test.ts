@@ -7,6 +7,7 @@ import { expect, test } from 'vitest'
 import { type Digest, type JobId, type PeerId, type ShardKey, shardKey } from '../../src/ids.ts'
 import { peerMessages } from '../../src/node/messages.ts'
 import { seededRandom } from '../../src/random.ts'
+import { anywhere } from '../../src/routing/requirement.ts'
 import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import type { Persist, Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
@@ -26,7 +27,14 @@ class Half {
   constructor(self: PeerId, other: PeerId) {
     this.keeper = new Keeper(self)
     const { keeper } = this
-    const view = { self, keeper, peers: () => [other], isUp: () => true, isGone: () => false }
+    const view = {
+      self,
+      keeper,
+      peers: () => [other],
+      isUp: () => true,
+      isGone: () => false,
+      member: () => undefined
+    }
     this.owner = new Owner({ ...view, keepersFor: () => [a, b], situation: () => '' }, seededRandom(1))
     this.reconcile = new Reconcile(view, seededRandom(2), 0)
   }
@@ -119,7 +127,9 @@ const plain: JobHeader = {
   submittedAt: 0,
   queueTimeoutMs: 0,
   retentionMs: 0,
-  atMostOnce: false
+  atMostOnce: false,
+  submitter: '',
+  requires: anywhere
 }
 const keyOf = (i: number): ShardKey => shardKey(`job-${String(i).padStart(8, '0')}` as JobId, 0, 0)
 

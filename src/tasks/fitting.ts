@@ -1,0 +1,135 @@
+/**
+ * Which of the tasks that a node holds may begin now, and on which engine: the node alone decides over what it has.
+ *
+ * Not here: when that is asked (runner.ts), and who is granted what (standings.ts). What a task needs is taken all at once
+ * when its run begins and given back when that run has ended, so nobody waits for the second half of something.
+ * Tasks that cannot begin are stepped over; what they wait for is kept for them, so that they are not overtaken for ever.
+ */
+import { assert, type Millis } from '../machine.ts'
+import { type Amount, amountOf, isOnlyAt, matches, slotsFor, type Traits } from '../routing/match.ts'
+import type { Requirement } from '../routing/requirement.ts'
+import type { Chunk, Line } from './line.ts'
+import type { Runs } from './runs.ts'
+import { fitting, take } from './standings.ts'
+
+/** A task that needs more than is free now waits for so long at one node; then it is given back, and may go to another. */
+export const waitHereMs = 10_000
+/** Work beyond what runs that a node holds, in time. */
+export const aheadMs = 50
+/** Tasks that a node asks for beyond those that it can run now. */
+export const aheadTasksMax = 1_024
+/** Further tasks for one unit of a resource that a node holds while one runs. */
+const aheadEach = 64
+
+export interface Start {
+  readonly chunk: Chunk
+  readonly slot: number
+}
+
+export class Fitting {
+  readonly #me: () => Traits
+  readonly #line: Line
+  readonly #runs: Runs
+
+  constructor(me: () => Traits, line: Line, runs: Runs) {
+    this.#me = me
+    this.#line = line
+    this.#runs = runs
+  }
+
+  /** What begins next. `runsFor`: how many runs an engine may have, this one included. */
+  next(runsFor: (chunk: Chunk) => number, now: Millis): Start | undefined {
+    const { first } = this.#line
+    if (first === undefined) return undefined
+    // Nothing that waits is choosy, as usual: then whatever is first begins, or nothing.
+    if (this.#line.narrow === 0) {
+      const slot = this.#runs.freeSlot(runsFor(first), now)
+      return slot === undefined ? undefined : { chunk: first, slot }
+    }
+    return this.#scan(runsFor, now)
+  }
+
+  #scan(runsFor: (chunk: Chunk) => number, now: Millis): Start | undefined {
+    const free = this.#free()
+    const kept = new Set<number>()
+    for (const chunk of this.#line.chunks()) {
+      const { requires } = chunk.header
+      const { resources, targets } = requires
+      const isShort = resources.some(([name, amount]) => (free.get(name) ?? 0) < amount)
+      const slots = slotsFor(targets, this.#me())
+      if (!isShort) {
+        const most = resources.length > 0 ? 1 : runsFor(chunk)
+        const slot = this.#runs.freeSlot(most, now, (one) => !kept.has(one) && (slots?.includes(one) ?? true))
+        if (slot !== undefined) return { chunk, slot }
+        if (slots === undefined) return undefined
+        for (const one of slots) kept.add(one)
+      }
+      take(free, requires, 1)
+    }
+    return undefined
+  }
+
+  /** Unstarted tasks that this node would like to hold, while tasks take so long. */
+  ahead(taskMs: Millis): number {
+    const { slots } = this.#me()
+    return Number.isFinite(taskMs) ? Math.min(aheadTasksMax, Math.floor((aheadMs * slots) / taskMs)) : slots
+  }
+
+  /** How many of these tasks the node takes. The others would be granted in vain. */
+  accepts(requires: Requirement, tasks: number, taskMs: Millis): number {
+    if (requires.text === '') return tasks
+    if (!matches(requires, this.#me())) return 0
+    if (requires.resources.length === 0) return tasks
+    return Math.min(tasks, fitting(this.#roomFor(taskMs), requires))
+  }
+
+  /** What further tasks may take, those included that are short enough to wait here for their turn. */
+  room(taskMs: Millis): Amount[] {
+    if (this.#me().resources.length === 0) return []
+    return [...this.#roomFor(taskMs)].map(([name, left]) => ({ name, amount: Math.max(0, left) }))
+  }
+
+  /** What should go back to its owner, of those that wait here behind long tasks: all but `keep`, and what has no better place. */
+  surplus(keep: number, now: Millis): Map<Chunk, number[]> {
+    const { peer } = this.#me()
+    const waitedFor = new Set<string>()
+    const back = new Map<Chunk, number[]>()
+    let left = keep
+    for (const chunk of this.#line.chunks()) {
+      const { requires } = chunk.header
+      if (isOnlyAt(requires, peer)) continue
+      // The first that waits for a resource would be overtaken for ever if it never stayed until enough is free.
+      const isFirst =
+        requires.resources.length > 0 && requires.resources.every(([name]) => !waitedFor.has(name))
+      for (const [name] of requires.resources) waitedFor.add(name)
+      const stays = isFirst && now - chunk.at < waitHereMs ? 1 : 0
+      const kept = Math.min(Math.max(left, stays), chunk.inputs.indexes.length)
+      left = Math.max(0, left - kept)
+      const rest = [...chunk.inputs.indexes.subarray(kept)]
+      if (rest.length > 0) back.set(chunk, rest)
+    }
+    return back
+  }
+
+  check(): void {
+    for (const [name, left] of this.#free())
+      assert(left >= 0, `${-left} more of ${name} is in use than there is`)
+  }
+
+  /** What no run holds. */
+  #free(): Map<string, number> {
+    const free = new Map(this.#me().resources.map(({ name, amount }) => [name, amount]))
+    for (const [, { header }] of this.#runs.entries()) take(free, header.requires, 1)
+    return free
+  }
+
+  #roomFor(taskMs: Millis): Map<string, number> {
+    const me = this.#me()
+    const room = this.#free()
+    if (this.#line.narrow > 0)
+      for (const { header, inputs } of this.#line.chunks()) take(room, header.requires, inputs.indexes.length)
+    const ahead = Number.isFinite(taskMs) ? Math.min(aheadEach, Math.floor(aheadMs / taskMs)) : 0
+    for (const [name, left] of room) room.set(name, left + ahead * amountOf(me, name))
+    return room
+  }
+}

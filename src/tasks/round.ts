@@ -1,0 +1,157 @@
+/**
+ * One round of grants: what waits at an owner goes to those who asked, by priority, then fairly between submitters, then by age.
+ *
+ * Not here: who asked for how much (standings.ts), who had how much (shares.ts), how large a grant is (routing/portions.ts).
+ * Tasks that none of the askers may run are stepped over: they keep their place, and hold up nobody. Fair is what one
+ * owner does; a submitter whose work lies with many owners may get more than one whose work lies with few.
+ */
+import type { PeerId } from '../ids.ts'
+import type { Millis } from '../machine.ts'
+import { type Claim, nextGrant } from '../routing/portions.ts'
+import type { Requirement } from '../routing/requirement.ts'
+import { type Send, send } from './effects.ts'
+import type { Lead } from './lead.ts'
+import type { Shares } from './shares.ts'
+import type { Speeds } from './speeds.ts'
+import type { Standings } from './standings.ts'
+
+export interface RoundView {
+  readonly self: PeerId
+  readonly standings: Standings
+  readonly shares: Shares
+  /** Of the functions whose outcomes came by here. */
+  readonly speeds: Speeds
+}
+
+export class Round {
+  readonly #view: RoundView
+  readonly #now: Millis
+  readonly #effects: Send[] = []
+  /** Tasks that wait, by the text of what they require. */
+  readonly #waiting = new Map<string, { requires: Requirement; tasks: number }>()
+  /** Requirements of which no asker can take anything more. */
+  readonly #served = new Set<string>()
+  /** Who cannot take any of what is left of a shard. */
+  readonly #refused = new Map<Lead, Set<PeerId>>()
+  /** Of the functions in line, the time of the one that takes least: what others count as until they are known. */
+  #leastMs: Millis = Number.POSITIVE_INFINITY
+
+  constructor(view: RoundView, now: Millis) {
+    this.#view = view
+    this.#now = now
+  }
+
+  grant(leads: Iterable<Lead>): Send[] {
+    const line = [...leads].filter((lead) => lead.waiting(this.#now) > 0)
+    for (const lead of line) this.#count(lead)
+    if (line.length === 0 || this.#view.standings.size === 0) return []
+    // Stable: of equals, the order in which shards came here. A submitter's clock decides nothing.
+    line.sort((a, b) => priorityOf(b) - priorityOf(a))
+    for (let from = 0; from < line.length; ) {
+      const first = line[from] as Lead
+      const next = line.findIndex((lead, at) => at > from && priorityOf(lead) !== priorityOf(first))
+      const to = next < 0 ? line.length : next
+      this.#level(line.slice(from, to))
+      from = to
+    }
+    return this.#effects
+  }
+
+  /** Tasks that nobody who asks can take now. */
+  get left(): number {
+    let sum = 0
+    for (const { tasks } of this.#waiting.values()) sum += tasks
+    return sum
+  }
+
+  /** Shards of one priority. */
+  #level(leads: readonly Lead[]): void {
+    const { shares } = this.#view
+    const lines = new Map<string, Lead[]>()
+    for (const lead of leads) {
+      const { submitter } = lead.record.header
+      const line = lines.get(submitter)
+      if (line === undefined) lines.set(submitter, [lead])
+      else line.push(lead)
+    }
+    while (lines.size > 0) {
+      const submitter = shares.next(lines.keys()) ?? ''
+      const line = lines.get(submitter) ?? []
+      const lead = line[0]
+      const tasks = lead === undefined ? 0 : this.#serve(lead, lines.size)
+      if (lead !== undefined && tasks > 0) shares.charge(submitter, tasks * this.#costOf(lead))
+      if (lead === undefined || tasks === 0 || lead.waiting(this.#now) === 0) line.shift()
+      if (line.length === 0) lines.delete(submitter)
+    }
+  }
+
+  /** One grant of this shard, to whoever can take most of it; 0 if nobody can. */
+  #serve(lead: Lead, rivals: number): number {
+    const { requires } = lead.record.header
+    const { self, standings } = this.#view
+    if (this.#served.has(requires.text)) return 0
+    const refused = this.#refused.get(lead) ?? new Set()
+    for (;;) {
+      const open = standings.open(lead).filter(({ peer }) => !refused.has(peer))
+      const next = nextGrant(this.#waitingFor(requires), open, self, lead.prefers)
+      if (next === undefined) {
+        // Nobody is left who could take of any shard like this.
+        if (refused.size === 0 && requires.targets.length === 0) this.#served.add(requires.text)
+        return 0
+      }
+      const most = Math.min(next.tasks, shareOf(open, next.peer, rivals))
+      const elsewhere = standings.able(requires) > refused.size + 1
+      const made = lead.grant(next.peer, most, elsewhere, this.#now)
+      if (made !== undefined) return this.#made(next.peer, lead, made)
+      refused.add(next.peer)
+      this.#refused.set(lead, refused)
+    }
+  }
+
+  #made(peer: PeerId, lead: Lead, { tasks, effects }: { tasks: number; effects: readonly Send[] }): number {
+    const { requires } = lead.record.header
+    this.#view.standings.granted(peer, tasks, requires, this.#now)
+    const kind = this.#waiting.get(requires.text)
+    if (kind !== undefined) kind.tasks -= tasks
+    for (const { to, message } of effects) {
+      const waiting = message.kind === 'grant' ? this.#waitingAt(peer) : 0
+      this.#effects.push(send(to, message.kind === 'grant' ? { ...message, waiting } : message))
+    }
+    return tasks
+  }
+
+  #count(lead: Lead): void {
+    const { requires } = lead.record.header
+    const kind = this.#waiting.get(requires.text) ?? { requires, tasks: 0 }
+    kind.tasks += lead.waiting(this.#now)
+    this.#waiting.set(requires.text, kind)
+    this.#leastMs = Math.min(this.#leastMs, this.#view.speeds.of(lead.record.header))
+  }
+
+  #waitingFor({ text }: Requirement): number {
+    return this.#waiting.get(text)?.tasks ?? 0
+  }
+
+  /** What waits here that this node may run. */
+  #waitingAt(peer: PeerId): number {
+    let sum = 0
+    for (const { requires, tasks } of this.#waiting.values())
+      if (tasks > 0 && (requires.text === '' || this.#view.standings.canRun(peer, requires))) sum += tasks
+    return sum
+  }
+
+  /** What one of its tasks counts: milliseconds, as far as times are known. */
+  #costOf({ record }: Lead): Millis {
+    const taskMs = this.#view.speeds.of(record.header)
+    if (Number.isFinite(taskMs)) return taskMs
+    return Number.isFinite(this.#leastMs) ? this.#leastMs : 1
+  }
+}
+
+/** While several submitters wait, none of them gets all that one node asks for. */
+function shareOf(open: readonly Claim[], peer: PeerId, rivals: number): number {
+  const credit = open.find((claim) => claim.peer === peer)?.credit ?? 0
+  return Math.ceil(credit / rivals)
+}
+
+const priorityOf = ({ record }: Lead): number => record.header.priority
