@@ -1,19 +1,20 @@
 /**
- * The executor made of threads: one per slot, replaced when it dies, hangs or is told to stop.
+ * The executor made of engines: one per slot, replaced when it dies, hangs or is told to stop.
  *
- * Not here: how a thread runs its tasks (worker.ts), how both settle races (protocol.ts), which task runs where (runner.ts).
- * A thread is a horse, not a friend: nothing is asked of it while it runs; what it leaves unfinished goes to the next one.
+ * Not here: how an engine runs its tasks (worker.ts), how both settle races (engine.ts), which task runs where (runner.ts).
+ * An engine is a horse, not a friend: nothing is asked of it while it runs; what it leaves unfinished goes to the next one.
  */
-import { Worker } from 'node:worker_threads'
 import type { ErrorCode } from '../../errors.ts'
 import type { Digest } from '../../ids.ts'
 import { assert } from '../../machine.ts'
 import type { Status } from '../batch.ts'
 import { encodeOutcome, isSound, pack, pickAt, STATUS } from '../batch.ts'
+import type { Engine, EngineEnd, Started } from './engine.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
 import { encodeFailure } from './failure.ts'
-import type { Claims, Desk, FromWorker, ToWorker, WorkerData } from './protocol.ts'
-import { CLAIM, createDeskMemory, openDesk, readDesk, sharedMillis, swapClaim } from './protocol.ts'
+import type { FromWorker, ToWorker } from './protocol.ts'
+import { CLAIM, sharedMillis } from './protocol.ts'
+import { startThread } from './thread.ts'
 
 /** The slot is one byte of an outcome's header. */
 export const slotsMax = 256
@@ -39,7 +40,6 @@ interface Run {
   readonly batch: RunBatch
   /** Path of its module. */
   readonly file: string
-  readonly claims: Claims
   /** 1 for each position whose end was reported; keeps every report single, whatever a dying thread sent twice. */
   readonly reported: Uint8Array
   left: number
@@ -53,16 +53,20 @@ interface Condemned {
   readonly elapsedMs: number
 }
 
+/** A task that died with its engine. */
+interface Lost {
+  readonly run: Run
+  readonly position: number
+  readonly startedAt: number
+}
+
 interface Slot {
   readonly index: number
-  /** Unfinished runs, all sent to the worker, in its order. */
+  /** Unfinished runs, all sent to the engine, in its order. */
   readonly runs: Run[]
-  worker: Worker | undefined
-  desk: Desk
-  /** Whether this worker ever reported something. */
+  engine: Engine | undefined
+  /** Whether this engine ever reported something. */
   hasReported: boolean
-  /** What it died of, if it said so. */
-  lastWords: string | undefined
   condemned: Condemned | undefined
   stillbirths: number
 }
@@ -78,7 +82,7 @@ class Pool implements Executor {
   readonly #options: PoolOptions
   readonly #slots: Slot[]
   readonly #runs = new Map<number, { slot: Slot; run: Run }>()
-  readonly #workers = new Set<Worker>()
+  readonly #engines = new Set<Engine>()
   #timer: NodeJS.Timeout | undefined
   #wakeAt = Number.POSITIVE_INFINITY
   #isClosed = false
@@ -86,7 +90,7 @@ class Pool implements Executor {
   constructor(options: PoolOptions) {
     this.#options = options
     this.#slots = Array.from({ length: options.slots }, (_, index) => newSlot(index))
-    for (const slot of this.#slots) this.#startWorker(slot)
+    for (const slot of this.#slots) this.#startEngine(slot)
   }
 
   run(batch: RunBatch): void {
@@ -97,12 +101,11 @@ class Pool implements Executor {
     const count = batch.inputs.indexes.length
     assert(count > 0, `run ${batch.run} has no tasks`)
     const file = this.#options.code(batch.code)
-    const claims = new Uint8Array(new SharedArrayBuffer(count))
-    const run: Run = { batch, file, claims, reported: new Uint8Array(count), left: count }
+    const run: Run = { batch, file, reported: new Uint8Array(count), left: count }
     slot.runs.push(run)
     this.#runs.set(batch.run, { slot, run })
-    if (slot.worker) this.#send(slot.worker, run)
-    else this.#startWorker(slot)
+    if (slot.engine) this.#send(slot.engine, run)
+    else this.#startEngine(slot)
     if (batch.timeoutMs > 0) this.#wakeBy(sharedMillis() + batch.timeoutMs)
   }
 
@@ -111,12 +114,12 @@ class Pool implements Executor {
     if (!found) return
     const { slot, run } = found
     const wanted = indexes && new Set(indexes)
-    const unstarted: number[] = []
-    for (const [position, index] of run.batch.inputs.indexes.entries()) {
-      if (wanted && !wanted.has(index)) continue
-      if (swapClaim(run.claims, position, CLAIM.unstarted, CLAIM.taken)) unstarted.push(position)
-      else this.#condemn(slot, run, position, 'cancelled')
-    }
+    const all = [...run.batch.inputs.indexes.entries()]
+    const meant = all.flatMap(([position, index]) => (!wanted || wanted.has(index) ? [position] : []))
+    const unstarted = this.#take(slot, run, meant)
+    const running = slot.engine?.running()
+    if (running?.run === number && meant.includes(running.position))
+      this.#condemn(slot, run, running, 'cancelled')
     const cancelled = outcome(run, STATUS.cancelled, 0, new Uint8Array())
     this.#report(
       slot,
@@ -134,12 +137,8 @@ class Pool implements Executor {
     const found = this.#runs.get(number)
     if (!found) return
     const { slot, run } = found
-    const positions: number[] = []
-    for (let position = 0; position < run.claims.length; position++) {
-      if (!swapClaim(run.claims, position, CLAIM.unstarted, CLAIM.taken)) continue
-      run.reported[position] = 1
-      positions.push(position)
-    }
+    const positions = this.#take(slot, run, [...run.reported.keys()])
+    for (const position of positions) run.reported[position] = 1
     if (positions.length === 0) return
     run.left -= positions.length
     const indexes = Uint32Array.from(positions, (position) => run.batch.inputs.indexes[position] as number)
@@ -149,46 +148,33 @@ class Pool implements Executor {
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#timer)
-    await Promise.all([...this.#workers].map((worker) => worker.terminate()))
+    await Promise.all([...this.#engines].map((engine) => engine.terminate()))
   }
 
-  #startWorker(slot: Slot): void {
-    const memory = createDeskMemory()
-    const workerData: WorkerData = {
+  #startEngine(slot: Slot): void {
+    const { node, heapMb } = this.#options
+    const engine: Engine = startThread({
       slot: slot.index,
-      engine: `${this.#options.node}/${slot.index}`,
-      desk: memory
-    }
-    // The source runs from .ts, the package from .js: the neighbour has the same ending as this file.
-    const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
-    const { heapMb } = this.#options
-    const resourceLimits = heapMb === undefined ? {} : { maxOldGenerationSizeMb: heapMb }
-    const worker = new Worker(file, { workerData, resourceLimits, stdout: true, stderr: true })
-    slot.worker = worker
-    slot.desk = openDesk(memory)
-    slot.hasReported = false
-    slot.lastWords = undefined
-    slot.condemned = undefined
-    this.#workers.add(worker)
-    // What tasks print must not mix with what the node prints on stdout.
-    worker.stdout.on('data', (text) => process.stderr.write(text))
-    worker.stderr.on('data', (text) => process.stderr.write(text))
-    worker.on('message', (message: unknown) => this.#received(slot, message))
-    worker.on('error', (error: unknown) => {
-      slot.lastWords ??= error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+      name: `${node}/${slot.index}`,
+      heapMb,
+      onMessage: (message) => this.#received(slot, message),
+      onEnd: (end) => this.#ended(slot, engine, end)
     })
-    // Node delivers all messages that the thread sent before it tells of its end.
-    worker.on('exit', (code) => this.#exited(slot, worker, code))
-    for (const run of slot.runs) this.#send(worker, run)
+    slot.engine = engine
+    slot.hasReported = false
+    slot.condemned = undefined
+    this.#engines.add(engine)
+    for (const run of slot.runs) this.#send(engine, run)
   }
 
-  /** Sends the whole run, even again: the worker starts what is unclaimed. */
-  #send(worker: Worker, { batch, file, claims }: Run): void {
+  /** Sends the whole run, even again: the engine begins what is not claimed. */
+  #send(engine: Engine, { batch, file, reported }: Run): void {
     const { run, key, first, attempt, exportName, inputs } = batch
     // A copy: the batch may be a window on memory of others, which a message would carry along entirely.
     const body = new Uint8Array(inputs.body)
     const indexes = new Uint32Array(inputs.indexes)
     const ends = new Uint32Array(inputs.ends)
+    const claims = reported.map((isReported) => (isReported ? CLAIM.taken : CLAIM.unstarted))
     const message: ToWorker = {
       kind: 'run',
       run,
@@ -202,7 +188,13 @@ class Pool implements Executor {
       ends,
       body
     }
-    worker.postMessage(message, [body.buffer])
+    engine.post(message)
+  }
+
+  /** Those of these positions that will not run any more, because nobody has begun them. */
+  #take({ engine }: Slot, run: Run, positions: readonly number[]): number[] {
+    const open = positions.filter((position) => run.reported[position] === 0)
+    return engine === undefined ? open : engine.take(run.batch.run, open)
   }
 
   #received(slot: Slot, message: unknown): void {
@@ -213,7 +205,7 @@ class Pool implements Executor {
     if (found?.slot !== slot) return
     if (isReport(message, found.run)) this.#report(slot, found.run, message.positions, message)
     // User code has spoken in its engine's name: nothing that comes from there can be believed.
-    else void slot.worker?.terminate()
+    else void slot.engine?.terminate()
   }
 
   /** Reports outcomes; `positions[i]` is where outcome `i` has its task in the run. Those reported before are dropped. */
@@ -243,6 +235,7 @@ class Pool implements Executor {
   #forgetIfDone(slot: Slot, run: Run): boolean {
     if (run.left > 0) return false
     slot.runs.splice(slot.runs.indexOf(run), 1)
+    slot.engine?.forget(run.batch.run)
     this.#runs.delete(run.batch.run)
     return true
   }
@@ -254,27 +247,32 @@ class Pool implements Executor {
   }
 
   /** Ends a running task together with its engine. Does nothing if the task just ended, or is condemned already. */
-  #condemn(slot: Slot, run: Run, position: number, why: Condemned['why']): void {
-    const startedAt = slot.desk.clock[0] as number
-    if (!swapClaim(run.claims, position, CLAIM.running, CLAIM.taken)) return
+  #condemn(slot: Slot, run: Run, { position, startedAt }: Started, why: Condemned['why']): void {
+    if (run.reported[position] !== 0 || !slot.engine?.condemn(run.batch.run, position)) return
     slot.condemned = { run, position, why, elapsedMs: sharedMillis() - startedAt }
-    void slot.worker?.terminate()
   }
 
-  #exited(slot: Slot, worker: Worker, code: number): void {
-    this.#workers.delete(worker)
-    if (this.#isClosed || slot.worker !== worker) return
-    const { desk, condemned, lastWords, hasReported } = slot
+  #ended(slot: Slot, engine: Engine, { reason, rest, started }: EngineEnd): void {
+    this.#engines.delete(engine)
+    if (this.#isClosed || slot.engine !== engine) return
+    const { condemned, hasReported } = slot
     const front = slot.runs[0]
-    slot.worker = undefined
-    const rest = readDesk(desk)
-    const found = this.#runs.get(rest.run)
-    if (found && isReport(rest, found.run)) this.#report(slot, found.run, rest.positions, rest)
+    slot.engine = undefined
+    const found = rest && this.#runs.get(rest.run)
+    if (rest && found && isReport(rest, found.run)) this.#report(slot, found.run, rest.positions, rest)
     if (condemned) this.#reportCondemned(slot, condemned)
-    else if (front)
-      this.#reportLost(slot, front, lastWords ?? `the engine exited with code ${code}`, hasReported)
+    const lost = this.#unreported(started)
+    if (lost.length > 0 || (front && !condemned)) this.#reportLost(slot, front, reason, lost)
     // An engine that dies idle and young, as on a broken installation, would be replaced for ever: the next run does it.
-    if (slot.runs.length > 0 || hasReported || condemned) this.#startWorker(slot)
+    if (slot.runs.length > 0 || hasReported || condemned) this.#startEngine(slot)
+  }
+
+  /** Those that were begun, and neither told of by the engine nor condemned: they died with it. */
+  #unreported(started: readonly Started[]): Lost[] {
+    return started.flatMap(({ run: number, position, startedAt }) => {
+      const run = this.#runs.get(number)?.run
+      return run?.reported[position] === 0 ? [{ run, position, startedAt }] : []
+    })
   }
 
   #reportCondemned(slot: Slot, { run, position, why, elapsedMs }: Condemned): void {
@@ -293,32 +291,27 @@ class Pool implements Executor {
     return encodeFailure({ code, name: 'TimeoutError', message, stack: '' })
   }
 
-  /** Tells of an engine that died by itself while `front` was its first unfinished run. */
-  #reportLost(slot: Slot, front: Run, reason: string, hasReported: boolean): void {
-    const lost = slot.runs.flatMap((run) => unreportedStarts(run).map((position) => ({ run, position })))
-    if (lost.length === 0 && !hasReported && ++slot.stillbirths >= STILLBIRTHS_MAX) {
+  /** Tells of an engine that died while `front` was its first unfinished run, and of the tasks that died with it. */
+  #reportLost(slot: Slot, front: Run | undefined, reason: string, lost: Lost[]): void {
+    if (front && lost.length === 0 && !slot.hasReported && ++slot.stillbirths >= STILLBIRTHS_MAX) {
       // Without somebody to blame, the same run would go from dead engine to dead engine for ever.
-      const position = front.claims.indexOf(CLAIM.unstarted)
-      if (position >= 0 && swapClaim(front.claims, position, CLAIM.unstarted, CLAIM.taken)) {
-        lost.push({ run: front, position })
-      }
+      const position = front.reported.indexOf(0)
+      if (position >= 0) lost.push({ run: front, position, startedAt: sharedMillis() })
     }
-    const elapsedMs = lost.length === 0 ? 0 : sharedMillis() - (slot.desk.clock[0] as number)
-    const times = { startedAt: Date.now() - elapsedMs, elapsedMs }
-    for (const { run, position } of lost) {
-      // Or the next look for overdue tasks would take it for one that runs.
-      run.claims[position] = CLAIM.taken
+    for (const { run, position, startedAt } of lost) {
       run.reported[position] = 1
       run.left -= 1
       const index = run.batch.inputs.indexes[position]
+      const elapsedMs = sharedMillis() - startedAt
+      const times = { startedAt: Date.now() - elapsedMs, elapsedMs }
       this.#emit({ kind: 'engine-lost', run: run.batch.run, slot: slot.index, index, reason, ...times })
       if (this.#forgetIfDone(slot, run)) {
         const outcomes = pack('', [], [])
         this.#emit({ kind: 'ended', run: run.batch.run, slot: slot.index, outcomes, done: true })
       }
     }
-    if (lost.length > 0 || front.left === 0) return
-    const nobody = { index: undefined, reason, ...times }
+    if (lost.length > 0 || !front || front.left === 0) return
+    const nobody = { index: undefined, reason, startedAt: Date.now(), elapsedMs: 0 }
     this.#emit({ kind: 'engine-lost', run: front.batch.run, slot: slot.index, ...nobody })
   }
 
@@ -335,12 +328,14 @@ class Pool implements Executor {
     this.#wakeAt = Number.POSITIVE_INFINITY
     const now = sharedMillis()
     for (const slot of this.#slots) {
+      if (slot.runs.every(({ batch }) => batch.timeoutMs === 0)) continue
+      const running = slot.engine?.running()
       for (const run of slot.runs) {
         const { timeoutMs } = run.batch
         if (timeoutMs === 0) continue
-        const position = run.claims.indexOf(CLAIM.running)
-        const dueAt = (position < 0 ? now : (slot.desk.clock[0] as number)) + timeoutMs
-        if (dueAt <= now) this.#condemn(slot, run, position, 'timeout')
+        const its = running?.run === run.batch.run ? running : undefined
+        const dueAt = (its?.startedAt ?? now) + timeoutMs
+        if (its && dueAt <= now) this.#condemn(slot, run, its, 'timeout')
         this.#wakeBy(dueAt <= now ? now + timeoutMs : dueAt)
       }
     }
@@ -348,19 +343,7 @@ class Pool implements Executor {
 }
 
 function newSlot(index: number): Slot {
-  const desk = openDesk(createDeskMemory())
-  const fresh = { worker: undefined, hasReported: false, lastWords: undefined, condemned: undefined }
-  return { index, runs: [], desk, stillbirths: 0, ...fresh }
-}
-
-/** Started, and neither told of by the engine nor condemned: died with it. */
-function unreportedStarts({ claims, reported }: Run): number[] {
-  const positions: number[] = []
-  for (let position = 0; position < claims.length; position++) {
-    const isStarted = claims[position] === CLAIM.running || claims[position] === CLAIM.ended
-    if (isStarted && reported[position] === 0) positions.push(position)
-  }
-  return positions
+  return { index, runs: [], engine: undefined, hasReported: false, condemned: undefined, stillbirths: 0 }
 }
 
 function outcome({ batch }: Run, status: Status, elapsedMs: number, payload: Uint8Array): Uint8Array {
@@ -368,14 +351,14 @@ function outcome({ batch }: Run, status: Status, elapsedMs: number, payload: Uin
   return encodeOutcome({ status, slot, attempt, elapsedMs, startedAt: Date.now() - elapsedMs }, payload)
 }
 
-/** User code shares the thread, and may post messages of its own. */
+/** User code shares the engine, and may post messages of its own. */
 function isFromWorker(message: unknown): message is FromWorker {
   return typeof message === 'object' && message !== null && (message as FromWorker).kind === 'ended'
 }
 
 /** It also shares the memory, and may write there what it likes. */
-function isReport({ positions, ends, body }: FromWorker, { claims }: Run): boolean {
+function isReport({ positions, ends, body }: FromWorker, { reported }: Run): boolean {
   const areArrays = [positions, ends].every((array) => array instanceof Uint32Array)
   if (!areArrays || !(body instanceof Uint8Array)) return false
-  return isSound({ node: '', indexes: positions, ends, body }, claims.length)
+  return isSound({ node: '', indexes: positions, ends, body }, reported.length)
 }

@@ -19,7 +19,7 @@ export const CLAIM = {
   taken: 3
 } as const
 
-export type Claims = Uint8Array<SharedArrayBuffer>
+export type Claims = Uint8Array
 
 /** Swaps one claim; false if it was not (or no longer) `from`. */
 export function swapClaim(claims: Claims, position: number, from: number, to: number): boolean {
@@ -35,12 +35,15 @@ export type ToWorker = {
   /** Path of the module. */
   file: string
   exportName: string
+  /** One byte for each task. Those that are not `unstarted` are none of this engine's. */
   claims: Claims
   /** The inputs, copied: `RunBatch.inputs` without its node. */
   indexes: Uint32Array
   ends: Uint32Array
   body: Uint8Array
 }
+
+export type ToWorkerOf<K extends ToWorker['kind']> = Extract<ToWorker, { kind: K }>
 
 export type FromWorker = {
   kind: 'ended'

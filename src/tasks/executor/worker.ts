@@ -1,23 +1,25 @@
 /**
- * One engine: a thread that takes batches, calls the user's function task by task, and sends outcomes back in bulk.
+ * One engine from inside: takes batches, calls the user's function task by task, and tells outcomes in bulk.
  *
- * Not here: timeouts, cancelling, and what becomes of a dead engine (pool.ts); the thread is never asked, only overruled.
+ * Not here: how it speaks with its pool (engine.ts), timeouts, cancelling, and what becomes of a dead engine (pool.ts); an
+ * engine is never asked, only overruled.
  * Everything paid per task is a claim, a clock reading and a copy to the desk; messages are paid per 5 ms or per batch.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { pathToFileURL } from 'node:url'
-import type { MessagePort } from 'node:worker_threads'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { ErrorCode } from '../../errors.ts'
 import { ShoalError } from '../../errors.ts'
 import { type ShardKey, shardName, taskId } from '../../ids.ts'
 import { assert } from '../../machine.ts'
-import type { OutcomeHeader, Status } from '../batch.ts'
-import { encodeOutcome, OUTCOME_HEADER_BYTES, STATUS, valueAt, writeOutcomeHeader } from '../batch.ts'
+import type { Status } from '../batch.ts'
+import { STATUS, valueAt } from '../batch.ts'
 import { decodeArgs, encodeValue } from './codec.ts'
+import type { Port } from './engine.ts'
 import { encodeFailure, failureOf } from './failure.ts'
-import type { FromWorker, ToWorker, WorkerData } from './protocol.ts'
-import { CLAIM, openDesk, outcomesOnDeskMax, readDesk, sharedMillis, swapClaim } from './protocol.ts'
+import type { ToWorkerOf, WorkerData } from './protocol.ts'
+import { sharedMillis } from './protocol.ts'
+import { ThreadPort } from './thread-port.ts'
 
 /** Ended tasks are reported at most this late, as long as the thread gets to it. */
 const FLUSH_EVERY_MS = 5
@@ -30,11 +32,11 @@ type UserFunction = (...args: unknown[]) => unknown
 type Loaded = { fn: UserFunction } | { error: unknown }
 
 assert(parentPort !== null, 'worker.ts runs as a worker only')
-const port: MessagePort = parentPort
-const { slot, engine, desk: memory } = workerData as WorkerData
-const desk = openDesk(memory)
+const port: Port = new ThreadPort(parentPort, workerData as WorkerData)
+const { slot, engine } = port
+type RunOrder = ToWorkerOf<'run'>
 const loaded = new Map<string, Loaded>()
-const queue: ToWorker[] = []
+const queue: RunOrder[] = []
 let isBusy = false
 let flushedAt = 0
 let isFlushAhead = false
@@ -52,7 +54,7 @@ export const current = { key: '', index: -1, attempt: 0, engine }
 // promise, or nobody in particular, ends the engine like any uncaught exception.
 process.on('uncaughtException', (error) => {
   const culprit = origin.getStore()
-  if (culprit === undefined || culprit === running) throw error
+  if (culprit === undefined || culprit === running) port.die(error)
   console.error(`${culprit.task} threw after it had ended, which changes nothing:`, error)
 })
 const exit = process.exit
@@ -62,7 +64,7 @@ process.exit = (code) => {
   throw new Error('process.exit() was called after the end of its task')
 }
 
-port.on('message', (message: ToWorker) => {
+port.listen((message) => {
   queue.push(message)
   if (!isBusy) void drain()
 })
@@ -73,18 +75,17 @@ async function drain(): Promise<void> {
   isBusy = false
 }
 
-async function work(run: ToWorker): Promise<void> {
+async function work(run: RunOrder): Promise<void> {
   const inputs = { node: '', indexes: run.indexes, ends: run.ends, body: run.body } as const
   let now = sharedMillis()
   const wallClock = Date.now() - now
-  desk.clock[1] = run.run
   flushedAt = now
   let module: Loaded | undefined
   for (let at = 0; at < run.indexes.length; at++) {
     const startedAt = now
-    // Written before the claim: the pool reads the claim first, and so never mistakes an earlier start for this one.
-    desk.clock[0] = startedAt
-    if (!swapClaim(run.claims, at, CLAIM.unstarted, CLAIM.running)) continue
+    const isOurs = port.begin(run, at, startedAt)
+    // Awaited only where it must be: most tasks take microseconds.
+    if (isOurs !== true && !(await isOurs)) continue
     current.key = run.key
     current.index = run.first + (run.indexes[at] as number)
     current.attempt = run.attempt
@@ -120,7 +121,7 @@ async function work(run: ToWorker): Promise<void> {
       elapsedMs: now - startedAt,
       startedAt: wallClock + startedAt
     }
-    report(run, at, header, payload)
+    port.end(run, at, header, payload)
     if (now - flushedAt >= FLUSH_EVERY_MS) flush(now)
   }
   flush(now)
@@ -142,7 +143,7 @@ class Started implements Origin {
 }
 
 /** Imports once per file and export. Never throws. */
-async function load({ file, exportName }: ToWorker): Promise<Loaded> {
+async function load({ file, exportName }: RunOrder): Promise<Loaded> {
   const name = `${exportName} of ${file}`
   const before = loaded.get(name)
   if (before) return before
@@ -178,40 +179,7 @@ function patiently(result: PromiseLike<unknown>): PromiseLike<unknown> {
   return result
 }
 
-/** Puts an outcome on the desk, or sends it if it is too large for that. */
-function report(run: ToWorker, at: number, header: OutcomeHeader, payload: Uint8Array): void {
-  const size = OUTCOME_HEADER_BYTES + payload.byteLength
-  let count = desk.count[0] as number
-  let used = count === 0 ? 0 : (desk.ends[count - 1] as number)
-  if (count === outcomesOnDeskMax || used + size > desk.body.byteLength) {
-    flush(sharedMillis())
-    count = used = 0
-  }
-  if (!swapClaim(run.claims, at, CLAIM.running, CLAIM.ended)) park()
-  if (size > desk.body.byteLength) {
-    const body = encodeOutcome(header, payload)
-    send({ kind: 'ended', run: run.run, positions: Uint32Array.of(at), ends: Uint32Array.of(size), body })
-    return
-  }
-  writeOutcomeHeader(desk.body.subarray(used, used + size), header)
-  desk.body.set(payload, used + OUTCOME_HEADER_BYTES)
-  desk.positions[count] = at
-  desk.ends[count] = used + size
-  desk.count[0] = count + 1
-}
-
 function flush(now: number): void {
   flushedAt = now
-  if (desk.count[0] === 0) return
-  send(readDesk(desk))
-  desk.count[0] = 0
-}
-
-function send(message: FromWorker): void {
-  port.postMessage(message, [message.body.buffer as ArrayBuffer])
-}
-
-/** The pool took the task while it ran: this thread is to die, and must not start another task before it does. */
-function park(): never {
-  for (;;) Atomics.wait(desk.count, 0, desk.count[0] as number)
+  port.flush()
 }

@@ -1,0 +1,102 @@
+/**
+ * An engine that is a thread of the node's process.
+ *
+ * Not here: its inside (thread-port.ts, worker.ts), and when it is to end (pool.ts).
+ * Both sides share memory: one claim byte for each task, swapped by whoever comes first, and a desk where outcomes lie until
+ * they are sent, so that nothing is lost with a thread but the task that it ran.
+ */
+import { Worker } from 'node:worker_threads'
+import type { Engine, EngineOptions, Started } from './engine.ts'
+import type { Claims, Desk, FromWorker, ToWorker, WorkerData } from './protocol.ts'
+import { CLAIM, createDeskMemory, openDesk, readDesk, swapClaim } from './protocol.ts'
+
+export function startThread(options: EngineOptions): Engine {
+  return new Thread(options)
+}
+
+class Thread implements Engine {
+  readonly #worker: Worker
+  readonly #desk: Desk
+  /** Of the runs that it was given. */
+  readonly #claims = new Map<number, Claims>()
+
+  constructor({ slot, name, heapMb, onMessage, onEnd }: EngineOptions) {
+    const desk = createDeskMemory()
+    const workerData: WorkerData = { slot, engine: name, desk }
+    const resourceLimits = heapMb === undefined ? {} : { maxOldGenerationSizeMb: heapMb }
+    // The source runs from .ts, the package from .js: the neighbour has the same ending as this file.
+    const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
+    const worker = new Worker(file, { workerData, resourceLimits, stdout: true, stderr: true })
+    let lastWords: string | undefined
+    this.#worker = worker
+    this.#desk = openDesk(desk)
+    // What tasks print must not mix with what the node prints on stdout.
+    worker.stdout.on('data', (text) => process.stderr.write(text))
+    worker.stderr.on('data', (text) => process.stderr.write(text))
+    worker.on('message', onMessage)
+    worker.on('error', (error: unknown) => {
+      lastWords ??= error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+    })
+    // Node delivers all messages that the thread sent before it tells of its end.
+    worker.on('exit', (code) => {
+      const reason = lastWords ?? `the engine exited with code ${code}`
+      onEnd({ reason, rest: this.#rest(), started: this.#started() })
+    })
+  }
+
+  post(message: ToWorker): void {
+    const claims = new Uint8Array(new SharedArrayBuffer(message.claims.length))
+    claims.set(message.claims)
+    this.#claims.set(message.run, claims)
+    this.#worker.postMessage({ ...message, claims }, [message.body.buffer as ArrayBuffer])
+  }
+
+  forget(run: number): void {
+    this.#claims.delete(run)
+  }
+
+  take(run: number, positions: readonly number[]): number[] {
+    const claims = this.#claims.get(run)
+    if (claims === undefined) return []
+    return positions.filter((position) => swapClaim(claims, position, CLAIM.unstarted, CLAIM.taken))
+  }
+
+  running(): Started | undefined {
+    for (const [run, claims] of this.#claims) {
+      const position = claims.indexOf(CLAIM.running)
+      if (position >= 0) return this.#at(run, position)
+    }
+    return undefined
+  }
+
+  condemn(run: number, position: number): boolean {
+    const claims = this.#claims.get(run)
+    if (claims === undefined || !swapClaim(claims, position, CLAIM.running, CLAIM.taken)) return false
+    void this.terminate()
+    return true
+  }
+
+  async terminate(): Promise<void> {
+    await this.#worker.terminate()
+  }
+
+  #at(run: number, position: number): Started {
+    return { run, position, startedAt: this.#desk.clock[0] as number }
+  }
+
+  #rest(): FromWorker | undefined {
+    const rest = readDesk(this.#desk)
+    return rest.positions.length === 0 ? undefined : rest
+  }
+
+  #started(): Started[] {
+    const started: Started[] = []
+    for (const [run, claims] of this.#claims) {
+      for (let position = 0; position < claims.length; position++) {
+        const claim = claims[position]
+        if (claim === CLAIM.running || claim === CLAIM.ended) started.push(this.#at(run, position))
+      }
+    }
+    return started
+  }
+}
