@@ -54,6 +54,7 @@ const plan: Plan = {
   areRivals: false
 }
 
+// A minute of thirty machines takes 6 s of a processor, of which a busy machine gives a small part.
 test('twenty machines leave at once: what can be is kept three times again, each shard moves once, few at a time', () => {
   const before = new Map<ShardKey, ShardRecord>()
   const after = new Map<ShardKey, { record: ShardRecord; copies: number }>()
@@ -111,4 +112,4 @@ test('twenty machines leave at once: what can be is kept three times again, each
   // None before its time, and all soon after.
   expect(repairedAt).toBeGreaterThan(sixOClock + replaceAfterMs)
   expect(repairedAt).toBeLessThan(sixOClock + replaceAfterMs + 20_000)
-})
+}, 180_000)
