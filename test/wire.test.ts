@@ -50,7 +50,17 @@ const header = {
   requires: anywhere
 }
 const inputs = pack('', [0, 1], [Uint8Array.of(1, 2), new Uint8Array(0)])
-const record = { key, ...firstSeating([a, b]), copies: 3, header, first: 7, count: 2, shards: 3, inputs }
+const record = {
+  key,
+  ...firstSeating([a, b]),
+  copies: 3,
+  header,
+  first: 7,
+  count: 2,
+  shards: 3,
+  inputs,
+  root: []
+}
 const messages: PeerMessage[] = [
   { kind: 'store', record, isRepair: false },
   {

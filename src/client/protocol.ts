@@ -66,6 +66,8 @@ const toClient = {
   absent: { job },
   /** The mesh has forgotten the job; nobody will know it again. */
   released: { job },
+  /** What was found of the job does not count any more; another part of it does. */
+  superseded: { job },
   results: { key, outcomes: batch },
   answer: { ask: uint(), json: text(answerCharsMax) }
 } as const

@@ -20,9 +20,20 @@ import {
   startIndex
 } from '../tasks/messages.ts'
 import { mayStart } from '../tasks/start.ts'
+import { Asks } from './asks.ts'
 import { Codes } from './codes.ts'
 import { type ClientMessage, type EntryMessage, type EntryMessageOf, triesMax } from './protocol.ts'
-import { type Copies, type Job, newJob, newShard, type SessionEffect, type Shard } from './shards.ts'
+import {
+  type Copies,
+  checkJob,
+  isFinished,
+  type Job,
+  newJob,
+  newShard,
+  type SessionEffect,
+  type Shard,
+  takeBack
+} from './shards.ts'
 
 /** Shards on their way to their keepers at once. */
 export const unacknowledgedMax = 32
@@ -32,18 +43,15 @@ const pingEveryMs = 3_000
 /** An entry that owes an answer and says nothing for so long is left. */
 export const entrySilenceMaxMs = 10_000
 const busyAgainMs = 200
-/** Asks of pings; answers to them are not passed on. */
-const PING = 0
 
 export class Session {
   readonly #jobs = new Map<JobId, Job>()
   readonly #byKey = new Map<ShardKey, { job: Job; shard: Shard }>()
-  readonly #asks = new Map<number, { what: string; about: string }>()
+  readonly #asks = new Asks()
   readonly #codes = new Codes()
   #isAttached = false
   #heardAt: Millis = 0
   #pingAt: Millis = 0
-  #ask = PING
 
   /** A new job of this client, and the code of its tasks if that is to travel. Its shards follow by `add`, in order. */
   begin(header: JobHeader, copies: Copies, code?: Uint8Array): SessionEffect[] {
@@ -109,9 +117,8 @@ export class Session {
 
   /** A question about the mesh; its answer carries the number returned here. */
   query(what: string, about = ''): { ask: number; effects: SessionEffect[] } {
-    const ask = ++this.#ask
-    this.#asks.set(ask, { what, about })
-    return { ask, effects: this.#send({ kind: 'query', ask, what, about }) }
+    const query = this.#asks.begin(what, about)
+    return { ask: query.ask, effects: this.#send(query) }
   }
 
   attached(now: Millis): SessionEffect[] {
@@ -120,7 +127,7 @@ export class Session {
     this.#pingAt = now + pingEveryMs
     const effects: SessionEffect[] = []
     effects.push(...this.#give())
-    for (const [ask, asked] of this.#asks) effects.push(...this.#send({ kind: 'query', ask, ...asked }))
+    for (const query of this.#asks) effects.push(...this.#send(query))
     for (const job of this.#jobs.values()) effects.push(...this.#again(job))
     return effects
   }
@@ -128,14 +135,7 @@ export class Session {
   detached(): void {
     this.#isAttached = false
     this.#codes.entryLost()
-    for (const { shards } of this.#jobs.values()) {
-      for (const shard of shards) {
-        if (shard.state !== 'sent') continue
-        // The lost entry may have placed it or not; under a new epoch the job's register decides which counts.
-        shard.state = 'new'
-        shard.epoch++
-      }
-    }
+    for (const job of this.#jobs.values()) takeBack(job)
   }
 
   message(message: EntryMessage, now: Millis): SessionEffect[] {
@@ -153,9 +153,10 @@ export class Session {
         return this.#absent(message.job)
       case 'released':
         return this.#gone(message.job)
+      case 'superseded':
+        return this.#lookAgain(message.job)
       case 'answer':
-        if (!this.#asks.delete(message.ask) || message.ask === PING) return []
-        return [{ kind: 'answer', ask: message.ask, json: message.json }]
+        return this.#asks.answered(message.ask) ? [message] : []
       case 'welcome':
         return [{ kind: 'welcome', peer: message.peer, others: message.others }]
       default:
@@ -173,9 +174,7 @@ export class Session {
     if (!this.#owes || now < this.#pingAt) return effects
     if (now - this.#heardAt > entrySilenceMaxMs) return [...effects, { kind: 'leave-entry' }]
     this.#pingAt = now + pingEveryMs
-    const ping = { what: 'ping', about: '' }
-    this.#asks.set(PING, ping)
-    return [...effects, ...this.#send({ kind: 'query', ask: PING, ...ping })]
+    return [...effects, ...this.#send(this.#asks.ping())]
   }
 
   wakeAt(): Millis | undefined {
@@ -188,12 +187,7 @@ export class Session {
   }
 
   check(): void {
-    for (const { shards } of this.#jobs.values()) {
-      const sent = shards.filter(({ state }) => state === 'sent').length
-      assert(sent <= unacknowledgedMax, `${sent} shards without acknowledgement`)
-      for (const { has, count, state } of shards)
-        assert(has.size < count || state === 'complete', 'complete, unnoticed')
-    }
+    for (const job of this.#jobs.values()) checkJob(job, unacknowledgedMax)
   }
 
   get #owes(): boolean {
@@ -327,10 +321,7 @@ export class Session {
   }
 
   #completed(job: Job): SessionEffect[] {
-    if (job.isComplete || job.total === 0 || job.shards.length < job.total) return []
-    // The job's register must know that it is closed, or others would wait for more.
-    if (job.isOwn && !job.isClosed) return []
-    if (job.shards.some(({ state }) => state !== 'complete')) return []
+    if (!isFinished(job)) return []
     job.isComplete = true
     this.#dropCode(job.header?.code)
     const root = job.shards[0]?.placement
@@ -361,6 +352,14 @@ export class Session {
     this.#jobs.delete(id)
     this.#dropCode(job.header?.code)
     return [{ kind: 'absent', job: id }]
+  }
+
+  /** Unless something was received already, which may have been another truth. */
+  #lookAgain(id: JobId): SessionEffect[] {
+    const job = this.#jobs.get(id)
+    if (job === undefined || job.isOwn || job.isComplete) return []
+    if (job.shards.some(({ has }) => has.size > 0)) return this.#gone(id)
+    return [...this.forget(id), ...this.follow(id)]
   }
 
   /** An entry of the job's register. */

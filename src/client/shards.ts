@@ -5,7 +5,7 @@
  */
 import type { ErrorCode } from '../errors.ts'
 import type { JobId } from '../ids.ts'
-import type { Millis } from '../machine.ts'
+import { assert, type Millis } from '../machine.ts'
 import type { Batch } from '../tasks/batch.ts'
 import type { JobHeader, Placement } from '../tasks/messages.ts'
 import type { ClientMessage } from './protocol.ts'
@@ -87,3 +87,29 @@ export const newShard = (index: number, first: number, count: number, inputs: Ba
   has: new Set(),
   retryAt: 0
 })
+
+/** True if it is not yet said to be complete, and is. */
+export function isFinished({ isComplete, isOwn, isClosed, total, shards }: Job): boolean {
+  if (isComplete || total === 0 || shards.length < total) return false
+  // The job's register must know that it is closed, or others would wait for more.
+  if (isOwn && !isClosed) return false
+  return shards.every(({ state }) => state === 'complete')
+}
+
+/** What was sent to an entry that is lost is sent again. */
+export function takeBack({ shards }: Job): void {
+  for (const shard of shards) {
+    if (shard.state !== 'sent') continue
+    // The lost entry may have placed it or not; under a new epoch the job's register decides which counts.
+    shard.state = 'new'
+    shard.epoch++
+  }
+}
+
+/** Throws if a job contradicts itself. */
+export function checkJob({ shards }: Job, sentMax: number): void {
+  const sent = shards.filter(({ state }) => state === 'sent').length
+  assert(sent <= sentMax, `${sent} shards without acknowledgement`)
+  for (const { has, count, state } of shards)
+    assert(has.size < count || state === 'complete', 'complete, unnoticed')
+}

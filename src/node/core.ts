@@ -17,9 +17,9 @@ import { Entry, type EntryEffect } from '../tasks/entry.ts'
 import { Keeper, recordKinds } from '../tasks/keeper.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import { Owner } from '../tasks/owner.ts'
-import { Reconcile } from '../tasks/reconcile.ts'
 import { Release } from '../tasks/release.ts'
 import { Runner } from '../tasks/runner.ts'
+import { Upkeep } from '../tasks/upkeep.ts'
 import { Desk } from './desk.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
@@ -63,7 +63,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly runner: Runner
   readonly entry: Entry
   readonly release: Release
-  readonly #reconcile: Reconcile
+  readonly #upkeep: Upkeep
   readonly #board = new Board()
   readonly #desk: Desk
   readonly #random: Random
@@ -104,8 +104,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     )
     const canKeep = (peer: PeerId): boolean => this.membership.canKeep(peer)
     this.entry = new Entry({ self: this.self, isUp, canKeep, peers, keepersFor })
-    this.#reconcile = new Reconcile(
-      { self: this.self, keeper: this.keeper, peers },
+    this.#upkeep = new Upkeep(
+      { self: this.self, keeper: this.keeper, isUp, peers },
       random.fork('reconcile'),
       now
     )
@@ -140,7 +140,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       this.owner.wakeAt(this.#now),
       this.runner.wakeAt(),
       this.entry.wakeAt(),
-      this.#reconcile.wakeAt()
+      this.#upkeep.wakeAt()
     ]
     return [...parts, this.#desk.wakeAt()].reduce(earlier)
   }
@@ -160,6 +160,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     switch (input.kind) {
       case 'restored':
         for (const message of input.records) this.keeper.restore(message)
+        this.#task(this.#upkeep.restored(now))
         return this.owner.restored(now)
       case 'peer-found':
         return this.#member(this.membership.found(input.peer, input.addresses, now), now)
@@ -218,7 +219,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#task(this.owner.wake(now))
     this.#task(this.runner.wake(now))
     this.#task(this.entry.wake(now))
-    this.#task(this.#reconcile.wake(now))
+    this.#task(this.#upkeep.wake(now))
     this.#asked(this.#desk.wake(now))
     this.#weigh(now)
   }
@@ -248,7 +249,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     if (message.kind === 'store' && listOf(message.record.key) > before) this.owner.kept(from, message, now)
     this.#task(this.owner.message(from, message, now))
     this.#task(this.runner.message(from, message, now))
-    this.#task(this.#reconcile.message(from, message))
+    this.#task(this.#upkeep.message(from, message, now))
     this.#task(this.entry.message(from, message, now))
     if (message.kind === 'forgotten') this.#asked(this.#desk.forgotten(from, message.name))
   }
@@ -308,7 +309,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         case 'peer-up':
           this.#effects.push({ kind: 'note', text: `${effect.peer} is up` })
           this.#task(this.owner.peerUp(effect.peer, now))
-          this.#task(this.#reconcile.peerUp(effect.peer))
+          this.#task(this.#upkeep.peerUp(effect.peer))
           break
         case 'peer-down':
           this.#peerDown(effect.peer, now)

@@ -1,11 +1,18 @@
 /**
- * How a job's register says how many shards the job has, and whether it knows where all of them are.
+ * How a job's register says how many shards the job has, and which ones they are.
  *
  * Not here: who closes a job (entry.ts) and who waits for it (lead.ts, client/session.ts).
  */
+import { type ShardKey, shardName } from '../ids.ts'
+import type { Accepted } from './accepted.ts'
 import { valueAt } from './batch.ts'
-import { closedIndex, placementBase } from './messages.ts'
-import type { Register } from './register.ts'
+import { closedIndex, parsePlacement, placementBase, type ShardRecord } from './messages.ts'
+
+/** What is committed in a job's first shard. */
+interface JobRegister {
+  readonly committed: ReadonlyMap<number, Accepted>
+  readonly record: ShardRecord
+}
 
 /** The number of shards of a job, as the value under `closedIndex`. */
 export function encodeClosed(shards: number): Uint8Array {
@@ -19,12 +26,26 @@ export function readClosed(value: Uint8Array): number {
   return value.byteLength === 4 ? new DataView(value.buffer, value.byteOffset).getUint32(0, true) : 0
 }
 
-/** True once no shard can be added, and the places of all are committed. */
-export function isClosed({ committed, record }: Pick<Register, 'committed' | 'record'>): boolean {
+/** How many shards the job has; 0 while more may be added. */
+function countOf({ committed, record }: JobRegister): number {
   const closed = committed.get(closedIndex)
-  const shards = closed === undefined ? record.shards : readClosed(valueAt(closed.batch, closed.at))
+  return closed === undefined ? record.shards : readClosed(valueAt(closed.batch, closed.at))
+}
+
+/** True once no shard can be added, and the places of all are committed. */
+export function isClosed(register: JobRegister): boolean {
+  const shards = countOf(register)
   if (shards === 0) return false
   let placed = 0
-  for (const index of committed.keys()) if (index > placementBase && index < closedIndex) placed++
+  for (const index of register.committed.keys()) if (index > placementBase && index < closedIndex) placed++
   return placed >= shards - 1
+}
+
+/** Whether this shard is the one that counts; `undefined` while that is not decided. */
+export function isNamed(register: JobRegister, key: ShardKey): boolean | undefined {
+  const { index } = shardName(key)
+  const entry = register.committed.get(placementBase + index)
+  const shards = countOf(register)
+  if (entry === undefined) return shards > 0 && index >= shards ? false : undefined
+  return parsePlacement(valueAt(entry.batch, entry.at))?.key === key
 }

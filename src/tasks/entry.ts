@@ -235,7 +235,18 @@ export class Entry {
     }
     const count = inputs.indexes.length
     const seating = firstSeating(keepers)
-    const record: ShardRecord = { key, ...seating, copies: wanted, header, first, count, shards, inputs }
+    const { root } = message
+    const record: ShardRecord = {
+      key,
+      ...seating,
+      copies: wanted,
+      header,
+      first,
+      count,
+      shards,
+      inputs,
+      root
+    }
     this.#submissions.set(key, {
       client,
       message,

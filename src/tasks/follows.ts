@@ -9,7 +9,7 @@ import { assert, type Millis } from '../machine.ts'
 import { pickAt } from './batch.ts'
 import { type Send, seek, send } from './effects.ts'
 import type { EntryEffect, EntryView } from './entry.ts'
-import { type Forgettable, type Placement, shardTasksMax, type TaskMessageOf } from './messages.ts'
+import { type Forgettable, keysOf, type Placement, shardTasksMax, type TaskMessageOf } from './messages.ts'
 import { Trail } from './trail.ts'
 
 /** Between two questions of a follow that hears nothing. */
@@ -95,16 +95,17 @@ export class Follows {
     return [...this.#cancelAgain(follow), this.#ask(follow, now)]
   }
 
-  /** Its clients hear that it is gone, if it was released as a job. */
+  /** Its clients hear that the job is gone, or that they have to look for it again. */
   forgotten(name: Forgettable): EntryEffect[] {
     const effects: EntryEffect[] = []
-    for (const [key, { clients }] of this.#follows) {
-      const { job } = shardName(key)
-      if (job !== name && key !== name) continue
+    for (const key of keysOf(name, this.#follows.keys())) {
+      const { job, index } = shardName(key)
+      const clients = this.#follows.get(key)?.clients.keys() ?? []
       this.#follows.delete(key)
-      if (job !== name) continue
-      for (const client of clients.keys())
-        if (client !== CANCEL) effects.push({ kind: 'reply', client, message: { kind: 'released', job } })
+      if (job !== name && index > 0) continue
+      const kind = job === name ? 'released' : 'superseded'
+      for (const client of clients)
+        if (client !== CANCEL) effects.push({ kind: 'reply', client, message: { kind, job } })
     }
     return effects
   }

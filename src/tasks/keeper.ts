@@ -16,6 +16,7 @@ import {
   type AcceptedBatch,
   closedIndex,
   type Forgettable,
+  keysOf,
   placementBase,
   type ShardRecord,
   startIndex,
@@ -236,9 +237,9 @@ export class Keeper {
 
   /** The records that are not needed any more. */
   #forget(name: Forgettable): Forgettable[] {
-    const isOf = (key: ShardKey): boolean => shardName(key).job === name
+    const job = isJobId(name) ? name : shardName(name).job
     // Also the word of where its shards went that were kept here once.
-    const keys = isJobId(name) ? [...this.shardsOf(name), ...[...this.#moved.keys()].filter(isOf)] : [name]
+    const keys = keysOf(name, [...this.shardsOf(job), ...this.#moved.keys()])
     const removed: Forgettable[] = []
     for (const key of keys) if (this.#remove(key)) removed.push(key)
     const replaced = this.#forgotten.add(name)

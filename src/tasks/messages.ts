@@ -110,6 +110,10 @@ export const header = record({
 })
 export type JobHeader = Of<typeof header>
 
+/** Where a shard is: what the job's register says of it, and what a client needs to follow it. */
+export const placement = record({ key, keepers, first: uint(UINT32), count: uint(shardTasksMax) })
+export type Placement = Of<typeof placement>
+
 /**
  * `shards` is the number of shards of the job if it was known when this one was made, else 0. `list` to `before` say who
  * keeps it (keepers.ts); `copies` is how many keepers there should be.
@@ -127,7 +131,9 @@ const shardFields = record({
   first: uint(UINT32),
   count: uint(shardTasksMax),
   shards: uint(shardsMax),
-  inputs: batch
+  inputs: batch,
+  /** Where the job's first shard was then; nothing in that shard itself. */
+  root: added(list(placement, 1), [])
 })
 export type ShardRecord = Of<typeof shardFields>
 /** Inputs are in order: the value of task `i` is at position `i`. A settled shard has none any more. */
@@ -147,10 +153,6 @@ export const shardRecord: Type<ShardRecord> = {
 
 const accepted = record({ ballot, outcomes: batch })
 export type AcceptedBatch = Of<typeof accepted>
-
-/** Where a shard is: what the job's register says of it, and what a client needs to follow it. */
-export const placement = record({ key, keepers, first: uint(UINT32), count: uint(shardTasksMax) })
-export type Placement = Of<typeof placement>
 
 export const taskKinds = {
   // The register.
@@ -184,6 +186,10 @@ export const taskKinds = {
     prints: indexes(holdingsMax),
     isAnswer: flag
   },
+  // Shards that were stored twice (rivals.ts).
+  /** Which of these does the register name that lies in `root`? Those that it does not are to be forgotten. */
+  count: { root: key, keys: list(key, holdingsMax) },
+  counts: { root: key, keys: list(key, holdingsMax) },
   // Followed by entries.
   watch: { key, have: indexes(closedIndex + 1) },
   propose: { key, outcomes: batch },
@@ -222,9 +228,17 @@ export const taskKinds = {
 /** For what concerns all tasks of a shard. */
 export const everyTask = Uint32Array.from({ length: shardTasksMax }, (_, index) => index)
 
-/** Those of `keys` that belong to a job, or are the shard of that name. */
+/** True if forgetting `name` forgets this shard: with a job all of it, and with a first shard every earlier epoch of it. */
+export function covers(name: Forgettable, key: ShardKey): boolean {
+  if (key === name) return true
+  const shard = shardName(key)
+  if (isJobId(name) || shard.index > 0) return shard.job === name
+  const other = shardName(name)
+  return other.job === shard.job && other.index === 0 && shard.epoch < other.epoch
+}
+
 export const keysOf = (name: Forgettable, keys: Iterable<ShardKey>): ShardKey[] =>
-  [...keys].filter((key) => key === name || shardName(key).job === name)
+  [...keys].filter((key) => covers(name, key))
 
 export type TaskMessage = MessageOf<typeof taskKinds>
 export type TaskMessageOf<K extends TaskMessage['kind']> = Extract<TaskMessage, { kind: K }>

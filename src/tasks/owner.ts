@@ -4,7 +4,7 @@
  * Not here: one shard's tasks (lead.ts) and ballots (register.ts), and who is granted what (dealer.ts).
  * Late binding: work stays here until somebody asks. A claim waits, so new work leaves at once.
  */
-import { type Ballot, type PeerId, type ShardKey, shardName } from '../ids.ts'
+import type { Ballot, PeerId, ShardKey } from '../ids.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
 import type { Random } from '../random.ts'
 import type { Traits } from '../routing/match.ts'
@@ -13,7 +13,14 @@ import { Departure } from './departure.ts'
 import { type Send, send } from './effects.ts'
 import { listOf, movedMessage } from './keepers.ts'
 import { Lead } from './lead.ts'
-import type { Forgettable, ShardRecord, TaskMessage, TaskMessageOf } from './messages.ts'
+import {
+  covers,
+  type Forgettable,
+  keysOf,
+  type ShardRecord,
+  type TaskMessage,
+  type TaskMessageOf
+} from './messages.ts'
 import { Orphans } from './orphans.ts'
 import { Register } from './register.ts'
 import { Repairs, type RepairView } from './repair.ts'
@@ -53,7 +60,7 @@ export class Owner {
     this.#repairs = new Repairs(view, this.leads)
     this.#departure = new Departure(view, this.leads, this.#succession)
     this.dealer = new Dealer(view)
-    this.#whereabouts = new Whereabouts(view.keeper, this.leads, this.#succession)
+    this.#whereabouts = new Whereabouts(view.keeper, this.leads, this.#succession, this.#orphans)
   }
 
   /** Tasks that wait here for somebody to ask. */
@@ -139,17 +146,17 @@ export class Owner {
         return this.#forgotten(message.name)
       case 'handover':
         return this.#handedOver(message, now)
-      case 'seek':
-        return this.#whereabouts.sought(from, message.key)
       case 'settle':
         return this.#settled(message.key)
       case 'disowned':
         this.#succession.disowned(message.key, from, now)
         return this.#storeAt(from, message.key, now)
+      case 'seek':
       case 'inquire':
-        return [this.#whereabouts.answer(from, message.key)]
+      case 'count':
+        return this.#whereabouts.asked(from, message)
       case 'watch':
-        return this.#watch(from, message)
+        return this.#whereabouts.watched(from, message)
       case 'propose':
       case 'outcomes':
       case 'cancel':
@@ -325,25 +332,12 @@ export class Owner {
 
   /** Nothing of it is owned or followed any more, and what runs of it is ended. */
   #forgotten(name: Forgettable): Send[] {
-    const isOf = (key: ShardKey): boolean => key === name || shardName(key).job === name
-    for (const key of this.#succession.keys()) if (isOf(key)) this.#succession.unfollow(key)
-    const gone = [...this.leads].filter(([key]) => isOf(key))
+    for (const key of keysOf(name, this.#succession.keys())) this.#succession.unfollow(key)
+    const gone = [...this.leads].filter(([key]) => covers(name, key))
     return gone.flatMap(([key, lead]) => {
       this.leads.delete(key)
       return lead.revokeAll()
     })
-  }
-
-  #watch(from: PeerId, { key, have }: TaskMessageOf<'watch'>): Send[] {
-    if (this.#view.keeper.isForgotten(key)) return [send(from, this.#view.keeper.epitaph(key))]
-    const lead = this.leads.get(key)
-    if (lead !== undefined) return lead.watch(from, have)
-    if (this.#view.keeper.isSettled(key)) return this.#whereabouts.settled(from, key, have)
-    const hint = this.#whereabouts.hint(key)
-    if (hint !== undefined) return [send(from, hint)]
-    if (this.#view.keeper.record(key) === undefined) return [send(from, { kind: 'disowned', key })]
-    this.#orphans.add(key, from, have)
-    return []
   }
 
   #dispatch(from: PeerId, message: AboutTasks, now: Millis): Send[] {

@@ -27,7 +27,7 @@ import {
   type TaskMessage,
   type TaskMessageOf
 } from './messages.ts'
-import { isPermit } from './permits.ts'
+import { Proposal } from './proposal.ts'
 
 /** Between two tries to reach a keeper that did not answer. */
 export const proposeAgainMs = 1_000
@@ -48,14 +48,6 @@ export type Phase =
   | 'marking'
   | 'leading'
   | 'changing'
-
-interface Proposal {
-  readonly serial: number
-  readonly outcomes: Batch
-  /** Bit `rank` is set when that keeper accepted. */
-  acks: number
-  sentAt: Millis
-}
 
 const nothing = new Uint8Array(0)
 
@@ -138,7 +130,7 @@ export class Register {
       this.#early.push(outcomes)
       return []
     }
-    return this.#send(outcomes, now)
+    return this.#send(outcomes, now, true)
   }
 
   /** Moves the shard to other keepers. Only while leading; nothing else is proposed until that is done. */
@@ -173,14 +165,9 @@ export class Register {
     const proposal = message.list === this.#record.list ? this.#pending.get(message.serial) : undefined
     if (rank < 0 || message.ballot !== this.ballot || proposal === undefined)
       return { committed: undefined, effects: [] }
-    // A pair must not give two permits in a split: both must know of one.
-    const isCareful = this.#record.keepers.length === 2 && isPermit(proposal.outcomes.indexes[0] ?? 0)
-    const quorum = isCareful ? 2 : quorumOf(this.#record.keepers.length)
-    const before = bits(proposal.acks)
-    proposal.acks |= 1 << rank
-    const after = bits(proposal.acks)
-    if (after === this.#record.keepers.length) this.#pending.delete(proposal.serial)
-    if (before >= quorum || after < quorum) return { committed: undefined, effects: [] }
+    const isEnough = proposal.accept(rank)
+    if (proposal.isEverywhere) this.#pending.delete(proposal.serial)
+    if (!isEnough) return { committed: undefined, effects: [] }
     const committed = this.#commit(proposal.outcomes)
     return { committed, effects: this.#advance(proposal.outcomes, now) }
   }
@@ -224,7 +211,7 @@ export class Register {
       if (!isDue(proposal.sentAt)) continue
       if (peer === undefined) proposal.sentAt = now
       for (const [rank, to] of this.#record.keepers.entries()) {
-        if ((proposal.acks & (1 << rank)) === 0 && isMeant(to)) effects.push(send(to, this.#accept(proposal)))
+        if (!proposal.hasAccepted(rank) && isMeant(to)) effects.push(send(to, this.#accept(proposal)))
       }
     }
     return effects
@@ -348,15 +335,16 @@ export class Register {
     this.#isMover = false
     const early = this.#early
     this.#early = []
-    return early.flatMap((outcomes) => this.#send(outcomes, now))
+    return early.flatMap((outcomes) => this.#send(outcomes, now, true))
   }
 
   #found(): Map<number, Accepted> {
     return newest([...this.#promises.values()].flat().toSorted((a, b) => a.ballot - b.ballot))
   }
 
-  #send(outcomes: Batch, now: Millis): Send[] {
-    const proposal: Proposal = { serial: ++this.#serial, outcomes, acks: 0, sentAt: now }
+  #send(outcomes: Batch, now: Millis, isFresh = false): Send[] {
+    const { length } = this.#record.keepers
+    const proposal = new Proposal(++this.#serial, outcomes, length, isFresh, now)
     this.#pending.set(proposal.serial, proposal)
     // One message for all, so that it is encoded once.
     const message = this.#accept(proposal)
@@ -384,10 +372,4 @@ export class Register {
   #prepare(): TaskMessage {
     return { kind: 'prepare', key: this.#record.key, list: this.#asked().list, ballot: this.ballot }
   }
-}
-
-function bits(mask: number): number {
-  let count = 0
-  for (let rest = mask; rest !== 0; rest &= rest - 1) count++
-  return count
 }

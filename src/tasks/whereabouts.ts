@@ -6,11 +6,13 @@
  */
 import type { PeerId, ShardKey } from '../ids.ts'
 import { regroup } from './accepted.ts'
+import { isNamed } from './closing.ts'
 import { confirm, type Send, send } from './effects.ts'
 import type { Keeper } from './keeper.ts'
 import { listOf, movedMessage } from './keepers.ts'
 import type { Lead } from './lead.ts'
 import type { TaskMessage, TaskMessageOf } from './messages.ts'
+import type { Orphans } from './orphans.ts'
 import type { Succession } from './succession.ts'
 
 export type Kept = Pick<
@@ -35,15 +37,40 @@ export class Whereabouts {
   readonly #keeper: Kept
   readonly #leads: ReadonlyMap<ShardKey, Lead>
   readonly #succession: Succession
+  readonly #orphans: Orphans
 
-  constructor(keeper: Kept, leads: ReadonlyMap<ShardKey, Lead>, succession: Succession) {
+  constructor(keeper: Kept, leads: ReadonlyMap<ShardKey, Lead>, succession: Succession, orphans: Orphans) {
+    this.#orphans = orphans
     this.#keeper = keeper
     this.#leads = leads
     this.#succession = succession
   }
 
+  /** To who wants to know something of a shard. */
+  asked(from: PeerId, message: TaskMessageOf<'seek' | 'inquire' | 'count'>): Send[] {
+    if (message.kind === 'count') return this.#counted(from, message)
+    const { key, kind } = message
+    if (kind === 'inquire') return [this.#answer(from, key)]
+    // From one who knows no keeper any more.
+    const at = this.best(key)
+    return at === undefined ? [] : [send(from, at)]
+  }
+
+  /** To who follows the shard. */
+  watched(from: PeerId, { key, have }: TaskMessageOf<'watch'>): Send[] {
+    if (this.#keeper.isForgotten(key)) return [send(from, this.#keeper.epitaph(key))]
+    const lead = this.#leads.get(key)
+    if (lead !== undefined) return lead.watch(from, have)
+    if (this.#keeper.isSettled(key)) return this.settled(from, key, have)
+    const hint = this.hint(key)
+    if (hint !== undefined) return [send(from, hint)]
+    if (this.#keeper.record(key) === undefined) return [send(from, { kind: 'disowned', key })]
+    this.#orphans.add(key, from, have)
+    return []
+  }
+
   /** To another keeper, who wants to know whether the shard is in good hands. */
-  answer(from: PeerId, key: ShardKey): Send {
+  #answer(from: PeerId, key: ShardKey): Send {
     const lead = this.#leads.get(key)
     const record = this.#keeper.record(key)
     if (record !== undefined && this.#keeper.isSettled(key)) {
@@ -96,12 +123,6 @@ export class Whereabouts {
     return this.#keeper.record(key) === undefined ? [send(from, { kind: 'disowned', key })] : []
   }
 
-  /** To who knows no keeper any more. */
-  sought(from: PeerId, key: ShardKey): Send[] {
-    const at = this.best(key)
-    return at === undefined ? [] : [send(from, at)]
-  }
-
   /** All outcomes of a settled shard that `to` has not got. */
   settled(to: PeerId, key: ShardKey, have: Uint32Array): Send[] {
     const has = new Set(have)
@@ -109,6 +130,25 @@ export class Whereabouts {
       .filter(([index]) => !has.has(index))
       .map(([, value]) => value)
     return regroup(news).map(({ outcomes }) => send(to, { kind: 'committed', key, outcomes, settled: true }))
+  }
+
+  /** Of shards that somebody keeps: those that the job's register names count, those instead of which it names others do not. */
+  #counted(from: PeerId, { root, keys }: TaskMessageOf<'count'>): Send[] {
+    if (this.#keeper.isForgotten(root)) return [send(from, this.#keeper.epitaph(root))]
+    const lead = this.#leads.get(root)
+    const record = lead?.record ?? this.#keeper.record(root)
+    const settled = this.#keeper.isSettled(root) ? this.#keeper.outcomes(root) : undefined
+    const committed = lead?.register.committed ?? settled
+    if (record === undefined || committed === undefined)
+      return [send(from, this.hint(root) ?? { kind: 'disowned', key: root })]
+    // In a split, two keepers may have committed different ones, and clients believe in both.
+    if (record.keepers.length === 2 || record.before.length === 2) return []
+    const counting = keys.filter((key) => isNamed({ record, committed }, key) === true)
+    const others = keys.filter((key) => isNamed({ record, committed }, key) === false)
+    const forgets = others.map((name) => send(from, { kind: 'forget', name }))
+    return counting.length === 0
+      ? forgets
+      : [...forgets, send(from, { kind: 'counts', root, keys: counting })]
   }
 }
 

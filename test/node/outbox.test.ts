@@ -81,7 +81,8 @@ test('only the storing of small jobs waits', () => {
       first: 0,
       count,
       shards,
-      inputs: pack('', [], [])
+      inputs: pack('', [], []),
+      root: []
     }
   })
   expect(messagePatience(record(1, 1))).toBeGreaterThan(0)

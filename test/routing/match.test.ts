@@ -34,7 +34,7 @@ const fits = (requires: Requires, targets: readonly string[] = []): boolean =>
   matches(requirementOf(requires, targets), node)
 
 test('labels: presence, absence, equality, sets, comparisons, and not', () => {
-  const passing: Rule['labels'][] = [
+  const passing: NonNullable<Rule['labels']>[] = [
     { gpu: true, note: true, tpu: false },
     { gpu: 'a100', memory: 64, note: '' },
     { gpu: ['h100', 'a100'], memory: [32, 64] },
@@ -43,7 +43,7 @@ test('labels: presence, absence, equality, sets, comparisons, and not', () => {
     { memory: { not: [1, 2], '>': 10 } }
   ]
   for (const labels of passing) expect({ labels, fits: fits({ labels }) }).toEqual({ labels, fits: true })
-  const failing: Rule['labels'][] = [
+  const failing: NonNullable<Rule['labels']>[] = [
     { gpu: false },
     { tpu: true },
     { gpu: 'A100' },

@@ -192,6 +192,20 @@ export const mutations: readonly Mutation[] = [
     why: "a job's register takes a second place for one shard"
   },
   {
+    name: 'keep-rivals',
+    file: 'src/tasks/closing.ts',
+    from: 'return parsePlacement(valueAt(entry.batch, entry.at))?.key === key',
+    to: 'return parsePlacement(valueAt(entry.batch, entry.at)) !== undefined',
+    why: 'a shard that was stored twice is kept twice'
+  },
+  {
+    name: 'keep-older-first',
+    file: 'src/tasks/messages.ts',
+    from: 'return other.job === shard.job && other.index === 0 && shard.epoch < other.epoch',
+    to: 'return other.job === shard.job && other.index === 0 && shard.epoch > other.epoch + 1e9',
+    why: "earlier epochs of a job's first shard are kept for ever"
+  },
+  {
     name: 'lose-lost-tasks',
     file: lead,
     from: "this.#queue.release(index, isSuspect ? 'lost' : 'missing', peer)",
@@ -222,8 +236,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'drop-tombstone',
     file: 'src/tasks/tombstones.ts',
-    from: 'return this.#names.has(key) || this.#names.has(shardName(key).job)',
-    to: 'return this.#names.size < 0 && this.#names.has(shardName(key).job)',
+    from: 'if (this.#names.has(key) || this.#names.has(job)) return true',
+    to: 'if (this.#names.size < 0 && this.#names.has(job)) return true',
     why: 'a node that was away brings back what the others have forgotten'
   },
   {

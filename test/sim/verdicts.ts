@@ -74,6 +74,7 @@ export class Verdicts {
       const job = this.#jobOf(id)
       if (job !== undefined && !this.#isRead(id, job, completed.has(job.id))) return false
     }
+    if (this.#keptTwice() !== undefined) return false
     return this.#sound().every((node) => {
       const { core } = node
       if (core === undefined || !node.isIdle) return false
@@ -154,6 +155,26 @@ export class Verdicts {
     return this.#world.nodes.filter((node) => !this.#world.broken.has(node))
   }
 
+  /** A shard of a job that is over, of which two epochs are kept: only one of them counts. */
+  #keptTwice(): ShardKey | undefined {
+    const keepers = this.#sound().flatMap(({ core }) => (core === undefined ? [] : [core.keeper]))
+    const over = new Set<JobId>()
+    const epochs = new Map<string, ShardKey>()
+    const keys = new Set(keepers.flatMap((keeper) => keeper.keys()))
+    for (const key of keys) {
+      const { job, index } = shardName(key)
+      if (index === 0 && keepers.some((keeper) => keeper.isSettled(key))) over.add(job)
+    }
+    for (const key of keys) {
+      const { job, index } = shardName(key)
+      // In a split, two keepers may each have named another one.
+      if (!over.has(job) || this.#checkers.durable.hasPair(job)) continue
+      if (epochs.has(`${job}/${index}`)) return key
+      epochs.set(`${job}/${index}`, key)
+    }
+    return undefined
+  }
+
   #agree(): void {
     const keepers = this.#sound().flatMap(({ core }) => (core === undefined ? [] : [core.keeper]))
     for (const key of new Set(keepers.flatMap((keeper) => keeper.keys()))) {
@@ -206,7 +227,8 @@ export class Verdicts {
       const isWaiting = job !== undefined && !this.#isRead(id, job, completed.has(job.id))
       return isWaiting ? [`${id} waits at ${entry?.id}`] : []
     })
-    return [...parts, ...readers].join('; ')
+    const twice = this.#keptTwice()
+    return [...parts, ...readers, ...(twice === undefined ? [] : [`${twice} is kept twice`])].join('; ')
   }
 }
 

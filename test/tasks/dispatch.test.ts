@@ -85,7 +85,8 @@ test('an owner that counted grants which never arrived believes its peer, and gr
     first: 0,
     count: 100,
     shards: 1,
-    inputs: inputsOf(0, 100)
+    inputs: inputsOf(0, 100),
+    root: []
   }
   const keeper = new Keeper(a)
   const view = {

@@ -65,7 +65,17 @@ class Solo {
     this.owner = this.#newOwner()
     const inputs = pack('', upTo(count), new Array(count).fill(new Uint8Array(1)))
     const header = { ...plain, ...more }
-    const record = { key, ...firstSeating([self]), copies: 1, header, first: 0, count, shards: 1, inputs }
+    const record = {
+      key,
+      ...firstSeating([self]),
+      copies: 1,
+      header,
+      first: 0,
+      count,
+      shards: 1,
+      inputs,
+      root: []
+    }
     const store = { kind: 'store', record, isRepair: false } as const
     this.says(self, store, 0)
     this.says(reader, { kind: 'watch', key, have: new Uint32Array(0) }, 0)

@@ -65,7 +65,17 @@ class Pair {
     const { keeper } = this.at(at)
     const header = { ...plain, job: key.split('/')[0] as JobId }
     const inputs = pack('', [0], [new Uint8Array(8)])
-    const record = { key, ...firstSeating([a, b]), copies: 2, header, first: 0, count: 1, shards: 1, inputs }
+    const record = {
+      key,
+      ...firstSeating([a, b]),
+      copies: 2,
+      header,
+      first: 0,
+      count: 1,
+      shards: 1,
+      inputs,
+      root: []
+    }
     const outcome = encodeOutcome(
       { status: STATUS.ok, slot: 0, attempt: 1, elapsedMs: value, startedAt: 5 },
       Uint8Array.of(value)
