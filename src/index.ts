@@ -4,7 +4,14 @@
  *
  * Not here: any code. What is not exported here is nobody's to rely on.
  */
-export type { JobSummary, MemberInfo, NodeStatus, StatusReport } from './client/answers.ts'
+export type {
+  Explanation,
+  JobSummary,
+  MemberInfo,
+  NodeExplanation,
+  NodeStatus,
+  StatusReport
+} from './client/answers.ts'
 export { type ModuleFunction, moduleFunction } from './client/functions.ts'
 export { type ConnectOptions, connect } from './client/remote.ts'
 export type {
@@ -30,4 +37,5 @@ export {
 export { createKey, type MeshKey, readKey, writeKey } from './node/key.ts'
 export { type Burden, createNode, type Node } from './node/node.ts'
 export type { NodeOptions, Role } from './node/options.ts'
+export type { Lack } from './routing/match.ts'
 export type { Requires, Rule, Test } from './routing/requirement.ts'

@@ -4,6 +4,8 @@
  * Not here: who makes them (node/report.ts, node/inquiry.ts).
  */
 
+import type { Lack } from '../routing/match.ts'
+
 export interface MemberInfo {
   readonly id: string
   readonly addresses: readonly string[]
@@ -54,6 +56,45 @@ export interface NodeStatus extends MemberInfo {
 export interface StatusReport {
   readonly entry: string
   readonly nodes: readonly NodeStatus[]
+  /** Nodes that did not answer in time. */
+  readonly silent: number
+}
+
+/** A node, as far as one task is concerned. */
+export interface NodeExplanation {
+  readonly id: string
+  readonly slots: number
+  /** Tasks that run there, and that lie there and were not begun. */
+  readonly running: number
+  readonly queued: number
+  /** Whether this very task is among them. */
+  readonly holds: 'queued' | 'running' | undefined
+  /** It did not answer in time. */
+  readonly isSilent: boolean
+  /** What it lacks to run the task, ever; empty if it could. */
+  readonly missing: readonly Lack[]
+  /** What it has, and is in use now. */
+  readonly waitsFor: readonly Lack[]
+}
+
+/** Why a task does not run, or where it does, at the moment of asking. */
+export interface Explanation {
+  readonly task: string
+  /** `queued`: granted to a node, and not begun there as far as is known. `unknown`: no node that answered keeps it. */
+  readonly state: 'unknown' | 'waiting' | 'queued' | 'running' | 'ended'
+  /** One sentence for people. */
+  readonly reason: string
+  readonly requires: object
+  /** The node that grants it, if one says so, and the nodes that keep it. */
+  readonly owner: string | undefined
+  readonly keepers: readonly string[]
+  /** Number of its present or next run, and how many were lost or failed before it. */
+  readonly attempt: number
+  readonly losses: number
+  readonly failures: number
+  /** Tasks that its owner grants before it, those of other submitters aside. */
+  readonly before: number
+  readonly nodes: readonly NodeExplanation[]
   /** Nodes that did not answer in time. */
   readonly silent: number
 }

@@ -8,11 +8,11 @@ import { randomBytes } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ShoalError } from '../errors.ts'
-import { isJobId, type JobId } from '../ids.ts'
+import { isJobId, type JobId, taskNamed } from '../ids.ts'
 import { unreachable } from '../machine.ts'
 import { pack } from '../tasks/batch.ts'
 import type { JobHeader } from '../tasks/messages.ts'
-import type { JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
+import type { Explanation, JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
 import { feed, type Inputs, mayBeEndless } from './feed.ts'
 import { type ModuleFunction, type PlainFunction, ship } from './functions.ts'
 import { Job, type JobHost } from './job.ts'
@@ -132,6 +132,15 @@ export class MeshClient implements Client, JobHost {
   async status(): Promise<StatusReport> {
     const { value, silent } = await this.#ask<NodeStatus[]>('status')
     return { entry: this.#entry, nodes: value, silent }
+  }
+
+  async explain(task: string): Promise<Explanation> {
+    if (taskNamed(task) === undefined)
+      throw new ShoalError(
+        'SHOAL_BAD_OPTION',
+        `${JSON.stringify(task)} is no id of a task; write <job>:<index>`
+      )
+    return (await this.#ask<Explanation>('explain', task)).value
   }
 
   async drain(node: string): Promise<void> {

@@ -8,6 +8,7 @@ import { type AttemptMetadata, CompositeError, type RunMetadata, ShoalError, Tas
 import { type JobId, taskId } from '../ids.ts'
 import { type Batch, OUTCOME_HEADER_BYTES, readOutcomeHeader, STATUS, valueAt } from '../tasks/batch.ts'
 import { type EarlierAttempt, splitStory } from '../tasks/story.ts'
+import type { Explanation } from './answers.ts'
 import type { Completed, JobHandle, JobStatus, Progress } from './types.ts'
 import { decodeFailure, decodeValue } from './values.ts'
 
@@ -30,6 +31,7 @@ export interface JobHost {
   forget(job: JobId): void
   /** Resolves when every node that is up has forgotten the job. */
   release(job: JobId): Promise<void>
+  explain(task: string): Promise<Explanation>
 }
 
 export interface JobPlan {
@@ -123,6 +125,12 @@ export class Job<R> implements JobHandle<R> {
     this.#isFed = true
     this.#plan.host.cancel(this.id)
     this.#changed()
+  }
+
+  explain(index?: number): Promise<Explanation> {
+    let open = 0
+    while (this.#settled.has(open)) open++
+    return this.#plan.host.explain(taskId(this.id, index ?? open))
   }
 
   async release(): Promise<void> {

@@ -53,8 +53,8 @@ const toEntry = {
   follow: { placement, have: indexes(closedIndex + 1) },
   unfollow: { key },
   cancel: { placement },
-  /** `about` is a job for `release`, else empty. */
-  query: { ask: uint(), what: text(32), about: text(64) }
+  /** `about` is a job for `release`, a task for `explain`, a node for `drain`, else empty. */
+  query: { ask: uint(), what: text(32), about: text(128) }
 } as const
 
 const toClient = {

@@ -4,6 +4,7 @@
  * Not here: everything else about jobs (job.ts).
  */
 import type { RunMetadata } from '../errors.ts'
+import type { Explanation } from './answers.ts'
 import type { Job } from './job.ts'
 import type { JobStatus, TaskHandle } from './types.ts'
 
@@ -44,6 +45,10 @@ export class Task<R> implements TaskHandle<R> {
 
   status(): Promise<JobStatus> {
     return this.#job.status()
+  }
+
+  explain(): Promise<Explanation> {
+    return this.#job.explain(0)
   }
 
   cancel(): Promise<void> {

@@ -5,7 +5,7 @@
  */
 import type { RunMetadata } from '../errors.ts'
 import type { Requires } from '../routing/requirement.ts'
-import type { JobSummary, MemberInfo, StatusReport } from './answers.ts'
+import type { Explanation, JobSummary, MemberInfo, StatusReport } from './answers.ts'
 import type { ModuleFunction } from './functions.ts'
 
 /** Any function that captures nothing, or a module's export by `moduleFunction()`. */
@@ -104,6 +104,8 @@ export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R> {
    * its result is taken out one by one. Attempts under an owner that was lost since may be missing; numbers then have gaps.
    */
   metadata(index: number): RunMetadata | undefined
+  /** Why the task at `index` does not run, or where it does. Default: the first one without an outcome here. */
+  explain(index?: number): Promise<Explanation>
   /** Called with every change, at most once per batch of results; returns a function that ends it. */
   onProgress(listener: (progress: Progress) => void): () => void
   catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R[] | T>
@@ -117,6 +119,8 @@ export interface TaskHandle<R> extends PromiseLike<R> {
   readonly accepted: Promise<void>
   readonly metadata: RunMetadata | undefined
   status(): Promise<JobStatus>
+  /** Why it does not run, or where it does. */
+  explain(): Promise<Explanation>
   cancel(): Promise<void>
   /** See `JobHandle`. */
   release(): Promise<void>
@@ -157,6 +161,8 @@ export interface Client extends AsyncDisposable {
    * if no node of this id is up.
    */
   drain(node: string): Promise<void>
+  /** Why a task does not run, or where it does, by its id `<job>:<index>`. Rejects with SHOAL_BAD_OPTION if that is no id. */
+  explain(task: string): Promise<Explanation>
   /** What every node says of itself. */
   status(): Promise<StatusReport>
   close(): Promise<void>

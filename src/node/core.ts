@@ -22,6 +22,7 @@ import { Runner } from '../tasks/runner.ts'
 import { Upkeep } from '../tasks/upkeep.ts'
 import { Desk } from './desk.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
+import { type TaskReport, taskReport as taskReportOf } from './explain.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
 import { nodeReport } from './report.ts'
 
@@ -112,7 +113,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.release = new Release({ self: this.self, keeper: this.keeper, isUp, peers })
     const status = (): string => JSON.stringify(nodeReport(this, this.#disk, this.#now))
     const { self, membership, keeper, release } = this
-    this.#desk = new Desk({ self, membership, keeper, release, status })
+    const taskReport = (about: string): TaskReport => taskReportOf(this, about, this.#now)
+    this.#desk = new Desk({ self, membership, keeper, release, status, taskReport })
     const owners = (): readonly PeerId[] => this.#owners(this.#now)
     this.runner = new Runner({ self, slots: me.slots, me: () => membership.me, isUp, peers, keeper, owners })
   }
@@ -231,7 +233,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'heartbeat':
         return this.membership.heartbeat(from, now, message.delayMs)
       case 'ask':
-        return this.#asked(this.#desk.asked(from, message.ask, message.what))
+        return this.#asked(this.#desk.asked(from, message.ask, message.what, message.about))
       case 'told':
         return this.#asked(this.#desk.told(from, message.ask, message.json))
       default:

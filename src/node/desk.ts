@@ -11,7 +11,8 @@ import type { Membership } from '../routing/membership.ts'
 import type { Keeper } from '../tasks/keeper.ts'
 import type { Release, Released } from '../tasks/release.ts'
 import type { CoreEffect } from './effects.ts'
-import { Inquiry } from './inquiry.ts'
+import { explanation, isTaskReport, type TaskReport } from './explain.ts'
+import { Inquiry, isObject, type Merge, mergeJobs } from './inquiry.ts'
 import { jobReports, memberInfo } from './report.ts'
 
 export interface DeskView {
@@ -21,6 +22,8 @@ export interface DeskView {
   readonly release: Release
   /** What this node says of itself, as JSON. */
   readonly status: () => string
+  /** What it says of a task. */
+  readonly taskReport: (about: string) => TaskReport
 }
 
 export class Desk {
@@ -37,15 +40,22 @@ export class Desk {
     if (what === 'release' && isJobId(about)) return this.#release(client, ask, about, now)
     if (what === 'drain') return [this.#drain(about), answer(client, ask, membership.isUp(about as PeerId))]
     if (what === 'members') return [answer(client, ask, membership.members().map(memberInfo))]
-    if (what !== 'status' && what !== 'jobs') return [answer(client, ask, [])]
-    const question = { client, ask, what }
-    return this.#inquiry.begin(question, self, membership.peers(), this.report(what), now)
+    if (what !== 'status' && what !== 'jobs' && what !== 'explain') return [answer(client, ask, [])]
+    const question = { client, ask, what, about, merge: this.#merge(what, about) }
+    return this.#inquiry.begin(question, self, membership.peers(), this.report(what, about), now)
+  }
+
+  #merge(what: string, about: string): Merge {
+    if (what === 'jobs') return (said) => mergeJobs(said.flat())
+    if (what === 'status') return (said) => said.filter(isObject)
+    return (said, silent) =>
+      explanation(about, said.filter(isTaskReport), this.#view.membership.members(), silent)
   }
 
   /** A question of another node. */
-  asked(from: PeerId, ask: number, what: string): CoreEffect[] {
+  asked(from: PeerId, ask: number, what: string, about: string): CoreEffect[] {
     if (what === 'drain') return [{ kind: 'asked-to-leave' }]
-    return [{ kind: 'send', to: from, message: { kind: 'told', ask, json: this.report(what) } }]
+    return [{ kind: 'send', to: from, message: { kind: 'told', ask, json: this.report(what, about) } }]
   }
 
   told(from: PeerId, ask: number, json: string): CoreEffect[] {
@@ -69,7 +79,8 @@ export class Desk {
     return answers(this.#view.release.forgotten(from, name))
   }
 
-  report(what: string): string {
+  report(what: string, about: string): string {
+    if (what === 'explain') return JSON.stringify(this.#view.taskReport(about))
     return what === 'jobs' ? JSON.stringify(jobReports(this.#view.keeper)) : this.#view.status()
   }
 
@@ -86,7 +97,7 @@ export class Desk {
   #drain(node: string): CoreEffect {
     const { self } = this.#view
     if (node === self || node === '') return { kind: 'asked-to-leave' }
-    return { kind: 'send', to: node as PeerId, message: { kind: 'ask', ask: 0, what: 'drain' } }
+    return { kind: 'send', to: node as PeerId, message: { kind: 'ask', ask: 0, what: 'drain', about: '' } }
   }
 }
 

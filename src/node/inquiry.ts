@@ -26,10 +26,13 @@ export interface JobReport {
   readonly parts: readonly ShardReport[]
 }
 
+/** What the client is told, from what nodes said and how many said nothing. */
+export type Merge = (said: readonly unknown[], silent: number) => unknown
+
 interface Question {
   readonly client: ClientId
   readonly clientAsk: number
-  readonly what: string
+  readonly merge: Merge
   readonly open: Set<PeerId>
   readonly answers: unknown[]
   readonly until: Millis
@@ -38,7 +41,12 @@ interface Question {
 export interface Ask {
   readonly kind: 'send'
   readonly to: PeerId
-  readonly message: { readonly kind: 'ask'; readonly ask: number; readonly what: string }
+  readonly message: {
+    readonly kind: 'ask'
+    readonly ask: number
+    readonly what: string
+    readonly about: string
+  }
 }
 
 export interface Answer {
@@ -56,8 +64,16 @@ export class Inquiry {
     {
       client,
       ask: clientAsk,
-      what
-    }: { readonly client: ClientId; readonly ask: number; readonly what: string },
+      what,
+      about,
+      merge
+    }: {
+      readonly client: ClientId
+      readonly ask: number
+      readonly what: string
+      readonly about: string
+      readonly merge: Merge
+    },
     self: PeerId,
     peers: readonly PeerId[],
     report: string,
@@ -66,8 +82,8 @@ export class Inquiry {
     const ask = ++this.#next
     const until = now + answerWithinMs
     const open = new Set([self, ...peers])
-    this.#questions.set(ask, { client, clientAsk, what, open, answers: [], until })
-    const asks = peers.map((to): Ask => ({ kind: 'send', to, message: { kind: 'ask', ask, what } }))
+    this.#questions.set(ask, { client, clientAsk, merge, open, answers: [], until })
+    const asks = peers.map((to): Ask => ({ kind: 'send', to, message: { kind: 'ask', ask, what, about } }))
     return [...asks, ...this.told(self, ask, report)]
   }
 
@@ -100,9 +116,9 @@ export class Inquiry {
     return at
   }
 
-  #conclude(ask: number, { client, clientAsk, what, answers, open }: Question): Answer {
+  #conclude(ask: number, { client, clientAsk, merge, answers, open }: Question): Answer {
     this.#questions.delete(ask)
-    const value = what === 'jobs' ? mergeJobs(answers.flat()) : answers.filter(isObject)
+    const value = merge(answers, open.size)
     const json = JSON.stringify({ value, silent: open.size })
     return { kind: 'reply', client, message: { kind: 'answer', ask: clientAsk, json } }
   }
@@ -136,7 +152,7 @@ export function mergeJobs(said: readonly unknown[]): JobSummary[] {
   return summaries.sort((a, b) => b.submittedAt - a.submittedAt)
 }
 
-const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
+export const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
 
 function isReport(value: unknown): value is JobReport {
   if (!isObject(value)) return false

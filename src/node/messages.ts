@@ -8,12 +8,12 @@
 import { ShoalError } from '../errors.ts'
 import { gossipKinds, routingKinds } from '../routing/messages.ts'
 import { taskKinds } from '../tasks/messages.ts'
-import { codec, type MessageOf, text, uint } from '../wire.ts'
+import { added, codec, type MessageOf, text, uint } from '../wire.ts'
 
 const kinds = {
   ...routingKinds,
   ...taskKinds,
-  ask: { ask: uint(), what: text(32) },
+  ask: { ask: uint(), what: text(32), about: added(text(128), '') },
   told: { ask: uint(), json: text(4 << 20) }
 } as const
 

@@ -5,6 +5,7 @@
  * when its run begins and given back when that run has ended, so nobody waits for the second half of something.
  * Tasks that cannot begin are stepped over; what they wait for is kept for them, so that they are not overtaken for ever.
  */
+import type { JobId } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Amount, amountOf, isOnlyAt, matches, slotsFor, type Traits } from '../routing/match.ts'
 import type { Requirement } from '../routing/requirement.ts'
@@ -87,6 +88,19 @@ export class Fitting {
   room(taskMs: Millis): Amount[] {
     if (this.#me().resources.length === 0) return []
     return [...this.#roomFor(taskMs)].map(([name, left]) => ({ name, amount: Math.max(0, left) }))
+  }
+
+  /** Of each resource, what no run holds. */
+  free(): Amount[] {
+    return [...this.#free()].map(([name, amount]) => ({ name, amount }))
+  }
+
+  /** Whether this node has a task, and how far it is. */
+  holds(job: JobId, index: number): 'queued' | 'running' | undefined {
+    const has = ({ header, first, inputs }: Chunk): boolean =>
+      header.job === job && inputs.indexes.includes(index - first)
+    if ([...this.#runs.entries()].some(([, run]) => has(run))) return 'running'
+    return this.#line.chunks().some(has) ? 'queued' : undefined
   }
 
   /** What should go back to its owner, of those that wait here behind long tasks: all but `keep`, and what has no better place. */

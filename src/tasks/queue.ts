@@ -133,6 +133,10 @@ export class Queue {
     return this.#failures[index] as number
   }
 
+  holder(index: number): PeerId | undefined {
+    return this.#holder[index]
+  }
+
   isHeldBy(index: number, peer: PeerId): boolean {
     return this.#holder[index] === peer
   }

@@ -56,7 +56,7 @@ export class Runner {
   readonly #held = new Map<ShardKey, Held>()
   readonly #line = new Line()
   readonly #runs: Runs
-  readonly #fitting: Fitting
+  readonly fitting: Fitting
   readonly #asked = new Claims()
   readonly #used = new UsedPermits()
   readonly #speeds = new Speeds()
@@ -68,7 +68,7 @@ export class Runner {
   constructor(view: RunnerView) {
     this.#view = view
     this.#runs = new Runs(view.slots)
-    this.#fitting = new Fitting(view.me, this.#line, this.#runs)
+    this.fitting = new Fitting(view.me, this.#line, this.#runs)
   }
 
   get running(): number {
@@ -222,7 +222,7 @@ export class Runner {
 
   check(): void {
     this.#line.check()
-    this.#fitting.check()
+    this.fitting.check()
     for (const [key, held] of this.#held) checkHeld(held, key)
   }
 
@@ -239,7 +239,7 @@ export class Runner {
     // Who grants is the owner, which after a takeover is not the first keeper.
     if (held.live === 0 || !this.#view.isUp(held.trail.owner)) held.trail.met(from)
     const taskMs = this.#runs.pace(this.#speeds.last, now)
-    let room = this.#fitting.accepts(header.requires, inputs.indexes.length, taskMs)
+    let room = this.fitting.accepts(header.requires, inputs.indexes.length, taskMs)
     const fresh: number[] = []
     const back: number[] = []
     let isHeld = false
@@ -316,7 +316,7 @@ export class Runner {
     const runs: RunnerEffect[] = []
     const runsFor = ({ header }: Chunk): number => (this.#speeds.of(header) * 2 > runMs ? 1 : runsPerSlot)
     for (;;) {
-      const next = this.#fitting.next(runsFor, now)
+      const next = this.fitting.next(runsFor, now)
       if (next === undefined) return runs
       const { chunk, slot } = next
       runs.push(...this.#start(chunk, slot, this.#speeds.batchOf(chunk.header, runMs, runTasksMax), now))
@@ -341,14 +341,14 @@ export class Runner {
     const isIdle = this.#runs.size === 0 && this.#line.length === 0
     const free = Math.max(0, slots - this.#runs.size)
     const taskMs = this.#runs.pace(this.#speeds.last, now)
-    const ahead = isIdle ? slots : this.#fitting.ahead(taskMs)
+    const ahead = isIdle ? slots : this.fitting.ahead(taskMs)
     // What waits for one engine, or for what others hold, keeps no slot from the rest.
     const queued = this.#line.length - this.#line.narrow
     // Not for every few tasks that ended: little claims bring little grants, and those never grow again.
     if (free === 0 && 2 * queued > ahead && now < this.#claimAt) return []
     this.#claimAt = now + claimEveryMs
     const want = Math.max(0, free + ahead - queued)
-    return this.#asked.renew(owners(), { want, standing: 2 * slots, room: this.#fitting.room(taskMs) }, now)
+    return this.#asked.renew(owners(), { want, standing: 2 * slots, room: this.fitting.room(taskMs) }, now)
   }
 
   /** Work that turned out longer than was believed goes back to its owners, who may know an idle node. */
@@ -374,7 +374,7 @@ export class Runner {
   #handBackQueued(now: Millis): Send[] {
     const taskMs = this.#runs.pace(this.#speeds.last, now)
     if (!Number.isFinite(taskMs) || taskMs < aheadMs) return []
-    const back = this.#fitting.surplus(this.#fitting.ahead(taskMs), now)
+    const back = this.fitting.surplus(this.fitting.ahead(taskMs), now)
     return [...back].flatMap(([chunk, indexes]) => this.#returnQueued(chunk, indexes))
   }
 

@@ -24,7 +24,8 @@ function newJob(options: { returnErrors?: boolean; inFlightMax?: number } = {}) 
   const host = {
     cancel: () => void said.push('cancel'),
     forget: () => void said.push('forget'),
-    release: async () => {}
+    release: async () => {},
+    explain: () => Promise.reject(new Error('nobody asks'))
   }
   const { returnErrors = false, inFlightMax = Number.POSITIVE_INFINITY } = options
   return { job: new Job<unknown>({ id: 'job' as JobId, host, returnErrors, inFlightMax }), said }

@@ -1,0 +1,191 @@
+/**
+ * Who is granted what: tasks that need certain nodes, priorities, and fair share between submitters.
+ *
+ * Not here: whether a node has what a task requires (routing/match.test.ts), and what the node then begins (fitting.test.ts).
+ * The owner and the keeper are real, alone in their world; the nodes that ask for work are played by the test.
+ */
+import { expect, test } from 'vitest'
+import type { Digest, JobId, PeerId, ShardKey } from '../../src/ids.ts'
+import { seededRandom } from '../../src/random.ts'
+import type { Amount, Traits } from '../../src/routing/match.ts'
+import { anywhere, type Requires, requirementOf } from '../../src/routing/requirement.ts'
+import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
+import { Keeper } from '../../src/tasks/keeper.ts'
+import { firstSeating } from '../../src/tasks/keepers.ts'
+import type { JobHeader, TaskMessageOf } from '../../src/tasks/messages.ts'
+import { Owner } from '../../src/tasks/owner.ts'
+import { Shares } from '../../src/tasks/shares.ts'
+
+const [self, ann, ben] = ['self', 'ann', 'ben'] as [PeerId, PeerId, PeerId]
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
+const gpu = (amount: number): Amount[] => [{ name: 'gpu', amount }]
+
+interface Work extends Partial<Omit<JobHeader, 'requires'>> {
+  readonly requires?: Requires
+  readonly targets?: readonly string[]
+}
+
+/** An owner of some shards, and two nodes: ann has two GPUs, ben has none. */
+class Desk {
+  readonly keeper = new Keeper(self)
+  readonly owner: Owner
+  readonly #received = new Map<PeerId, number>()
+  #shards = 0
+  #now = 0
+
+  constructor() {
+    const base = { slots: 2, labels: [], sources: [] }
+    const nodes = new Map<PeerId, Traits>([
+      [ann, { ...base, peer: ann, resources: gpu(2), labels: [['lab', 'optics']] }],
+      [ben, { ...base, peer: ben, resources: [] }]
+    ])
+    const view = { isUp: () => true, isGone: () => false, peers: () => [ann, ben], keepersFor: () => [self] }
+    const member = (peer: PeerId): Traits | undefined => nodes.get(peer)
+    this.owner = new Owner(
+      { self, keeper: this.keeper, ...view, member, situation: () => '' },
+      seededRandom(1)
+    )
+  }
+
+  /** One shard; returns the name of its job. */
+  submit(count: number, { requires = {}, targets = [], ...more }: Work = {}): string {
+    const job = `job-${String(++this.#shards).padStart(6, '0')}` as JobId
+    const key = `${job}/0/0` as ShardKey
+    const header: JobHeader = {
+      job,
+      name: '',
+      code: 'A'.repeat(43) as Digest,
+      exportName: job,
+      retries: 0,
+      timeoutMs: 0,
+      priority: 0,
+      submittedAt: 0,
+      queueTimeoutMs: 0,
+      retentionMs: 0,
+      atMostOnce: false,
+      submitter: '',
+      ...more,
+      requires:
+        Object.keys(requires).length + targets.length === 0 ? anywhere : requirementOf(requires, targets)
+    }
+    const inputs = pack('', upTo(count), new Array(count).fill(new Uint8Array(1)))
+    const record = { key, ...firstSeating([self]), copies: 1, header, first: 0, count, shards: 1, inputs }
+    const store = { kind: 'store', record, isRepair: false } as const
+    this.keeper.step(self, store)
+    this.owner.kept(self, store, 0)
+    this.owner.message(self, { kind: 'stored', key }, 0)
+    return job
+  }
+
+  /** `from` asks for so many tasks; what it gets, as one letter of its job's last digit for each task. */
+  claim(from: PeerId, tasks: number, room: readonly Amount[] = []): string {
+    const received = this.#received.get(from) ?? 0
+    this.owner.message(from, { kind: 'claim', tasks, received, room: [...room] }, ++this.#now)
+    return this.flush().get(from) ?? ''
+  }
+
+  flush(): Map<PeerId, string> {
+    const got = new Map<PeerId, string>()
+    for (const { to, message } of this.owner.flush(++this.#now)) {
+      if (message.kind !== 'grant') continue
+      const size = message.inputs.indexes.length
+      got.set(to, (got.get(to) ?? '') + (message.header.job.at(-1) ?? '').repeat(size))
+      this.#received.set(to, (this.#received.get(to) ?? 0) + size)
+      this.last.push(message)
+    }
+    return got
+  }
+
+  readonly last: TaskMessageOf<'grant'>[] = []
+
+  /** The engine took so long for each of what was granted last. */
+  ended(elapsedMs: number): void {
+    const grant = this.last.at(-1)
+    if (grant === undefined) return
+    const { key, attempt, inputs } = grant
+    const header = { status: STATUS.ok, slot: 0, attempt, elapsedMs, startedAt: 0 }
+    const values = [...inputs.indexes].map(() => encodeOutcome(header, new Uint8Array(0)))
+    const outcomes = pack(ann, inputs.indexes, values)
+    this.owner.message(ann, { kind: 'outcomes', key, outcomes }, ++this.#now)
+  }
+}
+
+const countOf = (granted: string, job: string): number => granted.split(job.at(-1) ?? '').length - 1
+
+test('what only some nodes may run goes to them alone, and holds up neither others nor their claims', () => {
+  const desk = new Desk()
+  expect(desk.claim(ben, 4)).toBe('')
+  desk.submit(4, { requires: { labels: { lab: 'optics' } } })
+  expect(desk.flush().size).toBe(0)
+  expect(desk.owner.dealer.left).toBe(4)
+  // ben's claim was not eaten by work that it may not run.
+  desk.submit(2)
+  expect(desk.flush().get(ben)).toBe('22')
+  expect(desk.claim(ann, 10)).toBe('1111')
+  desk.submit(1, { targets: ['ann/1'] })
+  expect([...desk.flush()]).toEqual([[ann, '3']])
+})
+
+test('a claim says how much room there is, and what is on its way to it counts', () => {
+  const desk = new Desk()
+  desk.submit(10, { requires: { resources: { gpu: 1 } } })
+  expect(desk.claim(ben, 8)).toBe('')
+  expect(desk.claim(ann, 8, gpu(2))).toBe('11')
+  // Said again before the grant came: nothing more fits.
+  desk.owner.message(ann, { kind: 'claim', tasks: 8, received: 0, room: gpu(2) }, 100)
+  expect(desk.flush().size).toBe(0)
+  expect(desk.claim(ann, 8, gpu(1))).toBe('1')
+  // One that needs more than is free now may wait at the node, but only one, and only while anything is free.
+  desk.submit(3, { requires: { resources: { gpu: 2 } }, priority: 1 })
+  expect(desk.claim(ann, 8, gpu(0))).toBe('')
+  expect(desk.claim(ann, 8, gpu(1))).toBe('2')
+  expect(desk.flush().size).toBe(0)
+})
+
+test('of tasks for one engine only a few wait at its node', () => {
+  const desk = new Desk()
+  desk.submit(100, { targets: ['ann/0'] })
+  expect(desk.claim(ann, 100).length).toBeLessThanOrEqual(16)
+})
+
+test('first priority, then fair share between submitters, then age', () => {
+  const desk = new Desk()
+  const many = desk.submit(500, { submitter: 'ann' })
+  const few = desk.submit(10, { submitter: 'ben' })
+  const urgent = desk.submit(3, { submitter: 'ann', priority: 1 })
+  const later = desk.submit(5, { submitter: 'ben' })
+  const granted = desk.claim(ann, 30)
+  expect(granted.slice(0, 3)).toBe('333')
+  expect(countOf(granted, urgent)).toBe(3)
+  expect(countOf(granted, few)).toBe(10)
+  expect(countOf(granted, many)).toBeGreaterThanOrEqual(12)
+  expect(granted.indexOf(later.at(-1) ?? '')).toBeGreaterThan(granted.lastIndexOf(few.at(-1) ?? ''))
+})
+
+test('a submitter whose tasks take ten times as long is granted a tenth as many', () => {
+  const desk = new Desk()
+  const long = desk.submit(400, { submitter: 'ann' })
+  const short = desk.submit(400, { submitter: 'ben' })
+  let granted = ''
+  for (let round = 0; round < 100; round++) {
+    granted += desk.claim(ann, 1)
+    desk.ended(granted.at(-1) === long.at(-1) ? 100 : 10)
+  }
+  expect(countOf(granted, short)).toBeGreaterThan(80)
+  expect(countOf(granted, long)).toBeGreaterThan(5)
+})
+
+test('nobody saves up time, and nobody pays for having been alone', () => {
+  const shares = new Shares()
+  for (let i = 0; i < 100; i++) shares.charge('alone', 10)
+  const turns: string[] = []
+  for (let i = 0; i < 10; i++) {
+    const next = shares.next(['alone', 'new']) ?? ''
+    shares.charge(next, 10)
+    turns.push(next)
+  }
+  expect(turns.filter((one) => one === 'new').length).toBeLessThanOrEqual(6)
+  expect(turns.filter((one) => one === 'alone').length).toBeLessThanOrEqual(6)
+  for (let i = 0; i < 3_000; i++) shares.charge(`user${i}`, i)
+  shares.check()
+})
