@@ -28,7 +28,7 @@ export interface Operand {
 }
 
 /** Ids of jobs may begin with a dash; flags of this length there are none. */
-const DASHED_ID = /^-[A-Za-z0-9_-]{15}$/
+const DASHED_ID = /^-[A-Za-z0-9_-]{15}(:\d+)?$/
 
 /** `--no-x` turns off any flag `x` that takes no value. */
 export function readArguments<Flags extends ParseArgsOptionsConfig>(
@@ -105,6 +105,12 @@ export function wholeNumber(flag: string, text: string | undefined): number | un
   if (text === undefined) return undefined
   if (/^\d+$/.test(text)) return Number(text)
   throw usageError(`${flag} is ${JSON.stringify(text)}; give a whole number, like ${flag} 4`)
+}
+
+export function integer(flag: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (/^-?\d+$/.test(text)) return Number(text)
+  throw usageError(`${flag} is ${JSON.stringify(text)}; give a whole number, like ${flag} 1`)
 }
 
 /** `k=v` each; the last of several for one key counts. */

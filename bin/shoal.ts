@@ -39,6 +39,10 @@ const commands: Readonly<Record<string, { readonly about: string; readonly load:
       about: 'cancel what is left of a job',
       load: async () => (await import('./commands/cancel.ts')).cancel
     },
+    explain: {
+      about: 'say why a task does not run',
+      load: async () => (await import('./commands/explain.ts')).explain
+    },
     drain: {
       about: 'let a node hand over what it has, and stop',
       load: async () => (await import('./commands/drain.ts')).drain

@@ -8,7 +8,8 @@ import { existsSync, statSync } from 'node:fs'
 import { type ModuleFunction, moduleFunction, ship } from '../../src/client/functions.ts'
 import type { Client, JobHandle, MapOptions } from '../../src/client/types.ts'
 import { ShoalError } from '../../src/errors.ts'
-import { given, milliseconds, type Operand, readArguments, wholeNumber } from '../arguments.ts'
+import type { Requires } from '../../src/routing/requirement.ts'
+import { given, integer, milliseconds, type Operand, readArguments, wholeNumber } from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { EXIT, usageError } from '../failure.ts'
 import { type Inputs, readInputs } from '../inputs.ts'
@@ -23,6 +24,10 @@ const flags = {
   name: { type: 'string' },
   retries: { type: 'string' },
   'task-timeout': { type: 'string' },
+  'queue-timeout': { type: 'string' },
+  priority: { type: 'string' },
+  requires: { type: 'string' },
+  target: { type: 'string', multiple: true },
   'keep-going': { type: 'boolean', default: true }
 } as const
 
@@ -46,6 +51,10 @@ needed; what comes after -- is taken as it is. Failed tasks are told on stderr, 
   --name NAME        for people, in \`shoal jobs\` (default: the export or the file)
   --retries N        further runs of a task that failed (default 0)
   --task-timeout S   seconds that one run may take (default: no end)
+  --queue-timeout S  seconds that a task may wait to be begun (default: no end)
+  --priority N       higher runs earlier (default 0)
+  --requires JSON    what a node must have, like '{"labels":{"gpu":true},"resources":{"gpu":1}}'
+  --target ID        a node, or an engine (ID/SLOT), that must run it; one of them, if repeated
   --no-keep-going    cancels the rest as soon as a task has failed
   --progress         tells how far the job is, also if stderr is no terminal
 ${meshUsage}`,
@@ -56,7 +65,11 @@ ${meshUsage}`,
     const options = given({
       name: values.name,
       retries: wholeNumber('--retries', values.retries),
-      timeout: milliseconds('--task-timeout', values['task-timeout'])
+      timeout: milliseconds('--task-timeout', values['task-timeout']),
+      queueTimeout: milliseconds('--queue-timeout', values['queue-timeout']),
+      priority: integer('--priority', values.priority),
+      requires: readRequires(values.requires),
+      targets: values.target
     })
     await findKey(values.key)
     const fn = await findFunction(file)
@@ -79,6 +92,16 @@ ${meshUsage}`,
     } finally {
       if (!isComplete) await outlet.drop()
     }
+  }
+}
+
+/** The mesh says what is wrong with it, if it is JSON. */
+function readRequires(text: string | undefined): Requires | undefined {
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw usageError(`--requires is no JSON; write it like --requires '{"labels":{"gpu":true}}'`, cause)
   }
 }
 

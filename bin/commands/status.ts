@@ -52,7 +52,8 @@ function addressOf({ addresses }: NodeStatus): string {
   return short.length > 1 ? `${best} +${short.length - 1}` : best
 }
 
-function labelsOf({ zone, labels }: NodeStatus): string {
+function labelsOf({ zone, labels, resources }: NodeStatus): string {
   const named = Object.entries(labels).map(([name, value]) => `${name}=${value}`)
-  return [...(zone === '' ? [] : [`zone=${zone}`]), ...named].join(' ')
+  const countable = Object.entries(resources).map(([name, amount]) => `${name}:${amount}`)
+  return [...(zone === '' ? [] : [`zone=${zone}`]), ...named, ...countable].join(' ')
 }

@@ -18,7 +18,7 @@ const node: NodeStatus = {
   isKeeper: true,
   zone: 'room-12',
   labels: { gpu: 'a100' },
-  resources: {},
+  resources: { gpu: 2 },
   version: '0.1.0',
   running: 2,
   queued: 1,
@@ -79,7 +79,7 @@ test('status is a table of nodes and what waits', () => {
   }
   expect(statusText({ entry: node.id, nodes: [other, node], silent: 1 })).toBe(
     `id      address                    slots  running  queued  owns  keeps  disk   labels
-aaaaa1  /ip4/10.0.0.7/tcp/4101 +1      4        2       1     3     10  sound  zone=room-12 gpu=a100
+aaaaa1  /ip4/10.0.0.7/tcp/4101 +1      4        2       1     3     10  sound  zone=room-12 gpu=a100 gpu:2
 bbbbb2                                 4        2       1     3     10  sound
 
 5 tasks wait to be run, 8 without a result in all

@@ -1,0 +1,74 @@
+/**
+ * `shoal explain`: why a task does not run, or where it does.
+ *
+ * Not here: the reasons (src/node/explain.ts), which are those by which the nodes decide.
+ */
+import type { Explanation, NodeExplanation } from '../../src/client/answers.ts'
+import type { Lack } from '../../src/routing/match.ts'
+import { readJobArguments } from '../arguments.ts'
+import type { Command } from '../command.ts'
+import { EXIT } from '../failure.ts'
+import { askMesh, meshFlags, meshUsage } from '../mesh.ts'
+import { counted, shortIds, table } from '../output.ts'
+
+export const explain: Command = {
+  usage: `usage: shoal explain TASK [FLAGS]
+
+Says why a task does not run, or where it does: what it lacks on every node, and what is in use there. TASK is JOB:INDEX, as in
+\`shoal explain 4fzGCAqDE0bZVf9x:12\`; without an index, the first task of the job.
+
+${meshUsage}  --json             the whole explanation as JSON
+`,
+  async run(args) {
+    const { id, values } = readJobArguments('explain', args, meshFlags)
+    const found = await askMesh(values, (client) => client.explain(id))
+    process.stdout.write(values.json ? `${JSON.stringify(found)}\n` : explanationText(found))
+    return found.state === 'unknown' ? EXIT.failed : EXIT.done
+  }
+}
+
+export function explanationText(found: Explanation): string {
+  const { task, state, reason, requires, owner, keepers, attempt, losses, failures, silent } = found
+  const short = shortIds([...found.nodes.map(({ id }) => id), ...keepers])
+  const lines = [`task ${task} is ${state}: ${reason}`]
+  if (state === 'unknown' || state === 'ended') return `${lines.join('\n')}\n`
+  if (Object.keys(requires).length > 0) lines.push(`requires ${JSON.stringify(requires)}`)
+  const kept = keepers.map((id) => short.get(id) ?? id).join(', ')
+  lines.push(`led by ${owner === undefined ? 'nobody' : (short.get(owner) ?? owner)}, kept by ${kept}`)
+  lines.push(
+    `attempt ${attempt}, after ${counted(losses, 'lost engine')} and ${counted(failures, 'failure')}`
+  )
+  if (silent > 0) lines.push(`${counted(silent, 'node')} did not answer`)
+  const rows = found.nodes.map((node) => [
+    short.get(node.id),
+    node.slots,
+    node.running,
+    node.queued,
+    whyOf(node)
+  ])
+  return `${lines.join('\n')}\n\n${table(['node', 'slots', 'running', 'queued', 'why'], rows)}`
+}
+
+function whyOf({ holds, isSilent, missing, waitsFor }: NodeExplanation): string {
+  if (holds !== undefined) return `it is ${holds} here`
+  if (missing.length > 0) return missing.map(lackText).join('; ')
+  if (isSilent) return 'did not answer'
+  return waitsFor.length > 0 ? `in use: ${waitsFor.map(lackText).join('; ')}` : 'could run it'
+}
+
+function lackText({ blockedBy, name, wants, has }: Lack): string {
+  switch (blockedBy) {
+    case 'engine':
+      return has === '0' && name === 'slots' ? 'no free engine' : `wants ${wants} of ${name}`
+    case 'target':
+      return 'is not one of its targets'
+    case 'label':
+      return `label ${name} is ${has === '' ? 'not there' : JSON.stringify(has)}, wants ${wants}`
+    case 'resource':
+      return `has ${has} of ${name}, wants ${wants}`
+    case 'source':
+      return `does not offer the source ${wants}`
+    default:
+      return `does not meet ${wants}`
+  }
+}
