@@ -74,6 +74,7 @@ test('status is a table of nodes and what waits', () => {
     addresses: [],
     zone: '',
     labels: {},
+    resources: {},
     waiting: 0,
     unfinished: 0
   }

@@ -69,7 +69,17 @@ class Desk {
         Object.keys(requires).length + targets.length === 0 ? anywhere : requirementOf(requires, targets)
     }
     const inputs = pack('', upTo(count), new Array(count).fill(new Uint8Array(1)))
-    const record = { key, ...firstSeating([self]), copies: 1, header, first: 0, count, shards: 1, inputs }
+    const record = {
+      key,
+      ...firstSeating([self]),
+      copies: 1,
+      header,
+      first: 0,
+      count,
+      shards: 1,
+      inputs,
+      root: []
+    }
     const store = { kind: 'store', record, isRepair: false } as const
     this.keeper.step(self, store)
     this.owner.kept(self, store, 0)
