@@ -24,7 +24,13 @@ export const ERROR_CODES = {
   SHOAL_OLD_NODE: { retryable: false, meaning: 'the installed Node.js is too old' },
   SHOAL_PORT_TAKEN: { retryable: false, meaning: 'another process listens on this address' },
   SHOAL_REFUSED: { retryable: false, meaning: 'the other side does not hold the mesh key' },
+  TASK_EXIT: {
+    retryable: false,
+    meaning: 'the program ended with an exit code that is not 0, or by a signal'
+  },
   TASK_FAILED: { retryable: false, meaning: 'the task threw' },
+  TASK_NO_COMMAND: { retryable: false, meaning: 'the node has no such command, or may not run it' },
+  TASK_NO_OUTPUT: { retryable: false, meaning: 'the program ended well without an output that was declared' },
   TASK_POISONED: { retryable: false, meaning: 'the task ended three engines' },
   TASK_QUEUE_TIMEOUT: { retryable: true, meaning: 'the task was not begun within its `queueTimeout`' },
   TASK_TIMEOUT: { retryable: false, meaning: 'the task ran longer than its `timeout`' },
@@ -77,6 +83,17 @@ export interface RemoteFailure {
   readonly name: string
   readonly message: string
   readonly stack: string
+  /** How a program ended. */
+  readonly exit?: ProgramExit
+}
+
+/** How a program ended that did not end well. */
+export interface ProgramExit {
+  /** `null` if it was ended by a signal. */
+  readonly code: number | null
+  readonly signal: string | null
+  /** The end of what it said. */
+  readonly stderr: string
 }
 
 /** A task that ended without a value. `name`, `message` and `stack` are those of the error on the engine. */
@@ -87,6 +104,8 @@ export class TaskError extends Error {
   readonly attempt: number
   /** `<node id>/<slot>`; empty if the task never began. */
   readonly engine: string
+  /** Of a program that did not end well. */
+  readonly exit: ProgramExit | undefined
 
   constructor(taskId: string, failure: RemoteFailure, where: Pick<RunMetadata, 'attempt' | 'engine'>) {
     super(failure.message)
@@ -95,6 +114,7 @@ export class TaskError extends Error {
     this.taskId = taskId
     this.attempt = where.attempt
     this.engine = where.engine
+    this.exit = failure.exit
     const place = where.engine === '' ? 'on no engine' : `on engine ${where.engine}, attempt ${where.attempt}`
     this.stack = `${failure.stack || `${failure.name}: ${failure.message}`}\n    ${place}, task ${taskId}`
   }

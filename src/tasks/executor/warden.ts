@@ -1,0 +1,81 @@
+/**
+ * Ends the programs of a node that was itself killed.
+ *
+ * Not here: how programs are ended while the node lives (tree.ts).
+ * A dead man's handle: a shell holds the other end of a pipe, is told which groups run, and acts when the pipe closes. It
+ * costs a megabyte, and is started with the first program.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { dirname } from 'node:path'
+
+/** Between TERM and KILL for programs whose node is gone. */
+const killAfterS = 2
+
+const SCRIPT = `trap '' TERM INT HUP
+all=' '
+while read -r verb group; do
+  case $verb in
+    +) all="$all$group " ;;
+    -) all="\${all%% $group *} \${all#* $group }" ;;
+  esac
+done
+signal () { for group in $all; do kill -s "$1" -- "-$group"; done; }
+if [ "$all" != ' ' ]; then
+  signal TERM 2> /dev/null
+  sleep ${killAfterS}
+  signal KILL 2> /dev/null
+fi
+rm -rf -- "$1"
+`
+
+export class Warden {
+  readonly #folder: string
+  readonly #groups = new Set<number>()
+  #shell: ChildProcess | undefined
+
+  /** `folder` is removed when the node ends, however it does. */
+  constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  watch(group: number): void {
+    this.#groups.add(group)
+    if (this.#shell === undefined) this.#start()
+    else this.#tell(`+ ${group}\n`)
+  }
+
+  unwatch(group: number): void {
+    if (this.#groups.delete(group)) this.#tell(`- ${group}\n`)
+  }
+
+  /** It then removes the folder, and goes. */
+  close(): void {
+    this.#shell?.stdin?.end()
+    this.#shell = undefined
+  }
+
+  #start(): void {
+    const shell = spawn('/bin/sh', ['-c', SCRIPT, 'shoal-warden', this.#folder], {
+      cwd: dirname(this.#folder),
+      // Not to be hit by what a terminal sends to the node.
+      detached: true,
+      stdio: ['pipe', 'ignore', 'ignore']
+    })
+    this.#shell = shell
+    shell.stdin?.on('error', () => {})
+    // Without one, programs run all the same; the next one calls another.
+    const gone = (): void => {
+      if (this.#shell === shell) this.#shell = undefined
+    }
+    shell.on('error', gone)
+    shell.on('exit', gone)
+    // It must not keep the node alive, only outlive it.
+    shell.unref()
+    ;(shell.stdin as (NodeJS.WritableStream & { unref?: () => void }) | null)?.unref?.()
+    for (const group of this.#groups) this.#tell(`+ ${group}\n`)
+  }
+
+  #tell(line: string): void {
+    this.#shell?.stdin?.write(line)
+  }
+}

@@ -1,0 +1,368 @@
+/**
+ * That programs run in folders of their own, that what they leave comes back, and that they end when they are told to.
+ *
+ * Not here: the mesh (test/integration/programs.test.ts). Real processes; a test waits for events, and never for time to pass.
+ */
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import type { RemoteFailure } from '../../../src/errors.ts'
+import type { Digest, ShardKey } from '../../../src/ids.ts'
+import {
+  hasFailure,
+  OUTCOME_HEADER_BYTES,
+  pack,
+  readOutcomeHeader,
+  STATUS,
+  valueAt
+} from '../../../src/tasks/batch.ts'
+import { decodeValue } from '../../../src/tasks/executor/codec.ts'
+import type { Executor, ExecutorEvent, RunBatch } from '../../../src/tasks/executor/executor.ts'
+import { decodeFailure } from '../../../src/tasks/executor/failure.ts'
+import {
+  encodeProgramInput,
+  encodeRecipe,
+  type ProgramInput,
+  type ProgramResult,
+  programExport,
+  type Recipe,
+  stderrBytesMax,
+  stdoutBytesMax
+} from '../../../src/tasks/executor/program.ts'
+import { createPrograms } from '../../../src/tasks/executor/programs.ts'
+import { Scratch } from '../../../src/tasks/executor/scratch.ts'
+
+interface Told {
+  readonly index: number
+  readonly status?: number
+  readonly value?: ProgramResult
+  readonly failure?: RemoteFailure
+  readonly recalled?: boolean
+}
+
+let folder = ''
+let scratch: Scratch
+let executor: Executor
+const runs = new Map<number, { told: Told[]; finish: (told: Told[]) => void }>()
+let count = 0
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'shoal-programs-'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+afterEach(() => executor.close())
+
+async function open(slots = 1): Promise<void> {
+  scratch = await Scratch.open(folder)
+  const code = (digest: Digest): string => join(folder, digest)
+  executor = createPrograms({ slots, code, node: 'node', scratch, onEvent })
+}
+
+function onEvent(event: ExecutorEvent): void {
+  const run = runs.get(event.run)
+  expect(run).toBeDefined()
+  if (event.kind === 'engine-lost') return
+  if (event.kind === 'recalled') for (const index of event.indexes) run?.told.push({ index, recalled: true })
+  else
+    for (const [at, index] of event.outcomes.indexes.entries()) {
+      const bytes = valueAt(event.outcomes, at)
+      const { status } = readOutcomeHeader(bytes)
+      const payload = bytes.subarray(OUTCOME_HEADER_BYTES)
+      if (status === STATUS.ok)
+        run?.told.push({ index, status, value: decodeValue(payload) as ProgramResult })
+      else
+        run?.told.push({ index, status, ...(hasFailure(status) ? { failure: decodeFailure(payload) } : {}) })
+    }
+  if (event.done) run?.finish(run.told)
+}
+
+const plain: Recipe = {
+  command: '/bin/sh',
+  args: [],
+  isShell: false,
+  env: [],
+  files: [],
+  stdinFile: '',
+  stdin: new Uint8Array(),
+  stdoutFile: '',
+  outputs: [],
+  killAfterMs: 5_000
+}
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
+const textOf = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes)
+const file = (name: string, text: string, isExecutable = false): ProgramInput['files'][number] => ({
+  name,
+  isExecutable,
+  content: bytesOf(text)
+})
+
+/** Starts a run of this recipe; resolves when all was told of it. */
+async function start(
+  recipe: Partial<Recipe>,
+  inputs: readonly (Partial<ProgramInput> | string)[] = [{}],
+  more: Partial<RunBatch> = {}
+): Promise<Told[]> {
+  const run = ++count
+  const code = `recipe-${run}` as Digest
+  await writeFile(join(folder, code), encodeRecipe({ ...plain, ...recipe }))
+  const values = inputs.map((input, at) => {
+    const given = typeof input === 'string' ? { isGiven: true, text: input } : input
+    return encodeProgramInput({ isGiven: false, text: '', number: at + 1, files: [], ...given })
+  })
+  const { promise, resolve } = Promise.withResolvers<Told[]>()
+  runs.set(run, { told: [], finish: resolve })
+  const rest = { slot: 0, first: 0, attempt: 1, timeoutMs: 0, exportName: programExport }
+  const key = 'job-of-test/0/0' as ShardKey
+  executor.run({ run, key, code, inputs: pack('', [...values.keys()], values), ...rest, ...more })
+  return promise
+}
+
+const shell = (script: string): Partial<Recipe> => ({ args: ['-c', script] })
+
+/** Resolves with what the next writer says. */
+async function fifo(name: string): Promise<{ path: string; said: Promise<string> }> {
+  const path = join(folder, name)
+  execFileSync('mkfifo', [path])
+  return { path, said: readFile(path, 'utf8') }
+}
+
+function isAlive(pid: string): boolean {
+  try {
+    process.kill(Number(pid), 0)
+  } catch {
+    return false
+  }
+  const stat = execFileSync('ps', ['-o', 'stat=', '-p', pid], { encoding: 'utf8' })
+  return !stat.startsWith('Z')
+}
+
+test('tasks of a run go one after the other, each in a folder of its own with its files', async () => {
+  await open()
+  const script = 'ls; cat {/}; cat common; echo {#} of {.} >&2; echo more > left'
+  const inputs = ['in/a.txt', 'in/b.txt'].map((text) => ({
+    isGiven: true,
+    text,
+    files: [file(text.slice(3), `this is ${text}\n`)]
+  }))
+  const told = await start({ ...shell(script), files: [file('common', 'for all\n')] }, [
+    { ...inputs[0], number: 7 },
+    { ...inputs[1], number: 8 }
+  ])
+  expect(told.map(({ value }) => value)).toMatchObject([
+    {
+      input: 'in/a.txt',
+      exitCode: 0,
+      stdout: 'a.txt\ncommon\nthis is in/a.txt\nfor all\n',
+      stderr: '7 of in/a\n'
+    },
+    {
+      input: 'in/b.txt',
+      exitCode: 0,
+      stdout: 'b.txt\ncommon\nthis is in/b.txt\nfor all\n',
+      stderr: '8 of in/b\n'
+    }
+  ])
+  expect(await readdir(scratch.folder)).toEqual([])
+})
+
+test('outputs come back: files, those of folders, executables, in folders that are there beforehand', async () => {
+  await open()
+  const script =
+    'echo one > out/{}.txt; mkdir -p tree/b; echo 2 > tree/b/2; echo 1 > tree/1; cp /bin/true prog'
+  const [told] = await start({ ...shell(script), outputs: ['out/{}.txt', 'tree', 'prog'] }, ['x'])
+  const files = told?.value?.files ?? []
+  expect(files.map(({ name, isExecutable }) => [name, isExecutable])).toEqual([
+    ['out/x.txt', false],
+    ['tree/1', false],
+    ['tree/b/2', false],
+    ['prog', true]
+  ])
+  expect(files.slice(0, 3).map(({ content }) => textOf(content))).toEqual(['one\n', '1\n', '2\n'])
+  expect(files.at(-1)?.size).toBeGreaterThan(1_000)
+})
+
+test('files that may be executed are, from where they lie', async () => {
+  await open()
+  const prog = file('bin/prog', '#!/bin/sh\necho "$0 $1"\n', true)
+  const [told] = await start({ command: './bin/prog', args: ['{}'], files: [prog] }, ['a b'])
+  expect(told?.value?.stdout).toBe('./bin/prog a b\n')
+})
+
+test('stdin is nothing, bytes, or a file; stdout may be a file', async () => {
+  await open()
+  const cat = { command: 'cat', args: [] }
+  const [[nothing], [given], [named]] = await Promise.all([
+    start(cat),
+    start({ ...cat, stdin: bytesOf('given') }),
+    start({ ...cat, stdinFile: '{}', stdoutFile: 'o/{}', outputs: ['o/{}'] }, [
+      { isGiven: true, text: 'f', files: [file('f', 'named')] }
+    ])
+  ])
+  expect([nothing?.value?.stdout, given?.value?.stdout, named?.value?.stdout]).toEqual(['', 'given', ''])
+  expect(textOf(named?.value?.files[0]?.content)).toBe('named')
+})
+
+test('in a shell, inputs are words whatever they hold', async () => {
+  await open()
+  const odd = `it's $(echo bad) "&" *; exit 3`
+  const [told] = await start({ command: 'printf %s {} |', args: ['wc', '-c'], isShell: true }, [odd])
+  expect(told?.value?.stdout.trim()).toBe(String(odd.length))
+})
+
+test('the environment is that of the node without its secrets, with what is given and what the task is', async () => {
+  process.env.SHOAL_KEY = 'secret'
+  await open()
+  const [told] = await start({ command: 'env', args: [], env: [{ name: 'SEED', value: 's{}' }] }, ['4'], {
+    first: 10,
+    attempt: 3,
+    slot: 0
+  })
+  delete process.env.SHOAL_KEY
+  const lines = told?.value?.stdout.split('\n') ?? []
+  expect(lines).toEqual(
+    expect.arrayContaining(['SEED=s4', 'SHOAL_TASK=job-of-test:10', 'SHOAL_ATTEMPT=3', 'SHOAL_ENGINE=node/0'])
+  )
+  expect(lines).toContain(`PATH=${process.env.PATH}`)
+  expect(lines.filter((line) => line.startsWith('SHOAL_KEY'))).toEqual([])
+})
+
+test('what a program says is kept in part, and how much it was is said', async () => {
+  await open()
+  const stdout = stdoutBytesMax + 300_000
+  const stderr = stderrBytesMax + 5_000_000
+  const script = `head -c ${stdout} /dev/zero | tr '\\0' a; head -c ${stderr} /dev/zero | tr '\\0' b >&2; echo end >&2`
+  const [told] = await start(shell(script))
+  expect(told?.value?.stdout).toBe('a'.repeat(stdoutBytesMax))
+  expect(told?.value?.stderr).toHaveLength(stderrBytesMax)
+  expect(told?.value?.stderr.slice(-5)).toBe('bend\n')
+  expect(told?.value?.written).toEqual({ stdout, stderr: stderr + 4 })
+})
+
+test('a failure tells the exit code or the signal, and the end of stderr', async () => {
+  await open()
+  const [[code], [signal]] = await Promise.all([
+    start(shell('echo first >&2; echo last words >&2; exit 3')),
+    start(shell('kill -SEGV $$'))
+  ])
+  expect(code?.failure).toMatchObject({
+    code: 'TASK_EXIT',
+    exit: { code: 3, signal: null, stderr: 'first\nlast words\n' }
+  })
+  expect(code?.failure?.message).toContain('ended with exit code 3: last words')
+  expect(signal?.failure).toMatchObject({ code: 'TASK_EXIT', exit: { code: null, signal: 'SIGSEGV' } })
+  expect(signal?.failure?.message).toContain('was ended by SIGSEGV')
+})
+
+test('a command that is not there, an output that is missing, and one that lies elsewhere are failures', async () => {
+  await open()
+  const [[command], [locked], [output], [outside]] = await Promise.all([
+    start({ command: 'no-such-command' }),
+    start({ command: './data', files: [file('data', 'no program')] }),
+    start({ ...shell('true'), outputs: ['made/{}'] }, ['not']),
+    start({ ...shell('true'), outputs: ['../../{}'] }, ['x'])
+  ])
+  expect(command?.failure?.code).toBe('TASK_NO_COMMAND')
+  expect(command?.failure?.message).toContain(
+    'no-such-command cannot be started on this node: there is no such'
+  )
+  expect(locked?.failure?.code).toBe('TASK_NO_COMMAND')
+  expect(output?.failure).toMatchObject({
+    code: 'TASK_NO_OUTPUT',
+    message: 'it did not make its output made/not'
+  })
+  expect(outside?.failure?.code).toBe('TASK_NO_OUTPUT')
+  expect(await readdir(scratch.folder)).toEqual([])
+})
+
+test('a timeout ends all that the program started, also what ignores TERM or left the group', async () => {
+  await open()
+  const pids = join(folder, 'pids')
+  const script = `trap '' TERM; echo $$ >> ${pids}
+    sh -c 'trap "" TERM; echo $$ >> ${pids}; while :; do sleep 1; done' &
+    setsid sh -c 'echo $$ >> ${pids}; while :; do sleep 1; done' &
+    while :; do sleep 1; done`
+  const [told] = await start({ ...shell(script), killAfterMs: 100 }, [{}], { timeoutMs: 500 })
+  expect(told).toMatchObject({ status: STATUS.timedOut, failure: { code: 'TASK_TIMEOUT' } })
+  const started = (await readFile(pids, 'utf8')).trim().split('\n')
+  expect(started).toHaveLength(3)
+  expect(started.filter(isAlive)).toEqual([])
+})
+
+test('who cleans up on TERM is given the time', async () => {
+  await open()
+  const trace = join(folder, 'trace')
+  const { path, said } = await fifo('trapped')
+  const script = `trap 'echo tidy > ${trace}; exit 0' TERM; echo up > ${path}; while :; do sleep 0.02; done`
+  const ended = start(shell(script))
+  await said
+  executor.cancel(count)
+  expect(await ended).toMatchObject([{ status: STATUS.cancelled }])
+  expect(await readFile(trace, 'utf8')).toBe('tidy\n')
+})
+
+test('what a program leaves behind in its group ends with it', async () => {
+  await open()
+  const [told] = await start(shell('sleep 600 & echo $!'))
+  expect(told?.value?.exitCode).toBe(0)
+  expect(isAlive(told?.value?.stdout.trim() ?? '')).toBe(false)
+})
+
+test('of a run that is cancelled, what had not begun never does', async () => {
+  await open()
+  const { path, said } = await fifo('cancelled')
+  const mark = join(folder, 'began')
+  const script = `[ {} = 0 ] && echo up > ${path} && sleep 600; echo {} >> ${mark}`
+  const ended = start(shell(script), ['0', '1', '2'])
+  await said
+  executor.cancel(count)
+  const told = await ended
+  expect(told.map(({ index }) => index).toSorted()).toEqual([0, 1, 2])
+  expect(told.every(({ status }) => status === STATUS.cancelled)).toBe(true)
+  expect(existsSync(mark)).toBe(false)
+})
+
+test('single tasks can be cancelled, and what has not begun can be taken back', async () => {
+  await open()
+  const { path, said } = await fifo('recalled')
+  const script = `[ {} = 0 ] && echo up > ${path} && sleep 600; echo {}`
+  const ended = start(shell(script), ['0', '1', '2', '3'])
+  await said
+  executor.cancel(count, Uint32Array.of(2))
+  executor.recall(count)
+  executor.cancel(count, Uint32Array.of(0))
+  const told = (await ended).toSorted((a, b) => a.index - b.index)
+  expect(told).toEqual([
+    { index: 0, status: STATUS.cancelled },
+    { index: 1, recalled: true },
+    { index: 2, status: STATUS.cancelled },
+    { index: 3, recalled: true }
+  ])
+})
+
+test('closing ends what runs, and leaves no folder', async () => {
+  await open()
+  const { path, said } = await fifo('closed')
+  void start(shell(`trap '' TERM; echo $$ > ${path}; while :; do sleep 1; done`))
+  const pid = (await said).trim()
+  await executor.close()
+  expect(isAlive(pid)).toBe(false)
+  expect(existsSync(scratch.folder)).toBe(false)
+})
+
+test('what a crash left behind is removed at the next start', async () => {
+  const before = join(folder, 'scratch', 'before', '1', 'work')
+  await mkdir(before, { recursive: true })
+  await writeFile(join(before, 'large'), 'x')
+  await open()
+  await scratch.cleaned
+  expect(await readdir(join(folder, 'scratch'))).toEqual([scratch.folder.split('/').at(-1)])
+})
+
+test('a folder that the program made read-only is removed all the same', async () => {
+  await open()
+  await start(shell('mkdir -p a/b; touch a/b/c; chmod 500 a/b a'))
+  expect(await readdir(scratch.folder)).toEqual([])
+})
