@@ -4,6 +4,7 @@
  * Not here: what flags mean (commands/). Every wrong argument is SHOAL_BAD_OPTION and names the nearest right one.
  */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
+import type { Requires } from '../src/routing/requirement.ts'
 import { usageError } from './failure.ts'
 
 type Parsed<Flags extends ParseArgsOptionsConfig> = ReturnType<
@@ -140,6 +141,16 @@ export function amounts(
   return texts === undefined
     ? undefined
     : Object.fromEntries(entries.map(([name, text]) => [name, Number(text)]))
+}
+
+/** The mesh says what is wrong with it, if it is JSON. */
+export function readRequires(text: string | undefined): Requires | undefined {
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw usageError(`--requires is no JSON; write it like --requires '{"labels":{"gpu":true}}'`, cause)
+  }
 }
 
 /** Options that were given; the others keep their defaults. */

@@ -27,6 +27,10 @@ const commands: Readonly<Record<string, { readonly about: string; readonly load:
       about: "run a module's function over inputs",
       load: async () => (await import('./commands/map.ts')).map
     },
+    run: {
+      about: 'run a program over inputs, with its files',
+      load: async () => (await import('./commands/run.ts')).run
+    },
     jobs: {
       about: 'list jobs, newest first',
       load: async () => (await import('./commands/jobs.ts')).jobs

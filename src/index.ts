@@ -13,6 +13,8 @@ export type {
   StatusReport
 } from './client/answers.ts'
 export { type ModuleFunction, moduleFunction } from './client/functions.ts'
+export { saveFiles } from './client/outputs.ts'
+export type { EachInput, FileOption, ProgramOptions } from './client/programs.ts'
 export { type ConnectOptions, connect } from './client/remote.ts'
 export type {
   Client,
@@ -30,6 +32,7 @@ export {
   CompositeError,
   ERROR_CODES,
   type ErrorCode,
+  type ProgramExit,
   type RunMetadata,
   ShoalError,
   TaskError
@@ -39,3 +42,4 @@ export { type Burden, createNode, type Node } from './node/node.ts'
 export type { NodeOptions, Role } from './node/options.ts'
 export type { Lack } from './routing/match.ts'
 export type { Requires, Rule, Test } from './routing/requirement.ts'
+export type { OutputFile, ProgramResult } from './tasks/executor/program.ts'

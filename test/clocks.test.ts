@@ -24,6 +24,8 @@ test('a wall clock is read only to be shown to people', () => {
       // When a run began, in its metadata.
       'src/tasks/executor/worker.ts',
       'src/tasks/executor/pool.ts',
+      'src/tasks/executor/programs.ts',
+      'src/tasks/executor/slots.ts',
       // When a job was submitted, in `jobs`.
       'src/client/client.ts'
     ])

@@ -8,8 +8,15 @@ import { existsSync, statSync } from 'node:fs'
 import { type ModuleFunction, moduleFunction, ship } from '../../src/client/functions.ts'
 import type { Client, JobHandle, MapOptions } from '../../src/client/types.ts'
 import { ShoalError } from '../../src/errors.ts'
-import type { Requires } from '../../src/routing/requirement.ts'
-import { given, integer, milliseconds, type Operand, readArguments, wholeNumber } from '../arguments.ts'
+import {
+  given,
+  integer,
+  milliseconds,
+  type Operand,
+  readArguments,
+  readRequires,
+  wholeNumber
+} from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { EXIT, usageError } from '../failure.ts'
 import { type Inputs, readInputs } from '../inputs.ts'
@@ -92,16 +99,6 @@ ${meshUsage}`,
     } finally {
       if (!isComplete) await outlet.drop()
     }
-  }
-}
-
-/** The mesh says what is wrong with it, if it is JSON. */
-function readRequires(text: string | undefined): Requires | undefined {
-  if (text === undefined) return undefined
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw usageError(`--requires is no JSON; write it like --requires '{"labels":{"gpu":true}}'`, cause)
   }
 }
 

@@ -29,6 +29,7 @@ const flags = {
   listen: { type: 'string', multiple: true },
   peer: { type: 'string', multiple: true },
   mdns: { type: 'boolean', default: true },
+  'allow-run': { type: 'boolean', default: false },
   'drain-timeout': { type: 'string' },
   json: { type: 'boolean', default: false }
 } as const
@@ -47,6 +48,7 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
   --listen ADDRESS   like /ip4/0.0.0.0/tcp/4101, repeatable (default: any free port, all interfaces)
   --peer ADDRESS     a node to begin with, repeatable (default: $SHOAL_PEERS)
   --no-mdns          do not look for others in the local network
+  --allow-run        run programs for others (\`shoal run\`), as the user who starts this node
   --drain-timeout S  seconds that handing over may take at the end; tasks that run may finish in the first half (default 30)
   --json             the first line on stdout is {"id","addresses"} once the node listens
 `,
@@ -67,6 +69,7 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
       mdns,
       peers,
       onNote,
+      allowRun: values['allow-run'],
       ...given({ data, slots, labels, resources, zone, listen })
     })
     const node = await Promise.race([opening, untilAborted(signal)])

@@ -11,13 +11,15 @@ import { ShoalError } from '../errors.ts'
 import { isJobId, type JobId, taskNamed } from '../ids.ts'
 import { unreachable } from '../machine.ts'
 import { pack } from '../tasks/batch.ts'
+import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import type { Explanation, JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
 import { feed, type Inputs, mayBeEndless } from './feed.ts'
-import { type ModuleFunction, type PlainFunction, ship } from './functions.ts'
+import { type ModuleFunction, type PlainFunction, type Shipped, ship } from './functions.ts'
 import { Job, type JobHost } from './job.ts'
 import type { Line, OpenLine } from './line.ts'
 import { checkMapOptions, checkTaskOptions, type Settings } from './options.ts'
+import { type ProgramOptions, planProgram } from './programs.ts'
 import type { EntryMessage } from './protocol.ts'
 import { Session } from './session.ts'
 import type { SessionEffect } from './shards.ts'
@@ -30,6 +32,14 @@ export const reattachMs = 60_000
 const retryMs = { first: 50, last: 1_000 }
 /** Of a job from a source that may be endless. */
 const inFlightDefault = 1_024
+
+/** What is begun before its inputs are fed. */
+interface Work {
+  readonly header: JobHeader
+  readonly code: Uint8Array
+  readonly settings: Settings
+  readonly encode?: (input: unknown) => Uint8Array
+}
 
 interface Asked {
   readonly resolve: (json: string) => void
@@ -74,7 +84,8 @@ export class MeshClient implements Client, JobHost {
   ): TaskHandle<R> {
     const settings = checkTaskOptions(options)
     const job = this.#newJob<R>({ ...settings, returnErrors: false, inFlightMax: undefined })
-    this.#run(job, fn, settings, async (header, code) => {
+    const shipped = (): Promise<Shipped> => ship(fn, settings.scope)
+    this.#run(job, shipped, settings, async (header, code) => {
       const inputs = pack('', [0], [encodeArgs(args)])
       this.#perform(this.#session.begin(header, settings.copies, code))
       job.submitted(1)
@@ -89,21 +100,23 @@ export class MeshClient implements Client, JobHost {
     const isEndless = mayBeEndless(inputs)
     const inFlightMax = settings.inFlightMax ?? (isEndless ? inFlightDefault : undefined)
     const job = this.#newJob<R>({ ...settings, inFlightMax })
-    this.#run(job, fn, settings, async (header, code) => {
-      this.#perform(this.#session.begin(header, settings.copies, code))
-      await feed(inputs, {
-        room: () => job.room(),
-        get shardsAhead() {
-          return job.shardsAhead
-        },
-        submit: (batch, isLast) => {
-          job.submitted(batch.indexes.length)
-          this.#perform(this.#session.add(job.id, batch, isLast))
-        },
-        close: () => this.#perform(this.#session.close(job.id))
-      })
-      job.fed()
+    const shipped = (): Promise<Shipped> => ship(fn, settings.scope)
+    this.#run(job, shipped, settings, (header, code) => this.#feed(job, { header, code, settings }, inputs))
+    return job
+  }
+
+  run(options: ProgramOptions): JobHandle<ProgramResult> {
+    const plan = planProgram(options)
+    const { settings } = plan
+    const job = this.#newJob<ProgramResult>({
+      ...settings,
+      inFlightMax: settings.inFlightMax ?? inFlightDefault
     })
+    const encode = (input: unknown): Uint8Array => input as Uint8Array
+    const shipped = (): Promise<Shipped> => plan.ship()
+    this.#run(job, shipped, settings, (header, code) =>
+      this.#feed(job, { header, code, settings, encode }, plan.inputs())
+    )
     return job
   }
 
@@ -203,16 +216,16 @@ export class MeshClient implements Client, JobHost {
     return job
   }
 
-  /** Ships the function, then begins; whatever goes wrong before the work is submitted ends the job. */
+  /** Packs the code, then begins; whatever goes wrong before the work is submitted ends the job. */
   #run<R>(
     job: Job<R>,
-    fn: PlainFunction | ModuleFunction,
+    ship: () => Promise<Shipped>,
     settings: Settings,
     begin: (header: JobHeader, code: Uint8Array) => Promise<void>
   ): void {
     const run = async (): Promise<void> => {
       this.#attach()
-      const shipped = await ship(fn, settings.scope)
+      const shipped = await ship()
       if (!job.takesInputs) return
       const header: JobHeader = {
         job: job.id,
@@ -234,6 +247,24 @@ export class MeshClient implements Client, JobHost {
     }
     // Nobody will read what was submitted before.
     run().catch((error: unknown) => job.abandon(error instanceof Error ? error : new Error(String(error))))
+  }
+
+  async #feed<R>(job: Job<R>, work: Work, inputs: Inputs): Promise<void> {
+    const { header, code, settings, encode } = work
+    this.#perform(this.#session.begin(header, settings.copies, code))
+    await feed(inputs, {
+      room: () => job.room(),
+      get shardsAhead() {
+        return job.shardsAhead
+      },
+      submit: (batch, isLast) => {
+        job.submitted(batch.indexes.length)
+        this.#perform(this.#session.add(job.id, batch, isLast))
+      },
+      close: () => this.#perform(this.#session.close(job.id)),
+      ...(encode === undefined ? {} : { encode })
+    })
+    job.fed()
   }
 
   async #ask<T>(what: string, about = ''): Promise<{ value: T; silent: number }> {

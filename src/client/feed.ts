@@ -24,6 +24,8 @@ export interface Sink {
   room(): Promise<number>
   readonly shardsAhead: number
   submit(inputs: Batch, isLast: boolean): void
+  /** An input as it travels; default: as the argument of a function. */
+  readonly encode?: (input: unknown, index: number) => Uint8Array
   /** No more will come; said unless the last shard was marked. */
   close(): void
 }
@@ -37,7 +39,7 @@ export function mayBeEndless(inputs: Inputs): boolean {
 
 /** Rejects with SHOAL_BAD_VALUE if an input cannot travel, and with whatever the source throws; then the last part was not submitted. */
 export async function feed(inputs: Inputs, sink: Sink): Promise<void> {
-  const packer = new Packer()
+  const packer = new Packer(sink.encode ?? encodeInput)
   const source: Iterator<unknown> | AsyncIterator<unknown> =
     Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]()
   let shards = 0
@@ -94,16 +96,21 @@ async function soon(
 }
 
 class Packer {
+  readonly #encode: (input: unknown, index: number) => Uint8Array
   #values: Uint8Array[] = []
   bytes = 0
   #before = 0
+
+  constructor(encode: (input: unknown, index: number) => Uint8Array) {
+    this.#encode = encode
+  }
 
   get count(): number {
     return this.#values.length
   }
 
   add(input: unknown): void {
-    const value = encodeInput(input, this.#before + this.#values.length)
+    const value = this.#encode(input, this.#before + this.#values.length)
     this.#values.push(value)
     this.bytes += value.byteLength
   }

@@ -5,8 +5,10 @@
  */
 import type { RunMetadata } from '../errors.ts'
 import type { Requires } from '../routing/requirement.ts'
+import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { Explanation, JobSummary, MemberInfo, StatusReport } from './answers.ts'
 import type { ModuleFunction } from './functions.ts'
+import type { ProgramOptions } from './programs.ts'
 
 /** Any function that captures nothing, or a module's export by `moduleFunction()`. */
 // biome-ignore lint/suspicious/noExplicitAny: user functions take and give what they like.
@@ -147,6 +149,11 @@ export interface Client extends AsyncDisposable {
     inputs: Iterable<unknown> | AsyncIterable<unknown>,
     options?: MapOptions
   ): JobHandle<R>
+  /**
+   * A program on nodes that allow it (`allowRun`), once or for each input. A program that ends with another exit code than 0
+   * fails its task with TASK_EXIT: see `TaskError.exit`.
+   */
+  run(options: ProgramOptions): JobHandle<ProgramResult>
   /** A job that anybody made, by its id. Rejects with SHOAL_NOT_FOUND if no reachable node knows it. */
   job<R = unknown>(
     id: string,

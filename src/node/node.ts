@@ -9,13 +9,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createLocalClient } from '../client/local.ts'
 import type { Client } from '../client/types.ts'
 import { ShoalError } from '../errors.ts'
-import type { PeerId } from '../ids.ts'
+import type { Digest, PeerId } from '../ids.ts'
 import { seededRandom } from '../random.ts'
-import { createPool } from '../tasks/executor/pool.ts'
+import { programsLabel } from '../tasks/executor/program.ts'
 import { VERSION } from '../version.ts'
 import { lightBeacon } from './beacon.ts'
 import { openBlobs } from './blobs.ts'
 import { Driver } from './driver.ts'
+import { openExecutor } from './engines.ts'
 import { createLibp2pTransport } from './libp2p.ts'
 import { type CheckedOptions, checkOptions, type NodeOptions } from './options.ts'
 import { loadIdentity, openStore, type Store } from './store.ts'
@@ -99,16 +100,9 @@ async function open(
   opened.push(() => blobs.close())
   const { privateKey, peerId: peer, storeId, boot } = await loadIdentity(store)
   const slots = roles.includes('engine') ? options.slots : 0
-  const executor =
-    slots === 0
-      ? undefined
-      : createPool({
-          slots,
-          node: peer,
-          heapMb: options.heapMb,
-          code: (digest) => blobs.path(digest),
-          onEvent: (event) => driver.onExecutor(event)
-        })
+  const code = (digest: Digest): string => blobs.path(digest)
+  const engines = { slots, node: peer, heapMb: options.heapMb, code, data, allowRun: options.allowRun }
+  const executor = await openExecutor(engines, (event) => driver.onExecutor(event))
   opened.push(() => executor?.close())
   const me = {
     peer,
@@ -120,9 +114,9 @@ async function open(
     isLeaving: false,
     isFull: false,
     zone,
-    labels: Object.entries(labels),
     resources: Object.entries(resources).map(([name, amount]) => ({ name, amount })),
     sources: [],
+    labels: Object.entries(options.allowRun ? { ...labels, [programsLabel]: 'yes' } : labels),
     version: VERSION
   }
   const random = seededRandom(randomInt(2 ** 32))

@@ -7,6 +7,7 @@ import { availableParallelism, totalmem } from 'node:os'
 import { ShoalError } from '../errors.ts'
 import { amountMax, resourcesMax } from '../routing/requirement.ts'
 import { slotsMax } from '../tasks/executor/pool.ts'
+import { programsLabel } from '../tasks/executor/program.ts'
 import { defaultQuota, keeperReplaceAfterMs, type Quota } from './core.ts'
 import { MeshKey } from './key.ts'
 
@@ -23,7 +24,7 @@ export interface NodeOptions {
   readonly heapMb?: number
   /** `engine` runs tasks, `keeper` keeps work and results. Default both. */
   readonly roles?: readonly Role[]
-  /** What others may know of this machine. At most 64, of 128 characters each. */
+  /** What others may know of this machine. At most 63, of 128 characters each. */
   readonly labels?: Readonly<Record<string, string>>
   /** Countable things of this machine, like `{ gpu: 2 }`: tasks that require some hold it while they run. At most 32 kinds. */
   readonly resources?: Readonly<Record<string, number>>
@@ -39,6 +40,11 @@ export interface NodeOptions {
   readonly replaceAfter?: number
   /** What this node keeps at most; beyond it, work goes to others. Default 1 GiB of inputs and outcomes, 1,000,000 shards. */
   readonly quota?: Partial<Quota>
+  /**
+   * Runs programs (`mesh.run()`, `shoal run`), as the user of this process and with its environment, but for variables whose
+   * names begin with SHOAL_. Default false. Not on Windows.
+   */
+  readonly allowRun?: boolean
   /** Told what a person might want to read, one line at a time. Default: nobody. */
   readonly onNote?: (text: string) => void
 }
@@ -67,6 +73,7 @@ const known = [
   'replaceAfter',
   'quota',
   'heapMb',
+  'allowRun',
   'onNote'
 ]
 
@@ -82,6 +89,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     replaceAfter = keeperReplaceAfterMs,
     heapMb = heapFor(options.slots ?? availableParallelism())
   } = options
+  const { allowRun = false } = options
   const { listen = ['/ip4/0.0.0.0/tcp/0'], peers = [], mdns = true, onNote = () => {} } = options
   const quota = { ...defaultQuota, ...options.quota }
   const odd = Object.keys(options).find((name) => !known.includes(name))
@@ -103,7 +111,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     if (!(name in defaultQuota) || !(most > 0))
       refuse(`\`quota.${name}\` is ${String(most)}; there are bytes and shards, numbers above 0`)
   }
-  if (Object.keys(labels).length > labelsMax) refuse(`more than ${labelsMax} labels`)
+  if (Object.keys(labels).length >= labelsMax) refuse(`more than ${labelsMax - 1} labels`)
   if (Object.keys(resources).length > resourcesMax) refuse(`more than ${resourcesMax} kinds of resources`)
   for (const [name, amount] of Object.entries(resources)) {
     if (name === '' || name.length > textMax || !Number.isInteger(amount) || amount < 0 || amount > amountMax)
@@ -111,6 +119,10 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
         `\`resources.${name}\` is ${String(amount)}; names have up to ${textMax} characters, and there are 0 to ${amountMax} of each`
       )
   }
+  if (allowRun && process.platform === 'win32')
+    refuse('`allowRun` needs process groups, which Windows does not have; functions run there')
+  if (programsLabel in labels)
+    refuse(`the label \`${programsLabel}\` says that a node runs programs; set \`allowRun\` for that`)
   for (const text of [zone, ...Object.entries(labels).flat()]) {
     if (typeof text !== 'string' || text.length > textMax)
       refuse(`zones and labels are strings of at most ${textMax} characters`)
@@ -129,6 +141,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     replaceAfter,
     quota,
     heapMb,
+    allowRun,
     onNote
   }
 }

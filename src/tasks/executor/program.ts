@@ -11,6 +11,9 @@ import { bytes, codec, flag, list, type Of, record, text, uint } from '../../wir
 /** The `exportName` of jobs whose code is a recipe. */
 export const programExport = 'shoal:program'
 
+/** The label of nodes that run programs. */
+export const programsLabel = 'allow-run'
+
 /** Of one task, and common to all tasks of a job. More is SHOAL_BAD_OPTION. */
 export const filesMax = 1_000
 /** Files that one task may bring back, those of folders counted singly. */
@@ -91,8 +94,10 @@ export interface ProgramResult {
   /** What `{}` stood for; `undefined` without inputs. */
   readonly input: string | undefined
   readonly exitCode: 0
-  /** The first MiB of it, as UTF-8. */
+  /** The first MiB of it, read as UTF-8. */
   readonly stdout: string
+  /** The same, if it is no UTF-8. */
+  readonly stdoutBytes?: Uint8Array
   /** The last 64 KiB of it. */
   readonly stderr: string
   /** Bytes that were written to each, kept or not. */

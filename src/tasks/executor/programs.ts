@@ -4,14 +4,16 @@
  * Not here: the process (tree.ts), the folder (scratch.ts), what a slot does between programs and functions (slots.ts).
  * A command engine is an engine without a namespace: nothing of one task is there for the next, so nothing is ever replaced.
  */
+import { isUtf8 } from 'node:buffer'
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type ErrorCode, type RemoteFailure, ShoalError } from '../../errors.ts'
+import { type ErrorCode, ShoalError } from '../../errors.ts'
 import { type Digest, shardName, taskId } from '../../ids.ts'
 import { assert } from '../../machine.ts'
 import { encodeOutcome, pack, STATUS, type Status, valueAt } from '../batch.ts'
 import { encodeValue } from './codec.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
+import { ExitFailure, failureFrom } from './exit.ts'
 import { encodeFailure, failureOf } from './failure.ts'
 import {
   type ProgramInput,
@@ -22,15 +24,13 @@ import {
   stderrBytesMax,
   stdoutBytesMax
 } from './program.ts'
-import { collect, NoOutput, type Place, type Scratch } from './scratch.ts'
+import { collect, type Place, type Scratch } from './scratch.ts'
 import { fill, isInside, shellWord } from './template.ts'
 import { runTree, type TreeEnd, type TreeOptions } from './tree.ts'
 import { Warden } from './warden.ts'
 
 /** Recipes that are kept parsed. */
 const recipesMax = 16
-/** Characters of stderr that travel with a failure. */
-const stderrTailMax = 8 << 10
 /** A longer delay would fire at once. */
 const timerMaxMs = 2 ** 31 - 1
 
@@ -190,7 +190,7 @@ class Programs implements Executor {
       const result: ProgramResult = {
         input: input.isGiven ? input.text : undefined,
         exitCode: 0,
-        stdout: textOf(end.stdout),
+        ...textOrBytes(end),
         stderr: textOf(end.stderr),
         written: end.written,
         files: await collect(place.work, names)
@@ -340,36 +340,13 @@ async function openStreams(
   return { fds: { stdin: stdin?.fd, stdout: stdout?.fd }, close }
 }
 
-class ExitFailure extends Error {
-  readonly end: TreeEnd
-
-  constructor(title: string, end: TreeEnd) {
-    const how = end.signal === null ? `ended with exit code ${end.code}` : `was ended by ${end.signal}`
-    const last = textOf(end.stderr).trimEnd().split('\n').at(-1)?.trim()
-    super(`\`${shortened(title)}\` ${how}${last ? `: ${shortened(last)}` : ''}`)
-    this.end = end
-  }
-}
-
-const shortened = (text: string): string => (text.length > 200 ? `${text.slice(0, 199)}…` : text)
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
-function failureFrom(thrown: unknown, command: string): RemoteFailure {
-  if (thrown instanceof ExitFailure) {
-    const { code, signal, stderr } = thrown.end
-    const exit = { code, signal, stderr: textOf(stderr).slice(-stderrTailMax) }
-    return { code: 'TASK_EXIT', name: 'ExitError', message: thrown.message, stack: '', exit }
-  }
-  if (thrown instanceof NoOutput)
-    return { code: 'TASK_NO_OUTPUT', name: 'OutputError', message: thrown.message, stack: '' }
-  const { code, syscall = '' } = Object(thrown) as { code?: string; syscall?: string }
-  if (syscall.startsWith('spawn') && (code === 'ENOENT' || code === 'EACCES')) {
-    const what = code === 'ENOENT' ? 'there is no such command' : 'it may not be executed'
-    const advice = 'install it there, send it along as a file, or require nodes that have it'
-    const message = `${command} cannot be started on this node: ${what}; ${advice}`
-    return { code: 'TASK_NO_COMMAND', name: 'CommandError', message, stack: '' }
-  }
-  return failureOf(thrown, thrown instanceof ShoalError ? thrown.code : 'TASK_FAILED')
+function textOrBytes({ stdout, written }: TreeEnd): Pick<ProgramResult, 'stdout' | 'stdoutBytes'> {
+  const text = textOf(stdout)
+  // What was cut may end within a character.
+  const isText = written.stdout > stdout.byteLength || isUtf8(stdout)
+  return isText ? { stdout: text } : { stdout: text, stdoutBytes: stdout }
 }
 
 function outcomeOf(run: Run, { status, payload }: Ended, startedAt: number, elapsedMs: number): Uint8Array {

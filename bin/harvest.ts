@@ -1,0 +1,241 @@
+/**
+ * Brings home what the programs of a job left: files into their folder as they come, and what they printed in input order.
+ *
+ * Not here: the command line (commands/run.ts), what was done before (ledger.ts).
+ * What was brought is noted at once, also while an earlier input still runs, so that a second start has the least to do.
+ */
+import { once } from 'node:events'
+import { saveFiles } from '../src/client/outputs.ts'
+import { type EachInput, type ProgramOptions, textThere } from '../src/client/programs.ts'
+import type { Client, Completed, JobHandle } from '../src/client/types.ts'
+import { ShoalError, TaskError } from '../src/errors.ts'
+import type { ProgramResult } from '../src/tasks/executor/program.ts'
+import { fill } from '../src/tasks/executor/template.ts'
+import { EXIT, isDebugging, usageError } from './failure.ts'
+import type { Ledger } from './ledger.ts'
+import { counted, ProgressLine, plain } from './output.ts'
+
+/** Results whose files are brought at the same time. */
+const bringingMax = 4
+
+export interface HarvestOptions {
+  readonly client: Client
+  readonly program: ProgramOptions
+  readonly ledger: Ledger | undefined
+  readonly values: {
+    readonly into: string
+    readonly json: boolean
+    readonly 'keep-going': boolean
+    readonly progress?: boolean | undefined
+  }
+}
+
+export type Inputs = Iterable<string> | AsyncIterable<string>
+
+interface Input {
+  /** `undefined` for the one task without input. */
+  readonly text: string | undefined
+  readonly key: string | undefined
+}
+
+interface Done {
+  readonly stdout: string | Uint8Array
+  readonly stderr: string
+  readonly files: readonly string[]
+}
+
+export class Harvest {
+  readonly #options: HarvestOptions
+  readonly #inputs: Input[] = []
+  /** Places among the inputs of the job's tasks: what was done before is in no job. */
+  readonly #places: number[] = []
+  /** What waits for those before it. */
+  readonly #told = new Map<number, Done | Error>()
+  /** Outputs, and whose they are. */
+  readonly #outputs = new Map<string, string>()
+  readonly #errors: object[] = []
+  #job: JobHandle<ProgramResult> | undefined
+  #line: ProgressLine | undefined
+  #printed = 0
+  #printing: Promise<void> = Promise.resolve()
+  #failed = 0
+  #cancelled = 0
+  #isBroken = false
+
+  constructor(options: HarvestOptions) {
+    this.#options = options
+  }
+
+  /** Resolves with the exit code, when every task has ended. */
+  async bring(each: Inputs | undefined, signal: AbortSignal): Promise<number> {
+    const { client, program, values } = this.#options
+    if (each === undefined) this.#place({ text: undefined, key: undefined })
+    const inputs = each === undefined ? {} : { each: this.#fresh(each) }
+    const job = client.run({ ...program, ...inputs, returnErrors: true })
+    this.#job = job
+    const cancel = (): void => void job.cancel()
+    if (signal.aborted) cancel()
+    signal.addEventListener('abort', cancel, { once: true })
+    process.stdout.on('error', () => {
+      this.#isBroken = true
+      cancel()
+    })
+    const hasLine = values.progress ?? process.stderr.isTTY
+    this.#line = hasLine ? new ProgressLine(`job ${job.id}`) : undefined
+    const ignore = job.onProgress((progress) => this.#line?.show(progress))
+    try {
+      await this.#collect(job)
+      return await this.#end((await job.status()).state === 'cancelled')
+    } finally {
+      ignore()
+      this.#line?.end()
+    }
+  }
+
+  /** Inputs that were not done before. */
+  async *#fresh(each: Inputs): AsyncGenerator<EachInput, void, undefined> {
+    const { ledger } = this.#options
+    let number = 0
+    for await (const text of each) {
+      const input = { text, number: ++number }
+      this.#claimOutputs(input)
+      const key = await ledger?.keyOf(input)
+      const before = key === undefined ? undefined : await ledger?.find(key)
+      if (before === undefined) {
+        this.#place({ text, key })
+        yield input
+        continue
+      }
+      this.#tell(this.#inputs.push({ text, key }) - 1, {
+        ...before,
+        files: before.files.map(({ name }) => name)
+      })
+    }
+  }
+
+  #place(input: Input): void {
+    this.#places.push(this.#inputs.push(input) - 1)
+  }
+
+  /** No two inputs may write the same file. */
+  #claimOutputs({ text, number }: { readonly text: string; readonly number: number }): void {
+    const { program } = this.#options
+    const { outputs = [], stdout } = program
+    const there = { text: textThere(program, text), number }
+    for (const name of stdout === undefined ? outputs : [...outputs, stdout]) {
+      const path = fill(name, there)
+      const other = this.#outputs.get(path)
+      if (other !== undefined)
+        throw usageError(`${other} and ${text} would both write ${path}; use {} or {#} in --out`)
+      this.#outputs.set(path, text)
+    }
+  }
+
+  async #collect(job: JobHandle<ProgramResult>): Promise<void> {
+    const bringing = new Set<Promise<void>>()
+    for await (const completed of job.asCompleted()) {
+      const one = this.#bringOne(completed).finally(() => bringing.delete(one))
+      // Whoever waits for it hears of it.
+      one.catch(() => {})
+      bringing.add(one)
+      if (bringing.size >= bringingMax) await Promise.race(bringing)
+    }
+    await Promise.all(bringing)
+    await this.#printing
+  }
+
+  async #bringOne(completed: Completed<ProgramResult>): Promise<void> {
+    const place = this.#places[completed.index] as number
+    if ('error' in completed) return this.#tell(place, completed.error)
+    const { ledger, values } = this.#options
+    const { stdout, stdoutBytes, stderr, files, written } = completed.value
+    const names = await saveFiles(files, values.into)
+    const { text, key } = this.#inputs[place] as Input
+    if (written.stdout > (stdoutBytes?.byteLength ?? Buffer.byteLength(stdout)))
+      this.#say(
+        `${text ?? 'it'} wrote ${written.stdout} bytes to stdout, of which the first are kept; use --stdout FILE`
+      )
+    else if (key !== undefined && stdoutBytes === undefined)
+      await ledger?.note(key, { stdout, stderr }, names)
+    this.#tell(place, { stdout: stdoutBytes ?? stdout, stderr, files: names })
+  }
+
+  /** Prints it when it is its turn. */
+  #tell(place: number, told: Done | Error): void {
+    this.#told.set(place, told)
+    this.#printing = this.#printing.then(() => this.#print())
+    this.#printing.catch(() => {})
+  }
+
+  async #print(): Promise<void> {
+    for (let told = this.#told.get(this.#printed); told !== undefined; told = this.#told.get(this.#printed)) {
+      this.#told.delete(this.#printed)
+      const input = this.#inputs[this.#printed] as Input
+      const index = this.#printed++
+      if (told instanceof Error) this.#fail(index, input, told)
+      else if (!this.#options.values.json) {
+        this.#sayLines(input, told.stderr)
+        await this.#write(told.stdout)
+      }
+      if (this.#options.values.json) await this.#writeJson(index, input, told)
+    }
+  }
+
+  #fail(index: number, { text }: Input, error: Error): void {
+    const code = error instanceof TaskError || error instanceof ShoalError ? error.code : undefined
+    const exit = error instanceof TaskError ? error.exit : undefined
+    const { message } = error
+    this.#errors.push({ index, input: text, code, message, exitCode: exit?.code, signal: exit?.signal })
+    if (code === 'SHOAL_CANCELLED') {
+      this.#cancelled++
+      return
+    }
+    this.#failed++
+    this.#sayLines({ text, key: undefined }, exit?.stderr ?? '')
+    this.#say(`${text ?? 'the program'}: ${isDebugging() ? error.stack : plain(`${code}: ${message}`)}`)
+    if (!this.#options.values['keep-going']) void this.#job?.cancel()
+  }
+
+  async #end(wasCancelled: boolean): Promise<number> {
+    if (this.#options.values.json) {
+      const head = this.#printed === 0 ? this.#head() : ''
+      await this.#write(`${head}],"errors":${JSON.stringify(this.#errors)}}\n`)
+    }
+    if (wasCancelled || this.#cancelled > 0)
+      this.#say(
+        `SHOAL_CANCELLED: job ${this.#job?.id} was cancelled; ${counted(this.#printed - this.#cancelled, 'input')} had ended before`
+      )
+    return wasCancelled || this.#isBroken || this.#failed + this.#cancelled > 0 ? EXIT.failed : EXIT.done
+  }
+
+  #head(): string {
+    return `{"job":${JSON.stringify(this.#job?.id)},"results":[`
+  }
+
+  async #writeJson(index: number, { text }: Input, told: Done | Error): Promise<void> {
+    const before = index === 0 ? this.#head() : ','
+    if (told instanceof Error) return this.#write(`${before}null`)
+    const { stdout, stderr, files } = told
+    const text64 =
+      typeof stdout === 'string' ? { stdout } : { stdoutBase64: Buffer.from(stdout).toString('base64') }
+    await this.#write(`${before}${JSON.stringify({ input: text, exitCode: 0, ...text64, stderr, files })}`)
+  }
+
+  async #write(text: string | Uint8Array): Promise<void> {
+    if (this.#isBroken || text.length === 0) return
+    if (process.stdout.isTTY) this.#line?.aside()
+    if (!process.stdout.write(text)) await once(process.stdout, 'drain').catch(() => {})
+  }
+
+  #sayLines({ text }: Input, lines: string): void {
+    if (lines === '') return
+    const name = text === undefined ? '' : `${plain(text)}: `
+    const all = lines.endsWith('\n') ? lines.slice(0, -1) : lines
+    for (const line of all.split('\n')) this.#say(`${name}${plain(line)}`)
+  }
+
+  #say(text: string): void {
+    this.#line?.aside()
+    process.stderr.write(`${text}\n`)
+  }
+}

@@ -1,0 +1,267 @@
+/**
+ * A program over inputs as people ask for it, made into the recipe and the inputs that travel.
+ *
+ * Not here: how it is run (tasks/executor/programs.ts), options that all jobs have (options.ts).
+ * Files are looked at before anything is submitted, so that a name that was mistyped costs nothing; what `{}` stands for on
+ * the other side is the name that the file has there.
+ */
+import { createHash } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { ShoalError } from '../errors.ts'
+import type { Digest } from '../ids.ts'
+import type { Requires, Rule } from '../routing/requirement.ts'
+import {
+  encodeProgramInput,
+  encodeRecipe,
+  filesMax,
+  killAfterMsDefault,
+  type ProgramFile,
+  programExport,
+  programsLabel,
+  type Recipe
+} from '../tasks/executor/program.ts'
+import { fill, hasTemplate, insideName, isInside, type TemplateInput } from '../tasks/executor/template.ts'
+import { codeBytesMax, type Shipped } from './functions.ts'
+import { checkMapOptions, type MapSettings } from './options.ts'
+import type { MapOptions } from './types.ts'
+
+/** A file that goes along. `{}` and its relatives are filled in, and make it a file of one input. */
+export type FileOption =
+  /** As `as` in the folder of the program; default: the same path, or the file's name if that path leads outside. */
+  | { readonly path: string; readonly as?: string }
+  | { readonly content: string | Uint8Array; readonly as: string }
+
+/** An input, and what `{#}` stands for, if that is not its place among the inputs. */
+export type EachInput = string | { readonly text: string; readonly number: number }
+
+export interface ProgramOptions extends Omit<MapOptions, 'scope'> {
+  /** Found by the PATH of the node, or a path in the program's folder, like `./prog` for a file that goes along. */
+  readonly command: string
+  /**
+   * In these, in `command`, `env`, `files`, `outputs`, and names for stdin and stdout: `{}` is the input, `{/}` its last part, `{.}` without
+   * extension, `{/.}` both, `{//}` its folder, `{#}` its number from 1. If no word has any, the input becomes the last one.
+   */
+  readonly args?: readonly string[]
+  /** `command` and `args`, with blanks between them, are a script for `/bin/sh`; inputs in it are quoted. Default false. */
+  readonly shell?: boolean
+  /** One task for each. Default: a single task without input, for which braces mean nothing. */
+  readonly each?: Iterable<EachInput> | AsyncIterable<EachInput>
+  /** Files that go along; `'{}'` sends the file that the input names. A name alone is short for `{ path }`. */
+  readonly files?: readonly (string | FileOption)[]
+  /** Besides the environment of the node. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Bytes, or a file in the program's folder. Default: nothing. */
+  readonly stdin?: string | Uint8Array | { readonly file: string }
+  /** A file that takes stdout, and is an output. Default: stdout is part of the result, up to 1 MiB. */
+  readonly stdout?: string
+  /** Files and folders that the program makes, and that come back. Missing, they fail the task (TASK_NO_OUTPUT). */
+  readonly outputs?: readonly string[]
+  /** Milliseconds between TERM and KILL if the program has to be ended. Default 5,000. */
+  readonly killAfter?: number
+}
+
+const own = [
+  'command',
+  'args',
+  'shell',
+  'each',
+  'files',
+  'env',
+  'stdin',
+  'stdout',
+  'outputs',
+  'killAfter'
+] as const
+const killAfterMax = 0xffffffff
+/** Inputs whose files are read ahead. */
+const aheadMax = 4
+
+export interface ProgramPlan {
+  readonly settings: MapSettings
+  /** Looks for the files. Rejects with SHOAL_BAD_OPTION if one is missing. Of a stream of inputs nobody knows what will come. */
+  check(): Promise<void>
+  /** Checks, and reads what all tasks share. */
+  ship(): Promise<Shipped>
+  /** Encoded, as they are wanted. */
+  inputs(): AsyncGenerator<Uint8Array, void, undefined>
+}
+
+/** Throws SHOAL_BAD_OPTION. */
+export function planProgram(options: ProgramOptions): ProgramPlan {
+  const rest = Object.fromEntries(
+    Object.entries(options).filter(([name]) => !own.some((one) => one === name))
+  )
+  if ('scope' in rest) refuse('`scope` is for functions; a program gets `env` and `files`')
+  const { requires = {} } = options
+  // The first part of a rule is what `explain` names first.
+  const settings = checkMapOptions({ ...rest, requires: onlyWhereAllowed(requires) })
+  return new Plan({ ...settings, name: settings.name ?? nameOf(options.command) }, options)
+}
+
+/** Programs run where their owner allows it: a label like any other. */
+function onlyWhereAllowed(requires: Requires): Requires {
+  if (typeof requires !== 'object' || requires === null) return requires
+  const { resources, source, ...rule } = requires
+  const isAllowed: Rule = { labels: { [programsLabel]: true } }
+  const all = Object.keys(rule).length === 0 ? [isAllowed] : [isAllowed, rule]
+  return { all, ...(resources && { resources }), ...(source === undefined ? {} : { source }) }
+}
+
+/** What `{}` is on the other side: an input that names a file that goes along is the name that this file has there. */
+export function textThere({ files = [] }: Pick<ProgramOptions, 'files'>, text: string): string {
+  const isFile = files.some(
+    (file) => file === '{}' || (file === Object(file) && isItself(file as FileOption))
+  )
+  return isFile ? nameInside(text) : text
+}
+
+const isItself = (file: FileOption): boolean => 'path' in file && file.path === '{}' && file.as === undefined
+
+const nameOf = (command: string): string => basename(String(command).split(' ')[0] ?? '').slice(0, 128)
+
+class Plan implements ProgramPlan {
+  readonly settings: MapSettings
+  readonly #options: ProgramOptions
+  readonly #recipe: Omit<Recipe, 'files'>
+  readonly #shared: readonly FileOption[]
+  readonly #single: readonly FileOption[]
+
+  constructor(settings: MapSettings, options: ProgramOptions) {
+    this.settings = settings
+    this.#options = options
+    this.#recipe = recipeOf(options)
+    const files = (options.files ?? []).map(fileOption)
+    if (files.length > filesMax) refuse(`\`files\` has more than ${filesMax} entries`)
+    const isSingle = (file: FileOption): boolean => options.each !== undefined && isTemplate(file)
+    this.#shared = files.filter((file) => !isSingle(file))
+    this.#single = files.filter(isSingle)
+  }
+
+  async check(): Promise<void> {
+    const { each } = this.#options
+    for (const file of this.#shared) if ('path' in file) await lookAt(file.path)
+    if (Array.isArray(each)) for (const [at, one] of each.entries()) await this.#look(inputOf(one, at + 1))
+  }
+
+  async ship(): Promise<Shipped> {
+    await this.check()
+    const files = await Promise.all(this.#shared.map((file) => load(file, undefined)))
+    refuseDoubles(files)
+    const code = encodeRecipe({ ...this.#recipe, files })
+    if (code.byteLength > codeBytesMax)
+      refuse(`the files of all tasks are ${code.byteLength} bytes together, more than ${codeBytesMax}`)
+    const digest = createHash('sha256').update(code).digest('base64url') as Digest
+    return { code, digest, exportName: programExport, name: this.settings.name ?? '' }
+  }
+
+  async *inputs(): AsyncGenerator<Uint8Array, void, undefined> {
+    const { each } = this.#options
+    if (each === undefined) {
+      yield encodeProgramInput({ isGiven: false, text: '', number: 1, files: [] })
+      return
+    }
+    const ready: Promise<Uint8Array>[] = []
+    let number = 0
+    for await (const one of each) {
+      const next = this.#input(inputOf(one, ++number))
+      // Whoever waits for it hears of it; meanwhile it is nobody's fault.
+      next.catch(() => {})
+      ready.push(next)
+      if (this.#single.length === 0 || ready.length > aheadMax) yield (await ready.shift()) as Uint8Array
+    }
+    for (const one of ready) yield await one
+  }
+
+  async #input(input: TemplateInput): Promise<Uint8Array> {
+    const files = await Promise.all(this.#single.map((file) => load(file, input)))
+    refuseDoubles(files)
+    const text = textThere(this.#options, input.text)
+    return encodeProgramInput({ isGiven: true, text, number: input.number, files })
+  }
+
+  async #look(input: TemplateInput): Promise<void> {
+    for (const file of this.#single) if ('path' in file) await lookAt(fill(file.path, input))
+    const there = { ...input, text: textThere(this.#options, input.text) }
+    for (const name of this.#recipe.outputs) checkInside(fill(name, there), 'outputs')
+  }
+}
+
+function recipeOf(options: ProgramOptions): Omit<Recipe, 'files'> {
+  const { command, args = [], shell = false, env = {}, stdin = '', stdout = '', each } = options
+  const { outputs = [], killAfter = killAfterMsDefault } = options
+  if (typeof command !== 'string' || command === '') refuse('`command` is the name or path of a program')
+  for (const [name, texts] of Object.entries({ args, outputs }))
+    if (!Array.isArray(texts) || !texts.every((text) => typeof text === 'string'))
+      refuse(`\`${name}\` is a list of texts`)
+  if (!(killAfter >= 0 && killAfter <= killAfterMax))
+    refuse(`\`killAfter\` is ${killAfter}; it is milliseconds from 0 to ${killAfterMax}`)
+  if (typeof each === 'string') refuse('`each` is a text; it is a list of inputs, or anything to iterate')
+  const stdinFile = typeof stdin === 'object' && 'file' in stdin ? stdin.file : ''
+  const bytes = typeof stdin === 'string' ? new TextEncoder().encode(stdin) : stdin
+  const variables = Object.entries(env).map(([name, value]) => ({ name, value: String(value) }))
+  const words = [command, ...args, stdinFile, ...variables.map(({ value }) => value)]
+  const isLast = each !== undefined && !words.some(hasTemplate)
+  const made = stdout === '' ? outputs : [...outputs, stdout]
+  if (each === undefined) for (const name of made) checkInside(name, 'outputs')
+  return {
+    command,
+    args: isLast ? [...args, '{}'] : args,
+    isShell: shell,
+    env: variables,
+    stdinFile,
+    stdin: bytes instanceof Uint8Array ? bytes : new Uint8Array(),
+    stdoutFile: stdout,
+    outputs: made,
+    killAfterMs: Math.ceil(killAfter)
+  }
+}
+
+const fileOption = (file: string | FileOption): FileOption =>
+  typeof file === 'string' ? { path: file } : file
+
+const isTemplate = (file: FileOption): boolean =>
+  ('path' in file && hasTemplate(file.path)) || hasTemplate(file.as ?? '')
+
+const inputOf = (one: EachInput, number: number): TemplateInput =>
+  typeof one === 'string' ? { text: one, number } : one
+
+async function load(file: FileOption, input: TemplateInput | undefined): Promise<ProgramFile> {
+  if ('content' in file) {
+    const { content } = file
+    const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content
+    return { name: checkInside(fill(file.as, input), 'files'), isExecutable: false, content: bytes }
+  }
+  const path = fill(file.path, input)
+  const isExecutable = await lookAt(path)
+  const name = file.as === undefined ? nameInside(path) : checkInside(fill(file.as, input), 'files')
+  return { name, isExecutable, content: await readFile(path) }
+}
+
+/** Returns whether it may be executed. */
+async function lookAt(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined)
+  if (found === undefined) refuse(`there is no file ${path}; nothing was submitted`)
+  if (!found.isFile()) refuse(`${path} is no file; make an archive of a folder, or send its files`)
+  return (found.mode & 0o111) !== 0
+}
+
+function nameInside(path: string): string {
+  return insideName(path) ?? refuse(`${JSON.stringify(path)} names no file`)
+}
+
+function checkInside(name: string, where: string): string {
+  if (isInside(name)) return name
+  return refuse(`\`${where}\` has ${JSON.stringify(name)}; it is a path inside of the program's folder`)
+}
+
+function refuseDoubles(files: readonly ProgramFile[]): void {
+  const names = files.map(({ name }) => name)
+  const double = names.find((name, at) => names.indexOf(name) !== at)
+  if (double !== undefined)
+    refuse(`two files would be ${double} in the program's folder; name one with \`as\``)
+}
+
+function refuse(message: string): never {
+  throw new ShoalError('SHOAL_BAD_OPTION', message)
+}

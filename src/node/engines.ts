@@ -1,0 +1,37 @@
+/**
+ * The engines of a node: for functions, and for programs if it allows them, on the same slots.
+ *
+ * Not here: how either runs (tasks/executor).
+ */
+import type { Digest } from '../ids.ts'
+import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
+import { createPool } from '../tasks/executor/pool.ts'
+import { createPrograms } from '../tasks/executor/programs.ts'
+import { Scratch } from '../tasks/executor/scratch.ts'
+import { type SharedSlots, shareSlots } from '../tasks/executor/slots.ts'
+
+export interface EngineOptions {
+  readonly slots: number
+  readonly node: string
+  readonly heapMb: number
+  readonly code: (digest: Digest) => string
+  /** Folder for what programs need while they run; else that is in the system's temporary folder. */
+  readonly data: string | undefined
+  readonly allowRun: boolean
+}
+
+/** `undefined` without slots. Rejects with SHOAL_DISK. */
+export async function openExecutor(
+  options: EngineOptions,
+  onEvent: (event: ExecutorEvent) => void
+): Promise<Executor | undefined> {
+  const { slots, node, heapMb, code, data, allowRun } = options
+  if (slots === 0) return undefined
+  const heard = (event: ExecutorEvent): void => shared.heard(event)
+  const scratch = allowRun ? await Scratch.open(data) : undefined
+  const programs =
+    scratch === undefined ? undefined : createPrograms({ slots, node, code, scratch, onEvent: heard })
+  const functions = createPool({ slots, node, heapMb, code, onEvent: heard })
+  const shared: SharedSlots = shareSlots(functions, programs, onEvent)
+  return shared
+}

@@ -1,0 +1,45 @@
+/**
+ * How programs fail, in words: an exit code, a signal, an output that is missing, a command that is not there.
+ *
+ * Not here: noticing it (programs.ts, tree.ts), how failures travel (failure.ts).
+ */
+import { type RemoteFailure, ShoalError } from '../../errors.ts'
+import { failureOf } from './failure.ts'
+import { NoOutput } from './scratch.ts'
+import type { TreeEnd } from './tree.ts'
+
+/** Characters of stderr that travel with a failure. */
+const stderrTailMax = 8 << 10
+
+export class ExitFailure extends Error {
+  readonly end: TreeEnd
+
+  constructor(title: string, end: TreeEnd) {
+    const how = end.signal === null ? `ended with exit code ${end.code}` : `was ended by ${end.signal}`
+    const last = textOf(end.stderr).trimEnd().split('\n').at(-1)?.trim()
+    super(`\`${shortened(title)}\` ${how}${last ? `: ${shortened(last)}` : ''}`)
+    this.end = end
+  }
+}
+
+const shortened = (text: string): string => (text.length > 200 ? `${text.slice(0, 199)}…` : text)
+const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
+
+/** Of whatever was thrown on the way from a recipe to a result. */
+export function failureFrom(thrown: unknown, command: string): RemoteFailure {
+  if (thrown instanceof ExitFailure) {
+    const { code, signal, stderr } = thrown.end
+    const exit = { code, signal, stderr: textOf(stderr).slice(-stderrTailMax) }
+    return { code: 'TASK_EXIT', name: 'ExitError', message: thrown.message, stack: '', exit }
+  }
+  if (thrown instanceof NoOutput)
+    return { code: 'TASK_NO_OUTPUT', name: 'OutputError', message: thrown.message, stack: '' }
+  const { code, syscall = '' } = Object(thrown) as { code?: string; syscall?: string }
+  if (syscall.startsWith('spawn') && (code === 'ENOENT' || code === 'EACCES')) {
+    const what = code === 'ENOENT' ? 'there is no such command' : 'it may not be executed'
+    const advice = 'install it there, send it along as a file, or require nodes that have it'
+    const message = `${command} cannot be started on this node: ${what}; ${advice}`
+    return { code: 'TASK_NO_COMMAND', name: 'CommandError', message, stack: '' }
+  }
+  return failureOf(thrown, thrown instanceof ShoalError ? thrown.code : 'TASK_FAILED')
+}
