@@ -12,6 +12,10 @@ export const ERROR_CODES = {
   SHOAL_BAD_OPTION: { retryable: false, meaning: 'an option has a value that cannot be used' },
   SHOAL_BAD_FUNCTION: { retryable: false, meaning: 'the function or module cannot be shipped' },
   SHOAL_BAD_VALUE: { retryable: false, meaning: 'an argument or result cannot be encoded' },
+  SHOAL_BLOCKING_HOST_LOST: {
+    retryable: false,
+    meaning: 'the thread behind a blocking client has ended'
+  },
   SHOAL_BUSY: { retryable: true, meaning: 'a named limit is reached; wait and try again' },
   SHOAL_CANCELLED: { retryable: false, meaning: 'the task or call was cancelled' },
   SHOAL_CLOSED: { retryable: false, meaning: 'the node or client was closed' },
@@ -28,6 +32,7 @@ export const ERROR_CODES = {
     retryable: false,
     meaning: 'the program ended with an exit code that is not 0, or by a signal'
   },
+  SHOAL_TIMEOUT: { retryable: true, meaning: 'what was waited for did not come in time; it goes on' },
   TASK_FAILED: { retryable: false, meaning: 'the task threw' },
   TASK_NO_COMMAND: { retryable: false, meaning: 'the node has no such command, or may not run it' },
   TASK_NO_OUTPUT: { retryable: false, meaning: 'the program ended well without an output that was declared' },

@@ -52,15 +52,23 @@ export async function readKey(file: string): Promise<MeshKey> {
       cause: error
     })
   }
-  const encoded = LINE.exec(text)?.[1]
-  const bytes = Buffer.from(encoded ?? '', 'base64url')
-  if (bytes.length !== keyBytes) {
-    throw new ShoalError(
-      'SHOAL_BAD_KEY',
-      `${file} is no mesh key; copy it again, or make one with \`shoal init\``
-    )
-  }
-  return new MeshKey(bytes)
+  const key = keyOfText(text)
+  if (key !== undefined) return key
+  throw new ShoalError(
+    'SHOAL_BAD_KEY',
+    `${file} is no mesh key; copy it again, or make one with \`shoal init\``
+  )
+}
+
+/** What a key file holds; `undefined` if it is none. */
+export function keyOfText(text: string): MeshKey | undefined {
+  const bytes = Buffer.from(LINE.exec(text)?.[1] ?? '', 'base64url')
+  return bytes.length === keyBytes ? new MeshKey(bytes) : undefined
+}
+
+/** For a file, or for another thread of this process, and for nothing else. */
+export function keyText(key: MeshKey): string {
+  return textOf(key)
 }
 
 /** Writes a new file that only its owner may read; never replaces one, since a lost key locks out its mesh. */

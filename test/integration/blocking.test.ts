@@ -1,0 +1,266 @@
+/**
+ * The blocking client as people use it: scripts without an await, a prompt, and Ctrl-C, on nodes that are killed.
+ *
+ * Not here: what tasks and jobs do (test/conformance). Each script is a process of its own, since it sleeps while it waits.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Client, connect } from '../../src/index.ts'
+import { Lab, type NodeProcess, untilMeshed, untilStatus } from './processes.ts'
+
+const sync = new URL('../../src/client/sync/sync.ts', import.meta.url)
+
+let lab: Lab
+let nodes: NodeProcess[]
+let client: Client
+beforeAll(async () => {
+  lab = await Lab.open()
+  nodes = await lab.mesh(3)
+  client = await connect({ key: lab.key, peers: nodes.slice(0, 1).map(({ address }) => address) })
+  await untilMeshed(client, 3)
+})
+afterAll(async () => {
+  await client.close()
+  await lab.close()
+})
+
+interface Script {
+  readonly child: ChildProcess
+  /** Resolves with the first line from now on that has this text. */
+  line(text: string): Promise<string>
+  readonly ended: Promise<{ code: number | null; signal: string | null; out: string[]; errors: string }>
+}
+
+let scripts = 0
+/** Runs as CommonJS if it requires. Peers: the addresses of these nodes. */
+async function run(text: string, peers: readonly NodeProcess[] = nodes): Promise<Script> {
+  const isCommon = text.includes('require(')
+  const file = join(lab.folder, `script${++scripts}.${isCommon ? 'cjs' : 'mjs'}`)
+  const prologue = isCommon ? '' : `import { connectSync } from '${sync.href}'\n`
+  await writeFile(file, `${prologue}${text}`)
+  return start([file], peers)
+}
+
+function start(args: readonly string[], peers: readonly NodeProcess[]): Script {
+  const env = {
+    ...process.env,
+    SHOAL_KEY: lab.keyFile,
+    SHOAL_PEERS: peers.map(({ address }) => address).join(',')
+  }
+  const child = spawn(process.execPath, ['--no-warnings', ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] })
+  const out: string[] = []
+  let errors = ''
+  child.stderr.on('data', (text) => {
+    errors += text
+  })
+  const lines = createInterface({ input: child.stdout }).on('line', (line) => out.push(line))
+  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, out, errors }))
+  const line = async (text: string): Promise<string> => {
+    for (;;) {
+      const next = await Promise.race([once(lines, 'line'), ended])
+      if (!Array.isArray(next)) throw new Error(`ended without ${text}: ${next.out.join('\n')}${next.errors}`)
+      if (String(next[0]).includes(text)) return String(next[0])
+    }
+  }
+  return { child, line, ended }
+}
+
+test('a script without an await: every verb returns its value, and the process ends by itself', async () => {
+  const { ended } = await run(`
+    const mesh = connectSync()
+    const say = (value) => console.log(JSON.stringify(value))
+    say(mesh.map((x) => x * x, [1, 2, 3]))
+    say(mesh.submit((a, b) => a + b, [1, 2]))
+    say(mesh.members().length)
+    const job = mesh.map((x) => x + 1, [1, 2, 3], { block: false })
+    say([job.wait(), job.ready, job.successful, job.progress.done, job.get(), job.metadata(2).attempt])
+    say(mesh.job(job.id).get())
+    say(mesh.jobs().some(({ id }) => id === job.id))
+    say(mesh.status().nodes.length)
+    job.release()
+    function* endless() { for (let n = 0; ; n++) yield n }
+    const seen = []
+    for (const n of mesh.imap((x) => 10 * x, endless(), { inFlightMax: 5 })) {
+      seen.push(n)
+      if (seen.length === 7) break
+    }
+    say(seen)
+    say([...mesh.map((x) => x, [1, 2], { block: false }).asCompleted()].map(({ value }) => value).sort())
+  `)
+  const { code, out, errors } = await ended
+  expect({ code, out, errors }).toEqual({
+    code: 0,
+    out: [
+      '[1,4,9]',
+      '3',
+      '3',
+      '[true,true,true,3,[2,3,4],1]',
+      '[2,3,4]',
+      'true',
+      '3',
+      '[0,10,20,30,40,50,60]',
+      '[1,2]'
+    ],
+    errors: ''
+  })
+})
+
+test('in CommonJS, and `using` ends it', async () => {
+  const { ended } = await run(`
+    const { connectSync } = require(${JSON.stringify(sync.pathname)})
+    const mesh = connectSync()
+    console.log(mesh.submit((a) => a.length, ['four'])) 
+    mesh.close()
+    try { mesh.members() } catch (error) { console.log(error.code) }
+    mesh.close()
+  `)
+  expect(await ended).toMatchObject({ code: 0, out: ['4', 'SHOAL_CLOSED'] })
+})
+
+test('errors have the stack of the caller, and the one of the engine as their cause', async () => {
+  const { ended } = await run(`
+    const mesh = connectSync()
+    const told = (error) => [error.constructor.name, error.code, error.name, error.message]
+    function caught(call) {
+      try { call(); console.log('nothing') } catch (error) { console.log(JSON.stringify(told(error))); return error }
+    }
+    function here() { mesh.submit(function there() { throw new RangeError('too far') }) }
+    const error = caught(here)
+    console.log(error.stack.includes('at here') && !error.stack.includes('at there'))
+    console.log(error.cause.stack.includes('at there') && error.cause.stack.includes('on engine'))
+    console.log(error.engine === error.cause.engine && error.taskId.length > 10 && error.attempt === 1)
+    const several = caught(() => mesh.map((n) => { throw new Error('no ' + n) }, [1, 2]))
+    console.log(several.errors.map(({ message }) => message).join())
+    caught(() => mesh.submit((x) => x, [{ list: [() => 1] }]))
+    caught(() => mesh.map((x) => x, [1, () => 2]))
+    const outside = 1
+    caught(() => mesh.submit(() => outside))
+    caught(() => mesh.submit((x) => x, [1], { retries: -1 }))
+    caught(() => mesh.map((x) => x, [1], { signal: AbortSignal.timeout(5) }))
+    caught(() => mesh.job('nobody-has-this').get())
+    const mine = new Error('of the source')
+    function* source() { yield 1; throw mine }
+    console.log(caught(() => mesh.map((x) => x, source())) === mine)
+    const slow = mesh.submit(() => new Promise((resolve) => setTimeout(resolve, 300, 'late')), [], { block: false })
+    for (let i = 0; i < 2; i++) caught(() => slow.get(0))
+    console.log(slow.get())
+  `)
+  const { out, code, errors } = await ended
+  expect({ code, errors }).toEqual({ code: 0, errors: '' })
+  expect(out).toEqual([
+    '["TaskError","TASK_FAILED","RangeError","too far"]',
+    'true',
+    'true',
+    'true',
+    expect.stringContaining('["CompositeError",null,"CompositeError"'),
+    'no 1,no 2',
+    expect.stringContaining('SHOAL_BAD_VALUE","ShoalError","args[0].list[0] is a function'),
+    expect.stringContaining('SHOAL_BAD_VALUE'),
+    expect.stringContaining('captures `outside`'),
+    expect.stringContaining('SHOAL_BAD_OPTION'),
+    expect.stringContaining('SHOAL_BAD_OPTION'),
+    expect.stringContaining('SHOAL_NOT_FOUND'),
+    '["Error",null,"Error","of the source"]',
+    'true',
+    expect.stringContaining('SHOAL_TIMEOUT'),
+    expect.stringContaining('SHOAL_TIMEOUT'),
+    'late'
+  ])
+})
+
+test('no mesh, no key, a wrong key: thrown, and no process stays', async () => {
+  const { ended } = await run(
+    `
+    for (const options of [{ peers: ['/ip4/127.0.0.1/tcp/1'], mdns: false, timeout: 1500 }, { key: '/nowhere/lab.key' }]) {
+      try { connectSync(options) } catch (error) { console.log(error.code, error.stack.includes('${lab.folder}')) }
+    }
+  `,
+    []
+  )
+  expect(await ended).toMatchObject({ code: 0, out: ['SHOAL_NO_MESH true', 'SHOAL_BAD_KEY true'] })
+})
+
+test('Ctrl-C ends a script that waits', async () => {
+  const { child, line, ended } = await run(`
+    const mesh = connectSync()
+    console.log('waits')
+    mesh.submit(() => new Promise((resolve) => setTimeout(resolve, 600_000)))
+  `)
+  await line('waits')
+  child.kill('SIGINT')
+  expect(await ended).toMatchObject({ code: null, signal: 'SIGINT' })
+  const all = await client.jobs()
+  for (const { id, done, tasks } of all) if (done < tasks) await client.job(id).cancel()
+})
+
+test('Ctrl-C at a prompt ends the call and what it had begun, and the next call works', async () => {
+  const { child, line, ended } = start(['--interactive'], nodes)
+  const type = (text: string): void => void child.stdin?.write(`${text}\n`)
+  type(`const { connectSync } = await import('${sync.href}'); const mesh = connectSync(); 'ready'`)
+  await line('ready')
+  type(`console.log('begins'); mesh.submit(() => new Promise((resolve) => setTimeout(resolve, 600_000)))`)
+  await line('begins')
+  await untilStatus(client, (all) => all.some(({ running }) => running > 0))
+  child.kill('SIGINT')
+  type(`'goes on ' + mesh.submit((a) => a + 1, [41])`)
+  await line('goes on 42')
+  await untilStatus(client, (all) => all.every(({ running }) => running === 0))
+  type('.exit')
+  expect(await ended).toMatchObject({ code: 0 })
+})
+
+test('a host that has ended is noticed within a second', async () => {
+  // Inside the host: it leaves without a word, as if it had run out of memory.
+  const { ended } = await run(`
+    import { Worker } from 'node:worker_threads'
+    const workers = []
+    const on = Worker.prototype.on
+    Worker.prototype.on = function (...args) { workers.push(this); return on.apply(this, args) }
+    const mesh = connectSync()
+    mesh.members()
+    const host = workers[0]
+    function* source() {
+      yield 1
+      host.terminate()
+      globalThis.endedAt = performance.now()
+      yield 2
+    }
+    try {
+      mesh.map((x) => new Promise((resolve) => setTimeout(resolve, 60_000, x)), source())
+    } catch (error) {
+      console.log(error.code, performance.now() - endedAt < 1_500)
+    }
+    try { mesh.members() } catch (error) { console.log(error.code) }
+  `)
+  expect(await ended).toMatchObject({
+    code: 0,
+    out: ['SHOAL_BLOCKING_HOST_LOST true', 'SHOAL_BLOCKING_HOST_LOST']
+  })
+})
+
+test('its entry is killed in the middle of an iteration and of a call: nothing is missing, nothing comes twice', async () => {
+  const entry = await lab.start('entry', nodes, { slots: 1 })
+  await untilMeshed(client, 4)
+  const { line, ended } = await run(
+    `
+    const mesh = connectSync({ mdns: false })
+    const pause = (n) => new Promise((resolve) => setTimeout(resolve, 5, n))
+    const inputs = Array.from({ length: 600 }, (_, n) => n)
+    const seen = []
+    for (const n of mesh.imap(pause, inputs)) {
+      seen.push(n)
+      if (seen.length === 100) console.log('kill')
+    }
+    console.log(JSON.stringify(seen) === JSON.stringify(inputs))
+    console.log(mesh.map(pause, inputs).length)
+  `,
+    [entry, ...nodes]
+  )
+  await line('kill')
+  await entry.kill()
+  expect(await ended).toMatchObject({ code: 0, out: ['kill', 'true', '600'], errors: '' })
+})
