@@ -5,6 +5,7 @@
  * A benchmark that measured has done its work: whether a budget holds is for its reader, so the exit code is 0.
  */
 import { parseArgs } from 'node:util'
+import { blocking } from './blocking.ts'
 import { idle } from './idle.ts'
 import { latency } from './latency.ts'
 import { type Answer, circumstances, type Question } from './measure.ts'
@@ -12,7 +13,7 @@ import { memory } from './memory.ts'
 import { overhead } from './overhead.ts'
 import { recovery } from './recovery.ts'
 
-const questions: readonly Question[] = [overhead, latency, recovery, idle, memory]
+const questions: readonly Question[] = [overhead, latency, recovery, idle, memory, blocking]
 const usage = `usage: npm run -s bench -- [${questions.map(({ name }) => name).join(' | ')}]... [--json] [--profile FOLDER]`
 
 function text(answer: Answer): string {

@@ -28,11 +28,11 @@ export const ERROR_CODES = {
   SHOAL_OLD_NODE: { retryable: false, meaning: 'the installed Node.js is too old' },
   SHOAL_PORT_TAKEN: { retryable: false, meaning: 'another process listens on this address' },
   SHOAL_REFUSED: { retryable: false, meaning: 'the other side does not hold the mesh key' },
+  SHOAL_TIMEOUT: { retryable: true, meaning: 'what was waited for did not come in time; it goes on' },
   TASK_EXIT: {
     retryable: false,
     meaning: 'the program ended with an exit code that is not 0, or by a signal'
   },
-  SHOAL_TIMEOUT: { retryable: true, meaning: 'what was waited for did not come in time; it goes on' },
   TASK_FAILED: { retryable: false, meaning: 'the task threw' },
   TASK_NO_COMMAND: { retryable: false, meaning: 'the node has no such command, or may not run it' },
   TASK_NO_OUTPUT: { retryable: false, meaning: 'the program ended well without an output that was declared' },
