@@ -4,7 +4,7 @@
  * Not here: what a node makes of it (src/tasks/runner.ts). An engine works off its runs in order, a few tasks at a time.
  * Every outcome carries a number of its own, so that two runs of one task can be told apart.
  */
-import type { PeerId } from '../../src/ids.ts'
+import type { PeerId, ShardKey } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { CoreInput } from '../../src/node/effects.ts'
 import type { Random } from '../../src/random.ts'
@@ -52,8 +52,9 @@ export class Engines {
     this.#lines = Array.from({ length: slots }, () => [])
   }
 
-  get isIdle(): boolean {
-    return this.#lines.every((line) => line.length === 0)
+  /** The shards of what runs or waits here. */
+  get busyWith(): ShardKey[] {
+    return this.#lines.flatMap((line) => line.map(({ run }) => run.key))
   }
 
   stop(): void {

@@ -4,7 +4,7 @@
  * Not here: the network between nodes (network.ts), and what goes wrong when (acts.ts). A restart keeps the disk and forgets
  * everything else; a lost disk takes the node's name along, because its key was on it.
  */
-import type { ClientId, PeerId } from '../../src/ids.ts'
+import type { ClientId, PeerId, ShardKey } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { NodeCore } from '../../src/node/core.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
@@ -60,8 +60,8 @@ export class SimNode {
     return this.core !== undefined && this.#pausedUntil <= this.#world.clock.now
   }
 
-  get isIdle(): boolean {
-    return this.#engines?.isIdle ?? true
+  get busyWith(): readonly ShardKey[] {
+    return this.#engines?.busyWith ?? []
   }
 
   get isLeaving(): boolean {
