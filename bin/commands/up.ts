@@ -4,6 +4,7 @@
  * Not here: the node (src/node/node.ts). Its address goes to stdout, for people or programs; what it notices, to stderr.
  */
 import { createNode, type Node } from '../../src/node/node.ts'
+import type { Isolation } from '../../src/tasks/executor/pool.ts'
 import {
   amounts,
   given,
@@ -26,6 +27,9 @@ const flags = {
   label: { type: 'string', multiple: true },
   resource: { type: 'string', multiple: true },
   zone: { type: 'string' },
+  isolation: { type: 'string' },
+  'memory-limit': { type: 'string' },
+  nice: { type: 'string' },
   listen: { type: 'string', multiple: true },
   peer: { type: 'string', multiple: true },
   mdns: { type: 'boolean', default: true },
@@ -44,6 +48,9 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
   --slots N          tasks at a time, 0 to 256; 0 only coordinates (default: the cores of this machine)
   --label K=V        what others may know of this machine, repeatable
   --resource K=N     countable things that tasks may hold, like gpu=2, repeatable
+  --isolation KIND   thread, or process: a task that crashes costs its engine, and never this node (default: thread)
+  --memory-limit MB  what one engine may use; a task that needs more fails (default: an even part of this machine, 4096 at most)
+  --nice N           engines give way to other programs, as with nice: 0 to 19 (default 0)
   --zone NAME        copies of one piece of work go to different zones
   --listen ADDRESS   like /ip4/0.0.0.0/tcp/4101, repeatable (default: any free port, all interfaces)
   --peer ADDRESS     a node to begin with, repeatable (default: $SHOAL_PEERS)
@@ -58,6 +65,9 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
     const { data, zone, listen, mdns } = values
     const slots = wholeNumber('--slots', values.slots)
     const timeout = milliseconds('--drain-timeout', values['drain-timeout'])
+    const heapMb = wholeNumber('--memory-limit', values['memory-limit'])
+    const nice = wholeNumber('--nice', values.nice)
+    const isolation = values.isolation as Isolation | undefined
     const labels = pairs('--label', values.label)
     const resources = amounts('--resource', values.resource)
     const peers = values.peer ?? (process.env.SHOAL_PEERS ?? '').split(/[\s,]+/).filter(Boolean)
@@ -70,7 +80,7 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
       peers,
       onNote,
       allowRun: values['allow-run'],
-      ...given({ data, slots, labels, resources, zone, listen })
+      ...given({ data, slots, heapMb, nice, isolation, labels, resources, zone, listen })
     })
     const node = await Promise.race([opening, untilAborted(signal)])
     // Nobody was told of this node yet, so that there is nothing to bring to an end.

@@ -5,7 +5,7 @@
  */
 import type { Digest } from '../ids.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
-import { createPool } from '../tasks/executor/pool.ts'
+import { createPool, type Isolation } from '../tasks/executor/pool.ts'
 import { createPrograms } from '../tasks/executor/programs.ts'
 import { Scratch } from '../tasks/executor/scratch.ts'
 import { type SharedSlots, shareSlots } from '../tasks/executor/slots.ts'
@@ -14,6 +14,8 @@ export interface EngineOptions {
   readonly slots: number
   readonly node: string
   readonly heapMb: number
+  readonly isolation: Isolation
+  readonly nice: number
   readonly code: (digest: Digest) => string
   /** Folder for what programs need while they run; else that is in the system's temporary folder. */
   readonly data: string | undefined
@@ -25,13 +27,13 @@ export async function openExecutor(
   options: EngineOptions,
   onEvent: (event: ExecutorEvent) => void
 ): Promise<Executor | undefined> {
-  const { slots, node, heapMb, code, data, allowRun } = options
+  const { slots, node, heapMb, isolation, nice, code, data, allowRun } = options
   if (slots === 0) return undefined
   const heard = (event: ExecutorEvent): void => shared.heard(event)
   const scratch = allowRun ? await Scratch.open(data) : undefined
   const programs =
     scratch === undefined ? undefined : createPrograms({ slots, node, code, scratch, onEvent: heard })
-  const functions = createPool({ slots, node, heapMb, code, onEvent: heard })
+  const functions = createPool({ slots, node, heapMb, isolation, nice, code, onEvent: heard })
   const shared: SharedSlots = shareSlots(functions, programs, onEvent)
   return shared
 }

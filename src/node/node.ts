@@ -100,8 +100,9 @@ async function open(
   opened.push(() => blobs.close())
   const { privateKey, peerId: peer, storeId, boot } = await loadIdentity(store)
   const slots = roles.includes('engine') ? options.slots : 0
+  const { heapMb, isolation, nice, allowRun } = options
   const code = (digest: Digest): string => blobs.path(digest)
-  const engines = { slots, node: peer, heapMb: options.heapMb, code, data, allowRun: options.allowRun }
+  const engines = { slots, node: peer, heapMb, isolation, nice, code, data, allowRun }
   const executor = await openExecutor(engines, (event) => driver.onExecutor(event))
   opened.push(() => executor?.close())
   const me = {

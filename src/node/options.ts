@@ -6,7 +6,7 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { ShoalError } from '../errors.ts'
 import { amountMax, resourcesMax } from '../routing/requirement.ts'
-import { slotsMax } from '../tasks/executor/pool.ts'
+import { type Isolation, slotsMax } from '../tasks/executor/pool.ts'
 import { programsLabel } from '../tasks/executor/program.ts'
 import { defaultQuota, keeperReplaceAfterMs, type Quota } from './core.ts'
 import { MeshKey } from './key.ts'
@@ -22,6 +22,13 @@ export interface NodeOptions {
   readonly slots?: number
   /** Megabytes of heap of one engine; a task that needs more ends its engine. Default: 4,096, or an even part of the machine's memory. */
   readonly heapMb?: number
+  /**
+   * What an engine is. `thread` (default): starts fast and shares the memory of the node, so a crash in native code ends the node.
+   * `process`: whatever a task does, it costs its engine only; 40 MiB more per slot, and some microseconds per task. Not on Windows.
+   */
+  readonly isolation?: Isolation
+  /** How much engines give way to other programs of this machine: 0 to 19, as for `nice`. Default 0. Threads: Linux only. */
+  readonly nice?: number
   /** `engine` runs tasks, `keeper` keeps work and results. Default both. */
   readonly roles?: readonly Role[]
   /** What others may know of this machine. At most 63, of 128 characters each. */
@@ -59,6 +66,7 @@ const labelsMax = 64
 const replaceAfterMin = 1_000
 const heapMbMin = 32
 const heapMbDefault = 4_096
+const niceMax = 19
 const known = [
   'key',
   'data',
@@ -73,6 +81,8 @@ const known = [
   'replaceAfter',
   'quota',
   'heapMb',
+  'isolation',
+  'nice',
   'allowRun',
   'onNote'
 ]
@@ -87,7 +97,9 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     resources = {},
     zone = '',
     replaceAfter = keeperReplaceAfterMs,
-    heapMb = heapFor(options.slots ?? availableParallelism())
+    heapMb = heapFor(options.slots ?? availableParallelism()),
+    isolation = 'thread',
+    nice = 0
   } = options
   const { allowRun = false } = options
   const { listen = ['/ip4/0.0.0.0/tcp/0'], peers = [], mdns = true, onNote = () => {} } = options
@@ -103,6 +115,12 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
   }
   if (!Number.isInteger(heapMb) || heapMb < heapMbMin)
     refuse(`\`heapMb\` is ${String(heapMb)}; it is a whole number of megabytes from ${heapMbMin}`)
+  if (isolation !== 'thread' && isolation !== 'process')
+    refuse(`\`isolation\` is ${String(isolation)}; it is thread or process`)
+  if (isolation === 'process' && process.platform === 'win32')
+    refuse('`isolation: process` needs Linux or macOS; leave it out, and engines are threads')
+  if (!Number.isInteger(nice) || nice < 0 || nice > niceMax)
+    refuse(`\`nice\` is ${String(nice)}; it is a whole number from 0 to ${niceMax}`)
   if (!Number.isFinite(replaceAfter) || replaceAfter < replaceAfterMin)
     refuse(
       `\`replaceAfter\` is ${String(replaceAfter)}; it is a number of milliseconds from ${replaceAfterMin}`
@@ -141,6 +159,8 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     replaceAfter,
     quota,
     heapMb,
+    isolation,
+    nice,
     allowRun,
     onNote
   }

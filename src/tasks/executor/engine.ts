@@ -31,6 +31,8 @@ export interface EngineOptions {
   readonly name: string
   /** Megabytes of heap. */
   readonly heapMb: number | undefined
+  /** How much it gives way to other processes: 0 to 19. */
+  readonly nice: number
   /** Whatever comes from the engine; user code may have said it. */
   readonly onMessage: (message: unknown) => void
   /** Once, and after every message that it sent. */

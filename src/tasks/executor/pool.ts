@@ -9,12 +9,14 @@ import type { Digest } from '../../ids.ts'
 import { assert } from '../../machine.ts'
 import type { Status } from '../batch.ts'
 import { encodeOutcome, isSound, pack, pickAt, STATUS } from '../batch.ts'
-import type { Engine, EngineEnd, Started } from './engine.ts'
+import { startChild } from './child.ts'
+import type { Engine, EngineEnd, EngineOptions, Started } from './engine.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
 import { encodeFailure } from './failure.ts'
 import type { FromWorker, ToWorker } from './protocol.ts'
 import { CLAIM, sharedMillis } from './protocol.ts'
 import { startThread } from './thread.ts'
+import { Warden } from './warden.ts'
 
 /** The slot is one byte of an outcome's header. */
 export const slotsMax = 256
@@ -22,6 +24,8 @@ export const slotsMax = 256
 const TIMER_MAX_MS = 2 ** 31 - 1
 /** Engines that may die before they start anything, until a task is blamed for it. */
 const STILLBIRTHS_MAX = 2
+
+export type Isolation = 'thread' | 'process'
 
 export interface PoolOptions {
   /** 1 to `slotsMax`. */
@@ -32,6 +36,10 @@ export interface PoolOptions {
   readonly node: string
   /** Megabytes of heap of one engine; a task that needs more ends it. */
   readonly heapMb?: number
+  /** What an engine is: a thread of this process, or a process of its own. */
+  readonly isolation?: Isolation
+  /** How much engines give way to other processes, 0 to 19; default 0. */
+  readonly nice?: number
   /** Called in a microtask of its own, never from within a call to the pool. */
   readonly onEvent: (event: ExecutorEvent) => void
 }
@@ -83,12 +91,15 @@ class Pool implements Executor {
   readonly #slots: Slot[]
   readonly #runs = new Map<number, { slot: Slot; run: Run }>()
   readonly #engines = new Set<Engine>()
+  readonly #warden = new Warden()
+  readonly #start: (options: EngineOptions) => Engine
   #timer: NodeJS.Timeout | undefined
   #wakeAt = Number.POSITIVE_INFINITY
   #isClosed = false
 
   constructor(options: PoolOptions) {
     this.#options = options
+    this.#start = options.isolation === 'process' ? (one) => startChild(one, this.#warden) : startThread
     this.#slots = Array.from({ length: options.slots }, (_, index) => newSlot(index))
     for (const slot of this.#slots) this.#startEngine(slot)
   }
@@ -149,14 +160,16 @@ class Pool implements Executor {
     this.#isClosed = true
     clearTimeout(this.#timer)
     await Promise.all([...this.#engines].map((engine) => engine.terminate()))
+    this.#warden.close()
   }
 
   #startEngine(slot: Slot): void {
-    const { node, heapMb } = this.#options
-    const engine: Engine = startThread({
+    const { node, heapMb, nice = 0 } = this.#options
+    const engine: Engine = this.#start({
       slot: slot.index,
       name: `${node}/${slot.index}`,
       heapMb,
+      nice,
       onMessage: (message) => this.#received(slot, message),
       onEnd: (end) => this.#ended(slot, engine, end)
     })

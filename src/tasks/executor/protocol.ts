@@ -58,54 +58,7 @@ export interface WorkerData {
   readonly slot: number
   readonly engine: string
   readonly desk: SharedArrayBuffer
-}
-
-/** Outcomes that wait for the next `ended` message. Shared, so that the pool can take them off a dead worker's desk. */
-export interface Desk {
-  /** `[when the running task started (sharedMillis), the run that the outcomes belong to]` */
-  readonly clock: Float64Array
-  /** `[how many outcomes lie here]` */
-  readonly count: Int32Array
-  readonly positions: Uint32Array
-  readonly ends: Uint32Array
-  readonly body: Uint8Array
-}
-
-/** A full desk is sent at once. */
-export const outcomesOnDeskMax = 1024
-/** A larger outcome is sent alone, and never lies here. */
-export const deskBodyBytes = 256 * 1024
-
-const CLOCK_BYTES = 16
-const COUNT_BYTES = 8
-const COLUMN_BYTES = 4 * outcomesOnDeskMax
-
-export function createDeskMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(CLOCK_BYTES + COUNT_BYTES + 2 * COLUMN_BYTES + deskBodyBytes)
-}
-
-export function openDesk(memory: SharedArrayBuffer): Desk {
-  const positionsAt = CLOCK_BYTES + COUNT_BYTES
-  return {
-    clock: new Float64Array(memory, 0, 2),
-    count: new Int32Array(memory, CLOCK_BYTES, 1),
-    positions: new Uint32Array(memory, positionsAt, outcomesOnDeskMax),
-    ends: new Uint32Array(memory, positionsAt + COLUMN_BYTES, outcomesOnDeskMax),
-    body: new Uint8Array(memory, positionsAt + 2 * COLUMN_BYTES, deskBodyBytes)
-  }
-}
-
-/** A copy of what lies on the desk. */
-export function readDesk(desk: Desk): FromWorker {
-  const count = desk.count[0] as number
-  const size = count === 0 ? 0 : (desk.ends[count - 1] as number)
-  return {
-    kind: 'ended',
-    run: desk.clock[1] as number,
-    positions: desk.positions.slice(0, count),
-    ends: desk.ends.slice(0, count),
-    body: desk.body.slice(0, size)
-  }
+  readonly nice: number
 }
 
 /** When this thread's `performance.now()` began. A pause between the two readings makes it too early, so the best of some counts. */

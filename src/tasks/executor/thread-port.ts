@@ -3,11 +3,15 @@
  *
  * Not here: the other end (thread.ts), and what runs (worker.ts).
  */
+import { readlinkSync } from 'node:fs'
+import { setPriority } from 'node:os'
+import { basename } from 'node:path'
 import type { MessagePort } from 'node:worker_threads'
-import { encodeOutcome, OUTCOME_HEADER_BYTES, type OutcomeHeader, writeOutcomeHeader } from '../batch.ts'
+import type { OutcomeHeader } from '../batch.ts'
+import { alone, type Desk, openDesk, putOnDesk, readDesk } from './desk.ts'
 import type { Port } from './engine.ts'
-import type { Desk, FromWorker, ToWorker, ToWorkerOf, WorkerData } from './protocol.ts'
-import { CLAIM, openDesk, outcomesOnDeskMax, readDesk, swapClaim } from './protocol.ts'
+import type { FromWorker, ToWorker, ToWorkerOf, WorkerData } from './protocol.ts'
+import { CLAIM, swapClaim } from './protocol.ts'
 
 export class ThreadPort implements Port {
   readonly slot: number
@@ -15,11 +19,12 @@ export class ThreadPort implements Port {
   readonly #port: MessagePort
   readonly #desk: Desk
 
-  constructor(port: MessagePort, { slot, engine, desk }: WorkerData) {
+  constructor(port: MessagePort, { slot, engine, desk, nice }: WorkerData) {
     this.#port = port
     this.slot = slot
     this.engine = engine
     this.#desk = openDesk(desk)
+    if (nice !== 0) giveWay(nice)
   }
 
   listen(onMessage: (message: ToWorker) => void): void {
@@ -39,30 +44,10 @@ export class ThreadPort implements Port {
     header: OutcomeHeader,
     payload: Uint8Array
   ): void {
-    const desk = this.#desk
-    const size = OUTCOME_HEADER_BYTES + payload.byteLength
-    let count = desk.count[0] as number
-    let used = count === 0 ? 0 : (desk.ends[count - 1] as number)
-    if (count === outcomesOnDeskMax || used + size > desk.body.byteLength) {
-      this.flush()
-      count = used = 0
-    }
     if (!swapClaim(claims, position, CLAIM.running, CLAIM.ended)) this.#park()
-    if (size > desk.body.byteLength) {
-      const body = encodeOutcome(header, payload)
-      return this.post({
-        kind: 'ended',
-        run,
-        positions: Uint32Array.of(position),
-        ends: Uint32Array.of(size),
-        body
-      })
-    }
-    writeOutcomeHeader(desk.body.subarray(used, used + size), header)
-    desk.body.set(payload, used + OUTCOME_HEADER_BYTES)
-    desk.positions[count] = position
-    desk.ends[count] = used + size
-    desk.count[0] = count + 1
+    if (putOnDesk(this.#desk, position, header, payload)) return
+    this.flush()
+    if (!putOnDesk(this.#desk, position, header, payload)) this.post(alone(run, position, header, payload))
   }
 
   flush(): void {
@@ -83,5 +68,14 @@ export class ThreadPort implements Port {
   #park(): never {
     const { count } = this.#desk
     for (;;) Atomics.wait(count, 0, count[0] as number)
+  }
+}
+
+/** Linux gives each thread a priority of its own, and says in /proc which one this is. Elsewhere it would be the node's. */
+function giveWay(nice: number): void {
+  try {
+    setPriority(Number(basename(readlinkSync('/proc/thread-self'))), nice)
+  } catch {
+    // It runs like any other.
   }
 }

@@ -6,9 +6,10 @@
  * they are sent, so that nothing is lost with a thread but the task that it ran.
  */
 import { Worker } from 'node:worker_threads'
+import { createDeskMemory, type Desk, openDesk, readDesk } from './desk.ts'
 import type { Engine, EngineOptions, Started } from './engine.ts'
-import type { Claims, Desk, FromWorker, ToWorker, WorkerData } from './protocol.ts'
-import { CLAIM, createDeskMemory, openDesk, readDesk, swapClaim } from './protocol.ts'
+import type { Claims, FromWorker, ToWorker, WorkerData } from './protocol.ts'
+import { CLAIM, swapClaim } from './protocol.ts'
 
 export function startThread(options: EngineOptions): Engine {
   return new Thread(options)
@@ -20,9 +21,9 @@ class Thread implements Engine {
   /** Of the runs that it was given. */
   readonly #claims = new Map<number, Claims>()
 
-  constructor({ slot, name, heapMb, onMessage, onEnd }: EngineOptions) {
+  constructor({ slot, name, heapMb, nice, onMessage, onEnd }: EngineOptions) {
     const desk = createDeskMemory()
-    const workerData: WorkerData = { slot, engine: name, desk }
+    const workerData: WorkerData = { slot, engine: name, desk, nice }
     const resourceLimits = heapMb === undefined ? {} : { maxOldGenerationSizeMb: heapMb }
     // The source runs from .ts, the package from .js: the neighbour has the same ending as this file.
     const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)

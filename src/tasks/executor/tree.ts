@@ -47,7 +47,7 @@ export interface TreeEnd {
  */
 export async function runTree(options: TreeOptions, signal: AbortSignal): Promise<TreeEnd> {
   const { file, args, cwd, env, stdin = 'ignore', stdout = 'pipe' } = options
-  const mark = `SHOAL_RUN=${randomBytes(12).toString('hex')}`
+  const mark = newMark()
   const child = spawn(file, args, {
     cwd,
     env: { ...env, SHOAL_RUN: mark.slice('SHOAL_RUN='.length) },
@@ -147,6 +147,11 @@ class Tail {
   }
 }
 
+/** What a tree carries in its environment, as `SHOAL_RUN=…`. */
+export function newMark(): string {
+  return `SHOAL_RUN=${randomBytes(12).toString('hex')}`
+}
+
 /** TERM to all, KILL to those that are left after a while. Resolves when it has sent what there is to send. */
 async function endTree(pid: number, mark: string, killAfterMs: () => number): Promise<void> {
   const from = performance.now()
@@ -155,7 +160,8 @@ async function endTree(pid: number, mark: string, killAfterMs: () => number): Pr
   await signalTree(pid, mark, 'SIGKILL')
 }
 
-async function signalTree(pid: number, mark: string, signal: NodeJS.Signals): Promise<void> {
+/** Signals the group at once, and those that left it soon after. */
+export async function signalTree(pid: number, mark: string, signal: NodeJS.Signals): Promise<void> {
   signalGroup(pid, signal)
   for (const one of await treeMembers(pid, mark)) trySignal(one, signal)
 }

@@ -1,7 +1,7 @@
 /**
- * Ends the programs of a node that was itself killed.
+ * Ends the programs of a node that was itself killed, and its engines that are processes.
  *
- * Not here: how programs are ended while the node lives (tree.ts).
+ * Not here: how they are ended while the node lives (tree.ts). An engine in a loop would never notice that its node is gone.
  * A dead man's handle: a shell holds the other end of a pipe, is told which groups run, and acts when the pipe closes. It
  * costs a megabyte, and is started with the first program.
  */
@@ -25,16 +25,16 @@ if [ "$all" != ' ' ]; then
   sleep ${killAfterS}
   signal KILL 2> /dev/null
 fi
-rm -rf -- "$1"
+[ -z "$1" ] || rm -rf -- "$1"
 `
 
 export class Warden {
-  readonly #folder: string
+  readonly #folder: string | undefined
   readonly #groups = new Set<number>()
   #shell: ChildProcess | undefined
 
-  /** `folder` is removed when the node ends, however it does. */
-  constructor(folder: string) {
+  /** `folder`, if there is one, is removed when the node ends, however it does. */
+  constructor(folder?: string) {
     this.#folder = folder
   }
 
@@ -55,8 +55,8 @@ export class Warden {
   }
 
   #start(): void {
-    const shell = spawn('/bin/sh', ['-c', SCRIPT, 'shoal-warden', this.#folder], {
-      cwd: dirname(this.#folder),
+    const shell = spawn('/bin/sh', ['-c', SCRIPT, 'shoal-warden', this.#folder ?? ''], {
+      cwd: this.#folder === undefined ? '/' : dirname(this.#folder),
       // Not to be hit by what a terminal sends to the node.
       detached: true,
       stdio: ['pipe', 'ignore', 'ignore']

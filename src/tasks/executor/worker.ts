@@ -11,9 +11,9 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { ErrorCode } from '../../errors.ts'
 import { ShoalError } from '../../errors.ts'
 import { type ShardKey, shardName, taskId } from '../../ids.ts'
-import { assert } from '../../machine.ts'
 import type { Status } from '../batch.ts'
 import { STATUS, valueAt } from '../batch.ts'
+import { ChildPort } from './child-port.ts'
 import { decodeArgs, encodeValue } from './codec.ts'
 import type { Port } from './engine.ts'
 import { encodeFailure, failureOf } from './failure.ts'
@@ -31,8 +31,10 @@ type UserFunction = (...args: unknown[]) => unknown
 /** A module that failed to load fails the same way for all of its tasks. */
 type Loaded = { fn: UserFunction } | { error: unknown }
 
-assert(parentPort !== null, 'worker.ts runs as a worker only')
-const port: Port = new ThreadPort(parentPort, workerData as WorkerData)
+const port: Port =
+  parentPort === null
+    ? new ChildPort(process.argv.slice(2))
+    : new ThreadPort(parentPort, workerData as WorkerData)
 const { slot, engine } = port
 type RunOrder = ToWorkerOf<'run'>
 const loaded = new Map<string, Loaded>()

@@ -3,7 +3,7 @@
  *
  * Not here: any expectation but that nothing is told of runs that were not started. Imported once by each file of tests.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, watch, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
@@ -20,7 +20,7 @@ import {
 import { decodeValue, encodeArgs } from '../../../src/tasks/executor/codec.ts'
 import type { Executor, ExecutorEvent, RunBatch } from '../../../src/tasks/executor/executor.ts'
 import { decodeFailure } from '../../../src/tasks/executor/failure.ts'
-import { createPool } from '../../../src/tasks/executor/pool.ts'
+import { createPool, type Isolation } from '../../../src/tasks/executor/pool.ts'
 
 const MODULE = `
 export default (x) => x
@@ -40,6 +40,7 @@ export const outsideAt = (x, at) => x === at ? new Promise(() => { setTimeout(()
 export const fillAt = async (x, at) => { const all = []; while (x === at) { all.push(new Array(1e5).fill(x)); await null } return x }
 export const post = async (message) => { process.getBuiltinModule('node:worker_threads').parentPort.postMessage(message); await new Promise((go) => setTimeout(go, 1)); return 1 }
 export const slowAt = async (x, at) => { if (x === at) await new Promise((go) => setTimeout(go, 150)); return x }
+export const tellAt = async (x, at, file) => { if (x !== at) return x; await process.getBuiltinModule('node:fs/promises').writeFile(file, ''); await new Promise((go) => setTimeout(go, 300)); return x }
 export const unencodable = () => ({ f() {} })
 export const huge = (size) => new Uint8Array(size)
 export const alien = () => ({ then(go) { go('thenable') } })
@@ -71,6 +72,12 @@ export interface Bench {
   start(exportName: string, args: readonly unknown[][], more?: Partial<RunBatch>): Promise<Told[]>
   /** Resolves at the next event of any run. */
   next(): Promise<ExecutorEvent>
+}
+
+/** What the engines of the benches of this file of tests are. */
+const kind: { isolation: Isolation } = { isolation: 'thread' }
+export const useProcesses = (): void => {
+  kind.isolation = 'process'
 }
 
 const pools: Executor[] = []
@@ -107,7 +114,8 @@ export function bench(slots = 1, heapMb?: number): Bench {
     for (const go of waiting.splice(0)) go(event)
   }
   const code = (digest: Digest): string => join(folder, `${digest}.mjs`)
-  const pool = createPool({ slots, code, node: 'node', onEvent, ...(heapMb === undefined ? {} : { heapMb }) })
+  const limits = heapMb === undefined ? {} : { heapMb }
+  const pool = createPool({ slots, code, node: 'node', onEvent, ...kind, ...limits })
   pools.push(pool)
   const start = (
     exportName: string,
@@ -129,6 +137,11 @@ export function bench(slots = 1, heapMb?: number): Bench {
     return promise
   }
   return { pool, start, next: () => new Promise((resolve) => waiting.push(resolve)) }
+}
+
+/** Resolves once a file of that name is made in the folder. */
+export async function made(name: string): Promise<void> {
+  for await (const { filename } of watch(folder)) if (filename === name) return
 }
 
 export const upTo = (count: number, ...more: unknown[]): unknown[][] =>

@@ -12,7 +12,7 @@ import { moduleFunction, ship } from '../../../src/client/functions.ts'
 import type { Digest } from '../../../src/ids.ts'
 import { pack, STATUS } from '../../../src/tasks/batch.ts'
 import { encodeArgs } from '../../../src/tasks/executor/codec.ts'
-import { bench, counting, folder, indexesOf, upTo } from './bench.ts'
+import { bench, counting, folder, indexesOf, made, upTo } from './bench.ts'
 
 test('10,000 tasks on two slots are each reported once', async () => {
   const { start } = bench(2)
@@ -119,10 +119,11 @@ test.each([
 })
 
 test('what has not started can be taken back, and what runs is not touched', async () => {
-  const { pool, start, next } = bench()
-  const all = start('slowAt', upTo(5, 1), { run: 60 })
+  const { pool, start } = bench()
+  const begun = made('begun')
+  const all = start('tellAt', upTo(5, 1, join(folder, 'begun')), { run: 60 })
   const behind = start('default', upTo(2), { run: 61 })
-  await next()
+  await begun
   pool.recall(60)
   pool.recall(60)
   pool.recall(61)
