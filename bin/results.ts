@@ -12,6 +12,7 @@ import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { JobHandle } from '../src/client/types.ts'
 import { ShoalError, TaskError } from '../src/errors.ts'
+import { isProgramResult } from '../src/tasks/executor/program.ts'
 import { EXIT, isDebugging, usageError } from './failure.ts'
 import { counted, jsonOf, ProgressLine, plain, textOf } from './output.ts'
 
@@ -216,6 +217,12 @@ export async function deliver(
   }
 }
 
+/** Of a program, what it printed. */
+function lineOf(result: unknown, format: Format): string {
+  if (format === 'lines') return `${jsonOf(result)}\n`
+  return isProgramResult(result) ? result.stdout : `${textOf(result)}\n`
+}
+
 class Printer {
   readonly #job: string
   readonly #format: Format
@@ -239,8 +246,7 @@ class Printer {
     const isFailure = result instanceof TaskError || result instanceof ShoalError
     if (isFailure) this.#fail(index, result)
     if (this.#format === 'one') await this.#outlet.write(`${comma}${isFailure ? 'null' : jsonOf(result)}`)
-    else if (!isFailure)
-      await this.#outlet.write(`${this.#format === 'lines' ? jsonOf(result) : textOf(result)}\n`)
+    else if (!isFailure) await this.#outlet.write(lineOf(result, this.#format))
   }
 
   async end(wasCancelled: boolean): Promise<number> {
