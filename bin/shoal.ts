@@ -43,6 +43,10 @@ const commands: Readonly<Record<string, { readonly about: string; readonly load:
       about: 'cancel what is left of a job',
       load: async () => (await import('./commands/cancel.ts')).cancel
     },
+    source: {
+      about: 'read a live stream that a node offers',
+      load: async () => (await import('./commands/source.ts')).source
+    },
     explain: {
       about: 'say why a task does not run',
       load: async () => (await import('./commands/explain.ts')).explain

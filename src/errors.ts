@@ -24,11 +24,12 @@ export const ERROR_CODES = {
   SHOAL_DISK: { retryable: true, meaning: 'the data folder cannot be written' },
   SHOAL_NO_MESH: { retryable: true, meaning: 'no peer of the mesh could be reached' },
   SHOAL_NO_KEEPERS: { retryable: true, meaning: 'too few nodes can keep the work' },
-  SHOAL_NOT_FOUND: { retryable: false, meaning: 'no reachable node knows this job' },
+  SHOAL_NOT_FOUND: { retryable: false, meaning: 'no reachable node knows this job, node or source' },
   SHOAL_OLD_NODE: { retryable: false, meaning: 'the installed Node.js is too old' },
   SHOAL_PORT_TAKEN: { retryable: false, meaning: 'another process listens on this address' },
   SHOAL_REFUSED: { retryable: false, meaning: 'the other side does not hold the mesh key' },
   SHOAL_TIMEOUT: { retryable: true, meaning: 'what was waited for did not come in time; it goes on' },
+  SHOAL_SOURCE_FAILED: { retryable: true, meaning: 'a source threw while it was read' },
   TASK_EXIT: {
     retryable: false,
     meaning: 'the program ended with an exit code that is not 0, or by a signal'

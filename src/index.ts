@@ -21,8 +21,10 @@ export type {
   Completed,
   JobHandle,
   JobStatus,
+  LiveSource,
   MapOptions,
   Progress,
+  ReadOptions,
   TaskFunction,
   TaskHandle,
   TaskOptions
@@ -39,6 +41,7 @@ export {
 } from './errors.ts'
 export { createKey, type MeshKey, readKey, writeKey } from './node/key.ts'
 export { type Burden, createNode, type Node } from './node/node.ts'
+export type { Source, SourceOptions } from './node/offers.ts'
 export type { NodeOptions, Role } from './node/options.ts'
 export type { Lack } from './routing/match.ts'
 export type { Requires, Rule, Test } from './routing/requirement.ts'

@@ -13,7 +13,8 @@ import { counted, shortIds, table } from '../output.ts'
 export const status: Command = {
   usage: `usage: shoal status [FLAGS]
 
-Shows the nodes that are up. owns: pieces of work that a node leads; keeps: copies that it holds.
+Shows the nodes that are up. owns: pieces of work that a node leads; keeps: copies that it holds;
+labels: also resources (gpu:2) and live streams (~name).
 
 ${meshUsage}  --json             the whole report as JSON
 `,
@@ -52,8 +53,9 @@ function addressOf({ addresses }: NodeStatus): string {
   return short.length > 1 ? `${best} +${short.length - 1}` : best
 }
 
-function labelsOf({ zone, labels, resources }: NodeStatus): string {
+function labelsOf({ zone, labels, resources, sources }: NodeStatus): string {
   const named = Object.entries(labels).map(([name, value]) => `${name}=${value}`)
   const countable = Object.entries(resources).map(([name, amount]) => `${name}:${amount}`)
-  return [...(zone === '' ? [] : [`zone=${zone}`]), ...named, ...countable].join(' ')
+  const offered = sources.map((name) => `~${name}`)
+  return [...(zone === '' ? [] : [`zone=${zone}`]), ...named, ...countable, ...offered].join(' ')
 }

@@ -17,6 +17,7 @@ import {
 import type { Command } from '../command.ts'
 import { EXIT } from '../failure.ts'
 import { interruption, untilAborted } from '../interruption.ts'
+import { linesOf } from '../lines.ts'
 import { findKey, keyFile } from '../mesh.ts'
 import { counted, plain } from '../output.ts'
 
@@ -26,6 +27,7 @@ const flags = {
   slots: { type: 'string' },
   label: { type: 'string', multiple: true },
   resource: { type: 'string', multiple: true },
+  source: { type: 'string', multiple: true },
   zone: { type: 'string' },
   isolation: { type: 'string' },
   'memory-limit': { type: 'string' },
@@ -51,6 +53,8 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
   --isolation KIND   thread, or process: a task that crashes costs its engine, and never this node (default: thread)
   --memory-limit MB  what one engine may use; a task that needs more fails (default: an even part of this machine, 4096 at most)
   --nice N           engines give way to other programs, as with nice: 0 to 19 (default 0)
+  --source N=COMMAND offers what a command prints, each line an item, as the live stream N, repeatable; the command is
+                     held up while nobody reads, and ended with the node
   --zone NAME        copies of one piece of work go to different zones
   --listen ADDRESS   like /ip4/0.0.0.0/tcp/4101, repeatable (default: any free port, all interfaces)
   --peer ADDRESS     a node to begin with, repeatable (default: $SHOAL_PEERS)
@@ -70,6 +74,7 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
     const isolation = values.isolation as Isolation | undefined
     const labels = pairs('--label', values.label)
     const resources = amounts('--resource', values.resource)
+    const sources = pairs('--source', values.source)
     const peers = values.peer ?? (process.env.SHOAL_PEERS ?? '').split(/[\s,]+/).filter(Boolean)
     const key = await findKey(values.key)
     const signal = interruption()
@@ -85,6 +90,10 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
     const node = await Promise.race([opening, untilAborted(signal)])
     // Nobody was told of this node yet, so that there is nothing to bring to an end.
     if (node === undefined) return EXIT.done
+    for (const [name, command] of Object.entries(sources ?? {})) {
+      const { ended } = node.source(name, linesOf(command))
+      void ended.then(() => onNote(`the source ${name} has ended`))
+    }
     process.stdout.write(values.json ? `${JSON.stringify(introduction(node))}\n` : welcome(node, data))
     await Promise.race([untilAborted(signal), node.stopped])
     if (!signal.aborted) return EXIT.done

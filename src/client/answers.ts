@@ -14,6 +14,8 @@ export interface MemberInfo {
   readonly zone: string
   readonly labels: Readonly<Record<string, string>>
   readonly resources: Readonly<Record<string, number>>
+  /** Live streams that it offers. */
+  readonly sources: readonly string[]
   readonly version: string
 }
 

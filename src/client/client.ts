@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ShoalError } from '../errors.ts'
 import { isJobId, type JobId, taskNamed } from '../ids.ts'
 import { unreachable } from '../machine.ts'
+import { creditMax, isSourceAnswer } from '../routing/source-messages.ts'
 import { pack } from '../tasks/batch.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { JobHeader } from '../tasks/messages.ts'
@@ -23,8 +24,9 @@ import { type ProgramOptions, planProgram } from './programs.ts'
 import type { EntryMessage } from './protocol.ts'
 import { Session } from './session.ts'
 import type { SessionEffect } from './shards.ts'
+import { aheadDefault, type SourceStream, Streams } from './stream.ts'
 import { Task } from './task.ts'
-import type { Client, JobHandle, MapOptions, TaskHandle, TaskOptions } from './types.ts'
+import type { Client, JobHandle, MapOptions, ReadOptions, TaskHandle, TaskOptions } from './types.ts'
 import { encodeArgs } from './values.ts'
 
 /** How long a client without an entry looks for another one; then everything that waits rejects with SHOAL_NO_MESH. */
@@ -49,6 +51,7 @@ interface Asked {
 export class MeshClient implements Client, JobHost {
   readonly #line: Line
   readonly #session = new Session()
+  readonly #streams: Streams
   readonly #jobs = new Map<JobId, Job<unknown>>()
   readonly #asked = new Map<number, Asked>()
   readonly #closing = new AbortController()
@@ -61,6 +64,9 @@ export class MeshClient implements Client, JobHost {
   /** `submitter`: whose share of the mesh its tasks take. */
   constructor(openLine: OpenLine, submitter: string) {
     this.#submitter = submitter
+    this.#streams = new Streams((message) => {
+      if (this.#state === 'attached') this.#line.send(message)
+    })
     this.#line = openLine({
       onMessages: (messages) => this.#received(messages),
       onClosed: () => this.#lost()
@@ -154,6 +160,17 @@ export class MeshClient implements Client, JobHost {
         `${JSON.stringify(task)} is no id of a task; write <job>:<index>`
       )
     return (await this.#ask<Explanation>('explain', task)).value
+  }
+
+  source<T>(name: string, { ahead = aheadDefault, signal }: ReadOptions = {}): SourceStream<T> {
+    if (!Number.isInteger(ahead) || ahead < 1 || ahead > creditMax)
+      throw new ShoalError(
+        'SHOAL_BAD_OPTION',
+        `\`ahead\` is ${ahead}; it is a whole number from 1 to ${creditMax}`
+      )
+    this.#closing.signal.throwIfAborted()
+    this.#attach()
+    return this.#streams.open<T>(name, ahead, signal)
   }
 
   async drain(node: string): Promise<void> {
@@ -278,7 +295,10 @@ export class MeshClient implements Client, JobHost {
 
   #received(messages: readonly EntryMessage[]): void {
     const now = performance.now()
-    for (const message of messages) this.#perform(this.#session.message(message, now))
+    for (const message of messages) {
+      if (isSourceAnswer(message)) this.#streams.message(message)
+      else this.#perform(this.#session.message(message, now))
+    }
   }
 
   #perform(effects: readonly SessionEffect[]): void {
@@ -326,7 +346,7 @@ export class MeshClient implements Client, JobHost {
     if (this.#state !== 'attached') return
     this.#state = 'away'
     this.#session.detached()
-    if (this.#jobs.size > 0 || this.#asked.size > 0) this.#attach()
+    if (this.#jobs.size + this.#asked.size + this.#streams.size > 0) this.#attach()
   }
 
   /** Looks for an entry in the background, unless there is one. */
@@ -356,11 +376,13 @@ export class MeshClient implements Client, JobHost {
     }
     this.#state = 'attached'
     this.#perform(this.#session.attached(performance.now()))
+    this.#streams.attached()
   }
 
   #failAll(error: Error): void {
     for (const job of [...this.#jobs.values()]) job.fail(error)
     for (const { reject } of this.#asked.values()) reject(error)
+    this.#streams.failAll(error)
     this.#asked.clear()
   }
 

@@ -5,6 +5,7 @@
  * Nothing depends on the entry's memory: whatever a client asked for, it can ask of another node again.
  */
 import { isDigest, isJobId, isShardKey } from '../ids.ts'
+import { sourceAnswers, sourceQuestions } from '../routing/source-messages.ts'
 import type { Batch } from '../tasks/batch.ts'
 import { batch, closedIndex, header, placement, shardsMax, shardTasksMax } from '../tasks/messages.ts'
 import { bytes, codec, indexes, list, type MessageOf, record, type Type, text, uint } from '../wire.ts'
@@ -54,7 +55,8 @@ const toEntry = {
   unfollow: { key },
   cancel: { placement },
   /** `about` is a job for `release`, a task for `explain`, a node for `drain`, else empty. */
-  query: { ask: uint(), what: text(32), about: text(128) }
+  query: { ask: uint(), what: text(32), about: text(128) },
+  ...sourceQuestions
 } as const
 
 const toClient = {
@@ -69,7 +71,8 @@ const toClient = {
   /** What was found of the job does not count any more; another part of it does. */
   superseded: { job },
   results: { key, outcomes: batch },
-  answer: { ask: uint(), json: text(answerCharsMax) }
+  answer: { ask: uint(), json: text(answerCharsMax) },
+  ...sourceAnswers
 } as const
 
 export const clientMessages = codec(toEntry)

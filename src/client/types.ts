@@ -130,6 +130,21 @@ export interface TaskHandle<R> extends PromiseLike<R> {
   finally(onFinally: () => void): Promise<R>
 }
 
+export interface ReadOptions {
+  /** Items that are sent ahead of the reader, 1 to 256. Default 64. */
+  readonly ahead?: number
+  /** Ends reading with SHOAL_CANCELLED. */
+  readonly signal?: AbortSignal
+}
+
+export interface LiveSource<T> extends AsyncIterableIterator<T> {
+  readonly name: string
+  /** Items that were missed so far, because this reader was slow and the source does not wait (`overflow: 'drop'`). */
+  readonly dropped: number
+  /** Why it ended, once it has. */
+  readonly reason: string
+}
+
 export interface Client extends AsyncDisposable {
   /** One task. */
   submit<A extends readonly unknown[], R>(
@@ -170,6 +185,12 @@ export interface Client extends AsyncDisposable {
   drain(node: string): Promise<void>
   /** Why a task does not run, or where it does, by its id `<job>:<index>`. Rejects with SHOAL_BAD_OPTION if that is no id. */
   explain(task: string): Promise<Explanation>
+  /**
+   * Reads a live source that some node offers, from now on: nothing of it is kept. Ends when the source ends or its node goes;
+   * throws SHOAL_NOT_FOUND if no node that is up offers it, SHOAL_SOURCE_FAILED if it threw. If this client loses its entry, it
+   * reads on by another, without what came meanwhile. Iterate it once; leaving the loop early ends it.
+   */
+  source<T = unknown>(name: string, options?: ReadOptions): LiveSource<T>
   /** What every node says of itself. */
   status(): Promise<StatusReport>
   close(): Promise<void>

@@ -12,7 +12,8 @@ import { Board } from '../routing/board.ts'
 import { Membership, type MembershipEffect } from '../routing/membership.ts'
 import type { Member } from '../routing/messages.ts'
 import { rankKeepers } from '../routing/placement.ts'
-import type { Send, TaskEffect } from '../tasks/effects.ts'
+import { isAboutSource, isSourceQuestion } from '../routing/source-messages.ts'
+import type { TaskEffect } from '../tasks/effects.ts'
 import { Entry, type EntryEffect } from '../tasks/entry.ts'
 import { Keeper, recordKinds } from '../tasks/keeper.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
@@ -20,17 +21,19 @@ import { Owner } from '../tasks/owner.ts'
 import { Release } from '../tasks/release.ts'
 import { Runner } from '../tasks/runner.ts'
 import { Upkeep } from '../tasks/upkeep.ts'
+import { AfterWrites } from './after.ts'
 import { Desk } from './desk.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
 import { type TaskReport, taskReport as taskReportOf } from './explain.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
 import { nodeReport } from './report.ts'
+import { type SourceInput, Sources } from './sources.ts'
 
 /** Between two notices that work waits. */
 const noticeEveryMs = 250
 /** Longer than a restart of a machine's services, shorter than a second failure is likely to wait. */
 export const keeperReplaceAfterMs = 30_000
-/** Messages to oneself in one step; more is a loop, and a bug. */
+/** Messages to oneself in one step; more is a loop. */
 const ownMessagesMax = 1_000_000
 
 /** What a node keeps at most: bytes of inputs and outcomes, and shards. Beyond it, work goes to other keepers. */
@@ -68,9 +71,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly #board = new Board()
   readonly #desk: Desk
   readonly #random: Random
-  /** What may be said once the write of that number is on disk. */
-  #afterWrites: { id: number; then: readonly Send[] }[] = []
-  #writes = 0
+  readonly #sources: Sources
+  readonly #after = new AfterWrites()
   #disk: 'sound' | string
   readonly #quota: Quota
   #inbox: TaskMessage[] = []
@@ -115,6 +117,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const { self, membership, keeper, release } = this
     const taskReport = (about: string): TaskReport => taskReportOf(this, about, this.#now)
     this.#desk = new Desk({ self, membership, keeper, release, status, taskReport })
+    this.#sources = new Sources({ self, members: () => membership.members() })
     const owners = (): readonly PeerId[] => this.#owners(this.#now)
     this.runner = new Runner({ self, slots: me.slots, me: () => membership.me, isUp, peers, keeper, owners })
   }
@@ -150,6 +153,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   check(): void {
     this.membership.check()
     this.#board.check()
+    this.#sources.check()
     this.keeper.check()
     this.owner.check()
     this.runner.check()
@@ -169,6 +173,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'peer-connected':
         return this.#member(this.membership.connected(input.peer, input.addresses, now), now)
       case 'peer-disconnected':
+        this.#effects.push(...this.#sources.peerGone(input.peer))
         return this.#member(this.membership.disconnected(input.peer, now), now)
       case 'received':
         for (const message of input.messages) this.#receive(input.from, message, now)
@@ -178,12 +183,13 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'client-connected':
         return this.#welcome(input.client)
       case 'client-disconnected':
+        this.#effects.push(...this.#sources.clientGone(input.client))
         return this.#task(this.entry.clientGone(input.client))
       case 'client-said':
         for (const message of input.messages) this.#clientSaid(input.client, message, now)
         return
       case 'persisted':
-        return this.#persisted(input.upTo)
+        return this.#task(this.#after.done(input.upTo))
       case 'persist-failed':
         return this.#diskFailed(input.reason, now)
       case 'ended':
@@ -194,6 +200,10 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         return this.#member(this.membership.change({ addresses: [...input.addresses] }), now)
       case 'slowed':
         return this.#member(this.membership.slowed(input.delayMs, now), now)
+      case 'source-offered':
+      case 'source-gave':
+      case 'source-over':
+        return this.#source(input, now)
       case 'leave':
         return this.#leave(input.runs, now)
       case 'wake':
@@ -238,7 +248,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         return this.#asked(this.#desk.told(from, message.ask, message.json))
       default:
         this.membership.heartbeat(from, now)
-        return this.#taskMessage(from, message, now)
+        if (!isAboutSource(message)) return this.#taskMessage(from, message, now)
+        this.#effects.push(...this.#sources.peer(from, message))
     }
   }
 
@@ -262,8 +273,16 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   }
 
   #clientSaid(client: ClientId, message: ClientMessage, now: Millis): void {
-    if (message.kind !== 'query') return this.#task(this.entry.client(client, message, now))
-    this.#asked(this.#desk.query(client, message, now))
+    if (isSourceQuestion(message)) this.#effects.push(...this.#sources.client(client, message))
+    else if (message.kind !== 'query') this.#task(this.entry.client(client, message, now))
+    else this.#asked(this.#desk.query(client, message, now))
+  }
+
+  #source(input: SourceInput, now: Millis): void {
+    const before = this.#sources.names.length
+    this.#effects.push(...this.#sources.step(input))
+    const { names } = this.#sources
+    if (names.length !== before) this.#member(this.membership.change({ sources: names }), now)
   }
 
   /** Of these, what is for this node itself stays here. */
@@ -285,11 +304,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #welcome(client: ClientId): void {
     const others = this.membership.members().flatMap(({ addresses }) => addresses.slice(0, 4))
-    this.#effects.push({
-      kind: 'reply',
-      client,
-      message: { kind: 'welcome', peer: this.self, others: others.slice(0, 64) }
-    })
+    const message = { kind: 'welcome', peer: this.self, others: others.slice(0, 64) } as const
+    this.#effects.push({ kind: 'reply', client, message })
   }
 
   #member(effects: readonly MembershipEffect[], now: Millis): void {
@@ -332,6 +348,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   #peerDown(peer: PeerId, now: Millis): void {
     this.#effects.push({ kind: 'note', text: `${peer} is down` })
     this.#board.forget(peer)
+    this.#effects.push(...this.#sources.peerGone(peer))
     this.#task(this.owner.peerDown(peer, now))
     this.#task(this.runner.peerDown(peer, now))
     this.#task(this.entry.peerDown(peer, now))
@@ -340,33 +357,17 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #task(effects: readonly (TaskEffect | EntryEffect)[]): void {
     for (const effect of effects) {
-      if (effect.kind === 'persist') this.#persist(effect)
+      if (effect.kind === 'persist') this.#effects.push({ ...effect, id: this.#after.add(effect.then) })
       else if (effect.kind === 'send' && effect.to === this.self) this.#inbox.push(effect.message)
       else this.#effects.push(effect)
     }
-  }
-
-  #persist(effect: Extract<TaskEffect, { kind: 'persist' }>): void {
-    const [id, { then }] = [++this.#writes, effect]
-    if (then.length > 0) this.#afterWrites.push({ id, then })
-    this.#effects.push({ ...effect, id })
-  }
-
-  #persisted(upTo: number): void {
-    let done = 0
-    for (const { id, then } of this.#afterWrites) {
-      if (id > upTo) break
-      this.#task(then)
-      done++
-    }
-    this.#afterWrites = this.#afterWrites.slice(done)
   }
 
   /** A keeper that cannot write says nothing more as a keeper; the mesh goes on with the others. */
   #diskFailed(reason: string, now: Millis): void {
     if (this.#disk !== 'sound') return
     this.#disk = reason
-    this.#afterWrites = []
+    this.#after.never()
     this.#effects.push({ kind: 'note', text: `stops keeping shards: ${reason}` })
     this.#member(this.membership.change({ isKeeper: false }), now)
   }

@@ -20,6 +20,7 @@ import type { CoreEffect, CoreInput } from './effects.ts'
 import { Holding } from './holding.ts'
 import { Journal } from './journal.ts'
 import { gossipMessages, type PeerMessage, peerMessages, splitFrame } from './messages.ts'
+import { Offers } from './offers.ts'
 import { Outbox, rememberEncoded } from './outbox.ts'
 import { messagePatience, recordPatience } from './patience.ts'
 import type { Store } from './store.ts'
@@ -55,6 +56,11 @@ interface LocalClient {
 
 export class Driver {
   readonly core: NodeCore
+  readonly offers = new Offers({
+    offered: (name, overflow) => this.#step({ kind: 'source-offered', name, overflow }),
+    gave: (name, value) => this.#step({ kind: 'source-gave', name, value }),
+    over: (name, code, message) => this.#step({ kind: 'source-over', name, code, message })
+  })
   readonly #options: DriverOptions
   readonly #supply: Supply
   readonly #holding: Holding
@@ -211,6 +217,8 @@ export class Driver {
         const topic = effect.message.kind
         return this.#network((transport) => transport.publish(topic, gossipMessages.encode(effect.message)))
       }
+      case 'pull-source':
+        return this.offers.pull(effect.name)
       case 'asked-to-leave':
         return this.#options.onLeave?.()
       case 'note':

@@ -12,6 +12,7 @@ import type { Reply } from '../tasks/entry.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import type { RunNews } from '../tasks/runs.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
+import type { SourceInput } from './sources.ts'
 
 export type CoreInput =
   /** Records of the store, in order of writing. First input after a restart. */
@@ -32,6 +33,7 @@ export type CoreInput =
   | { kind: 'slowed'; delayMs: Millis }
   /** Hands over what it has and takes nothing new. What runs may finish, or is given back too. */
   | { kind: 'leave'; runs: 'finish' | 'give back' }
+  | SourceInput
   | { kind: 'wake' }
 
 export type CoreEffect =
@@ -41,6 +43,8 @@ export type CoreEffect =
   | Run
   | CancelRun
   | RecallRun
+  /** There is room for one item more. */
+  | { kind: 'pull-source'; name: string }
   | { kind: 'dial'; peer: PeerId; addresses: readonly string[] }
   | { kind: 'drop-peer'; peer: PeerId }
   | { kind: 'publish'; message: GossipMessage }

@@ -7,12 +7,15 @@
  */
 import { ShoalError } from '../errors.ts'
 import { gossipKinds, routingKinds } from '../routing/messages.ts'
+import { sourceAnswers, sourceQuestions } from '../routing/source-messages.ts'
 import { taskKinds } from '../tasks/messages.ts'
 import { added, codec, type MessageOf, text, uint } from '../wire.ts'
 
 const kinds = {
   ...routingKinds,
   ...taskKinds,
+  ...sourceQuestions,
+  ...sourceAnswers,
   ask: { ask: uint(), what: text(32), about: added(text(128), '') },
   told: { ask: uint(), json: text(4 << 20) }
 } as const

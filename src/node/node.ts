@@ -18,6 +18,7 @@ import { openBlobs } from './blobs.ts'
 import { Driver } from './driver.ts'
 import { openExecutor } from './engines.ts'
 import { createLibp2pTransport } from './libp2p.ts'
+import type { Source, SourceOptions } from './offers.ts'
 import { type CheckedOptions, checkOptions, type NodeOptions } from './options.ts'
 import { loadIdentity, openStore, type Store } from './store.ts'
 
@@ -40,6 +41,12 @@ export interface Node extends AsyncDisposable {
   readonly counters: Readonly<Record<string, number>>
   /** The same interface as `connect()` gives, with this node as entry. */
   readonly client: Client
+  /**
+   * Offers a live stream to the mesh: tasks with `requires: { source: name }` run on this node and read it by `task.source(name)`,
+   * clients anywhere by `mesh.source(name)`. Items are values of at most 1 MiB. Throws SHOAL_BAD_OPTION, also if this node
+   * offers that name already.
+   */
+  source(name: string, items: AsyncIterable<unknown>, options?: SourceOptions): Source
   /**
    * Hands over, then stops: what waits here goes to other nodes, what runs may finish during the first half of `timeout`
    * (milliseconds, default 30,000) and is given back after that, and other nodes take its place as keeper and owner.
@@ -146,6 +153,7 @@ async function open(
   })
   opened.push(() => transport.stop())
   driver.connect(transport)
+  opened.push(() => driver.offers.close())
   opened.push(await lightBeacon(key, peer, transport.addresses()))
   const client = createLocalClient(driver, peer)
   opened.push(() => client.close())
@@ -169,6 +177,7 @@ async function open(
       return transport.counters()
     },
     client,
+    source: (name, items, options) => driver.offers.offer(name, items, options),
     drain,
     stop,
     stopped: stopped.promise,

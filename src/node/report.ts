@@ -27,10 +27,10 @@ interface Parts {
 }
 
 export function memberInfo(member: Member): MemberInfo {
-  const { peer, addresses, slots, isKeeper, zone, version } = member
+  const { peer, addresses, slots, isKeeper, zone, sources, version } = member
   const labels = Object.fromEntries(member.labels.map(([name = '', value = '']) => [name, value]))
   const resources = Object.fromEntries(member.resources.map(({ name, amount }) => [name, amount]))
-  return { id: peer, addresses, slots, isKeeper, zone, labels, resources, version }
+  return { id: peer, addresses, slots, isKeeper, zone, labels, resources, sources, version }
 }
 
 export function nodeReport(

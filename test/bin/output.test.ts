@@ -19,6 +19,7 @@ const node: NodeStatus = {
   zone: 'room-12',
   labels: { gpu: 'a100' },
   resources: { gpu: 2 },
+  sources: ['scope'],
   version: '0.1.0',
   running: 2,
   queued: 1,
@@ -75,12 +76,13 @@ test('status is a table of nodes and what waits', () => {
     zone: '',
     labels: {},
     resources: {},
+    sources: [],
     waiting: 0,
     unfinished: 0
   }
   expect(statusText({ entry: node.id, nodes: [other, node], silent: 1 })).toBe(
     `id      address                    slots  running  queued  owns  keeps  disk   labels
-aaaaa1  /ip4/10.0.0.7/tcp/4101 +1      4        2       1     3     10  sound  zone=room-12 gpu=a100 gpu:2
+aaaaa1  /ip4/10.0.0.7/tcp/4101 +1      4        2       1     3     10  sound  zone=room-12 gpu=a100 gpu:2 ~scope
 bbbbb2                                 4        2       1     3     10  sound
 
 5 tasks wait to be run, 8 without a result in all
