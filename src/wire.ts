@@ -55,7 +55,8 @@ export const flag: Type<boolean> = leaf('a boolean', (v) => typeof v === 'boolea
 export function added<T>(type: Type<T>, otherwise: T): Type<T> {
   return {
     check: (value, path) => (value === undefined ? otherwise : type.check(value, path)),
-    plain: (value) => type.plain(value)
+    plain: (value) => type.plain(value),
+    ...(type.parts === undefined ? {} : { parts: type.parts })
   }
 }
 

@@ -102,6 +102,7 @@ export class Samples {
       () => random.pick(names),
       () => 'A'.repeat(43),
       () => random.pick(['', 'x', '/ip4/127.0.0.1/tcp/1', 'default', 'status', '{}', '[null,1,{"job":7}]']),
+      () => random.pick(['', '{"resources":{"gpu":1}}', '{"labels":{"gpu":true},"targets":["peerA/0"]}']),
       () => this.bytes(30),
       () => new Uint8Array(Uint32Array.from({ length: random.below(5) }, () => random.below(8)).buffer),
       () => new Uint8Array(Uint32Array.of(random.below(70_000)).buffer)
