@@ -7,6 +7,7 @@
 import type { ClientId, PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { type Random, seededRandom } from '../../src/random.ts'
+import type { ShardRecord } from '../../src/tasks/messages.ts'
 import type { SimNode } from './node.ts'
 import type { Act, DiskFate, Pick } from './plan.ts'
 import type { World } from './world.ts'
@@ -17,6 +18,8 @@ export class Acts {
   #disksToLose: number
   /** Ends everything that lasts, whenever it was to end. */
   #isOver = false
+  /** Owners that are alone until somebody gives away their place. */
+  readonly #ambushes = new Map<PeerId, { lasts: Millis; relent: () => void }>()
 
   constructor(world: World, random: Random, disksToLose: number) {
     this.#world = world
@@ -58,6 +61,8 @@ export class Acts {
         return this.#part(seededRandom(act.seed), act.isOneWay, act.lasts)
       case 'split':
         return this.#split(new Set(act.side as PeerId[]), false, act.lasts)
+      case 'ambush':
+        return this.#ambush(act.lasts)
       case 'flap':
         return this.#flap(act.pick, act.times, act.everyMs)
       case 'clog':
@@ -127,6 +132,29 @@ export class Acts {
     this.#split(new Set(side), isOneWay, lasts)
   }
 
+  #ambush(lasts: Millis): void {
+    const { network } = this.#world
+    const busy = this.#running().toSorted((a, b) => unfinished(b) - unfinished(a))[0]
+    if (busy === undefined || unfinished(busy) === 0 || this.#ambushes.has(busy.id)) return
+    const relent = network.isolate([busy.id], this.#world.ids())
+    this.#world.note('network', `splits: ${busy.id} on one side`)
+    this.#ambushes.set(busy.id, { lasts, relent })
+  }
+
+  /** `mover` brings a shard to other keepers. */
+  moves(mover: SimNode, { before, keepers }: ShardRecord): void {
+    for (const [peer, { lasts, relent }] of this.#ambushes) {
+      if (!before.includes(peer) || keepers.includes(peer)) continue
+      this.#ambushes.delete(peer)
+      const isNew = (one: PeerId): boolean => keepers.includes(one) && !before.includes(one)
+      const side = this.#world.nodes.map(({ id }) => id).filter((one) => one === mover.id || isNew(one))
+      this.#later(this.#random.next() * 20, () => {
+        relent()
+        this.#split(new Set(side), false, lasts)
+      })
+    }
+  }
+
   #split(side: ReadonlySet<PeerId>, isOneWay: boolean, lasts: Millis): void {
     const { nodes, network } = this.#world
     const ways = [...side].flatMap((a) =>
@@ -176,6 +204,8 @@ export class Acts {
     }
   }
 }
+
+const unfinished = ({ core }: SimNode): number => core?.owner.unfinished ?? 0
 
 const at = <T extends { readonly id: string }>(items: readonly T[], pick: Pick): T | undefined =>
   typeof pick === 'string' ? items.find(({ id }) => id === pick) : items[Math.floor(pick * items.length)]

@@ -108,6 +108,17 @@ export class Network {
     else this.#cut.delete(way)
   }
 
+  /** Nothing passes between these and all others, until the end that is returned is called. */
+  isolate(side: readonly PeerId[], all: Iterable<PeerId>): () => void {
+    const ways = [...all]
+      .filter((b) => !side.includes(b))
+      .flatMap((b) => side.flatMap((a) => [[a, b] as const, [b, a] as const]))
+    for (const [a, b] of ways) this.cut(a, b)
+    return () => {
+      for (const [a, b] of ways) this.mend(a, b)
+    }
+  }
+
   clog(from: PeerId, to: PeerId): void {
     const way = `${from}>${to}`
     if (!this.#clogged.has(way)) this.#clogged.set(way, [])

@@ -59,6 +59,8 @@ export type Act =
   | { kind: 'storm'; share: number; backAfter: Millis; isSilent: boolean }
   | { kind: 'part'; seed: number; isOneWay: boolean; lasts: Millis }
   | { kind: 'split'; side: readonly string[]; lasts: Millis }
+  /** An owner is alone until its place is being given away; then whoever gives it away is alone with those who are new. */
+  | { kind: 'ambush'; lasts: Millis }
   | { kind: 'flap'; pick: Pick; times: number; everyMs: Millis }
   | { kind: 'clog'; seed: number; links: number; everyMs: Millis }
   | { kind: 'pause'; pick: Pick; lasts: Millis }
@@ -122,6 +124,9 @@ export const CALM: Weather = {
   taskFailure: 0
 }
 
+/** The part of the seeds with at least four nodes in which keepers are changed by two at once. */
+const ambushes = 0.12
+
 export function drawPlan(seed: number): Plan {
   const random = seededRandom(seed).fork('plan')
   const some = (p: number, most: number): number => (random.chance(p) ? random.next() * most : 0)
@@ -160,14 +165,17 @@ export function drawPlan(seed: number): Plan {
   const clients = 1 + random.below(3)
   const jobs = Array.from({ length: 1 + random.below(6) }, () => drawJob(random, troubleMs, clients, copies))
   const least = Math.min(...copies.map((one) => one.least))
+  const others = seededRandom(seed).fork('ambush')
+  const ambush = count >= 4 && others.chance(ambushes) ? drawAmbush(others, clients) : undefined
+  if (ambush !== undefined) jobs.push(ambush.job)
   return drawMachines(seededRandom(seed).fork('machines'), {
     hosts,
     clients,
     weather,
-    acts: drawActs(random, troubleMs),
+    acts: [...drawActs(random, troubleMs), ...(ambush?.acts ?? [])],
     jobs,
     troubleMs,
-    replaceAfterMs: random.chance(0.7) ? 500 + random.next() * 5_000 : 30_000,
+    replaceAfterMs: ambush?.replaceAfterMs ?? (random.chance(0.7) ? 500 + random.next() * 5_000 : 30_000),
     disksToLose: least < 3 ? 0 : Math.floor(least / 2),
     leavesBroken: random.chance(0.4),
     areRivals: false
@@ -208,6 +216,30 @@ function drawJob(random: Random, troubleMs: Millis, clients: number, copies: Job
     submitter: '',
     requires: anywhere,
     releaseAfter: random.chance(0.25) ? random.next() * 3_000 : undefined
+  }
+}
+
+/**
+ * Two who bring a shard to other keepers at the same time, and believe in different lists: rare by chance. There is work for
+ * long enough that each of them has something to say, and its owner is cut off soon after it begins.
+ */
+function drawAmbush(
+  random: Random,
+  clients: number
+): { job: JobPlan; acts: Plan['acts']; replaceAfterMs: Millis } {
+  const at = 600 + random.next() * 2_000
+  const drawn = drawJob(random, 3_000, clients, [{ wanted: 3, least: 3 }])
+  const long = { taskMs: 300 + random.next() * 700, shards: [12 + random.below(20)], isOpen: false }
+  const undisturbed = { timeoutMs: 0, queueTimeoutMs: 0, cancelAfter: undefined, atMostOnce: false }
+  return {
+    job: { ...drawn, at, ...long, ...undisturbed },
+    acts: [
+      {
+        at: at + 300 + random.next() * 1_500,
+        act: { kind: 'ambush', lasts: 4_000 + random.next() * 8_000 }
+      }
+    ],
+    replaceAfterMs: 500 + random.next() * 1_000
   }
 }
 

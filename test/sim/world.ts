@@ -161,6 +161,8 @@ export class World {
             this.#suffice(next.keepers)
           }
         }
+        if (message.kind === 'store' && message.record.before.length > 0)
+          this.acts.moves(node, message.record)
         if (message.kind === 'grant') this.checkers.granted(message)
         if (message.kind === 'committed')
           this.checkers.committed(message.key, message.outcomes, `by ${node.id} to ${effect.to}`)
