@@ -107,12 +107,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     )
     const canKeep = (peer: PeerId): boolean => this.membership.canKeep(peer)
     this.entry = new Entry({ self: this.self, isUp, canKeep, peers, keepersFor })
-    this.#upkeep = new Upkeep(
-      { self: this.self, keeper: this.keeper, isUp, peers },
-      random.fork('reconcile'),
-      now
-    )
-    this.release = new Release({ self: this.self, keeper: this.keeper, isUp, peers })
+    this.release = new Release({ self: this.self, peers })
+    const view = { self: this.self, keeper: this.keeper, release: this.release, isUp, peers }
+    this.#upkeep = new Upkeep(view, random.fork('reconcile'), now)
     const status = (): string => JSON.stringify(nodeReport(this, this.#disk, this.#now))
     const { self, membership, keeper, release } = this
     const taskReport = (about: string): TaskReport => taskReportOf(this, about, this.#now)
@@ -163,6 +160,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #apply(input: CoreInput, now: Millis): void {
     this.#now = now
+    this.keeper.uptime.pass(now)
     switch (input.kind) {
       case 'restored':
         for (const message of input.records) this.keeper.restore(message)
@@ -357,6 +355,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #task(effects: readonly (TaskEffect | EntryEffect)[]): void {
     for (const effect of effects) {
+      if (effect.kind === 'persist' && this.#disk !== 'sound') continue
       if (effect.kind === 'persist') this.#effects.push({ ...effect, id: this.#after.add(effect.then) })
       else if (effect.kind === 'send' && effect.to === this.self) this.#inbox.push(effect.message)
       else this.#effects.push(effect)

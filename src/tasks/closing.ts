@@ -6,7 +6,7 @@
 import { type ShardKey, shardName } from '../ids.ts'
 import type { Accepted } from './accepted.ts'
 import { valueAt } from './batch.ts'
-import { closedIndex, parsePlacement, placementBase, type ShardRecord } from './messages.ts'
+import { closedIndex, type Placement, parsePlacement, placementBase, type ShardRecord } from './messages.ts'
 
 /** What is committed in a job's first shard. */
 interface JobRegister {
@@ -48,4 +48,10 @@ export function isNamed(register: JobRegister, key: ShardKey): boolean | undefin
   const shards = countOf(register)
   if (entry === undefined) return shards > 0 && index >= shards ? false : undefined
   return parsePlacement(valueAt(entry.batch, entry.at))?.key === key
+}
+
+/** Where the shards are that follow the first one, as far as that is known. */
+export function placesIn({ committed }: Pick<JobRegister, 'committed'>): Placement[] {
+  const entries = [...committed].filter(([index]) => index > placementBase && index < closedIndex)
+  return entries.flatMap(([, { batch, at }]) => parsePlacement(valueAt(batch, at)) ?? [])
 }

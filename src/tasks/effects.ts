@@ -55,6 +55,14 @@ export type TaskEffect = Send | Persist | Run | CancelRun | RecallRun
 
 export const send = (to: PeerId, message: TaskMessage): Send => ({ kind: 'send', to, message })
 
+/** `then` is what may be said once this is on disk. */
+export const persist = (
+  key: Persist['key'],
+  messages: readonly TaskMessage[],
+  then: readonly Send[],
+  replaces = false
+): Persist => ({ kind: 'persist', key, messages, replaces, then })
+
 /** Asks everybody for the keepers of a shard, when those that were known are down. */
 export const seek = (key: ShardKey, peers: readonly PeerId[]): Send[] =>
   peers.map((to) => send(to, { kind: 'seek', key }))

@@ -6,10 +6,10 @@
  * promise for all keys. Nothing is said before the record that lets us stand by it is on disk.
  */
 import { type Ballot, isJobId, type JobId, type PeerId, type ShardKey, shardName } from '../ids.ts'
-import { assert } from '../machine.ts'
+import { assert, type Millis } from '../machine.ts'
 import { type Accepted, newest } from './accepted.ts'
 import { type Batch, pack } from './batch.ts'
-import { type Persist, type Send, send } from './effects.ts'
+import { type Persist, persist, type Send, send } from './effects.ts'
 import { type KeeperList, listOf, movedMessage } from './keepers.ts'
 import { type Acceptor, compact, type Kept, merge, newAcceptor, summary, weigh } from './kept.ts'
 import {
@@ -24,6 +24,7 @@ import {
   type TaskMessageOf
 } from './messages.ts'
 import { Tombstones } from './tombstones.ts'
+import { Uptime } from './uptime.ts'
 
 /** A settled shard is written anew, without its inputs, only if they take so much on disk. */
 export const rewriteAboveBytes = 64 << 10
@@ -47,6 +48,7 @@ export class Keeper {
   /** Every shard that is kept of a job. */
   readonly #jobs = new Map<JobId, Set<ShardKey>>()
   readonly #forgotten = new Tombstones()
+  readonly uptime = new Uptime()
   #bytes = 0
 
   constructor(self: PeerId, rewriteAbove = rewriteAboveBytes) {
@@ -71,6 +73,12 @@ export class Keeper {
 
   isSettled(key: ShardKey): boolean {
     return this.#shards.get(key)?.acceptors.at(-1)?.isSettled === true
+  }
+
+  /** Of a settled shard: how long this node has run since then. */
+  settledFor(key: ShardKey): Millis {
+    const acceptor = this.#shards.get(key)?.acceptors.at(-1)
+    return acceptor?.isSettled === true ? this.uptime.ms - acceptor.settledAt : 0
   }
 
   /** Where a shard went that was kept here. */
@@ -123,6 +131,7 @@ export class Keeper {
   /** Applies a record read back from disk, before anything else happens. */
   restore(message: TaskMessage): void {
     if (message.kind === 'forget') this.#forget(message.name)
+    else if (message.kind === 'stamp') this.#stamped(message)
     else if (message.kind === 'moved' && !this.#shards.has(message.key))
       this.#moved.set(message.key, listOf(message))
     else this.#apply(message)
@@ -208,10 +217,18 @@ export class Keeper {
     if (kept === undefined || acceptor.isSettled || message.ballot < acceptor.promised) return []
     const spare = kept.record.inputs.body.byteLength
     this.#apply(message)
+    acceptor.settledAt = this.uptime.ms
+    const stamp: TaskMessage = { kind: 'stamp', keys: [message.key], at: acceptor.settledAt }
     // While another list may still count, its records are needed too.
     const isWhole = kept.acceptors.length === 1
-    if (spare < this.#rewriteAbove || !isWhole) return [persist(message.key, [message], [])]
+    if (spare < this.#rewriteAbove || !isWhole) return [persist(message.key, [message, stamp], [])]
     return [persist(message.key, summary(kept), [], true)]
+  }
+
+  #stamped({ keys: [key], at }: TaskMessageOf<'stamp'>): void {
+    this.uptime.resume(at)
+    const acceptor = key === undefined ? undefined : this.#shards.get(key)?.acceptors.at(-1)
+    if (acceptor !== undefined) acceptor.settledAt = at
   }
 
   #compact(kept: Kept, acceptor: Acceptor): AcceptedBatch[] {
@@ -332,13 +349,6 @@ export class Keeper {
     return true
   }
 }
-
-const persist = (
-  key: Forgettable,
-  messages: readonly TaskMessage[],
-  then: readonly Send[],
-  replaces = false
-): Persist => ({ kind: 'persist', key, messages, replaces, then })
 
 /** True if these are outcomes of tasks of the shard, or entries of the register of a job whose first shard it is. */
 function fits(record: ShardRecord, outcomes: Batch): boolean {

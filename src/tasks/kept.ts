@@ -5,6 +5,7 @@
  * Once settled it is read now and then and kept for long, so it is put into few pieces, and written once more as a whole.
  */
 import type { Ballot } from '../ids.ts'
+import type { Millis } from '../machine.ts'
 import { type Accepted, newest, regroup } from './accepted.ts'
 import { type Batch, pack, valueAt } from './batch.ts'
 import type { KeeperList } from './keepers.ts'
@@ -28,6 +29,8 @@ export interface Acceptor {
   readonly serials: Set<number>
   serialsOf: Ballot
   isSettled: boolean
+  /** When that was, by the uptime of its keeper. */
+  settledAt: Millis
 }
 
 export const newAcceptor = (list: number): Acceptor => ({
@@ -36,7 +39,8 @@ export const newAcceptor = (list: number): Acceptor => ({
   accepted: [],
   serials: new Set(),
   serialsOf: 0,
-  isSettled: false
+  isSettled: false,
+  settledAt: 0
 })
 
 /** Bytes of inputs and outcomes. */
@@ -53,7 +57,7 @@ export function summary({ record, acceptors }: Kept): TaskMessage[] {
   const { key } = record
   return [
     { kind: 'store', record, isRepair: true },
-    ...acceptors.flatMap(({ list, accepted, promised }): TaskMessage[] => [
+    ...acceptors.flatMap(({ list, accepted, promised, settledAt }): TaskMessage[] => [
       ...accepted
         .toSorted((a, b) => a.ballot - b.ballot)
         .map(
@@ -66,7 +70,8 @@ export function summary({ record, acceptors }: Kept): TaskMessage[] {
             outcomes
           })
         ),
-      { kind: 'settle', key, list, ballot: promised }
+      { kind: 'settle', key, list, ballot: promised },
+      { kind: 'stamp', keys: [key], at: settledAt }
     ])
   ]
 }

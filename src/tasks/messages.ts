@@ -177,6 +177,12 @@ export const taskKinds = {
   forget: { name: text(96, isForgettable) },
   /** It is forgotten, and that is on disk. */
   forgotten: { name: text(96, isForgettable) },
+  // Retention (retention.ts).
+  /** On disk only: when a shard was settled, by its keeper's uptime; without a key, how far that had come. */
+  stamp: { keys: list(key, 1), at: uint() },
+  /** How long have shards of this job been settled? */
+  ages: { job },
+  aged: { job, keys: list(key, holdingsMax), ages: indexes(holdingsMax) },
   // Reconciliation (reconcile.ts).
   digest: { buckets: bytes(4 * digestBuckets) },
   /** What is settled here of these buckets: keys and their fingerprints. */

@@ -68,8 +68,8 @@ export class Checkers {
   /** Where each attempt began. */
   readonly #begun = new Map<string, string>()
   readonly #begunOnce = new Map<string, string>()
-  readonly #granted = new Map<string, number>()
-  readonly #beginnings = new Map<string, number>()
+  /** Attempts of each task that were granted, or begun by who granted them to itself. */
+  readonly #attempts = new Map<string, Set<string>>()
   /** Shards that were acknowledged; one that was not is the business of nobody but its keepers. */
   readonly #accepted = new Set<ShardKey>()
   readonly #hurried = new Set<JobId>()
@@ -94,11 +94,14 @@ export class Checkers {
     this.#hurried.add(job)
   }
 
-  granted({ header, first, inputs }: TaskMessageOf<'grant'>): void {
+  granted({ key, header, first, attempt, inputs }: TaskMessageOf<'grant'>): void {
     for (const index of inputs.indexes) {
-      const task = `${header.job}:${first + index}`
-      this.#granted.set(task, (this.#granted.get(task) ?? 0) + 1)
+      this.#tried(`${header.job}:${first + index}`, `${key} ${attempt}`)
     }
+  }
+
+  #tried(task: string, attempt: string): void {
+    this.#attempts.set(task, (this.#attempts.get(task) ?? new Set()).add(attempt))
   }
 
   /** An engine begins a task. */
@@ -110,7 +113,7 @@ export class Checkers {
   ): void {
     this.runs++
     const task = `${header.job}:${first + index}`
-    this.#beginnings.set(task, (this.#beginnings.get(task) ?? 0) + 1)
+    this.#tried(task, `${key} ${attempt}`)
     const where = `${node} run ${run}`
     if (header.atMostOnce && !this.durable.hasPair(header.job))
       this.#once(`${task} (${key})`, `${where}, attempt ${attempt}`)
@@ -204,6 +207,18 @@ export class Checkers {
     }
   }
 
+  /** Somebody has a job forgotten that nobody released: everything of it that was acknowledged must have ended. */
+  expired(job: JobId): void {
+    if (this.durable.hasPair(job)) return
+    const keys = [...this.#accepted].filter((key) => shardName(key).job === job)
+    // Of first shards the last one counts.
+    const isLast = (key: ShardKey): boolean =>
+      shardName(key).index > 0 ||
+      keys.every((one) => shardName(one).index > 0 || shardName(one).epoch <= shardName(key).epoch)
+    const open = keys.find((key) => isLast(key) && !this.durable.isWhole(key))
+    if (open !== undefined) throw new Violation('no-lost', `${job} is forgotten, and ${open} has not ended`)
+  }
+
   delivered(client: string, job: JobId, first: number, outcomes: Batch): void {
     for (let at = 0; at < outcomes.indexes.length; at++) {
       const index = first + (outcomes.indexes[at] as number)
@@ -229,9 +244,8 @@ export class Checkers {
         wrong('is a cancellation, and nobody cancelled its job')
     } else if (value.includes('TASK_POISONED')) {
       // What a node grants to itself is no message, but it begins.
-      const granted = Math.max(this.#granted.get(task) ?? 0, this.#beginnings.get(task) ?? 0)
-      if (granted < lossesMax)
-        wrong(`blames it for ${lossesMax} engines, and it was granted ${granted} times`)
+      const tried = this.#attempts.get(task)?.size ?? 0
+      if (tried < lossesMax) wrong(`blames it for ${lossesMax} engines, and had ${tried} attempts`)
     } else if (value.includes('TASK_UNKNOWN')) {
       if (!this.durable.hasPermit(job, index))
         wrong('says that nobody knows whether it ran, and it never might')

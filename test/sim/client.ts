@@ -169,10 +169,15 @@ export class SimClient {
         case 'answer':
           this.#released(effect.ask, effect.json)
           break
-        case 'absent':
+        case 'absent': {
+          const job = this.jobs.find(({ id }) => id === effect.job)
+          // Its time was over before this client heard of its end.
+          if (job?.mayBeGone === true) job.isComplete = true
+          if (job !== undefined) break
           // Its keepers may be away for now.
           this.#world.clock.after(2_000, () => this.read(effect.job))
           break
+        }
         case 'leave-entry': {
           this.#leave()
           this.lose()

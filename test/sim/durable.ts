@@ -16,9 +16,12 @@ export class Durable {
   /** Smallest list that the shard was stored with. */
   readonly #keepers = new Map<ShardKey, number>()
   readonly #values = new Map<string, Set<PeerId>>()
+  /** Tasks of each shard of which some outcome is on as many disks as it takes. */
+  readonly #decided = new Map<ShardKey, Set<number>>()
   readonly #lists = new Map<string, readonly PeerId[]>()
   readonly #forgotten = new Set<string>()
   readonly #first = new Map<ShardKey, number>()
+  readonly #counts = new Map<ShardKey, number>()
   readonly #permits = new Set<string>()
   readonly #pairs = new Set<JobId>()
 
@@ -27,6 +30,7 @@ export class Durable {
       const { key, keepers } = message.record
       add(this.#shards, key, peer)
       this.#first.set(key, message.record.first)
+      this.#counts.set(key, message.record.count)
       this.#keepers.set(key, Math.min(this.#keepers.get(key) ?? 99, keepers.length))
       if (keepers.length === 2) this.#pairs.add(shardName(key).job)
       this.#lists.set(keepers.join(), keepers)
@@ -35,7 +39,11 @@ export class Durable {
       const first = this.#first.get(key) ?? 0
       for (const { index } of permitsIn([outcomes]))
         this.#permits.add(`${shardName(key).job}:${first + index}`)
-      for (let at = 0; at < outcomes.indexes.length; at++) add(this.#values, name(key, outcomes, at), peer)
+      for (let at = 0; at < outcomes.indexes.length; at++) {
+        add(this.#values, name(key, outcomes, at), peer)
+        if (this.holders(key, outcomes, at) > this.keepers(key) / 2)
+          this.#decided.set(key, (this.#decided.get(key) ?? new Set()).add(outcomes.indexes[at] as number))
+      }
     } else if (message.kind === 'forget') this.#forgotten.add(`${peer} ${message.name}`)
   }
 
@@ -67,6 +75,13 @@ export class Durable {
   /** All keeper lists that any disk has seen. */
   lists(): Iterable<readonly PeerId[]> {
     return this.#lists.values()
+  }
+
+  /** True if none of its tasks is without an outcome for good. */
+  isWhole(key: ShardKey): boolean {
+    const decided = this.#decided.get(key)
+    for (let index = 0; index < (this.#counts.get(key) ?? 0); index++) if (!decided?.has(index)) return false
+    return true
   }
 
   copies(key: ShardKey): number {

@@ -228,10 +228,10 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'forget-early',
-    file: 'src/tasks/release.ts',
-    from: 'const isOver = now - since >= (root.header.retentionMs || retentionMs)',
-    to: 'const isOver = now - since >= 0',
-    why: 'a job is forgotten as soon as its first shard is settled'
+    file: 'src/tasks/retention.ts',
+    from: 'if (isClosed(register) && places.every(isOver)) over.push(job)',
+    to: 'if (isClosed(register)) over.push(job)',
+    why: 'a job is forgotten when its first shard is old enough, whatever the others are'
   },
   {
     name: 'drop-tombstone',

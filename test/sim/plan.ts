@@ -211,7 +211,7 @@ function drawJob(random: Random, troubleMs: Millis, clients: number, copies: Job
     copies: random.pick(copies) ?? { wanted: 3, least: 3 },
     cancelAfter: random.chance(0.12) ? random.next() * 3_000 : undefined,
     queueTimeoutMs: random.chance(0.08) ? Math.ceil(100 + random.next() * 8_000) : 0,
-    retentionMs: random.chance(0.08) ? Math.ceil(40_000 + random.next() * 50_000) : 0,
+    retentionMs: random.chance(0.08) ? Math.ceil(random.next() * (random.chance(0.5) ? 5_000 : 60_000)) : 0,
     atMostOnce: random.chance(0.2),
     submitter: '',
     requires: anywhere,

@@ -11,7 +11,7 @@ import {
   type EntryMessage,
   entryMessages
 } from '../../src/client/protocol.ts'
-import type { ClientId, Digest, JobId, PeerId } from '../../src/ids.ts'
+import { type ClientId, type Digest, isJobId, type JobId, type PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
 import { type GossipMessage, gossipMessages } from '../../src/node/messages.ts'
@@ -164,6 +164,8 @@ export class World {
         if (message.kind === 'store' && message.record.before.length > 0)
           this.acts.moves(node, message.record)
         if (message.kind === 'grant') this.checkers.granted(message)
+        if (message.kind === 'forget' && isJobId(message.name) && !this.#isReleased(message.name))
+          this.checkers.expired(message.name)
         if (message.kind === 'committed')
           this.checkers.committed(message.key, message.outcomes, `by ${node.id} to ${effect.to}`)
       } else if (effect.kind === 'reply') {
@@ -173,6 +175,10 @@ export class World {
         if (message.kind === 'submitted') this.checkers.accepted(message.placement.key, message.copies)
       }
     }
+  }
+
+  #isReleased(job: JobId): boolean {
+    return this.planOf(job)?.releaseAfter !== undefined
   }
 
   /** From an entry to a client: in order, and only on the stream on which it was said. */
