@@ -7,6 +7,10 @@
 
 /** Every code, its meaning, and whether trying again can help. */
 export const ERROR_CODES = {
+  ENGINE_LOST: {
+    retryable: false,
+    meaning: 'the engine of a directed call was lost, and its namespace with it'
+  },
   SHOAL_BAD_KEY: { retryable: false, meaning: 'the key file is missing, malformed, or of another mesh' },
   SHOAL_BAD_MESSAGE: { retryable: false, meaning: 'bytes that are no message of ours, or exceed a limit' },
   SHOAL_BAD_OPTION: { retryable: false, meaning: 'an option has a value that cannot be used' },

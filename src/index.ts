@@ -29,6 +29,10 @@ export type {
   TaskHandle,
   TaskOptions
 } from './client/types.ts'
+export { BalancedView, type ImapOptions } from './client/views/balanced.ts'
+export type { EngineInfo } from './client/views/engines.ts'
+export { AsyncResult } from './client/views/result.ts'
+export { DirectView, Reference, type Targets } from './client/views/view.ts'
 export {
   type AttemptMetadata,
   CompositeError,

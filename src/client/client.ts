@@ -6,7 +6,6 @@
  */
 import { randomBytes } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { ShoalError } from '../errors.ts'
 import { isJobId, type JobId, taskNamed } from '../ids.ts'
 import { unreachable } from '../machine.ts'
@@ -19,19 +18,22 @@ import { feed, type Inputs, mayBeEndless } from './feed.ts'
 import { type ModuleFunction, type PlainFunction, type Shipped, ship } from './functions.ts'
 import { Job, type JobHost } from './job.ts'
 import type { Line, OpenLine } from './line.ts'
-import { checkMapOptions, checkTaskOptions, type Settings } from './options.ts'
+import { checkMapOptions, checkTaskOptions, type Settings, whole } from './options.ts'
 import { type ProgramOptions, planProgram } from './programs.ts'
 import type { EntryMessage } from './protocol.ts'
+import { reach } from './reach.ts'
 import { Session } from './session.ts'
 import type { SessionEffect } from './shards.ts'
 import { aheadDefault, type SourceStream, Streams } from './stream.ts'
 import { Task } from './task.ts'
 import type { Client, JobHandle, MapOptions, ReadOptions, TaskHandle, TaskOptions } from './types.ts'
 import { encodeArgs } from './values.ts'
+import { BalancedView } from './views/balanced.ts'
+import { type EngineInfo, Presence } from './views/engines.ts'
+import { DirectView, type Targets } from './views/view.ts'
 
 /** How long a client without an entry looks for another one; then everything that waits rejects with SHOAL_NO_MESH. */
 export const reattachMs = 60_000
-const retryMs = { first: 50, last: 1_000 }
 /** Of a job from a source that may be endless. */
 const inFlightDefault = 1_024
 
@@ -56,6 +58,7 @@ export class MeshClient implements Client, JobHost {
   readonly #asked = new Map<number, Asked>()
   readonly #closing = new AbortController()
   readonly #submitter: string
+  readonly #presence = new Presence(() => this.members())
   #state: 'away' | 'opening' | 'attached' = 'away'
   #entry = ''
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -140,6 +143,19 @@ export class MeshClient implements Client, JobHost {
     return job
   }
 
+  view(targets: Targets): DirectView {
+    return new DirectView(this, this.#presence, targets)
+  }
+
+  balanced(options: TaskOptions = {}): BalancedView {
+    checkTaskOptions(options)
+    return new BalancedView(this, options)
+  }
+
+  engines(): Promise<EngineInfo[]> {
+    return this.#presence.engines()
+  }
+
   async jobs(): Promise<JobSummary[]> {
     return (await this.#ask<JobSummary[]>('jobs')).value
   }
@@ -163,11 +179,7 @@ export class MeshClient implements Client, JobHost {
   }
 
   source<T>(name: string, { ahead = aheadDefault, signal }: ReadOptions = {}): SourceStream<T> {
-    if (!Number.isInteger(ahead) || ahead < 1 || ahead > creditMax)
-      throw new ShoalError(
-        'SHOAL_BAD_OPTION',
-        `\`ahead\` is ${ahead}; it is a whole number from 1 to ${creditMax}`
-      )
+    whole('ahead', ahead, 1, creditMax)
     this.#closing.signal.throwIfAborted()
     this.#attach()
     return this.#streams.open<T>(name, ahead, signal)
@@ -360,20 +372,7 @@ export class MeshClient implements Client, JobHost {
   }
 
   async #search(limit: AbortSignal): Promise<void> {
-    const signal = AbortSignal.any([limit, this.#closing.signal])
-    for (let waitMs = retryMs.first; ; waitMs = Math.min(retryMs.last, waitMs * 2)) {
-      try {
-        await this.#line.open(signal)
-        break
-      } catch (error) {
-        this.#closing.signal.throwIfAborted()
-        const isFinal = error instanceof ShoalError && (error.code === 'SHOAL_REFUSED' || !error.retryable)
-        if (isFinal || signal.aborted) throw error
-        await sleep(waitMs, undefined, { signal }).catch(() => {
-          throw error
-        })
-      }
-    }
+    await reach(this.#line, limit, this.#closing.signal)
     this.#state = 'attached'
     this.#perform(this.#session.attached(performance.now()))
     this.#streams.attached()

@@ -96,7 +96,8 @@ function millis(name: string, value: number | undefined): number {
   return Math.ceil(value)
 }
 
-function whole(name: string, value: number, least: number, most: number): void {
+/** Throws SHOAL_BAD_OPTION for anything but a whole number in these bounds. */
+export function whole(name: string, value: number, least: number, most: number): void {
   if (Number.isInteger(value) && value >= least && value <= most) return
   refuse(`\`${name}\` is ${value}; it is a whole number from ${least} to ${most}`)
 }

@@ -9,6 +9,9 @@ import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { Explanation, JobSummary, MemberInfo, StatusReport } from './answers.ts'
 import type { ModuleFunction } from './functions.ts'
 import type { ProgramOptions } from './programs.ts'
+import type { BalancedView } from './views/balanced.ts'
+import type { EngineInfo } from './views/engines.ts'
+import type { DirectView, Targets } from './views/view.ts'
 
 /** Any function that captures nothing, or a module's export by `moduleFunction()`. */
 // biome-ignore lint/suspicious/noExplicitAny: user functions take and give what they like.
@@ -174,6 +177,15 @@ export interface Client extends AsyncDisposable {
     id: string,
     options?: { readonly returnErrors?: boolean; readonly signal?: AbortSignal }
   ): JobHandle<R>
+  /**
+   * Particular engines and their namespaces: `'all'` and a predicate are looked up anew at each call, ids and places in
+   * `engines()` are fixed.
+   */
+  view(targets: Targets): DirectView
+  /** The whole mesh, each task where there is room, with these options. */
+  balanced(options?: TaskOptions): BalancedView
+  /** In the order of their ids. */
+  engines(): Promise<EngineInfo[]>
   /** Newest first. */
   jobs(): Promise<JobSummary[]>
   /** Nodes that are up, as the entry sees them. */

@@ -1,0 +1,62 @@
+/**
+ * A view of the whole mesh: each task goes to whichever engine has room.
+ *
+ * Not here: how that is decided (tasks/standings.ts), and views of particular engines (view.ts).
+ * Nothing but the client's own verbs, with options said once.
+ */
+import type { ModuleFunction } from '../functions.ts'
+import type { Client, Completed, MapOptions, TaskOptions } from '../types.ts'
+import { AsyncResult } from './result.ts'
+
+export interface ImapOptions {
+  /** Inputs that are on their way and whose result was not taken out yet. Default 10. */
+  readonly maxOutstanding?: number
+  /** In the order of the inputs, or as they are completed. Default true. */
+  readonly ordered?: boolean
+}
+
+export class BalancedView {
+  readonly #client: Pick<Client, 'submit' | 'map'>
+  readonly #options: TaskOptions
+
+  constructor(client: Pick<Client, 'submit' | 'map'>, options: TaskOptions) {
+    this.#client = client
+    this.#options = options
+  }
+
+  apply<A extends readonly unknown[], R>(
+    fn: ((...args: A) => R) | ModuleFunction,
+    ...args: A
+  ): AsyncResult<Awaited<R>> {
+    const handle = this.#client.submit<R>(fn as ModuleFunction, args, this.#options)
+    const value = Promise.resolve(handle as PromiseLike<Awaited<R>>)
+    value.catch(() => {})
+    return AsyncResult.ofTasks(Promise.resolve({ value, handles: [handle] }))
+  }
+
+  map<I, R>(
+    fn: ((input: I) => R) | ModuleFunction,
+    inputs: Iterable<I> | AsyncIterable<I>,
+    options: MapOptions = {}
+  ): AsyncResult<Awaited<R>[]> {
+    const job = this.#client.map<Awaited<R>>(fn as ModuleFunction, inputs, { ...this.#options, ...options })
+    return AsyncResult.ofJob(job)
+  }
+
+  /** Pulls inputs as results are taken out, so they may have no end. Leaving early cancels the rest. */
+  async *imap<I, R>(
+    fn: ((input: I) => R) | ModuleFunction,
+    inputs: Iterable<I> | AsyncIterable<I>,
+    { maxOutstanding = 10, ordered = true }: ImapOptions = {}
+  ): AsyncGenerator<Awaited<R>> {
+    const options = { ...this.#options, inFlightMax: maxOutstanding }
+    const job = this.#client.map<Awaited<R>>(fn as ModuleFunction, inputs, options)
+    if (ordered) yield* job
+    else {
+      for await (const one of job.asCompleted() as AsyncIterable<Completed<Awaited<R>>>) {
+        if ('error' in one) throw one.error
+        yield one.value
+      }
+    }
+  }
+}

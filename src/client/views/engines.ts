@@ -1,0 +1,81 @@
+/**
+ * The engines of the mesh as a client sees them, and which of those that it waits for are gone.
+ *
+ * Not here: who is a member (routing/membership.ts). The entry is asked, and only while somebody waits.
+ * A member may be away for a moment, because its stream broke and is made anew; so it is gone when it was missing twice.
+ */
+import type { MemberInfo } from '../answers.ts'
+
+export interface EngineInfo {
+  /** `<node>/<slot>` */
+  readonly id: string
+  readonly node: string
+  readonly slot: number
+  readonly zone: string
+  readonly labels: Readonly<Record<string, string>>
+}
+
+/** Between two looks while calls wait. */
+const lookEveryMs = 750
+/** Looks at which it was missing. */
+const missingMax = 2
+
+interface Watched {
+  readonly engine: EngineInfo
+  missing: number
+  readonly lost: () => void
+}
+
+/** In the order of their ids. */
+export function enginesOf(members: readonly MemberInfo[]): EngineInfo[] {
+  return [...members]
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
+    .flatMap(({ id: node, slots, zone, labels }) =>
+      Array.from({ length: slots }, (_, slot) => ({ id: `${node}/${slot}`, node, slot, zone, labels }))
+    )
+}
+
+export class Presence {
+  readonly #members: () => Promise<MemberInfo[]>
+  readonly #watched = new Set<Watched>()
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(members: () => Promise<MemberInfo[]>) {
+    this.#members = members
+  }
+
+  async engines(): Promise<EngineInfo[]> {
+    return enginesOf(await this.#members())
+  }
+
+  /** The promise resolves when the engine is gone. Call `end` when nobody waits any more. */
+  watch(engine: EngineInfo): { readonly promise: Promise<void>; end(): void } {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const watched: Watched = { engine, missing: 0, lost: resolve }
+    this.#watched.add(watched)
+    this.#lookLater()
+    return { promise, end: () => void this.#watched.delete(watched) }
+  }
+
+  #lookLater(): void {
+    if (this.#timer !== undefined || this.#watched.size === 0) return
+    this.#timer = setTimeout(() => {
+      this.#look()
+        // Whoever waits hears from the call itself that no entry answers any more.
+        .catch(() => {})
+        .finally(() => {
+          this.#timer = undefined
+          this.#lookLater()
+        })
+    }, lookEveryMs)
+    this.#timer.unref()
+  }
+
+  async #look(): Promise<void> {
+    const there = new Set((await this.engines()).map(({ id }) => id))
+    for (const watched of this.#watched) {
+      watched.missing = there.has(watched.engine.id) ? 0 : watched.missing + 1
+      if (watched.missing >= missingMax) watched.lost()
+    }
+  }
+}

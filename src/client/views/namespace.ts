@@ -1,0 +1,64 @@
+/**
+ * An engine's own namespace: what `execute`, `push`, `pull` and `apply` of a view do, on the engine.
+ *
+ * Not here: which engines, and the shape of the answer (view.ts). This module travels, so it imports nothing.
+ * The names live as long as the engine does. Free names of statements and functions are looked for here first, then among the
+ * globals; one that is assigned and declared nowhere comes to be here, as at a prompt.
+ */
+
+type Names = Record<string, unknown>
+const key = Symbol.for('shoal.namespace')
+const all = globalThis as unknown as Record<symbol, Names | undefined>
+all[key] ??= Object.create(null) as Names
+const names: Names = all[key]
+
+const space = new Proxy(names, {
+  has: (here, name) => typeof name === 'string' && (name in here || !(name in globalThis)),
+  get: (here, name) => {
+    if (typeof name === 'symbol') return undefined
+    if (name in here) return here[name]
+    throw new ReferenceError(`${name} is not defined on this engine`)
+  }
+})
+
+/** `with` is what makes names of the namespace variables; sloppy functions alone may use it. */
+function within(text: string): unknown {
+  return new Function('$space', `with ($space) { return ${text}\n}`)(space)
+}
+
+/** Statements that statements.ts has prepared. */
+export async function execute(prepared: string): Promise<unknown> {
+  return await within(`(async () => {${prepared}\n})()`)
+}
+
+interface Named {
+  readonly shoalReference: string
+}
+
+const isNamed = (value: unknown): value is Named =>
+  typeof value === 'object' && value !== null && Object.keys(value).join() === 'shoalReference'
+
+export async function apply(fn: string, args: readonly unknown[]): Promise<unknown> {
+  const called = within(`(${fn})`) as (...args: unknown[]) => unknown
+  return await called(...args.map((arg) => (isNamed(arg) ? space[arg.shoalReference] : arg)))
+}
+
+/** One chunk of a map. */
+export async function applyEach(fn: string, inputs: readonly unknown[]): Promise<unknown[]> {
+  const called = within(`(${fn})`) as (input: unknown) => unknown
+  const results: unknown[] = []
+  for (const input of inputs) results.push(await called(input))
+  return results
+}
+
+export function push(values: Names): void {
+  Object.assign(names, values)
+}
+
+export function pull(wanted: readonly string[]): unknown[] {
+  return wanted.map((name) => space[name])
+}
+
+export function clear(): void {
+  for (const name of Object.keys(names)) delete names[name]
+}

@@ -1,0 +1,270 @@
+/**
+ * A view of particular engines, each with a namespace of its own that lives as long as the engine.
+ *
+ * Not here: what happens on the engine (namespace.ts), and balanced work (balanced.ts).
+ * Each call is one task for each engine, which may run there and nowhere else, and at most once: state that was changed twice, or
+ * on another engine, would be worse than an error. So a call whose engine is lost fails with ENGINE_LOST, and never hangs.
+ */
+import { readFile } from 'node:fs/promises'
+import { CompositeError, ShoalError, TaskError } from '../../errors.ts'
+import { capturesOf } from '../captures.ts'
+import { isModuleFunction, type ModuleFunction, moduleFunction } from '../functions.ts'
+import type { Client, TaskHandle, TaskOptions } from '../types.ts'
+import type { EngineInfo, Presence } from './engines.ts'
+import { AsyncResult } from './result.ts'
+import { prepare } from './statements.ts'
+
+/** Which engines: all that there are at each call, one or several by id or place in the order of `engines()`, or those it says. */
+export type Targets =
+  | 'all'
+  | string
+  | number
+  | readonly (string | number)[]
+  | ((engine: EngineInfo) => boolean)
+
+/** Stands for a value that has this name on the engine. */
+export class Reference {
+  readonly shoalReference: string
+
+  constructor(name: string) {
+    this.shoalReference = name
+  }
+}
+
+/** Results of calls are of no use once they were taken. */
+const retention = 60_000
+
+type Operation = 'execute' | 'apply' | 'applyEach' | 'push' | 'pull' | 'clear'
+
+const namespace = new URL(
+  import.meta.url.endsWith('.ts') ? './namespace.ts' : './namespace.js',
+  import.meta.url
+)
+const operations = new Map<Operation, ModuleFunction>()
+
+function operation(name: Operation): ModuleFunction {
+  const fn = operations.get(name) ?? moduleFunction(namespace, name)
+  operations.set(name, fn)
+  return fn
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: user functions take and give what they like.
+type AnyFunction = (...args: any[]) => any
+
+/**
+ * With one target (an id, a number) calls give a bare value, else a list in the order of the engines. One failure of several
+ * makes a CompositeError. Every call gives an AsyncResult, which can be awaited.
+ */
+export class DirectView {
+  readonly #client: Pick<Client, 'submit'>
+  readonly #presence: Presence
+  readonly #targets: Targets
+
+  constructor(client: Pick<Client, 'submit'>, presence: Presence, targets: Targets) {
+    this.#client = client
+    this.#presence = presence
+    this.#targets = targets
+  }
+
+  /** The engines of a call that were made now. Rejects with SHOAL_NOT_FOUND if one is not there, or none at all. */
+  async engines(): Promise<EngineInfo[]> {
+    return chosen(this.#targets, await this.#presence.engines())
+  }
+
+  /** Runs statements; `await` at the top level works. Gives the value of the last one, if it is an expression. */
+  execute(statements: string): AsyncResult<unknown> {
+    const prepared = prepare(statements)
+    return this.#call('execute', () => [prepared])
+  }
+
+  /** Runs the statements of a file of this machine. */
+  run(file: string): AsyncResult<unknown> {
+    const prepared = readFile(file, 'utf8').then(prepare)
+    return this.#begin('execute', async () => {
+      const text = await prepared
+      return () => [text]
+    })
+  }
+
+  /** Gives names of the engines these values. */
+  push(values: Readonly<Record<string, unknown>>): AsyncResult<unknown> {
+    return this.#call('push', () => [{ ...values }])
+  }
+
+  /** The value of a name; of a list of names, a list. */
+  pull(name: string): AsyncResult<unknown>
+  pull(names: readonly string[]): AsyncResult<unknown>
+  pull(names: string | readonly string[]): AsyncResult<unknown> {
+    const wanted = typeof names === 'string' ? [names] : names
+    const pick = typeof names === 'string' ? ([value]: unknown[]) => value : (all: unknown[]) => all
+    return this.#call(
+      'pull',
+      () => [[...wanted]],
+      (value) => pick(value as unknown[])
+    )
+  }
+
+  /** Calls a function on each engine. Its free names are those of the engine; a `Reference` among `args` is replaced there. */
+  apply<R>(
+    fn: ((...args: never[]) => R) | ModuleFunction,
+    ...args: readonly unknown[]
+  ): AsyncResult<unknown> {
+    if (isModuleFunction(fn)) return this.#begin(fn, async () => () => args)
+    const text = textOf(fn)
+    const sent = args.map((arg) => (arg instanceof Reference ? { ...arg } : arg))
+    return this.#call('apply', () => [text, sent])
+  }
+
+  /** Cuts the inputs into one part for each engine, in order, and calls a function for each input. Gives all results in order. */
+  map<I, R>(fn: (input: I) => R, inputs: Iterable<I>): AsyncResult<Awaited<R>[]> {
+    const text = textOf(fn as AnyFunction)
+    const all = [...inputs]
+    const join = (parts: unknown): Awaited<R>[] => (parts as Awaited<R>[][]).flat(1)
+    return this.#call('applyEach', (at, of) => [text, part(all, at, of)], undefined, join) as AsyncResult<
+      Awaited<R>[]
+    >
+  }
+
+  /** Gives each engine a contiguous part under this name, the first ones one longer if it does not come out even. */
+  scatter(name: string, values: Sliceable): AsyncResult<unknown> {
+    return this.#call('push', (at, of) => [{ [name]: part(values, at, of) }])
+  }
+
+  /** The parts under this name, put together again in the order of the engines. */
+  gather(name: string): AsyncResult<unknown> {
+    return this.#call(
+      'pull',
+      () => [[name]],
+      (value) => (value as unknown[])[0],
+      joined
+    )
+  }
+
+  /** Forgets all names. */
+  clear(): AsyncResult<unknown> {
+    return this.#call('clear', () => [])
+  }
+
+  #call(
+    name: Operation,
+    argsOf: (at: number, of: number) => readonly unknown[],
+    each?: (value: unknown) => unknown,
+    join?: (values: unknown[]) => unknown
+  ): AsyncResult<unknown> {
+    return this.#begin(name, async () => argsOf, each, join)
+  }
+
+  #begin(
+    what: Operation | ModuleFunction,
+    plan: () => Promise<(at: number, of: number) => readonly unknown[]>,
+    each: (value: unknown) => unknown = (value) => value,
+    join?: (values: unknown[]) => unknown
+  ): AsyncResult<unknown> {
+    const fn = typeof what === 'string' ? operation(what) : what
+    const begin = async (): Promise<{ value: Promise<unknown>; handles: TaskHandle<unknown>[] }> => {
+      const [argsOf, engines] = await Promise.all([plan(), this.engines()])
+      const handles = engines.map(({ id }, at) => {
+        const options: TaskOptions = { targets: [id], atMostOnce: true, retention }
+        return this.#client.submit(fn, argsOf(at, engines.length), options)
+      })
+      const guarded = handles.map((handle, at) => this.#guard(handle, engines[at] as EngineInfo).then(each))
+      return { value: this.#together(guarded, join), handles }
+    }
+    return AsyncResult.ofTasks(begin())
+  }
+
+  async #together(
+    calls: readonly Promise<unknown>[],
+    join?: (values: unknown[]) => unknown
+  ): Promise<unknown> {
+    const ends = await Promise.allSettled(calls)
+    const errors = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as TaskError] : []))
+    if (errors.length > 1) throw new CompositeError(errors)
+    if (errors.length === 1) throw errors[0]
+    const values = ends.map((end) => (end as PromiseFulfilledResult<unknown>).value)
+    if (join !== undefined) return join(values)
+    return isOne(this.#targets) ? values[0] : values
+  }
+
+  /** Ends the waiting for an engine that is gone. */
+  async #guard(handle: TaskHandle<unknown>, engine: EngineInfo): Promise<unknown> {
+    const loss = this.#presence.watch(engine)
+    const lost = (): TaskError => {
+      const message = `engine ${engine.id} was lost, and its namespace with it; nobody knows how far the call had come`
+      const failure = { code: 'ENGINE_LOST', name: 'EngineLost', message, stack: '' } as const
+      return new TaskError(`${handle.id}:0`, failure, { attempt: 1, engine: engine.id })
+    }
+    try {
+      return await Promise.race([
+        handle,
+        loss.promise.then(() => {
+          handle.cancel().catch(() => {})
+          throw lost()
+        })
+      ])
+    } catch (error) {
+      throw error instanceof TaskError && error.code === 'TASK_UNKNOWN' ? lost() : error
+    } finally {
+      loss.end()
+    }
+  }
+}
+
+const isOne = (targets: Targets): boolean =>
+  typeof targets === 'number' || (typeof targets === 'string' && targets !== 'all')
+
+function chosen(targets: Targets, engines: readonly EngineInfo[]): EngineInfo[] {
+  const none = (what: string): never => {
+    throw new ShoalError('SHOAL_NOT_FOUND', `${what}; there are ${engines.length} engines, see engines()`)
+  }
+  const one = (target: string | number): EngineInfo => {
+    const found = typeof target === 'number' ? engines.at(target) : engines.find(({ id }) => id === target)
+    return found ?? none(`there is no engine ${target}`)
+  }
+  const list =
+    targets === 'all'
+      ? [...engines]
+      : typeof targets === 'function'
+        ? engines.filter(targets)
+        : [targets].flat().map((target) => one(target as string | number))
+  return list.length > 0 ? list : none('no engine fits this view')
+}
+
+function textOf(fn: AnyFunction | ((...args: never[]) => unknown)): string {
+  const text = Function.prototype.toString.call(fn)
+  const captures = capturesOf(text)
+  if (captures.kind === 'function') return text
+  const reason = `${fn.name || 'the function'} is no function that can travel: ${captures.reason}`
+  throw new ShoalError('SHOAL_BAD_FUNCTION', `${reason}; write it as a function or an arrow function`)
+}
+
+interface Sliceable {
+  readonly length: number
+  slice(from: number, to: number): unknown
+}
+
+/** Typed arrays are cut without a copy. */
+function part(values: Sliceable, at: number, of: number): unknown {
+  const least = Math.floor(values.length / of)
+  const longer = values.length % of
+  const from = at * least + Math.min(at, longer)
+  const to = from + least + (at < longer ? 1 : 0)
+  return ArrayBuffer.isView(values) && 'subarray' in values
+    ? (values as unknown as Uint8Array).subarray(from, to)
+    : values.slice(from, to)
+}
+
+function joined(parts: readonly unknown[]): unknown {
+  const [first] = parts
+  if (!ArrayBuffer.isView(first)) return typeof first === 'string' ? parts.join('') : parts.flat(1)
+  const arrays = parts as Uint8Array[]
+  const whole = new (first.constructor as Uint8ArrayConstructor)(
+    arrays.reduce((sum, { length }) => sum + length, 0)
+  )
+  let at = 0
+  for (const one of arrays) {
+    whole.set(one, at)
+    at += one.length
+  }
+  return whole
+}

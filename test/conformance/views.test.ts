@@ -1,0 +1,183 @@
+/**
+ * What users of ipyparallel rely on in views of engines.
+ *
+ * Not here: jobs and tasks (tasks.test.ts). Names begin with the item of CONFORMANCE.md, where there is one.
+ */
+import { writeFile } from 'node:fs/promises'
+import { afterEach, expect, test } from 'vitest'
+import { type CompositeError, Reference } from '../../src/index.ts'
+import { Mesh, until, upTo } from './mesh.ts'
+
+let mesh: Mesh | undefined
+afterEach(() => mesh?.close())
+
+declare let counter: number
+declare let total: number
+declare function double(n: number): number
+
+test('each engine has a namespace of its own, that execute, push, pull and apply share', async () => {
+  mesh = await Mesh.open(2, { slots: 2 })
+  const { client } = mesh
+  const all = client.view('all')
+  expect(await all.execute('counter = 0; const step = 3; function double(n) { return 2 * n }')).toEqual(
+    Array(4).fill(undefined)
+  )
+  expect(await all.apply((x: number) => (counter += x), 2)).toEqual([2, 2, 2, 2])
+  // Only the first of them.
+  expect(await client.view(0).apply((x: number) => (counter += double(x)), 5)).toBe(12)
+  expect(await all.pull('counter')).toEqual([12, 2, 2, 2])
+  expect(await client.view([1, 0]).pull(['counter', 'step'])).toEqual([
+    [2, 3],
+    [12, 3]
+  ])
+  await all.push({ part: { a: 1 }, total: 10 })
+  expect(
+    await all.apply((x: number, part: { a: number }) => total + x + part.a, 1, new Reference('part'))
+  ).toEqual([12, 12, 12, 12])
+  // The last expression comes back; await works; what is declared stays.
+  expect(
+    await all.execute(`
+      const { sqrt: root } = Math
+      class Box { constructor(n) { this.n = n } }
+      let answer = await new Promise((resolve) => setTimeout(resolve, 5, root(49)))
+      new Box(answer).n + 1
+    `)
+  ).toEqual([8, 8, 8, 8])
+  expect(await client.view(3).execute('typeof Box + root(answer + 2)')).toBe('function3')
+  await all.clear()
+  const error = await all.execute('answer').catch((one: unknown) => one)
+  expect((error as CompositeError).errors.map(({ message }) => message)).toEqual(
+    Array(4).fill('answer is not defined on this engine')
+  )
+  // Tasks of other clients' functions are not disturbed by any of it.
+  expect(await client.map((n) => n + 1, upTo(20))).toEqual(upTo(20).map((n) => n + 1))
+})
+
+test('run executes a file; what cannot be read is refused before it is sent', async () => {
+  mesh = await Mesh.open(1, { slots: 2 })
+  const view = mesh.client.view('all')
+  const file = `${mesh.folder}/setup.js`
+  await writeFile(
+    file,
+    'const fs = await import("node:fs")\nconst sep = (await import("node:path")).sep\nsep'
+  )
+  expect(await view.run(file)).toEqual(['/', '/'])
+  expect(
+    await view.apply((name: string) => typeof (globalThis as { nothing?: unknown }).nothing + name, 'x')
+  ).toEqual(['undefinedx', 'undefinedx'])
+  expect(() => view.execute('let = = 3')).toThrow(/SHOAL_BAD_FUNCTION|cannot be read/)
+  expect(() => view.execute('import fs from "node:fs"')).toThrow(/await import/)
+  expect(() => view.apply(Math.max, 1)).toThrow(/no function that can travel/)
+})
+
+test('CONFORMANCE 15: "all" includes engines that join later, a list of ids does not', async () => {
+  mesh = await Mesh.open(1, { slots: 2 })
+  const { client } = mesh
+  const all = client.view('all')
+  const labelled = client.view((engine) => engine.labels.gpu !== undefined)
+  const ids = (await client.engines()).map(({ id }) => id)
+  const both = client.view(ids)
+  await expect(labelled.engines()).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
+  await mesh.join({ labels: { gpu: 'a100' } })
+  await mesh.untilMeshed()
+  expect(await all.apply(() => 1)).toEqual([1, 1, 1])
+  expect(await both.apply(() => 1)).toEqual([1, 1])
+  expect(await labelled.apply(() => 1)).toEqual([1])
+  await expect(client.view(17).apply(() => 1)).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
+  await expect(client.view('nobody/0').pull('x')).rejects.toThrow(/there is no engine nobody\/0/)
+})
+
+test('CONFORMANCE 18: scatter and gather restore the sequence, also if it does not come out even', async () => {
+  mesh = await Mesh.open(1, { slots: 3 })
+  const all = mesh.client.view('all')
+  for (const count of [0, 1, 2, 3, 7, 100]) {
+    await all.scatter('part', upTo(count))
+    expect(await all.gather('part')).toEqual(upTo(count))
+  }
+  await all.scatter('part', upTo(8))
+  expect(await all.pull('part')).toEqual([
+    [0, 1, 2],
+    [3, 4, 5],
+    [6, 7]
+  ])
+  await all.scatter(
+    'samples',
+    Float64Array.from(upTo(10), (n) => n / 2)
+  )
+  expect(await all.gather('samples')).toEqual(Float64Array.from(upTo(10), (n) => n / 2))
+  expect(await all.map((n: number) => n * n, upTo(10))).toEqual(upTo(10).map((n) => n * n))
+})
+
+test('CONFORMANCE 14: get(0) before the end is a timeout, and a later get has the value, again and again', async () => {
+  mesh = await Mesh.open(1, { slots: 1 })
+  const balanced = mesh.client.balanced({ retries: 1 })
+  const slow = balanced.apply((x: string) => new Promise<string>((done) => setTimeout(done, 200, x)), 'late')
+  await expect(slow.get(0)).rejects.toMatchObject({ code: 'SHOAL_TIMEOUT' })
+  await expect(slow.get(1)).rejects.toMatchObject({ code: 'SHOAL_TIMEOUT' })
+  expect([slow.ready, slow.successful, await slow.wait(0)]).toEqual([false, false, false])
+  expect([await slow.get(), await slow.get(), await slow, slow.ready, slow.successful]).toEqual([
+    'late',
+    'late',
+    'late',
+    true,
+    true
+  ])
+  expect(slow.metadata()).toMatchObject({ attempt: 1 })
+  const job = balanced.map((n: number) => n + 1, upTo(50))
+  expect(await job.get()).toEqual(upTo(50).map((n) => n + 1))
+  expect(job.progress).toEqual({ done: 50, total: 50, failed: 0 })
+  const failed = balanced.apply(() => {
+    throw new RangeError('no')
+  })
+  expect(await failed.wait()).toBe(true)
+  expect([failed.ready, failed.successful]).toEqual([true, false])
+  const stopped = balanced.apply(() => new Promise((done) => setTimeout(done, 60_000)))
+  await until(async () => (await mesh?.status())?.[0]?.running === 1)
+  await stopped.abort()
+  await expect(stopped.get()).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+})
+
+test('CONFORMANCE 10: a lazy map over an endless input has few tasks outstanding, and leaving it ends the input', async () => {
+  mesh = await Mesh.open(1, { slots: 1 })
+  let pulled = 0
+  let isEnded = false
+  function* endless(): Generator<number> {
+    try {
+      for (;;) yield pulled++
+    } finally {
+      isEnded = true
+    }
+  }
+  const seen: number[] = []
+  let most = 0
+  for await (const n of mesh.client.balanced().imap((x: number) => 2 * x, endless(), { maxOutstanding: 5 })) {
+    most = Math.max(most, pulled - seen.length)
+    seen.push(n)
+    if (seen.length === 40) break
+  }
+  expect(seen).toEqual(upTo(40).map((n) => 2 * n))
+  expect(most).toBeLessThanOrEqual(10)
+  await until(() => isEnded)
+})
+
+test('CONFORMANCE 1: a directed call whose engine is lost fails within seconds, naming it, and never hangs', async () => {
+  mesh = await Mesh.open(2, { slots: 1 })
+  const lost = (await mesh.client.engines()).find(({ node }) => node !== mesh?.nodes[0]?.id)
+  const view = mesh.client.view(lost?.id ?? '')
+  const call = view.apply(() => new Promise((done) => setTimeout(done, 600_000)))
+  await until(async () => (await mesh?.status())?.some(({ running }) => running === 1) === true)
+  await mesh.take(mesh.nodes[1] as (typeof mesh.nodes)[0]).stop()
+  const begun = performance.now()
+  await expect(call.get()).rejects.toMatchObject({ code: 'ENGINE_LOST', engine: lost?.id })
+  expect(performance.now() - begun).toBeLessThan(10_000)
+  await expect(view.pull('x')).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
+})
+
+test('an engine that ends under a directed call: the call fails, and its successor has an empty namespace', async () => {
+  mesh = await Mesh.open(1, { slots: 1 })
+  const view = mesh.client.view(0)
+  await view.push({ kept: 1 })
+  await expect(view.execute('process.exit(3)').get()).rejects.toMatchObject({ code: 'ENGINE_LOST' })
+  await expect(view.pull('kept').get()).rejects.toThrow('kept is not defined')
+  expect(await view.execute('1 + 1')).toBe(2)
+})
