@@ -87,14 +87,12 @@ export interface RunMetadata {
   readonly earlier: readonly AttemptMetadata[]
 }
 
-/** What a task threw, as it was seen on its engine. */
-export interface RemoteFailure {
-  readonly code: ErrorCode
+/** An error that was the `cause` of another one on an engine. */
+export interface RemoteCause {
   readonly name: string
   readonly message: string
   readonly stack: string
-  /** How a program ended. */
-  readonly exit?: ProgramExit
+  readonly cause?: RemoteCause | undefined
 }
 
 /** How a program ended that did not end well. */
@@ -106,7 +104,14 @@ export interface ProgramExit {
   readonly stderr: string
 }
 
-/** A task that ended without a value. `name`, `message` and `stack` are those of the error on the engine. */
+/** What a task threw, as it was seen on its engine. */
+export interface RemoteFailure extends RemoteCause {
+  readonly code: ErrorCode
+  /** How a program ended. */
+  readonly exit?: ProgramExit
+}
+
+/** A task that ended without a value. `name`, `message`, `stack` and `cause` are those of the error on the engine. */
 export class TaskError extends Error {
   override name: string
   readonly code: ErrorCode
@@ -118,7 +123,7 @@ export class TaskError extends Error {
   readonly exit: ProgramExit | undefined
 
   constructor(taskId: string, failure: RemoteFailure, where: Pick<RunMetadata, 'attempt' | 'engine'>) {
-    super(failure.message)
+    super(failure.message, failure.cause === undefined ? {} : { cause: errorOf(failure.cause) })
     this.name = failure.name
     this.code = failure.code
     this.taskId = taskId
@@ -128,6 +133,13 @@ export class TaskError extends Error {
     const place = where.engine === '' ? 'on no engine' : `on engine ${where.engine}, attempt ${where.attempt}`
     this.stack = `${failure.stack || `${failure.name}: ${failure.message}`}\n    ${place}, task ${taskId}`
   }
+}
+
+function errorOf({ name, message, stack, cause }: RemoteCause): Error {
+  const error = new Error(message, cause === undefined ? {} : { cause: errorOf(cause) })
+  error.name = name
+  error.stack = stack || `${name}: ${message}`
+  return error
 }
 
 /** Several tasks of one job failed; `errors` are in input order. */

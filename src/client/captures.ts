@@ -17,7 +17,7 @@ import { parse } from 'acorn'
 
 export type Captures =
   /** `kind` is what the text is instead of a function that stands alone. */
-  | { kind: 'method' | 'generator' | 'class' | 'unreadable'; reason: string }
+  | { kind: 'method' | 'class' | 'unreadable'; reason: string }
   | {
       kind: 'function'
       /** Free names in order of first use, `this` and `arguments` of a surrounding function included. */
@@ -54,7 +54,6 @@ export function capturesOf(source: string): Captures {
   if (root.type !== 'FunctionExpression' && root.type !== 'ArrowFunctionExpression') {
     return { kind: 'unreadable', reason: `its text is a ${root.type}` }
   }
-  if (root.generator) return { kind: 'generator', reason: 'a generator cannot travel as a result' }
   const reader = new Reader()
   reader.read(root)
   return { kind: 'function', names: reader.freeNames(), imports: [...reader.imports] }

@@ -7,17 +7,14 @@
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { basename, dirname, resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { BuildFailure, BuildResult } from 'esbuild'
-import { build } from 'esbuild'
 import { ShoalError } from '../errors.ts'
 import type { Digest } from '../ids.ts'
+import { bundle } from './bundle.ts'
 import { capturesOf, isBindable } from './captures.ts'
+import { codeBytesMax } from './protocol.ts'
 import { encodeValue } from './values.ts'
-
-/** A function with more code, dependencies included, is refused with SHOAL_BAD_FUNCTION. */
-export const codeBytesMax = 8 * 1024 * 1024
 
 export interface Shipped {
   /** An ES module that needs nothing but Node. */
@@ -55,6 +52,11 @@ export function isModuleFunction(value: unknown): value is ModuleFunction {
   return typeof value === 'object' && value !== null && moduleBrand in value
 }
 
+/** Called by functions that esbuild has compiled (tsx does) so that they keep their names; it stays behind. */
+const nameKeeper = '__name'
+/** What every CommonJS module has of its own. */
+const placeNames = new Set(['__dirname', '__filename', 'module', 'exports'])
+
 /** Texts of plain functions that are remembered as packed. */
 const sourcesMax = 256
 const bySource = new Map<string, Promise<Shipped>>()
@@ -91,54 +93,15 @@ function shipSource(fn: PlainFunction): Promise<Shipped> {
   return shipped
 }
 
-// CommonJS dependencies call `require` for Node's own modules. A global, as the module may declare a `require` of its own.
-const BANNER = `import { createRequire as $shoalRequire } from 'node:module'
-globalThis.require ??= $shoalRequire(import.meta.url)
-`
-
 async function shipModule({ file, exportName }: ModuleFunction): Promise<Shipped> {
   if (!existsSync(file))
     throw refusal(`there is no file ${file}; give moduleFunction() a path or import.meta.resolve()`)
-  const result = await bundle(file)
-  const [output] = Object.values(result.metafile?.outputs ?? {})
-  const exports = output?.exports ?? []
+  const { code, exports } = await bundle(file)
   if (!exports.includes(exportName)) {
     const has = exports.length > 0 ? `it exports ${quoted(exports)}` : 'it exports nothing'
     throw refusal(`${file} has no export \`${exportName}\`; ${has}`)
   }
-  const name = exportName === 'default' ? basename(file) : exportName
-  return finish(result.outputFiles?.[0]?.contents ?? new Uint8Array(), exportName, name)
-}
-
-async function bundle(file: string): Promise<BuildResult> {
-  try {
-    return await build({
-      entryPoints: [file],
-      // Paths in the output are relative to this; the digest then does not depend on where the project lies.
-      absWorkingDir: dirname(file),
-      bundle: true,
-      write: false,
-      metafile: true,
-      format: 'esm',
-      platform: 'node',
-      target: 'node22',
-      banner: { js: BANNER },
-      legalComments: 'none',
-      logLevel: 'silent'
-    })
-  } catch (cause) {
-    throw refusal(
-      `${file} cannot be bundled: ${firstProblem(cause)}; fix it, or take the dependency out`,
-      cause
-    )
-  }
-}
-
-function firstProblem(error: unknown): string {
-  const [first] = (error as Partial<BuildFailure>).errors ?? []
-  if (!first) return error instanceof Error ? error.message : String(error)
-  const at = first.location
-  return at ? `${first.text} (${at.file}:${at.line}:${at.column + 1})` : first.text
+  return finish(code, exportName, exportName === 'default' ? basename(file) : exportName)
 }
 
 async function shipPlain(
@@ -149,7 +112,7 @@ async function shipPlain(
   const source = fn.toString()
   const name = fn.name || 'anonymous'
   refuseUnless(source, fn.name, Object.keys(scope))
-  const prelude = scopeText(scope)
+  const prelude = `${nameKeeperText(source, scope)}${scopeText(scope)}`
   return finish(new TextEncoder().encode(`${prelude}${exportText(source, fn.name, scope)}`), 'default', name)
 }
 
@@ -164,19 +127,22 @@ function refuseUnless(source: string, name: string, given: readonly string[]): v
   }
   if (captures.kind !== 'function') throw refusal(`${what} is a ${captures.kind}; ${instead}`)
   // The module binds the function's own name, so that it may call itself.
-  const names = captures.names.filter((captured) => captured !== name && !given.includes(captured))
-  if (names.length > 0) {
-    const scope = names.filter((captured) => captured !== 'this' && captured !== 'arguments')
-    const ways = ['pass them as arguments']
-    if (scope.length > 0) ways.push(`ship them with \`scope: { ${scope.join(', ')} }\``)
-    throw refusal(
-      `the function captures ${quoted(names)} from outside; ${ways.join(', ')}, or use moduleFunction()`
-    )
-  }
+  const known = [name, nameKeeper, ...given]
+  const names = captures.names.filter((captured) => !known.includes(captured))
+  if (names.length > 0) throw refusal(captured(names))
   if (captures.imports.length > 0) {
     const message = `the function imports ${quoted(captures.imports)}, which other machines may not have; use moduleFunction()`
     throw refusal(message)
   }
+}
+
+function captured(names: readonly string[]): string {
+  const stays = `the function captures ${quoted(names)} from outside`
+  if (names.includes('require')) return `${stays}; use \`await import()\`, or moduleFunction()`
+  const scope = names.filter((name) => name !== 'this' && name !== 'arguments' && !placeNames.has(name))
+  const ways = ['pass them as arguments']
+  if (scope.length > 0) ways.push(`ship them with \`scope: { ${scope.join(', ')} }\``)
+  return `${stays}; ${ways.join(', ')}, or use moduleFunction()`
 }
 
 /** Declares the values of `scope` in the module. */
@@ -192,6 +158,11 @@ function scopeText(scope: Record<string, unknown>): string {
 import { Buffer as $shoalBytes } from 'node:buffer'
 const { ${names.join(', ')} } = $shoalRead($shoalBytes.from('${values}', 'base64'))
 `
+}
+
+function nameKeeperText(source: string, scope: Record<string, unknown>): string {
+  if (!source.includes(nameKeeper) || Object.hasOwn(scope, nameKeeper)) return ''
+  return `const ${nameKeeper} = (named) => named\n`
 }
 
 function exportText(source: string, name: string, scope: Record<string, unknown>): string {

@@ -17,6 +17,10 @@ import type { DirectView, Targets } from './views/view.ts'
 // biome-ignore lint/suspicious/noExplicitAny: user functions take and give what they like.
 export type TaskFunction<A extends readonly any[] = any[], R = any> = ((...args: A) => R) | ModuleFunction
 
+/** What arrives of what a function gives: promises are awaited, and of a generator all that it yields, as an array. */
+export type Result<R> =
+  Awaited<R> extends Generator<infer T> | AsyncGenerator<infer T> ? Awaited<T>[] : Awaited<R>
+
 export interface TaskOptions {
   /** For people, in `jobs()` and `shoal jobs`. Default: the function's name. */
   readonly name?: string
@@ -154,14 +158,14 @@ export interface Client extends AsyncDisposable {
     fn: (...args: A) => R,
     args?: A,
     options?: TaskOptions
-  ): TaskHandle<Awaited<R>>
+  ): TaskHandle<Result<R>>
   submit<R = unknown>(fn: ModuleFunction, args?: readonly unknown[], options?: TaskOptions): TaskHandle<R>
   /** One task for each input. */
   map<I, R>(
     fn: (input: I) => R,
     inputs: Iterable<I> | AsyncIterable<I>,
     options?: MapOptions
-  ): JobHandle<Awaited<R>>
+  ): JobHandle<Result<R>>
   map<R = unknown>(
     fn: ModuleFunction,
     inputs: Iterable<unknown> | AsyncIterable<unknown>,

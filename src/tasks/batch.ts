@@ -24,9 +24,13 @@ export function valueAt(batch: Batch, at: number): Uint8Array {
   return batch.body.subarray(at === 0 ? 0 : batch.ends[at - 1], batch.ends[at])
 }
 
-/** Packs values in order. O(bytes). */
+/** Packs values in order. A single one becomes the body itself; others are copied. O(bytes). */
 export function pack(node: PeerId | '', indexes: ArrayLike<number>, values: readonly Uint8Array[]): Batch {
   assert(indexes.length === values.length, `${indexes.length} indexes for ${values.length} values`)
+  const [only] = values
+  // A large value travels alone: not copied once more.
+  if (values.length === 1 && only !== undefined)
+    return { node, indexes: Uint32Array.from(indexes), ends: Uint32Array.of(only.byteLength), body: only }
   const ends = new Uint32Array(values.length)
   let size = 0
   for (let i = 0; i < values.length; i++) ends[i] = size += (values[i] as Uint8Array).byteLength

@@ -78,6 +78,8 @@ test.each([
   ['(x) => { const again = (n) => n && again(n - 1); return again(x) }', ''],
   ['(tag) => tag`a${1}b`', ''],
   ['(x) => { { let x = 1; x } return x }', ''],
+  ['function* (n) { for (let i = 0; i < n; i++) yield i }', ''],
+  ['async function* () { yield* later(); async function* later() {} }', ''],
   // Something is.
   ['(x) => x * factor', 'factor'],
   ['(x) => table[x] + factor', 'table factor'],
@@ -117,7 +119,6 @@ test.each([
   ['async foo() {}', 'method'],
   ['get foo() { return super.foo }', 'method'],
   ['class A {}', 'class'],
-  ['function* () {}', 'generator'],
   ['function () { with ({}) {} }', 'unreadable'],
   ['(', 'unreadable']
 ])('%s is no function that stands alone, but a %s', (text, kind) => {
@@ -138,6 +139,11 @@ test('an arrow function that calls itself travels', async () => {
     'const fact = (n) => (n < 2 ? 1 : n * fact(n - 1)); return fact'
   )() as PlainFunction
   expect((await travel(fact))(5)).toBe(120)
+})
+
+test('a function that esbuild compiled with names kept travels', async () => {
+  const fn = fromText('(n) => { const twice = __name((x) => 2 * x, "twice"); return twice(n) }')
+  expect((await travel(fn))(4)).toBe(8)
 })
 
 test('a function whose name is a keyword travels', async () => {
@@ -175,6 +181,11 @@ test.each([
   [Math.max, 'native or bound'],
   [function plain() {}.bind(null), 'native or bound'],
   [{ foo() {} }.foo, '`foo` is a method; write it as a function'],
+  [
+    fromText("() => require('os')"),
+    'captures `require` from outside; use `await import()`, or moduleFunction()'
+  ],
+  [fromText('() => __dirname'), 'captures `__dirname` from outside; pass them as arguments, or use'],
   [fromText("() => import('./neighbour.js')"), 'imports `./neighbour.js`'],
   [fromText("() => import('some-package')"), 'use moduleFunction()'],
   ['text', 'expected a function, got string']

@@ -6,6 +6,7 @@
  */
 import { DefaultDeserializer, DefaultSerializer } from 'node:v8'
 import { ShoalError } from '../../errors.ts'
+import { noteInstances } from './instances.ts'
 
 /** Larger values are refused with SHOAL_BAD_VALUE. */
 export const valueBytesMax = 16 * 1024 * 1024
@@ -146,6 +147,7 @@ function serialize(value: unknown, path: string): Uint8Array {
     serializer.writeHeader()
     serializer.writeValue(value)
     const bytes = serializer.releaseBuffer()
+    noteInstances(value, path)
     return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   } catch (cause) {
     throw new ShoalError('SHOAL_BAD_VALUE', whyRefused(value, path, cause), { cause })

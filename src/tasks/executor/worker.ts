@@ -6,6 +6,7 @@
  * Everything paid per task is a claim, a clock reading and a copy to the desk; messages are paid per 5 ms or per batch.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { setSourceMapsSupport } from 'node:module'
 import { pathToFileURL } from 'node:url'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { ErrorCode } from '../../errors.ts'
@@ -37,6 +38,8 @@ const port: Port =
     : new ThreadPort(parentPort, workerData as WorkerData)
 const { slot, engine } = port
 type RunOrder = ToWorkerOf<'run'>
+// Stacks are to point into the files that people wrote.
+setSourceMapsSupport(true)
 const loaded = new Map<string, Loaded>()
 const queue: RunOrder[] = []
 let isBusy = false
@@ -108,6 +111,7 @@ async function work(run: RunOrder): Promise<void> {
       let result = fn(...args)
       // Awaiting costs a turn of the microtask queue; most fine-grained tasks are synchronous.
       if (isThenable(result)) result = await patiently(result)
+      if (isGenerator(result)) result = await patiently(Array.fromAsync(result))
       blame = 'SHOAL_BAD_VALUE'
       payload = encodeValue(result, 'result')
     } catch (thrown) {
@@ -168,6 +172,13 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
     value !== null &&
     typeof (value as { then?: unknown }).then === 'function'
   )
+}
+
+/** A generator stays where it is; what it yields travels. */
+function isGenerator(value: unknown): value is Generator | AsyncGenerator {
+  if (typeof value !== 'object' || value === null) return false
+  const tag = (value as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag]
+  return tag === 'Generator' || tag === 'AsyncGenerator'
 }
 
 /** Awaits, and meanwhile sends what ended before. */

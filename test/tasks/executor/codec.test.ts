@@ -6,7 +6,7 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ShoalError } from '../../../src/errors.ts'
+import { ShoalError, TaskError } from '../../../src/errors.ts'
 import {
   decodeArgs,
   decodeValue,
@@ -66,6 +66,10 @@ test.each([
   ['a Buffer', Buffer.from('abc')],
   ['views inside', { floats: new Float64Array([1, 2]), view: new DataView(new ArrayBuffer(3), 1) }],
   ['an error', new RangeError('far')],
+  ['an error with a cause', new Error('far', { cause: new TypeError('wrong', { cause: { code: 7 } }) })],
+  ['a map of sets', new Map([[new Date(7), new Set([/x/giu, 2n ** 80n])]])],
+  ['an ArrayBuffer', { memory: Uint8Array.of(1, 2).buffer, big: new BigInt64Array([-1n]) }],
+  ['undefined and holes', Object.assign(new Array(4), { 1: undefined, 2: { gone: undefined } })],
   ['one array as the only argument', [1, 2]]
 ])('%s survives', (_, value) => {
   expect(decodeValue(encodeValue(value))).toStrictEqual(value)
@@ -92,6 +96,10 @@ test.each([
   [[new Map([['k', nothing]])], 'args[0].get("k") is a function and cannot travel; send data only'],
   [[new Set([1, nothing])], '[...args[0]][1] is a function and cannot travel; send data only'],
   [[{ p: Promise.resolve() }], 'args[0].p is a Promise and cannot travel; send data only'],
+  [
+    [{ s: [new SharedArrayBuffer(4)] }],
+    'args[0].s[0] is a SharedArrayBuffer and cannot travel; send data only'
+  ],
   [[{ w: new WeakMap() }], 'args[0].w is a WeakMap and cannot travel; send data only']
 ])('the part that cannot travel is named: %#', (args, message) => {
   expect(refusalOf(() => encodeArgs(args))).toBe(message)
@@ -107,6 +115,42 @@ test('a throwing getter and a bottomless value are refused, not crashed on', () 
   let deep: unknown[] = []
   for (let i = 0; i < 200_000; i++) deep = [deep]
   expect(refusalOf(() => encodeValue(deep))).toContain('value cannot travel')
+})
+
+test('of each class is said once that its instances arrive as plain data', async () => {
+  class Point {
+    readonly x = 1
+  }
+  class Secret {
+    #hidden = 1
+    tell = (): number => this.#hidden
+  }
+  class Sealed {
+    tell(): number {
+      return 1
+    }
+  }
+  const said: string[] = []
+  const said3 = new Promise<void>((resolve) => {
+    const listen = ({ code, message }: Error & { code?: unknown }): void => {
+      if (code !== 'SHOAL_PLAIN_DATA') return
+      if (said.push(message) < 3) return
+      process.off('warning', listen)
+      resolve()
+    }
+    process.on('warning', listen)
+  })
+  const points = { list: [new Map([['a', new Point()]])], buffer: Buffer.from('b'), when: new Date() }
+  expect(decodeValue(encodeValue([points, points]))).toEqual([points, points])
+  expect(refusalOf(() => encodeValue(new Secret()))).toContain('value.tell is a function')
+  encodeArgs([new Sealed(), new Point()])
+  encodeArgs([new URL('shoal:x')], 'input 3')
+  await said3
+  expect(said).toEqual([
+    'value holds an instance of Point, which arrives as plain data, without methods; pass plain objects, or make the instance where it is used',
+    'args holds an instance of Sealed, which arrives as an empty object; pass plain objects, or make the instance where it is used',
+    'input 3 holds an instance of URL, which arrives as an empty object; pass plain objects, or make the instance where it is used'
+  ])
 })
 
 test('a value over the limit is refused', () => {
@@ -142,6 +186,25 @@ test('a failure comes back, cut to fit', () => {
   const back = decodeFailure(bytes)
   expect(back.stack).toBe('')
   expect(long.message.startsWith(back.message) && back.message.length > 10_000).toBe(true)
+})
+
+test('causes come back, as deep as is told', () => {
+  const far = new Error('far', { cause: new TypeError('wrong', { cause: 'why' }) })
+  const back = decodeFailure(encodeFailure(failureOf(far, 'TASK_FAILED')))
+  expect(back.cause).toMatchObject({
+    name: 'TypeError',
+    message: 'wrong',
+    cause: { message: 'why', stack: '' }
+  })
+  const error = new TaskError('job-1/0', back, { attempt: 1, engine: 'n/0' })
+  expect(error.cause).toMatchObject({ name: 'TypeError', message: 'wrong', cause: { message: 'why' } })
+  const turning = new Error('round')
+  turning.cause = turning
+  const bytes = encodeFailure(failureOf(turning, 'TASK_FAILED'))
+  expect(bytes.byteLength).toBeLessThan(failureBytesMax)
+  let depth = 0
+  for (let at: unknown = decodeFailure(bytes); at; at = (at as Error).cause) depth++
+  expect(depth).toBe(6)
 })
 
 test('any bytes are a failure or refused', () => {
