@@ -10,7 +10,7 @@ import { createWriteStream, type Stats } from 'node:fs'
 import { open, realpath, rename, rm, stat } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
-import type { JobHandle } from '../src/client/types.ts'
+import type { JobHandle, Printed } from '../src/client/types.ts'
 import { ShoalError, TaskError } from '../src/errors.ts'
 import { isProgramResult } from '../src/tasks/executor/program.ts'
 import { EXIT, isDebugging, usageError } from './failure.ts'
@@ -22,13 +22,15 @@ export type Format = 'text' | 'lines' | 'one'
 export const resultFlags = {
   'json-lines': { type: 'boolean', default: false },
   out: { type: 'string' },
-  progress: { type: 'boolean' }
+  progress: { type: 'boolean' },
+  verbose: { type: 'boolean', short: 'v', default: false }
 } as const
 
 export interface ResultValues {
   readonly json: boolean
   readonly 'json-lines': boolean
   readonly progress?: boolean | undefined
+  readonly verbose?: boolean | undefined
 }
 
 /** Where results are written. */
@@ -200,6 +202,7 @@ export async function deliver(
   if (process.stdout.isTTY) outlet.onAppear = () => line?.aside()
   line?.show(job.progress)
   const ignore = job.onProgress((progress) => line?.show(progress))
+  const silence = values.verbose === true ? job.onOutput((printed) => tellPrinted(printed, line)) : undefined
   const printer = new Printer(job.id, formatOf(values), outlet, line)
   outlet.onBroken = onBroken
   try {
@@ -212,6 +215,7 @@ export async function deliver(
     return await printer.end(state === 'cancelled' && !outlet.isBroken)
   } finally {
     ignore()
+    silence?.()
     outlet.flush()
     line?.end()
   }
@@ -221,6 +225,13 @@ export async function deliver(
 function lineOf(result: unknown, format: Format): string {
   if (format === 'lines') return `${jsonOf(result)}\n`
   return isProgramResult(result) ? result.stdout : `${textOf(result)}\n`
+}
+
+/** Both streams of a task go to stderr here: stdout is for results. */
+function tellPrinted({ index, stdout, stderr }: Printed, line: ProgressLine | undefined): void {
+  line?.aside()
+  const lines = (stdout + stderr).replace(/\n$/, '').split('\n')
+  for (const text of lines) process.stderr.write(`[${index}] ${plain(text)}\n`)
 }
 
 class Printer {

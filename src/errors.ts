@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   SHOAL_DISK: { retryable: true, meaning: 'the data folder cannot be written' },
   SHOAL_NO_MESH: { retryable: true, meaning: 'no peer of the mesh could be reached' },
   SHOAL_NO_KEEPERS: { retryable: true, meaning: 'too few nodes can keep the work' },
+  SHOAL_NO_TASK: { retryable: false, meaning: 'asked for something of a task where no task runs' },
   SHOAL_NOT_FOUND: { retryable: false, meaning: 'no reachable node knows this job, node or source' },
   SHOAL_OLD_NODE: { retryable: false, meaning: 'the installed Node.js is too old' },
   SHOAL_PORT_TAKEN: { retryable: false, meaning: 'another process listens on this address' },
@@ -83,6 +84,9 @@ export interface RunMetadata {
   /** `<node id>/<slot>`; empty if the task never began. */
   readonly engine: string
   readonly attempt: number
+  /** What the last attempt printed, each cut at `outputCharsMax` (64 Ki characters), which is said then. */
+  readonly stdout: string
+  readonly stderr: string
   /** Attempts before this one, as far as the owner that committed the outcome knew of them. */
   readonly earlier: readonly AttemptMetadata[]
 }

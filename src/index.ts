@@ -20,14 +20,17 @@ export type {
   Client,
   Completed,
   JobHandle,
+  JobProgress,
   JobStatus,
   LiveSource,
   MapOptions,
+  Printed,
   Progress,
   ReadOptions,
   TaskFunction,
   TaskHandle,
-  TaskOptions
+  TaskOptions,
+  TaskProgress
 } from './client/types.ts'
 export { BalancedView, type ImapOptions } from './client/views/balanced.ts'
 export type { EngineInfo } from './client/views/engines.ts'

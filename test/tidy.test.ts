@@ -17,7 +17,7 @@ const linesMax = 400
 const ranks: readonly (readonly RegExp[])[] = [
   [/^src\/(ids|errors|machine|random|wire|version)\.ts$/],
   [/^src\/(routing|tasks|client|node)\//],
-  [/^src\/index\.ts$/],
+  [/^src\/(index|task)\.ts$/],
   [/^(bin|bench|examples|test)\//]
 ]
 /** Within src, what may never be imported from where. */

@@ -63,6 +63,7 @@ needed; what comes after -- is taken as it is. Failed tasks are told on stderr, 
   --requires JSON    what a node must have, like '{"labels":{"gpu":true},"resources":{"gpu":1}}'
   --target ID        a node, or an engine (ID/SLOT), that must run it; one of them, if repeated
   --no-keep-going    cancels the rest as soon as a task has failed
+  -v, --verbose      tells on stderr what tasks print, each line with the number of its input
   --progress         tells how far the job is, also if stderr is no terminal
 ${meshUsage}`,
   async run(args) {

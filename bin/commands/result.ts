@@ -19,6 +19,7 @@ Waits for tasks that have not ended; Ctrl-C leaves the job as it is. Failed task
   --json             one object: {"job","results":[...],"errors":[{"index","code","name","message"}]};
                      the result of a failed task is null
   --out FILE         writes results to FILE instead, which is replaced when all are there
+  -v, --verbose      tells on stderr what tasks print, each line with the number of its input
   --progress         tells how far the job is, also if stderr is no terminal
 ${meshUsage}`,
   async run(args) {

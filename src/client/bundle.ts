@@ -63,6 +63,8 @@ async function pack(file: string): Promise<BuildResult> {
       format: 'esm',
       platform: 'node',
       target: 'node22',
+      // Every engine has these; a second copy would know of no task.
+      external: ['shoal', 'shoal/task'],
       sourcemap: 'external',
       sourcesContent: false,
       banner: { js: BANNER },

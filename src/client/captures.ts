@@ -38,6 +38,8 @@ interface Use {
   readonly scope: Scope
 }
 
+/** What every engine has. */
+const ours = new Set(['shoal', 'shoal/task'])
 // As of loading: names that a program adds to globalThis later exist on its own machine only.
 const GLOBALS = new Set(Object.getOwnPropertyNames(globalThis))
 
@@ -251,6 +253,7 @@ class Reader {
 
   #import(source: Expression): void {
     if (source.type !== 'Literal' || typeof source.value !== 'string') return
+    if (ours.has(source.value)) return
     if (!isBuiltin(source.value) && !/^(https?|data|file):/.test(source.value)) this.imports.add(source.value)
   }
 

@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import { ShoalError } from '../errors.ts'
-import { isJobId, type JobId, taskNamed } from '../ids.ts'
+import { isJobId, type JobId, shardName, taskNamed } from '../ids.ts'
 import { unreachable } from '../machine.ts'
 import { creditMax, isSourceAnswer } from '../routing/source-messages.ts'
 import { pack } from '../tasks/batch.ts'
@@ -309,6 +309,7 @@ export class MeshClient implements Client, JobHost {
     const now = performance.now()
     for (const message of messages) {
       if (isSourceAnswer(message)) this.#streams.message(message)
+      else if (message.kind === 'said') this.#jobs.get(shardName(message.key).job)?.said(message)
       else this.#perform(this.#session.message(message, now))
     }
   }
@@ -326,11 +327,8 @@ export class MeshClient implements Client, JobHost {
         return this.#jobs.get(effect.job)?.ended(effect.first, effect.outcomes)
       case 'accepted':
         return this.#jobs.get(effect.job)?.shardAccepted()
-      case 'found': {
-        const job = this.#jobs.get(effect.job)
-        if (job !== undefined) job.submittedAt = effect.header.submittedAt
-        return
-      }
+      case 'found':
+        return this.#jobs.get(effect.job)?.found(effect.header.submittedAt)
       case 'complete':
         return this.#jobs.get(effect.job)?.completed(effect.tasks)
       case 'refused':

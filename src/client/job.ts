@@ -4,12 +4,16 @@
  * Not here: where outcomes come from (session.ts), where inputs go (feed.ts).
  * A handle is a shelf: whatever arrives is put on it once, and one reader takes it down.
  */
-import { type AttemptMetadata, CompositeError, type RunMetadata, ShoalError, TaskError } from '../errors.ts'
+import { CompositeError, type RunMetadata, ShoalError, TaskError } from '../errors.ts'
 import { type JobId, taskId } from '../ids.ts'
 import { type Batch, OUTCOME_HEADER_BYTES, readOutcomeHeader, STATUS, valueAt } from '../tasks/batch.ts'
-import { type EarlierAttempt, splitStory } from '../tasks/story.ts'
+import type { TaskWord } from '../tasks/messages.ts'
+import { splitOutput } from '../tasks/output.ts'
+import { splitStory } from '../tasks/story.ts'
 import type { Explanation } from './answers.ts'
-import type { Completed, JobHandle, JobStatus, Progress } from './types.ts'
+import { Live } from './live.ts'
+import { runOf } from './metadata.ts'
+import type { Completed, JobHandle, JobProgress, JobStatus, Printed, Progress } from './types.ts'
 import { decodeFailure, decodeValue } from './values.ts'
 
 /** Shards that were handed to the session and not acknowledged, at most; then inputs are pulled no further. */
@@ -52,7 +56,8 @@ export class Job<R> implements JobHandle<R> {
   readonly #settled = new Map<number, Settled>()
   /** Indexes in order of arrival, if somebody reads them so. */
   #arrivals: number[] = []
-  readonly #listeners = new Set<(progress: Progress) => void>()
+  readonly #listeners = new Set<(progress: JobProgress) => void>()
+  readonly #live = new Live()
   #reading: Reading = 'nobody'
   #pulled = 0
   #taken = 0
@@ -141,9 +146,28 @@ export class Job<R> implements JobHandle<R> {
     return this.#settled.get(index)?.run
   }
 
-  onProgress(listener: (progress: Progress) => void): () => void {
+  get stdout(): readonly string[] {
+    return this.#printed('stdout')
+  }
+
+  get stderr(): readonly string[] {
+    return this.#printed('stderr')
+  }
+
+  onProgress(listener: (progress: JobProgress) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  onOutput(listener: (printed: Printed) => void): () => void {
+    return this.#live.onOutput(listener)
+  }
+
+  /** Tasks `first + index` say something as they run. */
+  said({ first, words }: { readonly first: number; readonly words: readonly TaskWord[] }): void {
+    const open = words.map((word) => ({ ...word, index: first + word.index }))
+    this.#live.said(open.filter(({ index }) => !this.#settled.has(index)))
+    this.#tell()
   }
 
   /** False once nothing more may be submitted. */
@@ -189,6 +213,10 @@ export class Job<R> implements JobHandle<R> {
     this.#changed()
   }
 
+  found(submittedAt: number): void {
+    this.submittedAt = submittedAt
+  }
+
   shardAccepted(): void {
     this.#acceptedShards++
     this.#changed()
@@ -201,11 +229,11 @@ export class Job<R> implements JobHandle<R> {
       const settled = this.#settle(index, outcomes.node, valueAt(outcomes, at))
       this.#settled.set(index, settled)
       this.#arrivals.push(index)
+      this.#live.ended(index, settled.run)
       this.#done++
       if (settled.error !== undefined) this.#failed++
     }
-    const { progress } = this
-    for (const listener of this.#listeners) listener(progress)
+    this.#tell()
     this.#changed()
   }
 
@@ -235,6 +263,16 @@ export class Job<R> implements JobHandle<R> {
     this.#changed()
   }
 
+  #tell(): void {
+    const progress = { ...this.progress, running: this.#live.running }
+    for (const listener of this.#listeners) listener(progress)
+  }
+
+  #printed(stream: 'stdout' | 'stderr'): string[] {
+    const count = this.#total ?? this.#pulled
+    return Array.from({ length: count }, (_, index) => this.#settled.get(index)?.run[stream] ?? '')
+  }
+
   #changed(): void {
     this.#change.resolve()
     this.#change = Promise.withResolvers()
@@ -250,10 +288,11 @@ export class Job<R> implements JobHandle<R> {
   }
 
   #settle(index: number, node: string, whole: Uint8Array): Settled {
-    const { outcome, told } = splitStory(whole)
+    const { outcome: printed, told } = splitStory(whole)
+    const { outcome, output } = splitOutput(printed)
     const { status } = readOutcomeHeader(outcome)
     const payload = outcome.subarray(OUTCOME_HEADER_BYTES)
-    const run = runOf(node, outcome, told, this.submittedAt)
+    const run = runOf(node, outcome, { ...output, told, submitted: this.submittedAt })
     try {
       if (status === STATUS.ok) return { value: decodeValue(payload), error: undefined, run }
       const failure = status === STATUS.cancelled ? cancelled : decodeFailure(payload)
@@ -341,33 +380,6 @@ export class Job<R> implements JobHandle<R> {
       await this.#change.promise
     }
   }
-}
-
-function runOf(
-  node: string,
-  outcome: Uint8Array,
-  told: readonly EarlierAttempt[],
-  submitted: number
-): RunMetadata {
-  const { status, slot, attempt, elapsedMs, startedAt } = readOutcomeHeader(outcome)
-  const earlier = told.map(attemptOf)
-  if (node !== '') {
-    const times = { started: startedAt, completed: startedAt + elapsedMs }
-    return { submitted, ...times, engine: `${node}/${slot}`, attempt, earlier }
-  }
-  // Said by an owner. Of a task that is failed because its engines were lost, the last of these was its last attempt.
-  const last = earlier.at(-1)
-  if (status !== STATUS.error || last?.how !== 'lost')
-    return { submitted, started: undefined, completed: undefined, engine: '', attempt, earlier }
-  const { started, completed, engine } = last
-  return { submitted, started, completed, engine, attempt: last.attempt, earlier: earlier.slice(0, -1) }
-}
-
-function attemptOf({ attempt, engine, how, startedAt, elapsedMs, reason }: EarlierAttempt): AttemptMetadata {
-  const isTimed = startedAt > 0
-  const started = isTimed ? startedAt : undefined
-  const completed = isTimed ? startedAt + elapsedMs : undefined
-  return { attempt, engine, how, started, completed, reason }
 }
 
 const cancelled = {

@@ -22,8 +22,9 @@ import {
   type Recipe
 } from '../tasks/executor/program.ts'
 import { fill, hasTemplate, insideName, isInside, type TemplateInput } from '../tasks/executor/template.ts'
-import { codeBytesMax, type Shipped } from './functions.ts'
+import type { Shipped } from './functions.ts'
 import { checkMapOptions, type MapSettings } from './options.ts'
+import { codeBytesMax } from './protocol.ts'
 import type { MapOptions } from './types.ts'
 
 /** A file that goes along. `{}` and its relatives are filled in, and make it a file of one input. */

@@ -7,7 +7,7 @@
 import { isDigest, isJobId, isShardKey } from '../ids.ts'
 import { sourceAnswers, sourceQuestions } from '../routing/source-messages.ts'
 import type { Batch } from '../tasks/batch.ts'
-import { batch, closedIndex, header, placement, shardsMax, shardTasksMax } from '../tasks/messages.ts'
+import { batch, closedIndex, header, placement, shardsMax, shardTasksMax, words } from '../tasks/messages.ts'
 import { bytes, codec, indexes, list, type MessageOf, record, type Type, text, uint } from '../wire.ts'
 
 /** Code of one function with all that it imports. Larger code is refused with SHOAL_BAD_FUNCTION. */
@@ -71,6 +71,8 @@ const toClient = {
   /** What was found of the job does not count any more; another part of it does. */
   superseded: { job },
   results: { key, outcomes: batch },
+  /** Of running tasks; it may be lost. */
+  said: words,
   answer: { ask: uint(), json: text(answerCharsMax) },
   ...sourceAnswers
 } as const

@@ -6,7 +6,7 @@
 import type { RunMetadata } from '../errors.ts'
 import type { Explanation } from './answers.ts'
 import type { Job } from './job.ts'
-import type { JobStatus, TaskHandle } from './types.ts'
+import type { JobStatus, Printed, TaskHandle, TaskProgress } from './types.ts'
 
 export class Task<R> implements TaskHandle<R> {
   readonly #job: Job<R>
@@ -25,6 +25,14 @@ export class Task<R> implements TaskHandle<R> {
 
   get metadata(): RunMetadata | undefined {
     return this.#job.metadata(0)
+  }
+
+  get stdout(): string {
+    return this.metadata?.stdout ?? ''
+  }
+
+  get stderr(): string {
+    return this.metadata?.stderr ?? ''
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a handle is awaitable by design.
@@ -49,6 +57,16 @@ export class Task<R> implements TaskHandle<R> {
 
   explain(): Promise<Explanation> {
     return this.#job.explain(0)
+  }
+
+  onProgress(listener: (progress: TaskProgress) => void): () => void {
+    return this.#job.onProgress(({ running }) => {
+      for (const one of running) listener(one)
+    })
+  }
+
+  onOutput(listener: (printed: Printed) => void): () => void {
+    return this.#job.onOutput(listener)
   }
 
   cancel(): Promise<void> {

@@ -78,6 +78,26 @@ export interface Progress {
   readonly failed: number
 }
 
+/** What a running task said last by `task.progress()`. */
+export interface TaskProgress {
+  readonly index: number
+  /** From 0 to 1. */
+  readonly fraction: number
+  readonly text: string
+}
+
+export interface JobProgress extends Progress {
+  /** Tasks that run and have said how far they are. Words may be lost, so this is a hint and no record. */
+  readonly running: readonly TaskProgress[]
+}
+
+/** What a task printed since the last time. */
+export interface Printed {
+  readonly index: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
 export interface JobStatus extends Progress {
   readonly id: string
   readonly state: 'open' | 'running' | 'done' | 'cancelled'
@@ -115,8 +135,16 @@ export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R> {
   metadata(index: number): RunMetadata | undefined
   /** Why the task at `index` does not run, or where it does. Default: the first one without an outcome here. */
   explain(index?: number): Promise<Explanation>
-  /** Called with every change, at most once per batch of results; returns a function that ends it. */
-  onProgress(listener: (progress: Progress) => void): () => void
+  /** What each task printed, in input order; empty for those that have not ended, and once a result was taken out one by one. */
+  readonly stdout: readonly string[]
+  readonly stderr: readonly string[]
+  /** Called with every change, at most once per batch of results or words; returns a function that ends it. */
+  onProgress(listener: (progress: JobProgress) => void): () => void
+  /**
+   * Called with what tasks print, as they run and when they end; returns a function that ends it. Parts may be lost while a
+   * task runs: then all that it printed is told again when it ends. At most 8 Ki characters of a task in 100 ms.
+   */
+  onOutput(listener: (printed: Printed) => void): () => void
   catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R[] | T>
   finally(onFinally: () => void): Promise<R[]>
 }
@@ -127,9 +155,16 @@ export interface TaskHandle<R> extends PromiseLike<R> {
   readonly id: string
   readonly accepted: Promise<void>
   readonly metadata: RunMetadata | undefined
+  /** What the task printed; empty until it has ended. */
+  readonly stdout: string
+  readonly stderr: string
   status(): Promise<JobStatus>
   /** Why it does not run, or where it does. */
   explain(): Promise<Explanation>
+  /** Called with what the task says by `task.progress()`; returns a function that ends it. */
+  onProgress(listener: (progress: TaskProgress) => void): () => void
+  /** See `JobHandle`. */
+  onOutput(listener: (printed: Printed) => void): () => void
   cancel(): Promise<void>
   /** See `JobHandle`. */
   release(): Promise<void>

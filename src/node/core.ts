@@ -191,6 +191,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'persist-failed':
         return this.#diskFailed(input.reason, now)
       case 'ended':
+      case 'said':
       case 'engine-lost':
       case 'recalled':
         return this.#task(this.runner.heard(input, now))

@@ -80,6 +80,8 @@ export type Status = (typeof STATUS)[keyof typeof STATUS]
 export const hasFailure = (status: Status): boolean => status !== STATUS.ok && status !== STATUS.cancelled
 /** Set in the first byte if the outcome ends with the story of earlier attempts (story.ts). */
 export const STORY_BIT = 0x80
+/** Set in the first byte if the payload is followed by what the task printed (output.ts). */
+export const OUTPUT_BIT = 0x40
 
 /** Bytes before the payload of an outcome: status, slot, attempt (u16), elapsed ms (f32), started at (f64), little endian. */
 export const OUTCOME_HEADER_BYTES = 16
@@ -108,7 +110,7 @@ export function readOutcomeHeader(outcome: Uint8Array): OutcomeHeader {
     return { status: STATUS.error, slot: 0, attempt: 0, elapsedMs: 0, startedAt: 0 }
   }
   const view = new DataView(outcome.buffer, outcome.byteOffset, OUTCOME_HEADER_BYTES)
-  const status = view.getUint8(0) & ~STORY_BIT
+  const status = view.getUint8(0) & ~(STORY_BIT | OUTPUT_BIT)
   return {
     status: status <= STATUS.lost ? (status as Status) : STATUS.error,
     slot: view.getUint8(1),

@@ -6,7 +6,7 @@
  */
 import type { Attempt, JobId, PeerId, ShardKey } from '../ids.ts'
 import type { Batch } from './batch.ts'
-import type { JobHeader, TaskMessage } from './messages.ts'
+import type { JobHeader, TaskMessage, TaskMessageOf } from './messages.ts'
 
 export interface Send {
   readonly kind: 'send'
@@ -66,6 +66,10 @@ export const persist = (
 /** Asks everybody for the keepers of a shard, when those that were known are down. */
 export const seek = (key: ShardKey, peers: readonly PeerId[]): Send[] =>
   peers.map((to) => send(to, { kind: 'seek', key }))
+
+/** What running tasks say goes from their owner to whoever watches. */
+export const passOn = (watchers: Iterable<PeerId>, { key, first, words }: TaskMessageOf<'say'>): Send[] =>
+  [...watchers].map((to) => send(to, { kind: 'said', key, first, words }))
 
 /** The outcomes are committed: their producer need not keep them. */
 export const confirm = (to: PeerId, key: ShardKey, indexes: readonly number[]): Send =>

@@ -137,6 +137,8 @@ export class Entry {
         return []
       case 'moved':
         return this.#moved(message, now)
+      case 'said':
+        return this.#follows.said(message)
       case 'forget':
         return [...this.#released(message.name), ...this.#follows.forgotten(message.name)]
       case 'found':

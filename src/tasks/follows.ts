@@ -89,6 +89,12 @@ export class Follows {
     return effects
   }
 
+  /** Passed on as it comes: nobody asks again for what is lost. */
+  said({ key, first, words }: TaskMessageOf<'said'>): EntryEffect[] {
+    const clients = [...(this.#follows.get(key)?.clients.keys() ?? [])].filter((client) => client !== CANCEL)
+    return clients.map((client) => ({ kind: 'reply', client, message: { kind: 'said', key, first, words } }))
+  }
+
   led(message: TaskMessageOf<'leading'>, now: Millis): Send[] {
     const follow = this.#follows.get(message.key)
     if (follow === undefined || !follow.trail.hint(message, now)) return []

@@ -88,6 +88,22 @@ export const batch: Type<Batch> = {
   parts
 }
 
+/** Of one message; what a task prints beyond it comes with its outcome. */
+export const wordsMax = 64
+export const wordCharsMax = 8_192
+
+/** What a running task says: how far it is, if `fraction` is not negative, and what it printed since. */
+const word = record({
+  index: uint(shardTasksMax - 1),
+  fraction: finite,
+  text: text(200),
+  stdout: text(wordCharsMax),
+  stderr: text(wordCharsMax)
+})
+export type TaskWord = Of<typeof word>
+/** `first` is the index in its job of the shard's first task. */
+export const words = { key, first: uint(UINT32), words: list(word, wordsMax) } as const
+
 /** What the submitter says of all tasks of a job; travels in every shard. */
 export const header = record({
   job,
@@ -227,6 +243,10 @@ export const taskKinds = {
   /** Runs of these begin now. Said of further attempts only, to tell who may be blamed if the node is lost. */
   begun: { key, attempt: uint(attemptsMax), indexes: tasks },
   revoke: { key, indexes: tasks },
+  /** What running tasks say, to their owner; it may be lost. */
+  say: words,
+  /** The same, to whoever watches the shard. */
+  said: words,
   /** From an owner that leaves to the keeper that follows: of each task that is not new, index, attempt, losses and failures. */
   handover: { key, ballot, states: indexes(4 * shardTasksMax) }
 } as const

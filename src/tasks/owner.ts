@@ -10,7 +10,7 @@ import type { Random } from '../random.ts'
 import type { Traits } from '../routing/match.ts'
 import { Dealer } from './dealer.ts'
 import { Departure } from './departure.ts'
-import { type Send, send } from './effects.ts'
+import { passOn, type Send, send } from './effects.ts'
 import { listOf, movedMessage } from './keepers.ts'
 import { Lead } from './lead.ts'
 import {
@@ -155,6 +155,8 @@ export class Owner {
       case 'inquire':
       case 'count':
         return this.#whereabouts.asked(from, message)
+      case 'say':
+        return passOn(this.leads.get(message.key)?.watchers ?? [], message)
       case 'watch':
         return this.#whereabouts.watched(from, message)
       case 'propose':

@@ -6,11 +6,10 @@
  * travel by the hundred and long ones singly. Outcomes stay here until their owner says that they are committed, so a
  * dying owner loses no finished work.
  */
-import { fromString } from 'uint8arrays/from-string'
 import type { PeerId, ShardKey } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Traits } from '../routing/match.ts'
-import { type Batch, encodeOutcome, pack, pickAt, STATUS } from './batch.ts'
+import { type Batch, pack, pickAt } from './batch.ts'
 import { Claims } from './claims.ts'
 import { type CancelRun, type RecallRun, type Run, type Send, seek, send } from './effects.ts'
 import { aheadMs, Fitting } from './fitting.ts'
@@ -20,7 +19,7 @@ import { ownerBy } from './keepers.ts'
 import { type Chunk, Line } from './line.ts'
 import { everyTask, keysOf, type TaskMessage, type TaskMessageOf } from './messages.ts'
 import { UsedPermits } from './permits.ts'
-import { type RunNews, type RunNewsOf, Runs } from './runs.ts'
+import { lostOutcome, type RunNews, type RunNewsOf, Runs } from './runs.ts'
 import { Speeds } from './speeds.ts'
 
 /** Time of work in one run, and the tasks in it at most. */
@@ -32,8 +31,6 @@ const runsPerSlot = 2
 const claimEveryMs = 500
 /** Between two sendings of outcomes that nobody confirmed. */
 const repeatMs = 1_000
-/** Characters of what is told about the end of an engine. */
-const reasonLengthMax = 200
 /** Between two looks whether the owner still wants what runs here for long. */
 const confirmRunsMs = 5_000
 
@@ -113,8 +110,16 @@ export class Runner {
   }
 
   heard(news: RunNews, now: Millis): RunnerEffect[] {
+    if (news.kind === 'said') return this.#said(news)
     if (news.kind === 'ended') return this.ended(news.run, news.outcomes, news.done, now)
     return news.kind === 'recalled' ? this.#recalled(news, now) : this.#engineLost(news, now)
+  }
+
+  #said({ run, words }: RunNewsOf<'said'>): Send[] {
+    const running = this.#runs.get(run)
+    const held = running && this.#held.get(running.key)
+    if (running === undefined || held === undefined) return []
+    return [send(held.trail.owner, { kind: 'say', key: running.key, first: running.first, words })]
   }
 
   /** Tasks of a run ended; `done` with the last of the run. */
@@ -140,15 +145,10 @@ export class Runner {
 
   /** An engine ended: an outcome like any other for the task that it ran. What it had not begun runs on another one. */
   #engineLost(news: RunNewsOf<'engine-lost'>, now: Millis): RunnerEffect[] {
-    const { run, index, reason = '', startedAt = 0, elapsedMs = 0 } = news
+    const { run, index } = news
     const running = this.#runs.get(run)
     if (running === undefined || index === undefined) return []
-    const { slot, attempt, left } = running
-    const outcome = encodeOutcome(
-      { status: STATUS.lost, slot, attempt, elapsedMs, startedAt },
-      fromString(reason.slice(0, reasonLengthMax))
-    )
-    return this.ended(run, pack('', [index], [outcome]), left === 1, now)
+    return this.ended(run, pack('', [index], [lostOutcome(running, news)]), running.left === 1, now)
   }
 
   /** Tasks that were taken back before they began. */

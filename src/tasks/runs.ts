@@ -5,12 +5,16 @@
  * A run of short tasks reports every few milliseconds; one that is silent has come upon a long task, and those behind it
  * need not wait for that.
  */
+import { fromString } from 'uint8arrays/from-string'
 import type { Millis } from '../machine.ts'
-import type { Batch } from './batch.ts'
+import { type Batch, encodeOutcome, STATUS } from './batch.ts'
 import type { Chunk } from './line.ts'
+import type { TaskWord } from './messages.ts'
 
 /** Silence after which what a run has not begun is taken back. */
 const stuckMs = 200
+/** Characters of what is told about the end of an engine. */
+const reasonLengthMax = 200
 
 export interface Running extends Chunk {
   readonly slot: number
@@ -31,6 +35,8 @@ export type RunNews =
       startedAt?: Millis
       elapsedMs?: Millis
     }
+  /** What running tasks say as they run. */
+  | { kind: 'said'; run: number; words: readonly TaskWord[] }
   /** Taken back before they began. */
   | { kind: 'recalled'; run: number; indexes: Uint32Array; done: boolean }
 export type RunNewsOf<K extends RunNews['kind']> = Extract<RunNews, { kind: K }>
@@ -121,6 +127,13 @@ export class Runs {
     }
     return runs
   }
+}
+
+/** Of a task that ended together with its engine. */
+export function lostOutcome({ slot, attempt }: Running, news: RunNewsOf<'engine-lost'>): Uint8Array {
+  const { reason = '', startedAt = 0, elapsedMs = 0 } = news
+  const header = { status: STATUS.lost, slot, attempt, elapsedMs, startedAt }
+  return encodeOutcome(header, fromString(reason.slice(0, reasonLengthMax)))
 }
 
 const isStuck = ({ heardAt }: Running, now: Millis): boolean => now - heardAt >= stuckMs

@@ -47,6 +47,8 @@ test('results come in input order, whatever the order in which they arrive', asy
   expect(await job).toEqual(['a', 'b', 'c', 'd'])
   expect(job.metadata(3)).toEqual({
     submitted: 0,
+    stdout: '',
+    stderr: '',
     started: 0,
     completed: 1,
     engine: 'peerA/0',

@@ -7,7 +7,13 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { CompositeError, moduleFunction, type TaskError } from '../../src/index.ts'
+import {
+  CompositeError,
+  moduleFunction,
+  type Node,
+  type RunMetadata,
+  type TaskError
+} from '../../src/index.ts'
 import { Mesh, upTo } from './mesh.ts'
 
 let mesh: Mesh
@@ -96,4 +102,63 @@ test('a large typed array arrives as it was, and owns its memory', async () => {
   expect(
     Buffer.from((back as Float64Array).buffer).equals(Buffer.from(numbers.map((x) => 2 * x).buffer))
   ).toBe(true)
+})
+
+const chatter = `
+import { appendFileSync, existsSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { task } from 'shoal/task'
+export async function prints(x) {
+  console.log('to stdout', task.id, task.engine)
+  await sleep(1)
+  console.error('to stderr', x)
+  return x
+}
+export async function works(go) {
+  task.progress(0.25, 'a quarter')
+  console.log('begins')
+  while (!existsSync(go)) await sleep(10)
+  console.log('ends')
+}`
+
+test('CONFORMANCE 22: what a task prints appears once, with the right task and engine, and for everybody', async () => {
+  const file = join(mesh.folder, 'prints.mjs')
+  await writeFile(file, chatter)
+  const job = mesh.client.map(moduleFunction(file, 'prints'), upTo(40))
+  const heard = new Map<number, { stdout: string; stderr: string }>()
+  job.onOutput(({ index, stdout, stderr }) => {
+    const before = heard.get(index) ?? { stdout: '', stderr: '' }
+    heard.set(index, { stdout: before.stdout + stdout, stderr: before.stderr + stderr })
+  })
+  await job
+  // Another client, of another node, which was told nothing while they ran.
+  const again = (mesh.nodes[1] as Node).client.job(job.id)
+  await again
+  for (const index of upTo(40)) {
+    const run = job.metadata(index) as RunMetadata
+    const stdout = `to stdout ${job.id}:${index} ${run.engine}\n`
+    const stderr = `to stderr ${index}\n`
+    expect(run).toMatchObject({ stdout, stderr })
+    expect(again.metadata(index)).toMatchObject({ stdout, stderr })
+    expect(heard.get(index)).toEqual({ stdout, stderr })
+    expect([again.stdout[index], again.stderr[index]]).toEqual([stdout, stderr])
+  }
+})
+
+test('who watches hears a running task: how far it is, and what it prints', async () => {
+  const file = join(mesh.folder, 'works.mjs')
+  await writeFile(file, chatter)
+  const go = join(mesh.folder, 'go')
+  // Submitted here, and watched from another node.
+  const task = mesh.client.submit(moduleFunction(file, 'works'), [go])
+  const ahead = new Promise((resolve) => task.onProgress(resolve))
+  await task.accepted
+  const watching = (mesh.nodes[1] as Node).client.job(task.id)
+  const begun = new Promise((resolve) => watching.onOutput(({ stdout }) => stdout && resolve(stdout)))
+  expect(await ahead).toEqual({ index: 0, fraction: 0.25, text: 'a quarter' })
+  // Whoever came too late for the first words hears all in the end.
+  await writeFile(go, '')
+  expect(['begins\n', 'begins\nends\n']).toContain(await begun)
+  await task
+  expect(task.stdout).toBe('begins\nends\n')
 })

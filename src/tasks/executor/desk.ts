@@ -4,7 +4,7 @@
  * Not here: when they are sent (worker.ts), and who takes them off the desk of a dead thread (thread.ts).
  */
 import { encodeOutcome, OUTCOME_HEADER_BYTES, type OutcomeHeader, writeOutcomeHeader } from '../batch.ts'
-import type { FromWorker } from './protocol.ts'
+import type { Ended } from './protocol.ts'
 
 /** Outcomes that wait for the next `ended` message. Shared, so that the pool can take them off a dead worker's desk. */
 export interface Desk {
@@ -42,7 +42,7 @@ export function openDesk(memory: SharedArrayBuffer): Desk {
 }
 
 /** A copy of what lies on the desk. */
-export function readDesk(desk: Desk): FromWorker {
+export function readDesk(desk: Desk): Ended {
   const count = desk.count[0] as number
   const size = count === 0 ? 0 : (desk.ends[count - 1] as number)
   return {
@@ -69,7 +69,7 @@ export function putOnDesk(desk: Desk, position: number, header: OutcomeHeader, p
 }
 
 /** A message for an outcome that is too large to lie here. */
-export function alone(run: number, position: number, header: OutcomeHeader, payload: Uint8Array): FromWorker {
+export function alone(run: number, position: number, header: OutcomeHeader, payload: Uint8Array): Ended {
   const body = encodeOutcome(header, payload)
   const ends = Uint32Array.of(body.byteLength)
   return { kind: 'ended', run, positions: Uint32Array.of(position), ends, body }

@@ -6,7 +6,7 @@
  * something that outlives an engine, and never ask each other.
  */
 import type { OutcomeHeader } from '../batch.ts'
-import type { FromWorker, ToWorker, ToWorkerOf } from './protocol.ts'
+import type { Ended, FromWorker, ToWorker, ToWorkerOf } from './protocol.ts'
 
 /** A task in a run, and when it began (`sharedMillis`). */
 export interface Started {
@@ -20,7 +20,7 @@ export interface EngineEnd {
   /** In words for people: what it died of. */
   readonly reason: string
   /** Outcomes that it had not sent yet. */
-  readonly rest: FromWorker | undefined
+  readonly rest: Ended | undefined
   /** Tasks that it had begun; those among them that were reported before, or are part of `rest`, ended by themselves. */
   readonly started: readonly Started[]
 }

@@ -6,6 +6,7 @@
  */
 import type { Digest, ShardKey } from '../../ids.ts'
 import type { Batch } from '../batch.ts'
+import type { TaskWord } from '../messages.ts'
 
 /** Tasks of one shard and one attempt, for one slot; runs in order of position. */
 export interface RunBatch {
@@ -38,6 +39,8 @@ export type ExecutorEvent =
       startedAt: number
       elapsedMs: number
     }
+  /** What running tasks say; several words of one task as one, and not of those that ended meanwhile. */
+  | { kind: 'said'; run: number; words: readonly TaskWord[] }
   /** Tasks that were taken back before they started. `done` if nothing of the run is left. */
   | { kind: 'recalled'; run: number; indexes: Uint32Array; done: boolean }
 

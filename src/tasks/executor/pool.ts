@@ -7,16 +7,17 @@
 import type { ErrorCode } from '../../errors.ts'
 import type { Digest } from '../../ids.ts'
 import { assert } from '../../machine.ts'
-import type { Status } from '../batch.ts'
+import type { Batch, Status } from '../batch.ts'
 import { encodeOutcome, isSound, pack, pickAt, STATUS } from '../batch.ts'
 import { startChild } from './child.ts'
 import type { Engine, EngineEnd, EngineOptions, Started } from './engine.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
 import { encodeFailure } from './failure.ts'
-import type { FromWorker, ToWorker } from './protocol.ts'
+import type { Ended, ToWorker, Word } from './protocol.ts'
 import { CLAIM, sharedMillis } from './protocol.ts'
 import { startThread } from './thread.ts'
 import { Warden } from './warden.ts'
+import { isWord, type Speaking, Talk } from './words.ts'
 
 /** The slot is one byte of an outcome's header. */
 export const slotsMax = 256
@@ -24,6 +25,8 @@ export const slotsMax = 256
 const TIMER_MAX_MS = 2 ** 31 - 1
 /** Engines that may die before they start anything, until a task is blamed for it. */
 const STILLBIRTHS_MAX = 2
+/** What a cancelled task has to end by itself, if it has asked for its signal. */
+const graceMs = 1_000
 
 export type Isolation = 'thread' | 'process'
 
@@ -44,7 +47,7 @@ export interface PoolOptions {
   readonly onEvent: (event: ExecutorEvent) => void
 }
 
-interface Run {
+interface Run extends Speaking {
   readonly batch: RunBatch
   /** Path of its module. */
   readonly file: string
@@ -93,6 +96,7 @@ class Pool implements Executor {
   readonly #engines = new Set<Engine>()
   readonly #warden = new Warden()
   readonly #start: (options: EngineOptions) => Engine
+  readonly #talk = new Talk((event) => this.#emit(event))
   #timer: NodeJS.Timeout | undefined
   #wakeAt = Number.POSITIVE_INFINITY
   #isClosed = false
@@ -112,7 +116,7 @@ class Pool implements Executor {
     const count = batch.inputs.indexes.length
     assert(count > 0, `run ${batch.run} has no tasks`)
     const file = this.#options.code(batch.code)
-    const run: Run = { batch, file, reported: new Uint8Array(count), left: count }
+    const run: Run = { batch, file, words: undefined, reported: new Uint8Array(count), left: count }
     slot.runs.push(run)
     this.#runs.set(batch.run, { slot, run })
     if (slot.engine) this.#send(slot.engine, run)
@@ -129,8 +133,7 @@ class Pool implements Executor {
     const meant = all.flatMap(([position, index]) => (!wanted || wanted.has(index) ? [position] : []))
     const unstarted = this.#take(slot, run, meant)
     const running = slot.engine?.running()
-    if (running?.run === number && meant.includes(running.position))
-      this.#condemn(slot, run, running, 'cancelled')
+    if (running?.run === number && meant.includes(running.position)) this.#endSoon(slot, run, running)
     const cancelled = outcome(run, STATUS.cancelled, 0, new Uint8Array())
     this.#report(
       slot,
@@ -159,6 +162,7 @@ class Pool implements Executor {
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#timer)
+    this.#talk.close()
     await Promise.all([...this.#engines].map((engine) => engine.terminate()))
     this.#warden.close()
   }
@@ -182,7 +186,7 @@ class Pool implements Executor {
 
   /** Sends the whole run, even again: the engine begins what is not claimed. */
   #send(engine: Engine, { batch, file, reported }: Run): void {
-    const { run, key, first, attempt, exportName, inputs } = batch
+    const { run, key, first, attempt, exportName, timeoutMs, inputs } = batch
     // A copy: the batch may be a window on memory of others, which a message would carry along entirely.
     const body = new Uint8Array(inputs.body)
     const indexes = new Uint32Array(inputs.indexes)
@@ -195,6 +199,7 @@ class Pool implements Executor {
       first,
       attempt,
       exportName,
+      timeoutMs,
       file,
       claims,
       indexes,
@@ -211,7 +216,9 @@ class Pool implements Executor {
   }
 
   #received(slot: Slot, message: unknown): void {
-    if (this.#isClosed || !isFromWorker(message)) return
+    if (this.#isClosed) return
+    if (isWord(message)) return this.#heard(slot, message)
+    if (!isEnded(message)) return
     slot.hasReported = true
     slot.stillbirths = 0
     const found = this.#runs.get(message.run)
@@ -222,12 +229,7 @@ class Pool implements Executor {
   }
 
   /** Reports outcomes; `positions[i]` is where outcome `i` has its task in the run. Those reported before are dropped. */
-  #report(
-    slot: Slot,
-    run: Run,
-    positions: ArrayLike<number>,
-    outcomes: Pick<FromWorker, 'ends' | 'body'>
-  ): void {
+  #report(slot: Slot, run: Run, positions: ArrayLike<number>, outcomes: Pick<Ended, 'ends' | 'body'>): void {
     const indexes = new Uint32Array(positions.length)
     const fresh: number[] = []
     for (let i = 0; i < positions.length; i++) {
@@ -240,7 +242,8 @@ class Pool implements Executor {
     if (fresh.length === 0) return
     run.left -= fresh.length
     const { ends, body } = outcomes
-    const news = pickAt({ node: '', indexes, ends, body }, fresh)
+    const all: Batch = { node: '', indexes, ends, body }
+    const news = pickAt(run.words?.tell(positions, all) ?? all, fresh)
     const done = this.#forgetIfDone(slot, run)
     this.#emit({ kind: 'ended', run: run.batch.run, slot: slot.index, outcomes: news, done })
   }
@@ -257,6 +260,20 @@ class Pool implements Executor {
     queueMicrotask(() => {
       if (!this.#isClosed) this.#options.onEvent(event)
     })
+  }
+
+  /** What a task says as it runs. */
+  #heard(slot: Slot, word: Word): void {
+    const found = this.#runs.get(word.run)
+    if (found?.slot === slot) this.#talk.heard(found.run, word)
+  }
+
+  /** Who has asked for its signal gets it, and a moment to end by itself. */
+  #endSoon(slot: Slot, run: Run, running: Started): void {
+    if (!run.words?.listens(running.position)) return this.#condemn(slot, run, running, 'cancelled')
+    run.words.aborted(running.position)
+    slot.engine?.post({ kind: 'abort', run: run.batch.run, position: running.position })
+    setTimeout(() => this.#condemn(slot, run, running, 'cancelled'), graceMs).unref()
   }
 
   /** Ends a running task together with its engine. Does nothing if the task just ended, or is condemned already. */
@@ -365,12 +382,12 @@ function outcome({ batch }: Run, status: Status, elapsedMs: number, payload: Uin
 }
 
 /** User code shares the engine, and may post messages of its own. */
-function isFromWorker(message: unknown): message is FromWorker {
-  return typeof message === 'object' && message !== null && (message as FromWorker).kind === 'ended'
+function isEnded(message: unknown): message is Ended {
+  return typeof message === 'object' && message !== null && (message as Ended).kind === 'ended'
 }
 
 /** It also shares the memory, and may write there what it likes. */
-function isReport({ positions, ends, body }: FromWorker, { reported }: Run): boolean {
+function isReport({ positions, ends, body }: Ended, { reported }: Run): boolean {
   const areArrays = [positions, ends].every((array) => array instanceof Uint32Array)
   if (!areArrays || !(body instanceof Uint8Array)) return false
   return isSound({ node: '', indexes: positions, ends, body }, reported.length)

@@ -26,7 +26,9 @@ export function swapClaim(claims: Claims, position: number, from: number, to: nu
   return Atomics.compareExchange(claims, position, from, to) === from
 }
 
-export type ToWorker = {
+export type ToWorker = RunOrder | Abort
+
+export type RunOrder = {
   kind: 'run'
   run: number
   key: ShardKey
@@ -35,6 +37,8 @@ export type ToWorker = {
   /** Path of the module. */
   file: string
   exportName: string
+  /** 0 = unlimited. */
+  timeoutMs: number
   /** One byte for each task. Those that are not `unstarted` are none of this engine's. */
   claims: Claims
   /** The inputs, copied: `RunBatch.inputs` without its node. */
@@ -43,9 +47,21 @@ export type ToWorker = {
   body: Uint8Array
 }
 
+/** To a task that listens: it is to come to an end. */
+export type Abort = { kind: 'abort'; run: number; position: number }
 export type ToWorkerOf<K extends ToWorker['kind']> = Extract<ToWorker, { kind: K }>
 
-export type FromWorker = {
+export type FromWorker = Ended | Word
+
+/** What a running task says. */
+export type Word = { run: number; position: number } & (
+  | { kind: 'printed'; stream: 'stdout' | 'stderr'; text: string }
+  | { kind: 'progress'; fraction: number; text: string }
+  /** It has asked for its signal. */
+  | { kind: 'listens' }
+)
+
+export type Ended = {
   kind: 'ended'
   run: number
   /** Positions in the run's batch, not indexes. */

@@ -84,7 +84,7 @@ class Slots implements SharedSlots {
   }
 
   heard(event: ExecutorEvent): void {
-    if (event.kind !== 'engine-lost' && event.done) this.#inside.delete(event.run)
+    if ((event.kind === 'ended' || event.kind === 'recalled') && event.done) this.#inside.delete(event.run)
     this.#onEvent(event)
     this.#admit()
   }

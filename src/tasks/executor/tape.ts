@@ -11,7 +11,7 @@ import { closeSync, openSync, readSync, statSync, unlinkSync, writeSync } from '
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { deskBodyBytes, outcomesOnDeskMax } from './desk.ts'
-import type { FromWorker } from './protocol.ts'
+import type { Ended } from './protocol.ts'
 
 /** The pool's word has a page of its own; behind it lie the records of the engine. */
 const RECORDS_AT = 4_096
@@ -39,7 +39,7 @@ export interface Recorded {
   /** The task that began last, unless its end is recorded. */
   readonly running: Begun | undefined
   /** What ended and may not have been sent. All of one run. */
-  readonly ended: { order: number; outcomes: Pick<FromWorker, 'positions' | 'ends' | 'body'> } | undefined
+  readonly ended: { order: number; outcomes: Pick<Ended, 'positions' | 'ends' | 'body'> } | undefined
 }
 
 /** Opens a file that has no name any more: it is gone with the last process that has it open. */

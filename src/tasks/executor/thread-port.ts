@@ -57,7 +57,8 @@ export class ThreadPort implements Port {
   }
 
   post(message: FromWorker): void {
-    this.#port.postMessage(message, [message.body.buffer as ArrayBuffer])
+    const moved = message.kind === 'ended' ? [message.body.buffer as ArrayBuffer] : []
+    this.#port.postMessage(message, moved)
   }
 
   die(error: unknown): never {

@@ -8,7 +8,7 @@
 import { Worker } from 'node:worker_threads'
 import { createDeskMemory, type Desk, openDesk, readDesk } from './desk.ts'
 import type { Engine, EngineOptions, Started } from './engine.ts'
-import type { Claims, FromWorker, ToWorker, WorkerData } from './protocol.ts'
+import type { Claims, Ended, ToWorker, WorkerData } from './protocol.ts'
 import { CLAIM, swapClaim } from './protocol.ts'
 
 export function startThread(options: EngineOptions): Engine {
@@ -46,6 +46,7 @@ class Thread implements Engine {
   }
 
   post(message: ToWorker): void {
+    if (message.kind !== 'run') return this.#worker.postMessage(message)
     const claims = new Uint8Array(new SharedArrayBuffer(message.claims.length))
     claims.set(message.claims)
     this.#claims.set(message.run, claims)
@@ -85,7 +86,7 @@ class Thread implements Engine {
     return { run, position, startedAt: this.#desk.clock[0] as number }
   }
 
-  #rest(): FromWorker | undefined {
+  #rest(): Ended | undefined {
     const rest = readDesk(this.#desk)
     return rest.positions.length === 0 ? undefined : rest
   }

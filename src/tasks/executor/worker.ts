@@ -5,29 +5,26 @@
  * engine is never asked, only overruled.
  * Everything paid per task is a claim, a clock reading and a copy to the desk; messages are paid per 5 ms or per batch.
  */
-import { AsyncLocalStorage } from 'node:async_hooks'
-import { setSourceMapsSupport } from 'node:module'
+import { registerHooks, setSourceMapsSupport } from 'node:module'
 import { pathToFileURL } from 'node:url'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { ErrorCode } from '../../errors.ts'
 import { ShoalError } from '../../errors.ts'
-import { type ShardKey, shardName, taskId } from '../../ids.ts'
 import type { Status } from '../batch.ts'
 import { STATUS, valueAt } from '../batch.ts'
 import { ChildPort } from './child-port.ts'
 import { decodeArgs, encodeValue } from './codec.ts'
+import { Context, origin } from './context.ts'
 import type { Port } from './engine.ts'
 import { encodeFailure, failureOf } from './failure.ts'
-import type { ToWorkerOf, WorkerData } from './protocol.ts'
+import { catchPrints } from './prints.ts'
+import type { Abort, RunOrder, WorkerData } from './protocol.ts'
 import { sharedMillis } from './protocol.ts'
 import { ThreadPort } from './thread-port.ts'
 
 /** Ended tasks are reported at most this late, as long as the thread gets to it. */
 const FLUSH_EVERY_MS = 5
 
-interface Origin {
-  readonly task: string
-}
 type UserFunction = (...args: unknown[]) => unknown
 /** A module that failed to load fails the same way for all of its tasks. */
 type Loaded = { fn: UserFunction } | { error: unknown }
@@ -36,8 +33,7 @@ const port: Port =
   parentPort === null
     ? new ChildPort(process.argv.slice(2))
     : new ThreadPort(parentPort, workerData as WorkerData)
-const { slot, engine } = port
-type RunOrder = ToWorkerOf<'run'>
+const { slot } = port
 // Stacks are to point into the files that people wrote.
 setSourceMapsSupport(true)
 const loaded = new Map<string, Loaded>()
@@ -47,13 +43,23 @@ let flushedAt = 0
 let isFlushAhead = false
 // User code may replace the global by a fake.
 const startTimer = setTimeout
-/** Whose code is running: whatever a task leaves behind, timers and promises, carries its name. */
-const origin = new AsyncLocalStorage<Origin>()
 /** The task that runs now. */
-let running: Origin | undefined
+let running: Context | undefined
 
-/** The task that runs now. */
-export const current = { key: '', index: -1, attempt: 0, engine }
+catchPrints()
+// Bundles leave these out: there is one of each in an engine.
+const ours = new Map(
+  ['shoal', 'shoal/task'].map((name) => {
+    const file = name === 'shoal' ? 'index' : 'task'
+    return [name, new URL(`../../${file}${import.meta.url.slice(-3)}`, import.meta.url).href]
+  })
+)
+registerHooks({
+  resolve: (specifier, context, next) => {
+    const url = ours.get(specifier)
+    return url === undefined ? next(specifier, context) : { url, shortCircuit: true }
+  }
+})
 
 // What an ended task left behind must not cost its neighbours their engine. What the running one does outside of its
 // promise, or nobody in particular, ends the engine like any uncaught exception.
@@ -70,9 +76,15 @@ process.exit = (code) => {
 }
 
 port.listen((message) => {
+  if (message.kind === 'abort') return abort(message)
   queue.push(message)
   if (!isBusy) void drain()
 })
+
+function abort({ run, position }: Abort): void {
+  if (running?.run === run && running.position === position)
+    running.abort(new ShoalError('SHOAL_CANCELLED', 'the task was cancelled'))
+}
 
 async function drain(): Promise<void> {
   isBusy = true
@@ -91,10 +103,7 @@ async function work(run: RunOrder): Promise<void> {
     const isOurs = port.begin(run, at, startedAt)
     // Awaited only where it must be: most tasks take microseconds.
     if (isOurs !== true && !(await isOurs)) continue
-    current.key = run.key
-    current.index = run.first + (run.indexes[at] as number)
-    current.attempt = run.attempt
-    running = new Started(run.key, current.index)
+    running = new Context(run, at, port, startedAt)
     origin.enterWith(running)
     let status: Status = STATUS.ok
     let payload: Uint8Array
@@ -118,6 +127,7 @@ async function work(run: RunOrder): Promise<void> {
       status = STATUS.error
       payload = encodeFailure(failureOf(thrown, blame))
     }
+    running.end()
     running = undefined
     now = sharedMillis()
     const header = {
@@ -131,21 +141,6 @@ async function work(run: RunOrder): Promise<void> {
     if (now - flushedAt >= FLUSH_EVERY_MS) flush(now)
   }
   flush(now)
-}
-
-/** Its name is put together only if somebody asks: there are many tasks, and few that throw late. */
-class Started implements Origin {
-  readonly #key: ShardKey
-  readonly #index: number
-
-  constructor(key: ShardKey, index: number) {
-    this.#key = key
-    this.#index = index
-  }
-
-  get task(): string {
-    return taskId(shardName(this.#key).job, this.#index)
-  }
 }
 
 /** Imports once per file and export. Never throws. */

@@ -21,6 +21,7 @@ import { decodeValue, encodeArgs } from '../../../src/tasks/executor/codec.ts'
 import type { Executor, ExecutorEvent, RunBatch } from '../../../src/tasks/executor/executor.ts'
 import { decodeFailure } from '../../../src/tasks/executor/failure.ts'
 import { createPool, type Isolation } from '../../../src/tasks/executor/pool.ts'
+import { splitOutput } from '../../../src/tasks/output.ts'
 
 const MODULE = `
 export default (x) => x
@@ -45,7 +46,6 @@ export const unencodable = () => ({ f() {} })
 export const huge = (size) => new Uint8Array(size)
 export const alien = () => ({ then(go) { go('thenable') } })
 export const number = 42
-export const noisy = () => { console.log('from a task') }
 `
 
 export let folder: string
@@ -62,6 +62,8 @@ export interface Told {
   readonly header?: OutcomeHeader
   readonly value?: unknown
   readonly failure?: ReturnType<typeof decodeFailure>
+  readonly stdout?: string
+  readonly stderr?: string
   readonly lost?: string
   readonly recalled?: boolean
 }
@@ -89,13 +91,15 @@ function told(event: ExecutorEvent): Told[] {
   if (event.kind === 'engine-lost') {
     return event.index === undefined ? [] : [{ index: event.index, lost: event.reason }]
   }
+  if (event.kind === 'said') return []
   if (event.kind === 'recalled') return Array.from(event.indexes, (index) => ({ index, recalled: true }))
   return Array.from(event.outcomes.indexes, (index, at) => {
-    const bytes = valueAt(event.outcomes, at)
+    const { outcome: bytes, output } = splitOutput(valueAt(event.outcomes, at))
     const header = readOutcomeHeader(bytes)
     const payload = bytes.subarray(OUTCOME_HEADER_BYTES)
-    if (header.status === STATUS.ok) return { index, header, value: decodeValue(payload) }
-    return hasFailure(header.status) ? { index, header, failure: decodeFailure(payload) } : { index, header }
+    const base = { index, header, ...output }
+    if (header.status === STATUS.ok) return { ...base, value: decodeValue(payload) }
+    return hasFailure(header.status) ? { ...base, failure: decodeFailure(payload) } : base
   })
 }
 
@@ -105,9 +109,10 @@ export function bench(slots = 1, heapMb?: number): Bench {
   let count = 0
   const onEvent = (event: ExecutorEvent): void => {
     const run = runs.get(event.run)
-    expect(run).toBeDefined()
+    // What was said on the way may come after all of the run has ended.
+    if (event.kind !== 'said') expect(run).toBeDefined()
     run?.told.push(...told(event))
-    if (event.kind !== 'engine-lost' && event.done) {
+    if ((event.kind === 'ended' || event.kind === 'recalled') && event.done) {
       run?.finish(run.told)
       runs.delete(event.run)
     }

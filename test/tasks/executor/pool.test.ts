@@ -143,7 +143,7 @@ test.each(['hangAt', 'waitAt'])(
   async (exportName) => {
     const { start } = bench()
     const [all, after] = await Promise.all([
-      start(exportName, upTo(200, 100), { timeoutMs: 250 }),
+      start(exportName, upTo(200, 100), { timeoutMs: 2_000 }),
       start('default', upTo(3))
     ])
     expect(indexesOf(all)).toEqual(counting(200))
@@ -152,9 +152,9 @@ test.each(['hangAt', 'waitAt'])(
     expect(header?.status).toBe(STATUS.timedOut)
     expect(failure?.code).toBe('TASK_TIMEOUT')
     expect(failure?.message).toMatch(
-      /^ran longer than its timeout of 250 ms: ended after \d+ ms on engine node\/0, attempt 1$/
+      /^ran longer than its timeout of 2000 ms: ended after \d+ ms on engine node\/0, attempt 1$/
     )
-    expect(header?.elapsedMs).toBeGreaterThanOrEqual(250)
+    expect(header?.elapsedMs).toBeGreaterThanOrEqual(2_000)
     expect(all[199]?.value).toBe(199)
     expect(after).toHaveLength(3)
   }
@@ -210,23 +210,6 @@ test('cancelling while tasks end reports each once', async () => {
   for (const all of await Promise.all(runs)) {
     expect(indexesOf(all).toSorted((a, b) => a - b)).toEqual(counting(500))
   }
-})
-
-test('what tasks print does not reach stdout', async () => {
-  const { start } = bench()
-  const seen: string[] = []
-  const write = process.stderr.write
-  const printed = new Promise<void>((resolve) => {
-    process.stderr.write = ((text: Uint8Array) => {
-      seen.push(String(text))
-      resolve()
-      return true
-    }) as typeof write
-  })
-  await start('noisy', [[]])
-  await printed
-  process.stderr.write = write
-  expect(seen.join('')).toBe('from a task\n')
 })
 
 test('a closed pool says nothing more', async () => {

@@ -6,3 +6,4 @@
 import './as-processes.ts'
 import './pool.test.ts'
 import './loss.test.ts'
+import './task.test.ts'

@@ -64,7 +64,7 @@ async function open(slots = 1): Promise<void> {
 function onEvent(event: ExecutorEvent): void {
   const run = runs.get(event.run)
   expect(run).toBeDefined()
-  if (event.kind === 'engine-lost') return
+  if (event.kind === 'engine-lost' || event.kind === 'said') return
   if (event.kind === 'recalled') for (const index of event.indexes) run?.told.push({ index, recalled: true })
   else
     for (const [at, index] of event.outcomes.indexes.entries()) {
