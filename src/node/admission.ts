@@ -110,7 +110,7 @@ export class Admission {
       resolve(verdict)
       if (verdict.kind === 'refused') this.tell(peerOf(connection), verdict.reason)
     }
-    const timer = setTimeout(() => this.reject(connection, made, `no proof within ${admitMs} ms`), admitMs)
+    const timer = setTimeout(() => this.giveUp(connection, made), admitMs)
     timer.unref()
     const made: Case = { verdict: promise, settle, admitted: false, begun: false, wrong: undefined }
     this.cases.set(connection.id, made)
@@ -157,6 +157,7 @@ export class Admission {
       const stranger = (error as Error).name === 'UnsupportedProtocolError'
       if (stranger) this.reject(connection, made, 'it is no node of a mesh')
       else if (connection.status !== 'open') made.settle({ kind: 'lost', reason: 'the connection closed' })
+      else if ((error as Error).name === 'TimeoutError') this.giveUp(connection, made)
       else this.reject(connection, made, 'it did not answer as a node of a mesh does')
     }
   }
@@ -213,6 +214,14 @@ export class Admission {
     const count = (this.peers.get(peer) ?? 0) + (admitted ? 1 : -1)
     if (count > 0) this.peers.set(peer, count)
     else this.peers.delete(peer)
+  }
+
+  /** Silence says nothing of the key of whom we dialled: a busy machine is silent too, and may be tried again. */
+  private giveUp(connection: Connection, made: Case): void {
+    const reason = `no proof within ${admitMs} ms`
+    if (connection.direction === 'inbound') return this.reject(connection, made, reason)
+    made.settle({ kind: 'lost', reason })
+    closeConnection(connection)
   }
 
   private reject(connection: Connection, made: Case, reason: string): void {

@@ -50,6 +50,18 @@ test('a client with another key gets SHOAL_REFUSED', async () => {
   expect(node.events.of('client-connected')).toEqual([])
 })
 
+test('who is silent has not refused: a busy node may be tried again', async () => {
+  const listen = ['/ip4/127.0.0.1/tcp/0']
+  const silent = await createHost({ identity: await generateKeyPair('Ed25519'), listen, services: {} })
+  ended(silent)
+  await silent.start()
+  await silent.handle('/shoal/admit/1.0.0', () => {})
+  const address = String(silent.getMultiaddrs()[0])
+  const link = await createLink({ key: createKey(), onFrame: () => {}, onClosed: () => {} })
+  ended({ stop: () => link.close() })
+  await expect(link.attach(address)).rejects.toMatchObject({ code: 'SHOAL_NO_MESH' })
+}, 20_000)
+
 test.each(['/shoal/peer/1.0.0', '/shoal/client/1.0.0', '/shoal/blob/1.0.0'])(
   'a stranger gets no stream of %s',
   async (protocol) => {
