@@ -297,7 +297,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const { isFull } = this.membership.me
     const share = isFull ? refillBelow : 1
     const isOver =
-      this.keeper.bytes > share * this.#quota.bytes || this.keeper.keys().length > share * this.#quota.shards
+      this.keeper.bytes > share * this.#quota.bytes || this.keeper.size > share * this.#quota.shards
     if (isOver !== isFull) this.#member(this.membership.change({ isFull: isOver }), now)
   }
 

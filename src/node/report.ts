@@ -47,7 +47,7 @@ export function nodeReport(
     unfinished: owner.unfinished,
     lostRuns: owner.waste.lost,
     droppedRuns: owner.waste.dropped,
-    keeps: keeper.keys().length,
+    keeps: keeper.size,
     bytes: keeper.bytes,
     tombstones: keeper.tombstones,
     moving: owner.moving.now + owner.moving.later,

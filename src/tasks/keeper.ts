@@ -90,6 +90,11 @@ export class Keeper {
     return [...this.#shards.keys()]
   }
 
+  /** Shards kept. */
+  get size(): number {
+    return this.#shards.size
+  }
+
   /** Of inputs and outcomes. */
   get bytes(): number {
     return this.#bytes
@@ -167,11 +172,11 @@ export class Keeper {
     const weight = [...this.#shards.values()].reduce((sum, kept) => sum + weigh(kept), 0)
     assert(weight === this.#bytes, `${this.#bytes} bytes kept, ${weight} counted`)
     for (const [key, { record, acceptors }] of this.#shards) {
-      assert(acceptors.at(-1)?.list === record.list, `${key} has no acceptor for its newest list`)
-      assert(!this.#moved.has(key), `${key} is kept and gone`)
+      if (acceptors.at(-1)?.list !== record.list) assert(false, `${key} has no acceptor for its newest list`)
+      if (this.#moved.has(key)) assert(false, `${key} is kept and gone`)
       for (const { accepted, promised } of acceptors) {
         for (const { ballot } of accepted)
-          assert(ballot <= promised, `${key} accepted ${ballot} above ${promised}`)
+          if (ballot > promised) assert(false, `${key} accepted ${ballot} above ${promised}`)
       }
     }
   }

@@ -222,7 +222,7 @@ export class Owner {
 
   wakeAt(now: Millis): Millis | undefined {
     let at = earlier(this.#succession.wakeAt(), this.#settleAt)
-    if (this.#view.keeper.keys().length > 0) at = earlier(at, this.#repairs.wakeAt())
+    if (this.#view.keeper.size > 0) at = earlier(at, this.#repairs.wakeAt())
     if (this.leads.size > 0) at = earlier(at, this.#tendAt)
     for (const lead of this.leads.values()) at = earlier(earlier(at, lead.opensAt(now)), lead.expiresAt)
     return at
@@ -233,10 +233,7 @@ export class Owner {
       lead.queue.check()
       assert(!this.#succession.has(key), `${key} is owned and followed`)
     }
-    assert(
-      this.leads.size + this.#succession.size <= this.#view.keeper.keys().length,
-      'owns more than it keeps'
-    )
+    assert(this.leads.size + this.#succession.size <= this.#view.keeper.size, 'owns more than it keeps')
   }
 
   #promised(from: PeerId, message: TaskMessageOf<'promised'>, now: Millis): Send[] {

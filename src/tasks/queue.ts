@@ -244,12 +244,15 @@ export class Queue {
   }
 
   check(): void {
-    const waiting = this.#state.reduce((sum, state) => sum + (state === TASK.waiting ? 1 : 0), 0)
-    assert(waiting === this.#waiting, `${this.#waiting} waiting, ${waiting} counted`)
+    let waiting = 0
+    let fresh = 0
+    for (let index = 0; index < this.count; index++) {
+      if (this.#state[index] !== TASK.waiting) continue
+      waiting++
+      if (index >= this.#cursor) fresh++
+    }
+    if (waiting !== this.#waiting) assert(false, `${this.#waiting} waiting, ${waiting} counted`)
     const line = this.#back.filter(({ index }) => this.#state[index] === TASK.waiting).length
-    const fresh = this.#state
-      .subarray(this.#cursor)
-      .reduce((n, state) => n + (state === TASK.waiting ? 1 : 0), 0)
     assert(
       new Set(this.#back.map(({ index }) => index)).size === this.#back.length,
       'a task stands in line twice'

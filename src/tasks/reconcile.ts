@@ -23,7 +23,7 @@ export interface ReconcileView {
   readonly peers: () => readonly PeerId[]
   readonly keeper: Pick<
     Keeper,
-    'keys' | 'record' | 'isSettled' | 'outcomes' | 'isForgotten' | 'epitaph' | 'movedTo'
+    'keys' | 'size' | 'record' | 'isSettled' | 'outcomes' | 'isForgotten' | 'epitaph' | 'movedTo'
   >
 }
 
@@ -54,7 +54,7 @@ export class Reconcile {
   }
 
   wakeAt(): Millis | undefined {
-    return this.#view.keeper.keys().length > 0 ? this.#compareAt : undefined
+    return this.#view.keeper.size > 0 ? this.#compareAt : undefined
   }
 
   message(from: PeerId, message: TaskMessage): Send[] {

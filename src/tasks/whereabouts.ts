@@ -23,6 +23,7 @@ export type Kept = Pick<
   | 'isSettled'
   | 'outcomes'
   | 'keys'
+  | 'size'
   | 'movedTo'
   | 'isForgotten'
   | 'epitaph'
