@@ -287,7 +287,7 @@ export class Owner {
   }
 
   /** What this node keeps went on to another list, if it is not itself who brought it there. */
-  #moved({ key, list }: TaskMessageOf<'moved'>, now: Millis): Send[] {
+  #moved({ key, list, keepers, seats }: TaskMessageOf<'moved'>, now: Millis): Send[] {
     const record = this.#view.keeper.record(key)
     const lead = this.leads.get(key)
     const isStale = lead !== undefined && (lead.record.list < list || !lead.register.isInForce)
@@ -298,6 +298,9 @@ export class Owner {
     if (record === undefined) this.#succession.unfollow(key)
     else if (this.#succession.has(key) && (this.#succession.seen(key)?.list ?? 0) < record.list)
       this.#succession.follow(record, this.#succession.seen(key)?.ballot ?? 0, now)
+    // It never got the list that followed: who owned this one has nothing more to say, those of that list have.
+    if (record !== undefined && record.list < list)
+      this.#succession.hinted(key, { list, keepers, seats, ballot: seats[0] ?? 0 }, now)
     const at = this.#whereabouts.best(key)
     if (record !== undefined || at === undefined) return []
     const told = [...(lead?.watchers ?? []), ...this.#orphans.take(key).map(([peer]) => peer)]

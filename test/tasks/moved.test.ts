@@ -1,0 +1,78 @@
+/**
+ * A keeper that is told of a newer list, where it once stayed with the old one for ever.
+ *
+ * Not here: how lists change (the simulator judges that).
+ */
+import { expect, test } from 'vitest'
+import type { Digest, JobId, PeerId, ShardKey } from '../../src/ids.ts'
+import { seededRandom } from '../../src/random.ts'
+import { anywhere } from '../../src/routing/requirement.ts'
+import { pack } from '../../src/tasks/batch.ts'
+import { Keeper } from '../../src/tasks/keeper.ts'
+import { firstSeating } from '../../src/tasks/keepers.ts'
+import type { ShardRecord, TaskMessage } from '../../src/tasks/messages.ts'
+import { Owner } from '../../src/tasks/owner.ts'
+
+const [a, b, c, d] = ['peerA', 'peerB', 'peerC', 'peerD'] as [PeerId, PeerId, PeerId, PeerId]
+const key = 'abcdefgh/0/0' as ShardKey
+const record: ShardRecord = {
+  key,
+  ...firstSeating([a, b, c]),
+  copies: 3,
+  header: {
+    job: 'abcdefgh' as JobId,
+    name: '',
+    code: 'A'.repeat(43) as Digest,
+    exportName: 'default',
+    retries: 0,
+    timeoutMs: 0,
+    priority: 0,
+    submittedAt: 0,
+    queueTimeoutMs: 0,
+    retentionMs: 0,
+    atMostOnce: false,
+    submitter: '',
+    requires: anywhere
+  },
+  first: 0,
+  count: 1,
+  shards: 1,
+  inputs: pack('', [0], [new Uint8Array(1)]),
+  root: []
+}
+
+test('a keeper that never got the list that followed, and is in it, turns to those of that list', () => {
+  const keeper = new Keeper(c)
+  const peers = [a, b, d]
+  const owner = new Owner(
+    {
+      self: c,
+      keeper,
+      isUp: () => true,
+      isGone: () => false,
+      peers: () => peers,
+      member: () => undefined,
+      keepersFor: () => [a, b, c, d],
+      situation: () => ''
+    },
+    seededRandom(1)
+  )
+  const hear = (from: PeerId, message: TaskMessage): void => {
+    keeper.step(from, message)
+    if (message.kind === 'store') owner.kept(from, message, 0)
+    owner.message(from, message, 0)
+  }
+  hear(a, { kind: 'store', record, isRepair: false })
+  hear(a, { kind: 'moved', key, list: 1, keepers: [b, c, d], seats: [1, 2, 3] })
+  // It prepares, with its own promise first; the answers to that say where the shard is by now.
+  const said: PeerId[] = []
+  for (let now = 0; now < 3_000; now += 100)
+    for (const { to, message } of owner.wake(now)) {
+      said.push(to)
+      if (to !== c || message.kind !== 'prepare') continue
+      const { list, ballot } = message
+      const own = { kind: 'promised', key, list, ballot, accepted: [] } as const
+      said.push(...owner.message(c, own, now).map((one) => one.to))
+    }
+  expect(said).toContain(b)
+})
