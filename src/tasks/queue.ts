@@ -80,10 +80,12 @@ export class Queue {
   states(isOnce = false): Uint32Array {
     const states: number[] = []
     for (let index = 0; index < this.count; index++) {
-      const isGranted = this.#state[index] === TASK.granted
-      // If its holder does not report it, the next run of a granted task is another attempt; there is none if it may run once.
-      const attempt = this.attempt(index) + (isGranted && !isOnce ? 1 : 0)
-      if (attempt > 1 && this.state(index) <= TASK.granted)
+      const state = this.state(index)
+      // If its holder does not report it, the next run of a granted task is another attempt; there is none if it may run once. An
+      // outcome that is proposed may not have left this node, while keepers change.
+      const isOut = state === TASK.granted || state === TASK.proposed
+      const attempt = this.attempt(index) + (isOut && !isOnce ? 1 : 0)
+      if (attempt > 1 && state <= TASK.proposed)
         states.push(index, attempt, this.losses(index), this.failures(index))
     }
     return Uint32Array.from(states)

@@ -1,0 +1,35 @@
+/**
+ * What an owner tells the next one of tasks that are under way.
+ *
+ * Not here: granting (dispatch.test.ts, lead.test.ts), and the whole under faults (the simulator).
+ */
+import { expect, test } from 'vitest'
+import type { PeerId } from '../../src/ids.ts'
+import { Queue } from '../../src/tasks/queue.ts'
+
+const peer = 'peerA' as PeerId
+const handedOver = (queue: Queue, isOnce = false): number[][] => {
+  const states = [...queue.states(isOnce)]
+  return Array.from({ length: states.length / 4 }, (_, at) => states.slice(4 * at, 4 * at + 2))
+}
+
+test('what runs, or ended with an outcome that may not have left this node, has its next run as another attempt', () => {
+  const queue = new Queue(4)
+  queue.take(peer, 3, false)
+  queue.propose(1)
+  queue.propose(2)
+  queue.commit(2)
+  expect(handedOver(queue)).toEqual([
+    [0, 2],
+    [1, 2]
+  ])
+  const next = new Queue(4)
+  next.inherit(queue.states())
+  expect([0, 1, 2, 3].map((index) => next.attempt(index))).toEqual([2, 2, 1, 1])
+})
+
+test('of tasks that may run once no further attempt is spoken of', () => {
+  const queue = new Queue(2)
+  queue.take(peer, 1, false)
+  expect(handedOver(queue, true)).toEqual([])
+})
