@@ -14,11 +14,10 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Client, connect, saveFiles, TaskError } from '../../src/index.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 })
-
 const launcher = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
 /** `npm run test:long` has the full sizes. */
 const isLong = process.env.SHOAL_LONG !== undefined
+vi.setConfig({ testTimeout: isLong ? 1_800_000 : 300_000, hookTimeout: 120_000 })
 
 interface Ended {
   readonly code: number | null
@@ -36,7 +35,12 @@ beforeAll(async () => {
   const first = await lab.start('n1', [], { more })
   const others = ['n2', 'n3'].map((name) => lab.start(name, [first], { more }))
   nodes = [first, ...(await Promise.all(others))]
-  client = await connect({ key: lab.key, peers: nodes.map(({ address }) => address), mdns: false })
+  client = await connect({
+    key: lab.key,
+    peers: nodes.map(({ address }) => address),
+    mdns: false,
+    timeout: 60_000
+  })
   await untilMeshed(client, 3)
 })
 afterAll(async () => {
@@ -255,7 +259,7 @@ test('a killed node leaves no program and no folder behind', async () => {
   const folder = await folderOf('orphans')
   const lone = await Lab.open()
   const node = await lone.start('lone', [], { more: { allowRun: true } })
-  const own = await connect({ key: lone.key, peers: [node.address], mdns: false })
+  const own = await connect({ key: lone.key, peers: [node.address], mdns: false, timeout: 60_000 })
   const pids = join(folder, 'pids')
   const script = `echo $$ > ${pids}; sleep 600 & echo $! >> ${pids}; mv ${pids} ${pids}.all; wait`
   const job = own.run({ command: script, shell: true })
@@ -289,7 +293,7 @@ test('what cannot run anywhere is said at once, explained, and runs as soon as a
   const end = ended(child)
   const [said] = await once(child.stderr, 'data')
   expect(String(said)).toContain('no node that is up runs programs; start one with `shoal up --allow-run`')
-  const own = await connect({ key: lone.key, peers: [node.address], mdns: false })
+  const own = await connect({ key: lone.key, peers: [node.address], mdns: false, timeout: 60_000 })
   const [job] = await own.jobs()
   const { state, nodes: all } = await own.explain(`${job?.id}:0`)
   expect(state).toBe('waiting')
