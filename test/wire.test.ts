@@ -70,7 +70,7 @@ const messages: PeerMessage[] = [
     ballot: 17,
     accepted: [{ ballot: 1, outcomes: pack(a, [1], [Uint8Array.of(9)]) }]
   },
-  { kind: 'claim', tasks: 12, received: 3, room: [] },
+  { kind: 'claim', tasks: 12, received: 3, room: [], isLast: false },
   { kind: 'grant', key, header, list: 0, keepers: [a], first: 7, attempt: 2, waiting: 5, inputs },
   { kind: 'watch', key, have: Uint32Array.of(0, 64_000) }
 ]
@@ -129,8 +129,8 @@ test('every limit is checked: one more than allowed is refused', () => {
       record: { ...record, inputs: { ...inputs, indexes: Uint32Array.of(1, 1) } },
       isRepair: false
     },
-    { kind: 'claim', tasks: 65_537, received: 0, room: [] },
-    { kind: 'claim', tasks: -1, received: 0, room: [] },
+    { kind: 'claim', tasks: 65_537, received: 0, room: [], isLast: false },
+    { kind: 'claim', tasks: -1, received: 0, room: [], isLast: false },
     { kind: 'inquire', key: 'no key' as ShardKey }
   ]
   for (const message of wrong)

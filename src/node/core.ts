@@ -7,11 +7,12 @@
 import type { ClientMessage } from '../client/protocol.ts'
 import type { ClientId, PeerId, ShardKey } from '../ids.ts'
 import { assert, earlier, type Machine, type Millis, unreachable } from '../machine.ts'
-import type { Random } from '../random.ts'
 import { Board } from '../routing/board.ts'
-import { Membership, type MembershipEffect } from '../routing/membership.ts'
+import type { MembershipEffect } from '../routing/effects.ts'
+import { usualReach } from '../routing/links.ts'
+import { Membership } from '../routing/membership.ts'
 import type { Member } from '../routing/messages.ts'
-import { rankKeepers } from '../routing/placement.ts'
+import { rankKeepers, whoMayKnow } from '../routing/placement.ts'
 import { isAboutSource, isSourceQuestion } from '../routing/source-messages.ts'
 import type { TaskEffect } from '../tasks/effects.ts'
 import { Entry, type EntryEffect } from '../tasks/entry.ts'
@@ -23,41 +24,17 @@ import { Runner } from '../tasks/runner.ts'
 import { Upkeep } from '../tasks/upkeep.ts'
 import { AfterWrites } from './after.ts'
 import { Desk } from './desk.ts'
+import { Doorstep } from './doorstep.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
 import { type TaskReport, taskReport as taskReportOf } from './explain.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
 import { nodeReport } from './report.ts'
+import { type CoreOptions, defaultQuota, keeperReplaceAfterMs, type Quota, refillBelow } from './settings.ts'
 import { type SourceInput, Sources } from './sources.ts'
+import { worldly } from './worldly.ts'
 
-/** Between two notices that work waits. */
-const noticeEveryMs = 250
-/** Longer than a restart of a machine's services, shorter than a second failure is likely to wait. */
-export const keeperReplaceAfterMs = 30_000
 /** Messages to oneself in one step; more is a loop. */
 const ownMessagesMax = 1_000_000
-
-/** What a node keeps at most: bytes of inputs and outcomes, and shards. Beyond it, work goes to other keepers. */
-export interface Quota {
-  readonly bytes: number
-  readonly shards: number
-}
-export const defaultQuota: Quota = { bytes: 1 << 30, shards: 1_000_000 }
-/** A full node takes more once it keeps less than this part of its quota. */
-const refillBelow = 0.9
-
-export interface CoreOptions {
-  readonly me: Member
-  readonly random: Random
-  readonly now: Millis
-  /** A keeper that is down for so long is replaced; default `keeperReplaceAfterMs`. */
-  readonly replaceAfterMs?: Millis | undefined
-  /** Of keeper.ts; smaller in the simulator, whose tasks take little. */
-  readonly rewriteAboveBytes?: number
-  /** Default `defaultQuota`. */
-  readonly quota?: Quota | undefined
-  /** Why this node keeps nothing, if its disk is not sound. */
-  readonly disk?: string | undefined
-}
 
 export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly self: PeerId
@@ -68,28 +45,29 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly entry: Entry
   readonly release: Release
   readonly #upkeep: Upkeep
-  readonly #board = new Board()
+  readonly #board: Board
   readonly #desk: Desk
-  readonly #random: Random
   readonly #sources: Sources
   readonly #after = new AfterWrites()
+  readonly #doorstep: Doorstep
   #disk: 'sound' | string
   readonly #quota: Quota
   #inbox: TaskMessage[] = []
-  #noticeAt: Millis = 0
   #now: Millis = 0
   #effects: CoreEffect[] = []
 
   constructor(options: CoreOptions) {
     const { me, random, now, replaceAfterMs = keeperReplaceAfterMs, disk = 'sound' } = options
+    const { reach = usualReach } = options
     this.#quota = options.quota ?? defaultQuota
     this.self = me.peer
     this.#disk = disk
     this.keeper = new Keeper(me.peer, options.rewriteAboveBytes)
-    this.#random = random.fork('claims')
-    this.membership = new Membership(me, random.fork('membership'), now)
+    this.membership = new Membership(me, random.fork('membership'), now, reach)
+    this.#doorstep = new Doorstep(this.membership)
     const isUp = (peer: PeerId): boolean => this.membership.isUp(peer)
-    const peers = (): PeerId[] => this.membership.peers()
+    const peers = (): readonly PeerId[] => this.membership.peers()
+    const neighbours = (): readonly PeerId[] => this.membership.neighbours()
     const keepersFor = (shard: string): PeerId[] =>
       rankKeepers(
         shard,
@@ -98,25 +76,38 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
           .filter(({ isKeeper, isLeaving, isFull }) => isKeeper && !isLeaving && !isFull)
       )
     const isGone = (peer: PeerId, at: Millis): boolean => this.membership.isGone(peer, replaceAfterMs, at)
-    const situation = (at: Millis): string =>
-      `${keepersFor('').toSorted()} but ${this.membership.gone(replaceAfterMs, at)}`
+    const situation = (at: Millis): string => this.membership.situation(replaceAfterMs, at)
     const member = (peer: PeerId): Member | undefined => this.membership.member(peer)
     this.owner = new Owner(
-      { self: this.self, keeper: this.keeper, isUp, peers, member, isGone, keepersFor, situation },
+      { self: this.self, keeper: this.keeper, isUp, neighbours, member, isGone, keepersFor, situation },
       random.fork('owner')
     )
+    const whom = random.fork('seek')
+    const mayKnow = (key: ShardKey): readonly PeerId[] =>
+      this.membership.isWide
+        ? whoMayKnow(keepersFor(key.slice(0, key.lastIndexOf('/'))), peers(), whom)
+        : peers()
     const canKeep = (peer: PeerId): boolean => this.membership.canKeep(peer)
-    this.entry = new Entry({ self: this.self, isUp, canKeep, peers, keepersFor })
+    this.entry = new Entry({ self: this.self, isUp, canKeep, peers, mayKnow, keepersFor })
     this.release = new Release({ self: this.self, peers })
-    const view = { self: this.self, keeper: this.keeper, release: this.release, isUp, peers }
+    const view = { self: this.self, keeper: this.keeper, release: this.release, isUp, peers, mayKnow }
     this.#upkeep = new Upkeep(view, random.fork('reconcile'), now)
     const status = (): string => JSON.stringify(nodeReport(this, this.#disk, this.#now))
     const { self, membership, keeper, release } = this
     const taskReport = (about: string): TaskReport => taskReportOf(this, about, this.#now)
     this.#desk = new Desk({ self, membership, keeper, release, status, taskReport })
     this.#sources = new Sources({ self, members: () => membership.members() })
-    const owners = (): readonly PeerId[] => this.#owners(this.#now)
-    this.runner = new Runner({ self, slots: me.slots, me: () => membership.me, isUp, peers, keeper, owners })
+    this.#board = new Board({ peers, neighbours, isUp }, reach, random.fork('claims'))
+    const owners = (): readonly PeerId[] => [self, ...this.#board.whomToAsk(this.#now)]
+    this.runner = new Runner({
+      self,
+      slots: me.slots,
+      me: () => membership.me,
+      isUp,
+      mayKnow,
+      keeper,
+      owners
+    })
   }
 
   step(input: CoreInput, now: Millis): CoreEffect[] {
@@ -131,9 +122,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       this.#drain(now)
     }
     this.#notice(now)
-    const effects = this.#effects
-    this.#effects = []
-    return effects
+    return this.#leaving(now)
   }
 
   wakeAt(): Millis | undefined {
@@ -151,6 +140,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.membership.check()
     this.#board.check()
     this.#sources.check()
+    this.#doorstep.check()
     this.keeper.check()
     this.owner.check()
     this.runner.check()
@@ -169,7 +159,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'peer-found':
         return this.#member(this.membership.found(input.peer, input.addresses, now), now)
       case 'peer-connected':
-        return this.#member(this.membership.connected(input.peer, input.addresses, now), now)
+        this.#member(this.membership.connected(input.peer, input.addresses, now), now)
+        this.#effects.push(...this.#doorstep.take(input.peer))
+        return
       case 'peer-disconnected':
         this.#effects.push(...this.#sources.peerGone(input.peer))
         return this.#member(this.membership.disconnected(input.peer, now), now)
@@ -227,6 +219,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #wake(now: Millis): void {
     this.#member(this.membership.wake(now), now)
+    this.#doorstep.wake(now)
     this.#task(this.owner.wake(now))
     this.#task(this.runner.wake(now))
     this.#task(this.entry.wake(now))
@@ -241,12 +234,20 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         return this.#member(this.membership.greeted(from, message, now), now)
       case 'heartbeat':
         return this.membership.heartbeat(from, now, message.delayMs)
+      case 'ping':
+      case 'pong':
+      case 'ping-for':
+      case 'roll':
+      case 'roster':
+      case 'rest':
+        return this.#member(this.membership.message(from, message, now), now)
       case 'ask':
         return this.#asked(this.#desk.asked(from, message.ask, message.what, message.about))
       case 'told':
         return this.#asked(this.#desk.told(from, message.ask, message.json))
       default:
         this.membership.heartbeat(from, now)
+        this.membership.used(from, now)
         if (!isAboutSource(message)) return this.#taskMessage(from, message, now)
         this.#effects.push(...this.#sources.peer(from, message))
     }
@@ -268,7 +269,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #gossip(from: PeerId, message: GossipMessage, now: Millis): void {
     if (message.kind === 'work') this.#board.note(from, message.waiting, now)
-    else this.#member(this.membership.announced(message.members, now), now)
+    else this.#member(this.membership.announced(message, now), now)
   }
 
   #clientSaid(client: ClientId, message: ClientMessage, now: Millis): void {
@@ -309,43 +310,30 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #member(effects: readonly MembershipEffect[], now: Millis): void {
     for (const effect of effects) {
-      switch (effect.kind) {
-        case 'greet':
-        case 'heartbeat':
-          this.#effects.push({ kind: 'send', to: effect.to, message: this.#toPeer(effect, now) })
-          break
-        case 'dial':
-          this.#effects.push(effect)
-          break
-        case 'announce':
-          this.#effects.push({ kind: 'publish', message: { kind: 'members', members: effect.members } })
-          break
-        case 'drop':
-          this.#effects.push({ kind: 'drop-peer', peer: effect.peer })
-          break
-        case 'peer-up':
-          this.#effects.push({ kind: 'note', text: `${effect.peer} is up` })
-          this.#task(this.owner.peerUp(effect.peer, now))
-          this.#task(this.#upkeep.peerUp(effect.peer))
-          break
-        case 'peer-down':
-          this.#peerDown(effect.peer, now)
-          break
-        default:
-          unreachable(effect)
-      }
+      if (effect.kind === 'peer-down') this.#peerDown(effect.peer, now)
+      else if (effect.kind === 'peer-up') {
+        this.#effects.push({ kind: 'note', text: `${effect.peer} is up` })
+        this.#task(this.owner.peerUp(effect.peer, now))
+        this.#task(this.#upkeep.peerUp(effect.peer))
+      } else this.#effects.push(worldly(effect, this.membership, this.membership.slowness(now)))
     }
   }
 
-  #toPeer(effect: Extract<MembershipEffect, { kind: 'greet' | 'heartbeat' }>, now: Millis): PeerMessage {
-    const { me } = this.membership
-    if (effect.kind === 'heartbeat')
-      return { kind: 'heartbeat', boot: me.boot, waiting: 0, delayMs: this.membership.slowness(now) }
-    return { kind: 'hello', self: me, others: effect.others, knowsYou: effect.knowsYou }
+  /** What leaves in this step. What is for members without a stream waits until there is one. */
+  #leaving(now: Millis): CoreEffect[] {
+    const leaving: CoreEffect[] = []
+    while (this.#effects.length > 0) {
+      const effects = this.#effects
+      this.#effects = []
+      for (const peer of this.#doorstep.sort(effects, leaving, now))
+        this.#member(this.membership.reach(peer, now), now)
+    }
+    return leaving
   }
 
   #peerDown(peer: PeerId, now: Millis): void {
     this.#effects.push({ kind: 'note', text: `${peer} is down` })
+    this.#doorstep.take(peer)
     this.#board.forget(peer)
     this.#effects.push(...this.#sources.peerGone(peer))
     this.#task(this.owner.peerDown(peer, now))
@@ -384,17 +372,11 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     }
   }
 
-  /** Whom the runner asks for work. */
-  #owners(now: Millis): readonly PeerId[] {
-    const peers = this.membership.peers()
-    return [this.self, ...this.#board.whomToAsk(peers, this.#random, now)]
-  }
-
   #notice(now: Millis): void {
-    if (now < this.#noticeAt || this.owner.shards === 0 || this.owner.dealer.left === 0) return
+    if (this.owner.shards === 0 || !this.#board.mayTell(now) || this.owner.dealer.left === 0) return
     const waiting = this.owner.waiting(now)
     if (waiting === 0) return
-    this.#noticeAt = now + noticeEveryMs
+    this.#board.told(now)
     this.#effects.push({ kind: 'publish', message: { kind: 'work', waiting } })
   }
 }

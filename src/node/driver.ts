@@ -15,7 +15,7 @@ import type { Run } from '../tasks/effects.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
 import { recordKinds } from '../tasks/keeper.ts'
 import type { Blobs } from './blobs.ts'
-import { NodeCore, type Quota } from './core.ts'
+import { NodeCore } from './core.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
 import { Holding } from './holding.ts'
 import { Journal } from './journal.ts'
@@ -23,6 +23,7 @@ import { gossipMessages, type PeerMessage, peerMessages, splitFrame } from './me
 import { Offers } from './offers.ts'
 import { Outbox, rememberEncoded } from './outbox.ts'
 import { messagePatience, recordPatience } from './patience.ts'
+import type { Quota } from './settings.ts'
 import type { Store } from './store.ts'
 import { Supply } from './supply.ts'
 import type { Transport, TransportEvent } from './transport.ts'
@@ -212,7 +213,10 @@ export class Driver {
       case 'dial':
         return this.#network((transport) => transport.dial(effect.peer, effect.addresses))
       case 'drop-peer':
-        return this.#network((transport) => transport.dropPeer(effect.peer, 'it is silent'))
+        return this.#network((transport) => {
+          if (effect.because === 'idle') transport.restPeer(effect.peer)
+          else transport.dropPeer(effect.peer, 'it is silent')
+        })
       case 'publish': {
         const topic = effect.message.kind
         return this.#network((transport) => transport.publish(topic, gossipMessages.encode(effect.message)))

@@ -46,7 +46,8 @@ export type CoreEffect =
   /** There is room for one item more. */
   | { kind: 'pull-source'; name: string }
   | { kind: 'dial'; peer: PeerId; addresses: readonly string[] }
-  | { kind: 'drop-peer'; peer: PeerId }
+  /** Idle: both ends will dial again when they have something to say. */
+  | { kind: 'drop-peer'; peer: PeerId; because: 'silent' | 'idle' }
   | { kind: 'publish'; message: GossipMessage }
   /** Somebody who holds the key wants this node to hand over and stop. */
   | { kind: 'asked-to-leave' }

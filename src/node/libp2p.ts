@@ -16,6 +16,7 @@ import { BLOB_PROTOCOL, type BlobSource, blobStreamsMax, fetchBlob, serveBlob } 
 import { Gossip, type TopicName } from './gossip.ts'
 import {
   addressesOf,
+  closeConnection,
   createHost,
   dialMs,
   identifyService,
@@ -85,6 +86,7 @@ class Libp2pTransport implements Transport {
       addresses: () => this.addresses(),
       onConnected: (peer, addresses, connection) => {
         this.gossip.connect(peer, connection)
+        this.seeds.woke(peer)
         this.emit({ kind: 'peer-connected', peer, addresses })
       },
       onDisconnected: (peer) => {
@@ -155,6 +157,17 @@ class Libp2pTransport implements Transport {
     this.peers.drop(peer, reason)
   }
 
+  restPeer(peer: PeerId): void {
+    this.counts.add('peers-rested')
+    this.seeds.rest(peer)
+    const connection = this.peers.connectionOf(peer)
+    if (connection === undefined) return
+    void this.peers.rest(peer).finally(() => {
+      const isUsed = connection.streams.some(({ protocol }) => protocol === BLOB_PROTOCOL)
+      if (!isUsed && !this.peers.has(peer)) closeConnection(connection)
+    })
+  }
+
   dropClient(client: ClientId, reason: string): void {
     this.counts.add('clients-dropped')
     this.clients.drop(client, reason)
@@ -166,6 +179,7 @@ class Libp2pTransport implements Transport {
     const targets = addressesOf(peer, addresses)
     this.reach(targets.length > 0 ? targets : peer)
       .catch((error) => {
+        this.seeds.woke(peer)
         this.emit({ kind: 'dial-failed', peer, address: addresses[0] ?? '', reason: reasonOf(error) })
       })
       .finally(() => this.dialing.delete(peer))

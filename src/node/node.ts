@@ -125,7 +125,8 @@ async function open(
     resources: Object.entries(resources).map(([name, amount]) => ({ name, amount })),
     sources: [],
     labels: Object.entries(options.allowRun ? { ...labels, [programsLabel]: 'yes' } : labels),
-    version: VERSION
+    version: VERSION,
+    incarnation: 0
   }
   const random = seededRandom(randomInt(2 ** 32))
   const driver: Driver = new Driver({

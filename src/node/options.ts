@@ -8,8 +8,8 @@ import { ShoalError } from '../errors.ts'
 import { amountMax, resourcesMax } from '../routing/requirement.ts'
 import { type Isolation, slotsMax } from '../tasks/executor/pool.ts'
 import { programsLabel } from '../tasks/executor/program.ts'
-import { defaultQuota, keeperReplaceAfterMs, type Quota } from './core.ts'
 import { MeshKey } from './key.ts'
+import { defaultQuota, keeperReplaceAfterMs, type Quota } from './settings.ts'
 
 export type Role = 'engine' | 'keeper'
 

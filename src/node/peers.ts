@@ -84,6 +84,11 @@ export class Peers {
     this.live.get(peer)?.stream.abort(reason)
   }
 
+  /** Ends one in good order. */
+  async rest(peer: PeerId): Promise<void> {
+    await this.live.get(peer)?.stream.close()
+  }
+
   /** Sends what is queued, and ends all streams. */
   async close(): Promise<void> {
     for (const attempt of this.attempts.values()) attempt.settle(new Error('the node stops'))

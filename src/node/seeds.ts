@@ -20,6 +20,8 @@ export class Seeds {
   private readonly options: SeedsOptions
   private readonly timers = new Map<string, ReturnType<typeof setTimeout>>()
   private readonly found = new Map<string, PeerId>()
+  /** Their streams ended for idleness; the membership dials them when it needs them. */
+  private readonly resting = new Set<PeerId>()
   private stopped = false
 
   constructor(options: SeedsOptions) {
@@ -33,6 +35,16 @@ export class Seeds {
   stop(): void {
     this.stopped = true
     for (const timer of this.timers.values()) clearTimeout(timer)
+  }
+
+  /** Its stream ends because nobody needs it. */
+  rest(peer: PeerId): void {
+    if ([...this.found.values()].includes(peer)) this.resting.add(peer)
+  }
+
+  /** It is connected again, or cannot be reached: no rest any more. */
+  woke(peer: PeerId): void {
+    this.resting.delete(peer)
   }
 
   /** A peer is gone: if it stands behind an address, that is dialed again soon. */
@@ -54,7 +66,7 @@ export class Seeds {
     this.timers.delete(address)
     const peer = this.found.get(address)
     let next = lastWaitMs
-    if (peer === undefined || !this.options.isConnected(peer)) {
+    if (peer === undefined || !(this.options.isConnected(peer) || this.resting.has(peer))) {
       try {
         this.found.set(address, await this.options.dial(address))
       } catch {

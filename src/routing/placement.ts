@@ -6,7 +6,7 @@
  * those of a zone not yet taken first.
  */
 import type { PeerId } from '../ids.ts'
-import { hash32 } from '../random.ts'
+import { hash32, type Random } from '../random.ts'
 
 export interface Candidate {
   readonly peer: PeerId
@@ -26,6 +26,16 @@ export function rankKeepers(shard: string, candidates: readonly Candidate[]): Pe
     zones.add(zone)
   }
   return [...firsts, ...others]
+}
+
+/** Peers that are asked, of those that would keep a shard if it were placed now, and of all. */
+export const seekMax = 8
+
+/** Who may know where a shard is: who would keep it now, and others by chance, so that each is asked sooner or later. */
+export function whoMayKnow(ranked: readonly PeerId[], peers: readonly PeerId[], random: Random): PeerId[] {
+  const chosen = new Set(ranked.slice(0, seekMax))
+  for (let i = 0; i < seekMax && peers.length > 0; i++) chosen.add(random.pick(peers) as PeerId)
+  return [...chosen]
 }
 
 /** Copies that must be durable before work is acknowledged, and before an outcome is committed: a majority. */

@@ -33,6 +33,8 @@ interface Asked {
 
 export class Claims {
   readonly #asked = new Map<PeerId, Asked>()
+  /** With whom a claim waits. */
+  readonly #claimed = new Set<PeerId>()
 
   /** An owner sent `count` tasks, and has `waiting` more. */
   granted(from: PeerId, count: number, waiting: number, requires: Requirement): void {
@@ -44,12 +46,13 @@ export class Claims {
 
   forget(peer: PeerId): void {
     this.#asked.delete(peer)
+    this.#claimed.delete(peer)
   }
 
   /** Shares `want` among the owners that have work; the others keep a `standing` claim, so that their next task leaves at once. */
   renew(owners: readonly PeerId[], { want, standing, room }: Wants, now: Millis): Send[] {
     const busy = owners.filter((owner) => this.#of(owner).waiting > 0).length
-    const claims: Send[] = []
+    const claims = this.#withdraw(owners)
     for (const owner of owners) {
       const asked = this.#of(owner)
       const share = asked.waiting > 0 ? Math.ceil(want / busy) : Math.min(want, standing)
@@ -58,9 +61,21 @@ export class Claims {
       if (!isStale && (left === share || (left > share / 2 && left <= 2 * share))) continue
       Object.assign(asked, { tasks: share, base: asked.received, at: now })
       if (room.length > 0) asked.room = new Map(room.map(({ name, amount }) => [name, amount]))
-      claims.push(send(owner, { kind: 'claim', tasks: share, received: asked.received, room }))
+      this.#claimed.add(owner)
+      claims.push(send(owner, { kind: 'claim', tasks: share, received: asked.received, room, isLast: false }))
     }
     return claims
+  }
+
+  /** Who is not asked any more need not keep its claim. */
+  #withdraw(owners: readonly PeerId[]): Send[] {
+    const left = [...this.#claimed].filter((owner) => !owners.includes(owner))
+    return left.map((owner) => {
+      this.#claimed.delete(owner)
+      const asked = this.#of(owner)
+      Object.assign(asked, { tasks: 0, base: asked.received, at: Number.NEGATIVE_INFINITY })
+      return send(owner, { kind: 'claim', tasks: 0, received: asked.received, room: [], isLast: true })
+    })
   }
 
   #of(owner: PeerId): Asked {

@@ -63,7 +63,7 @@ export const persist = (
   replaces = false
 ): Persist => ({ kind: 'persist', key, messages, replaces, then })
 
-/** Asks everybody for the keepers of a shard, when those that were known are down. */
+/** Asks for the keepers of a shard, when those that were known are down. */
 export const seek = (key: ShardKey, peers: readonly PeerId[]): Send[] =>
   peers.map((to) => send(to, { kind: 'seek', key }))
 

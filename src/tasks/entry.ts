@@ -50,6 +50,8 @@ export interface EntryView {
   /** Up, and willing to keep shards. */
   readonly canKeep: (peer: PeerId) => boolean
   readonly peers: () => readonly PeerId[]
+  /** Peers that may know where a shard is, when those that were known are down. */
+  readonly mayKnow: (key: ShardKey) => readonly PeerId[]
   /** Nodes that can keep this shard, best first. */
   readonly keepersFor: (shard: string) => readonly PeerId[]
 }
@@ -354,7 +356,7 @@ export class Entry {
   }
 
   #seekRoot(root: Placement | undefined): Send[] {
-    return root === undefined ? [] : seek(root.key, this.#view.peers())
+    return root === undefined ? [] : seek(root.key, this.#view.mayKnow(root.key))
   }
 
   #redirect(message: TaskMessageOf<'leading'>, now: Millis): Send[] {

@@ -137,10 +137,10 @@ export class Follows {
     const effects: Send[] = []
     for (const follow of this.#follows.values()) {
       if (now - follow.askedAt < askAgainMs) continue
-      const { isUp, peers } = this.#view
+      const { isUp, mayKnow } = this.#view
       if (!isUp(follow.trail.owner) && !follow.trail.next(isUp)) {
         follow.askedAt = now
-        effects.push(...seek(follow.placement.key, peers()))
+        effects.push(...seek(follow.placement.key, mayKnow(follow.placement.key)))
       } else effects.push(...this.#cancelAgain(follow), this.#ask(follow, now))
     }
     return effects

@@ -3,9 +3,10 @@
  *
  * Not here: what follows from it (runner.ts). One byte of state per task, as at the owner (queue.ts).
  */
-import type { Attempt } from '../ids.ts'
+import type { Attempt, ShardKey } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import type { Batch } from './batch.ts'
+import { type Send, send } from './effects.ts'
 import { shardTasksMax, type TaskMessageOf } from './messages.ts'
 import { Trail } from './trail.ts'
 
@@ -39,12 +40,13 @@ export function inState(
   return indexes.filter((index) => (held?.state[index] ?? HELD.none) === state)
 }
 
-/** Tasks that wait or run here. */
-export function unended({ state }: Held): Uint32Array {
+/** To who owns the shard, as far as is known here: the tasks that wait or run here. */
+export function holdingOf(key: ShardKey, { state, attempt, trail }: Held): Send[] {
   const open: number[] = []
   for (const [index, one] of state.entries())
     if (one === HELD.queued || one === HELD.running) open.push(index)
-  return Uint32Array.from(open)
+  const indexes = Uint32Array.from(open)
+  return open.length === 0 ? [] : [send(trail.owner, { kind: 'holding', key, attempt, indexes })]
 }
 
 /** Lets go of outcomes that nobody waits for. Whole batches at once: that is the common case. */

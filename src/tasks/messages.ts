@@ -222,7 +222,8 @@ export const taskKinds = {
   unknown: { job },
   // Dispatch.
   /** `room`: how much of its resources further tasks may take. */
-  claim: { tasks: uint(65_536), received: uint(), room: added(amounts, []) },
+  /** `isLast`: nothing is asked of this owner any more, until it is asked again. */
+  claim: { tasks: uint(65_536), received: uint(), room: added(amounts, []), isLast: added(flag, false) },
   grant: {
     key,
     header,

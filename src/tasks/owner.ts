@@ -35,7 +35,8 @@ const settleAfterMs = 50
 
 export interface OwnerView extends RepairView {
   readonly keeper: Kept
-  readonly peers: () => readonly PeerId[]
+  /** Peers that hear of everything at once: all, or in a large mesh some. */
+  readonly neighbours: () => readonly PeerId[]
   /** What a node that is up says of itself. */
   readonly member: (peer: PeerId) => Traits | undefined
 }
@@ -274,7 +275,8 @@ export class Owner {
     this.#isDirty = true
     const { key } = lead
     // Those who hold outcomes, run tasks or follow the shard learn at once where to turn.
-    const news = [this.#view.self, ...this.#view.peers()].map((to) => send(to, leadingMessage(lead)))
+    const told = new Set([this.#view.self, ...this.#view.neighbours(), ...this.#whereabouts.askers(key)])
+    const news = [...told].map((to) => send(to, leadingMessage(lead)))
     const orphans = this.#orphans.take(key).flatMap(([to, have]) => lead.watch(to, have))
     return [...news, ...orphans, ...this.#settle(lead)]
   }

@@ -24,7 +24,7 @@ interface Posting {
 
 export interface PostingsView {
   readonly isUp: (peer: PeerId) => boolean
-  readonly peers: () => readonly PeerId[]
+  readonly mayKnow: (key: ShardKey) => readonly PeerId[]
 }
 
 export class Postings {
@@ -78,8 +78,8 @@ export class Postings {
   }
 
   #try({ key, index, value, trail }: Posting): Send[] {
-    const { isUp, peers } = this.#view
-    if (!isUp(trail.owner) && !trail.next(isUp)) return seek(key, peers())
+    const { isUp, mayKnow } = this.#view
+    if (!isUp(trail.owner) && !trail.next(isUp)) return seek(key, mayKnow(key))
     return [send(trail.owner, { kind: 'propose', key, outcomes: pack('', [index], [value]) })]
   }
 }

@@ -42,15 +42,20 @@ export class Reconcile {
     this.#compareAt = now + compareEveryMs
   }
 
+  /** Nothing to one with whom nothing is shared; if it sees that otherwise, it says so. */
   peerUp(peer: PeerId): Send[] {
-    return [this.#digest(peer)]
+    for (const _ of this.#shared(peer)) return [this.#digest(peer)]
+    return []
   }
 
   wake(now: Millis): Send[] {
     if (now < this.#compareAt) return []
     this.#compareAt = now + compareEveryMs
-    const peer = this.#random.pick(this.#view.peers())
-    return peer === undefined ? [] : [this.#digest(peer)]
+    const { keeper, peers } = this.#view
+    const key = this.#random.pick(keeper.keys())
+    const keepers = key === undefined ? [] : (keeper.record(key)?.keepers ?? [])
+    const peer = this.#random.pick(keepers.filter((one) => peers().includes(one)))
+    return peer === undefined ? [] : this.peerUp(peer)
   }
 
   wakeAt(): Millis | undefined {

@@ -24,6 +24,7 @@ export interface RivalsView {
   readonly self: PeerId
   readonly isUp: (peer: PeerId) => boolean
   readonly peers: () => readonly PeerId[]
+  readonly mayKnow: (key: ShardKey) => readonly PeerId[]
   readonly keeper: Pick<Keeper, 'keys' | 'record'>
 }
 
@@ -138,8 +139,8 @@ export class Rivals {
   #ask(root: ShardKey, doubt: Doubt, now: Millis): Send[] {
     const { trail, keys } = doubt
     doubt.askAt = now + askAgainMs
-    const { isUp, peers } = this.#view
-    if (!isUp(trail.owner) && !trail.next(isUp)) return seek(root, peers())
+    const { isUp, mayKnow } = this.#view
+    if (!isUp(trail.owner) && !trail.next(isUp)) return seek(root, mayKnow(root))
     const all = [...keys]
     const effects: Send[] = []
     for (let at = 0; at < all.length; at += holdingsMax)

@@ -13,7 +13,7 @@ import { type Batch, pack, pickAt } from './batch.ts'
 import { Claims } from './claims.ts'
 import { type CancelRun, type RecallRun, type Run, type Send, seek, send } from './effects.ts'
 import { aheadMs, Fitting } from './fitting.ts'
-import { checkHeld, dropConfirmed, HELD, type Held, inState, newHeld, unended } from './held.ts'
+import { checkHeld, dropConfirmed, HELD, type Held, holdingOf, inState, newHeld } from './held.ts'
 import type { Keeper } from './keeper.ts'
 import { ownerBy } from './keepers.ts'
 import { type Chunk, Line } from './line.ts'
@@ -40,7 +40,7 @@ export interface RunnerView {
   /** What this node says of itself. */
   readonly me: () => Traits
   readonly isUp: (peer: PeerId) => boolean
-  readonly peers: () => readonly PeerId[]
+  readonly mayKnow: (key: ShardKey) => readonly PeerId[]
   readonly keeper: Pick<Keeper, 'isForgotten' | 'epitaph'>
   /** Whom to ask: every node, or those that are known to have work. */
   readonly owners: () => readonly PeerId[]
@@ -104,7 +104,7 @@ export class Runner {
     const effects: RunnerEffect[] = []
     for (const [key, held] of this.#held) {
       if (held.trail.owner === peer && held.trail.next(this.#view.isUp))
-        effects.push(...this.#report(key, held, now))
+        effects.push(...[...holdingOf(key, held), ...this.#report(key, held, now)])
     }
     return effects
   }
@@ -202,11 +202,11 @@ export class Runner {
     const effects: RunnerEffect[] = []
     for (const [key, held] of this.#held) {
       if (held.outcomes.length === 0 || now - held.sentAt < repeatMs) continue
-      const { isUp, peers } = this.#view
+      const { isUp, mayKnow } = this.#view
       if (isUp(held.trail.owner) || held.trail.next(isUp)) effects.push(...this.#report(key, held, now))
       else {
         held.sentAt = now
-        effects.push(...seek(key, peers()))
+        effects.push(...seek(key, mayKnow(key)))
       }
     }
     const back = this.#handBack(now)
@@ -299,11 +299,8 @@ export class Runner {
     if (held === undefined) return []
     const isNew = held.trail.hint(message, now)
     const isItself = held.trail.owner === from && ownerBy(message, ballot) === from
-    if (!isItself) return isNew ? this.#report(key, held, now) : []
-    const { attempt } = held
-    const open = unended(held)
-    const holding = send(from, { kind: 'holding', key, attempt, indexes: open })
-    return open.length === 0 ? this.#report(key, held, now) : [holding, ...this.#report(key, held, now)]
+    if (isItself) return [...holdingOf(key, held), ...this.#report(key, held, now)]
+    return isNew ? this.#report(key, held, now) : []
   }
 
   #report(key: ShardKey, held: Held, now: Millis): Send[] {

@@ -54,7 +54,9 @@ export class Standings {
     for (const known of this.#known.values()) known.delete(peer)
   }
 
-  claim(from: PeerId, { tasks, received, room }: TaskMessageOf<'claim'>, now: Millis): void {
+  claim(from: PeerId, { tasks, received, room, isLast }: TaskMessageOf<'claim'>, now: Millis): void {
+    // Nothing waits for one that will not ask.
+    if (isLast) return this.forget(from)
     const standing = this.#claims.get(from) ?? newStanding(now)
     // The two sides differ for good if one forgot, or a grant was lost with a stream: then the peer is right.
     const isLost = received < standing.granted && now - standing.grantedAt > grantArrivesMs

@@ -34,7 +34,12 @@ export type AboutTasks = TaskMessageOf<
   'propose' | 'outcomes' | 'cancel' | 'handback' | 'missing' | 'holding' | 'begun'
 >
 
+/** Shards whose askers are remembered; the oldest are forgotten, and ask again. */
+export const askedMax = 1_024
+
 export class Whereabouts {
+  /** Who runs tasks of a shard that has no owner that is known here. */
+  readonly #askers = new Map<ShardKey, Set<PeerId>>()
   readonly #keeper: Kept
   readonly #leads: ReadonlyMap<ShardKey, Lead>
   readonly #succession: Succession
@@ -109,6 +114,13 @@ export class Whereabouts {
     return { kind: 'leading', key, ...listOf(record), ballot: this.#succession.seen(key)?.ballot ?? 0 }
   }
 
+  /** Those who turned here for lack of an owner; they are told once. */
+  askers(key: ShardKey): Iterable<PeerId> {
+    const askers = this.#askers.get(key) ?? []
+    this.#askers.delete(key)
+    return askers
+  }
+
   /** To who speaks of tasks as if this node owned them. */
   elsewhere(from: PeerId, message: AboutTasks): Send[] {
     const { key, kind } = message
@@ -121,7 +133,9 @@ export class Whereabouts {
     }
     const hint = this.hint(key)
     if (hint !== undefined) return [send(from, hint)]
-    return this.#keeper.record(key) === undefined ? [send(from, { kind: 'disowned', key })] : []
+    if (this.#keeper.record(key) === undefined) return [send(from, { kind: 'disowned', key })]
+    if (kind === 'holding' || kind === 'outcomes') this.#asked(key, from)
+    return []
   }
 
   /** All outcomes of a settled shard that `to` has not got. */
@@ -150,6 +164,11 @@ export class Whereabouts {
     return counting.length === 0
       ? forgets
       : [...forgets, send(from, { kind: 'counts', root, keys: counting })]
+  }
+
+  #asked(key: ShardKey, from: PeerId): void {
+    if (this.#askers.size >= askedMax) this.#askers.delete([...this.#askers.keys()][0] as ShardKey)
+    this.#askers.set(key, (this.#askers.get(key) ?? new Set()).add(from))
   }
 }
 

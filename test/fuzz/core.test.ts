@@ -34,7 +34,8 @@ function memberOf(peer: PeerId): Member {
     resources: [],
     sources: [],
     version: '0',
-    isFull: false
+    isFull: false,
+    incarnation: 0
   }
   return { peer, boot: 1, storeId: 'store', slots: 2, isKeeper: true, isLeaving: false, ...place }
 }

@@ -40,7 +40,7 @@ class Peer {
       isFull: false
     }
     this.driver = new Driver({
-      me: { ...me, zone: '', labels: [], resources: [], sources: [], version: '0' },
+      me: { ...me, zone: '', labels: [], resources: [], sources: [], version: '0', incarnation: 0 },
       random: seededRandom(1),
       store,
       blobs,
@@ -90,6 +90,7 @@ class Net {
         )
       },
       sendClient: () => {},
+      restPeer: () => {},
       dropPeer: (peer, reason) => void self.dropped.push(`${peer}: ${reason}`),
       dropClient: (client, reason) => void self.dropped.push(`${client}: ${reason}`),
       dial: () => {},

@@ -103,6 +103,21 @@ describe('peers', () => {
     await a.events.first('dial-failed')
   })
 
+  test('an idle stream ends in good order, with its connection, and can be dialed again', async () => {
+    const key = createKey()
+    const [a, b] = await Promise.all([startNode(key), startNode(key)])
+    await connect(a, b)
+    b.transport.sendPeer(a.transport.self, Buffer.from('the last word'))
+    b.transport.restPeer(a.transport.self)
+    expect(b.events.of('peer-disconnected')).toEqual([])
+    await Promise.all([a.events.first('peer-disconnected'), b.events.first('peer-disconnected')])
+    expect(a.events.of('peer-frame').map(({ frame }) => Buffer.from(frame).toString())).toEqual([
+      'the last word'
+    ])
+    a.transport.dial(b.transport.self, [b.address])
+    await Promise.all([a.events.count('peer-connected', 2), b.events.count('peer-connected', 2)])
+  })
+
   test('a node that restarts with the same identity replaces its old stream', async () => {
     const key = createKey()
     const identity = await generateKeyPair('Ed25519')

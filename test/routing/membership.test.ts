@@ -23,7 +23,8 @@ const member = (peer: string): Member => ({
   labels: [],
   resources: [],
   sources: [],
-  version: '0'
+  version: '0',
+  incarnation: 0
 })
 const [ada, ben, eve] = ['ada', 'ben', 'eve'] as [PeerId, PeerId, PeerId]
 

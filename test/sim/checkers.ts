@@ -31,6 +31,7 @@ export type Checker =
   | 'converged'
   /** What is over does not begin again. */
   | 'no-zombie'
+  | 'known'
   /** Nothing grows without end, and nothing is left over. */
   | 'bounded'
   /** Everything accepted completes in time once a sufficient core is healed. */

@@ -79,6 +79,19 @@ export class Network {
     })
   }
 
+  /** Those to whom news can pass on from neighbour to neighbour. */
+  reached(from: PeerId): ReadonlySet<PeerId> {
+    const reached = new Set([from])
+    for (const near of reached) {
+      for (const far of this.#world.ids()) {
+        const [there, back] = [`${near}>${far}`, `${far}>${near}`]
+        const isOpen = this.#streams.get(there) === this.#streams.get(back) && this.#streams.has(there)
+        if (isOpen && !this.#cut.has(there)) reached.add(far)
+      }
+    }
+    return reached
+  }
+
   /** `from` ends its stream to `to`; the other side notices a little later. */
   drop(from: PeerId, to: PeerId): void {
     const stream = this.#streams.get(`${from}>${to}`)

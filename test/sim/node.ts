@@ -93,11 +93,12 @@ export class SimNode {
       labels: this.plan.labels,
       resources: this.plan.resources,
       sources: [],
-      version: '0'
+      version: '0',
+      incarnation: 0
     }
-    const { replaceAfterMs } = this.#world.plan
+    const { replaceAfterMs, reach } = this.#world.plan
     const random = seededRandom(this.#seed + this.life)
-    this.core = new NodeCore({ me, random, now: this.now, replaceAfterMs, rewriteAboveBytes: 100 })
+    this.core = new NodeCore({ me, random, now: this.now, replaceAfterMs, rewriteAboveBytes: 100, reach })
     const { life } = this
     const report = (input: CoreInput): void => {
       if (this.life === life) this.step(input)

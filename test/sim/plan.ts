@@ -7,6 +7,7 @@
  */
 import type { Millis } from '../../src/machine.ts'
 import { type Random, seededRandom } from '../../src/random.ts'
+import { type Reach, usualReach } from '../../src/routing/links.ts'
 import type { Amount } from '../../src/routing/match.ts'
 import { anywhere, type Requirement } from '../../src/routing/requirement.ts'
 import { drawMachines } from './machines.ts'
@@ -105,6 +106,8 @@ export interface Plan {
   readonly leavesBroken: boolean
   /** Two submitters whose tasks are alike and more than the nodes can take at once. */
   readonly areRivals: boolean
+  /** From how many members on the mesh counts as large. */
+  readonly reach?: Reach
 }
 
 export const CALM: Weather = {
@@ -178,8 +181,23 @@ export function drawPlan(seed: number): Plan {
     replaceAfterMs: ambush?.replaceAfterMs ?? (random.chance(0.7) ? 500 + random.next() * 5_000 : 30_000),
     disksToLose: least < 3 ? 0 : Math.floor(least / 2),
     leavesBroken: random.chance(0.4),
-    areRivals: false
+    areRivals: false,
+    reach: drawReach(seededRandom(seed).fork('reach'))
   })
+}
+
+/** Half of the meshes behave as if they were large ones, and hold few streams, which soon count as idle. */
+function drawReach(random: Random): Reach {
+  if (random.chance(0.5)) return usualReach
+  const linksMin = 1 + random.below(3)
+  return {
+    closeMax: random.below(4),
+    linksMin,
+    linksMax: linksMin + random.below(3),
+    idleAfterMs: 300 + random.next() * 5_000,
+    askAllMax: random.chance(0.5) ? usualReach.askAllMax : random.below(4),
+    askMax: 1 + random.below(3)
+  }
 }
 
 /** Two kinds of demands at most, so that most worlds have keeper lists that keep every promise. */

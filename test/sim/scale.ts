@@ -81,6 +81,7 @@ class Mesh {
         resources: [],
         sources: [],
         version: '0',
+        incarnation: 0,
         isFull: false
       }
       const core = new NodeCore({ me, random: random.fork(id), now: 0 })

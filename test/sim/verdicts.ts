@@ -20,6 +20,8 @@ const restMs = 6_000
 /** Frames from one node to another at rest, in a second. */
 const framesAtRest = 4
 const looksAtRest = 20
+/** How long after everything else who is there may be misjudged. */
+const knownMs = 120_000
 /** Nodes compare what they keep that often, and a little more. */
 const reconciledMs = 70_000
 
@@ -96,12 +98,26 @@ export class Verdicts {
     }
     if (!this.isQuiet()) throw new Violation('bounded', `something is left over: ${this.#unsettled()}`)
     this.#agree()
+    this.#know()
     for (const { jobs, id } of [...this.#world.clients]) {
       for (const job of jobs) {
         const count = job.shards.reduce((sum, shard) => sum + shard.count, 0)
         for (let i = 0; i < count; i++) this.#checkers.same(job.id, i, id, `reader-${job.id}`)
       }
     }
+  }
+
+  /** Who is there, and who is not, is known to everybody who is there. */
+  #know(): void {
+    const misjudged = (): string[] =>
+      this.#sound().flatMap(({ id, core }) =>
+        this.#world.nodes
+          .filter((node) => core?.membership.isUp(node.id) === this.#world.broken.has(node))
+          .map(({ id: other }) => `${id} of ${other}`)
+      )
+    this.#world.until(() => misjudged().length === 0, knownMs)
+    const wrong = misjudged()
+    if (wrong.length > 0) throw new Violation('known', `who is there is not known: ${wrong.join(', ')}`)
   }
 
   /** Nothing begins again: not by itself, and not when everybody comes back from its disk. */

@@ -201,11 +201,12 @@ export class World {
     })
   }
 
-  /** Gossip reaches some, late. */
+  /** Gossip reaches some of those that it can reach, late. */
   publish(from: SimNode, message: GossipMessage): void {
     const bytes = gossipMessages.encode(message)
+    const reached = this.network.reached(from.id)
     for (const node of this.nodes) {
-      if (node === from || this.#random.chance(0.1 + this.weather.loss)) continue
+      if (node === from || this.#random.chance(0.1 + this.weather.loss) || !reached.has(node.id)) continue
       this.clock.after(1 + this.#random.next() * 50, () => {
         if (!this.broken.has(node))
           node.step({ kind: 'gossiped', from: from.id, message: gossipMessages.parse(bytes) })

@@ -63,7 +63,7 @@ function newRunner(isUp = (_: PeerId) => true, forgotten: readonly JobId[] = [])
   const keeper = new Keeper(b)
   for (const name of forgotten) keeper.restore({ kind: 'forget', name })
   const me = { peer: b, slots: 1, labels: [], resources: [], sources: [] }
-  return new Runner({ self: b, slots: 1, me: () => me, isUp, peers: () => [a], owners: () => [a], keeper })
+  return new Runner({ self: b, slots: 1, me: () => me, isUp, mayKnow: () => [a], owners: () => [a], keeper })
 }
 
 test('outcomes go to the keeper that granted, which after a takeover is not the first', () => {
@@ -92,7 +92,7 @@ test('an owner that counted grants which never arrived believes its peer, and gr
   const view = {
     isUp: () => true,
     isGone: () => false,
-    peers: () => [b],
+    neighbours: () => [b],
     keepersFor: () => [a, b],
     member: () => undefined
   }
@@ -109,7 +109,7 @@ test('an owner that counted grants which never arrived believes its peer, and gr
     )
   }
   const claim = (received: number, now: number): void =>
-    void owner.message(b, { kind: 'claim', tasks: 10, received, room: [] }, now)
+    void owner.message(b, { kind: 'claim', tasks: 10, received, room: [], isLast: false }, now)
   claim(0, 200)
   expect(granted(200)).toBe(10)
   // Said again while the grant may be on its way: nothing more. Later it can only be lost.

@@ -35,7 +35,7 @@ class Lab {
     }
     const view = {
       isUp: () => true,
-      peers: () => [ann, ben],
+      mayKnow: () => [ann, ben],
       owners: () => [ann, ben],
       keeper: new Keeper(self)
     }

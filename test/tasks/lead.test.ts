@@ -86,7 +86,7 @@ class Solo {
     const view = {
       isUp,
       isGone: () => false,
-      peers: () => nodes(6),
+      neighbours: () => nodes(6),
       keepersFor: () => [self],
       member: () => undefined
     }
@@ -130,7 +130,7 @@ class Solo {
   }
 
   claim(peer: PeerId, tasks: number, received: number, now: number): void {
-    this.says(peer, { kind: 'claim', tasks, received, room: [] }, now)
+    this.says(peer, { kind: 'claim', tasks, received, room: [], isLast: false }, now)
     this.at(now)
   }
 

@@ -31,6 +31,7 @@ class Half {
       self,
       keeper,
       peers: () => [other],
+      neighbours: () => [other],
       isUp: () => true,
       isGone: () => false,
       member: () => undefined

@@ -54,7 +54,7 @@ function registrar(keepers: readonly PeerId[]): Owner {
   const view = {
     self: a,
     keeper,
-    peers: () => keepers,
+    neighbours: () => keepers,
     isUp: () => true,
     isGone: () => false,
     member: () => undefined
@@ -85,7 +85,13 @@ test('one of two keepers has nothing forgotten: in a split the other one may hav
 })
 
 function rivalsAt(self: PeerId, peers: readonly PeerId[]): Rivals {
-  return new Rivals({ self, isUp: () => true, peers: () => peers, keeper: new Keeper(self) })
+  return new Rivals({
+    self,
+    isUp: () => true,
+    peers: () => peers,
+    mayKnow: () => peers,
+    keeper: new Keeper(self)
+  })
 }
 
 /** What is asked within the next minute. */

@@ -39,7 +39,7 @@ class Desk {
       [ann, { ...base, peer: ann, resources: gpu(2), labels: [['lab', 'optics']] }],
       [ben, { ...base, peer: ben, resources: [] }]
     ])
-    const view = { isUp: () => true, isGone: () => false, peers: () => [ann, ben], keepersFor: () => [self] }
+    const view = { isUp: () => true, isGone: () => false, neighbours: () => [ann, ben], keepersFor: () => [self] }
     const member = (peer: PeerId): Traits | undefined => nodes.get(peer)
     this.owner = new Owner(
       { self, keeper: this.keeper, ...view, member, situation: () => '' },
@@ -90,7 +90,7 @@ class Desk {
   /** `from` asks for so many tasks; what it gets, as one letter of its job's last digit for each task. */
   claim(from: PeerId, tasks: number, room: readonly Amount[] = []): string {
     const received = this.#received.get(from) ?? 0
-    this.owner.message(from, { kind: 'claim', tasks, received, room: [...room] }, ++this.#now)
+    this.owner.message(from, { kind: 'claim', tasks, received, room: [...room], isLast: false }, ++this.#now)
     return this.flush().get(from) ?? ''
   }
 
@@ -142,7 +142,7 @@ test('a claim says how much room there is, and what is on its way to it counts',
   expect(desk.claim(ben, 8)).toBe('')
   expect(desk.claim(ann, 8, gpu(2))).toBe('11')
   // Said again before the grant came: nothing more fits.
-  desk.owner.message(ann, { kind: 'claim', tasks: 8, received: 0, room: gpu(2) }, 100)
+  desk.owner.message(ann, { kind: 'claim', tasks: 8, received: 0, room: gpu(2), isLast: false }, 100)
   expect(desk.flush().size).toBe(0)
   expect(desk.claim(ann, 8, gpu(1))).toBe('1')
   // One that needs more than is free now may wait at the node, but only one, and only while anything is free.
