@@ -74,7 +74,9 @@ export class Links {
   tend(now: Millis): MembershipEffect[] {
     this.#dials = 0
     const { linksMax } = this.#reach
-    const idle = [...this.#directory.links.values()].filter((known) => this.#isIdle(known, now))
+    const idle = [...this.#directory.links.values()].filter(
+      (known) => this.#isIdle(known, now) && !this.isResting(known, now)
+    )
     if (idle.length <= linksMax) return []
     const effects: MembershipEffect[] = []
     for (let i = Math.min(restsMax, idle.length - linksMax); i > 0; i--) {

@@ -282,6 +282,6 @@ export class Swim {
   /** What is doubted of the receiver itself comes first. */
   #news(to: PeerId): { members: Member[]; doubts: Doubt[] } {
     const { members, doubts } = this.#rumours.tell()
-    return { members, doubts: [...this.#doubts.of(to), ...doubts] }
+    return { members, doubts: [...this.#doubts.of(to), ...doubts.filter(({ peer }) => peer !== to)] }
   }
 }

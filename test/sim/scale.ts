@@ -3,7 +3,8 @@
  *
  * Not here: faults and checkers (world.ts); here the network is perfect, with 1 ms on every way, and nothing is lost.
  * Messages are passed as objects and counted with the bytes that they would have; a world of 1,000 nodes would otherwise do
- * little but encode. What a turn says to one peer counts as one frame, as it would leave.
+ * little but encode. What a turn says to one peer counts as one frame, as it would leave. Gossip is not simulated hop by
+ * hop: it reaches everybody, and is counted as if each node had passed it on to `fanOut` others.
  */
 import { type EntryMessage, entryMessages } from '../../src/client/protocol.ts'
 import { Session } from '../../src/client/session.ts'
@@ -12,8 +13,15 @@ import type { ClientId, Digest, JobId, PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { NodeCore } from '../../src/node/core.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
-import { type PeerMessage, peerMessages } from '../../src/node/messages.ts'
-import { seededRandom } from '../../src/random.ts'
+import {
+  type GossipMessage,
+  gossipMessages,
+  type PeerMessage,
+  peerMessages
+} from '../../src/node/messages.ts'
+import { type Random, seededRandom } from '../../src/random.ts'
+import { type Reach, usualReach } from '../../src/routing/links.ts'
+import { routingKinds } from '../../src/routing/messages.ts'
 import { anywhere } from '../../src/routing/requirement.ts'
 import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import type { Run } from '../../src/tasks/effects.ts'
@@ -24,10 +32,23 @@ const syncMs = 2
 const taskMs = 100
 const shardTasks = 512
 const client = 'client' as ClientId
+/** Of a dial, with all that belongs to it. */
+const dialMs = 5
+/** Gossip takes so many ways, and each node sends it on to so many (gossipsub's mesh has about six links, some of which bring it). */
+const hops = 4
+const fanOut = 5
+/** Whom a node knows when it starts. */
+const seeds = 3
+/** All start within so long. */
+const startMs = 2_000
+const calmMs = 30_000
+const restMs = 30_000
 
 export interface Scale {
   readonly nodes: number
   readonly tasks: number
+  /** From the start of the last node until all know all. */
+  readonly knownMs: number
   /** Per node and second. */
   readonly restMessages: number
   readonly restBytes: number
@@ -35,6 +56,8 @@ export interface Scale {
   readonly workBytes: number
   /** Until all know that a node is gone that says nothing any more. */
   readonly deathMs: number
+  /** Times that a node was taken for dead that was not. */
+  readonly misjudged: number
   readonly makespanMs: number
   readonly idealMs: number
   readonly seconds: number
@@ -44,6 +67,8 @@ interface Node {
   readonly id: PeerId
   readonly core: NodeCore
   readonly peers: Set<PeerId>
+  /** Dials that are under way. */
+  readonly dials: Set<PeerId>
   /** Runs that wait for the one engine, and whether it runs one. */
   readonly line: Run[]
   isBusy: boolean
@@ -63,9 +88,12 @@ class Mesh {
   /** Nodes that know that the dead one is gone. */
   readonly mourners = new Set<PeerId>()
   dead: PeerId | undefined
+  misjudged = 0
+  readonly #random: Random
 
-  constructor(count: number) {
+  constructor(count: number, reach: Reach) {
     const random = seededRandom(count)
+    this.#random = random.fork('mesh')
     this.nodes = Array.from({ length: count }, (_, i) => {
       const id = `peer${i.toString().replaceAll('0', 'z')}` as PeerId
       const me = {
@@ -84,22 +112,58 @@ class Mesh {
         incarnation: 0,
         isFull: false
       }
-      const core = new NodeCore({ me, random: random.fork(id), now: 0 })
-      return { id, core, peers: new Set(), line: [], isBusy: false, timerAt: undefined, isUp: true }
+      const core = new NodeCore({ me, random: random.fork(id), now: 0, reach })
+      const links = { peers: new Set<PeerId>(), dials: new Set<PeerId>() }
+      return { id, core, ...links, line: [], isBusy: false, timerAt: undefined, isUp: true }
     })
     for (const node of this.nodes) this.#byId.set(node.id, node)
   }
 
-  /** Everybody knows everybody, as after a while of discovery. */
-  connect(): void {
-    for (const node of this.nodes) this.step(node, { kind: 'restored', records: [] })
-    for (const [i, a] of this.nodes.entries()) {
-      for (const b of this.nodes.slice(i + 1)) {
-        a.peers.add(b.id)
-        b.peers.add(a.id)
-        this.step(a, { kind: 'peer-connected', peer: b.id, addresses: [] })
-        this.step(b, { kind: 'peer-connected', peer: a.id, addresses: [] })
-      }
+  /** All start, and each knows the addresses of a few that started before it. */
+  start(): void {
+    for (const [i, node] of this.nodes.entries()) {
+      this.clock.after((startMs * i) / this.nodes.length, () => {
+        this.step(node, { kind: 'restored', records: [] })
+        for (let k = 0; k < Math.min(seeds, i); k++) {
+          const peer = (this.nodes[this.#random.below(i)] as Node).id
+          this.step(node, { kind: 'peer-found', peer, addresses: [`/sim/${peer}`] })
+        }
+      })
+    }
+  }
+
+  #dial(from: Node, to: PeerId): void {
+    if (from.dials.has(to)) return
+    from.dials.add(to)
+    this.clock.after(dialMs, () => {
+      from.dials.delete(to)
+      const target = this.#byId.get(to)
+      if (target === undefined || !target.isUp || from.peers.has(to)) return
+      from.peers.add(to)
+      target.peers.add(from.id)
+      this.step(from, { kind: 'peer-connected', peer: to, addresses: [`/sim/${to}`] })
+      this.step(target, { kind: 'peer-connected', peer: from.id, addresses: [`/sim/${from.id}`] })
+    })
+  }
+
+  #drop(from: Node, to: PeerId): void {
+    if (!from.peers.delete(to)) return
+    this.clock.after(0, () => this.step(from, { kind: 'peer-disconnected', peer: to }))
+    this.clock.after(latencyMs, () => {
+      const target = this.#byId.get(to)
+      if (target?.peers.delete(from.id)) this.step(target, { kind: 'peer-disconnected', peer: from.id })
+    })
+  }
+
+  #publish(from: Node, message: GossipMessage): void {
+    const others = this.nodes.length - 1
+    const sends = this.nodes.length * Math.min(fanOut, others)
+    this.messages += sends
+    this.bytes += sends * gossipMessages.encode(message).byteLength
+    for (const node of this.nodes) {
+      if (node === from) continue
+      const away = 1 + this.#random.below(hops)
+      this.clock.after(latencyMs * away, () => this.step(node, { kind: 'gossiped', from: from.id, message }))
     }
   }
 
@@ -137,29 +201,27 @@ class Mesh {
         node.line.push(effect)
         return this.#work(node)
       case 'note':
-        if (this.dead !== undefined && effect.text === `${this.dead} is down`) this.mourners.add(node.id)
+        if (!effect.text.endsWith(' is down')) return
+        if (effect.text === `${this.dead} is down`) this.mourners.add(node.id)
+        else this.misjudged++
         return
+      case 'dial':
+        return this.#dial(node, effect.peer)
       case 'drop-peer':
-        node.peers.delete(effect.peer)
-        return
+        return this.#drop(node, effect.peer)
       case 'publish':
-        for (const { id } of this.nodes.slice(0, 8)) {
-          const target = this.#byId.get(id)
-          if (target === undefined || target === node) continue
-          this.clock.after(latencyMs, () =>
-            this.step(target, { kind: 'gossiped', from: node.id, message: effect.message })
-          )
-        }
-        return
+        return this.#publish(node, effect.message)
       default:
         return
     }
   }
 
-  /** Greetings and heartbeats are as long as the last of their kind. */
+  /** What nodes say of themselves is as long as the last of its kind. */
   #size(message: PeerMessage): number {
-    const isCommon = message.kind === 'heartbeat' || message.kind === 'hello'
-    const name = message.kind === 'hello' ? `hello ${message.others.length}` : message.kind
+    const isCommon = message.kind in routingKinds || message.kind === 'claim'
+    const others = 'others' in message ? message.others.length : 0
+    const news = 'doubts' in message ? `${message.members.length} ${message.doubts.length}` : ''
+    const name = `${message.kind} ${others} ${news}`
     const known = isCommon ? this.#sizes.get(name) : undefined
     if (known !== undefined) return known
     const size = peerMessages.encode(message).byteLength + 4
@@ -219,9 +281,14 @@ class Mesh {
   }
 }
 
-export function measureScale(nodes: number, tasks: number, onNote: (text: string) => void): Scale {
+export function measureScale(
+  nodes: number,
+  tasks: number,
+  onNote: (text: string) => void,
+  reach: Reach = usualReach
+): Scale {
   const started = performance.now()
-  const mesh = new Mesh(nodes)
+  const mesh = new Mesh(nodes, reach)
   const perNode = (count: number, ms: Millis): number => Math.round(count / nodes / (ms / 1_000))
   const during = (run: () => void): { ms: Millis; messages: number; bytes: number } => {
     const before = { at: mesh.clock.now, messages: mesh.messages, bytes: mesh.bytes }
@@ -233,11 +300,16 @@ export function measureScale(nodes: number, tasks: number, onNote: (text: string
       bytes: perNode(mesh.bytes - before.bytes, ms)
     }
   }
-  mesh.connect()
-  mesh.until(() => false, 2_000)
+  mesh.start()
+  mesh.until(() => false, startMs)
+  const knowing = during(() =>
+    mesh.until(() => mesh.nodes.every(({ core }) => core.membership.peers().length === nodes - 1), 120_000)
+  )
   const up = mesh.nodes.filter(({ core }) => core.membership.peers().length === nodes - 1).length
-  onNote(`${up} of ${nodes} nodes know all others`)
-  const rest = during(() => mesh.until(() => false, 3_000))
+  onNote(`${up} of ${nodes} nodes know all others, ${knowing.ms} ms after the last one started`)
+  // What was new is old by then.
+  mesh.until(() => false, calmMs)
+  const rest = during(() => mesh.until(() => false, restMs))
   onNote(`at rest: ${rest.messages} messages and ${rest.bytes} bytes per node and second`)
   const work = during(() => submit(mesh, tasks))
   onNote(`at work: ${work.messages} messages and ${work.bytes} bytes per node and second, ${work.ms} ms`)
@@ -251,11 +323,13 @@ export function measureScale(nodes: number, tasks: number, onNote: (text: string
   return {
     nodes,
     tasks: mesh.outcomes,
+    knownMs: Math.round(knowing.ms),
     restMessages: rest.messages,
     restBytes: rest.bytes,
     workMessages: work.messages,
     workBytes: work.bytes,
     deathMs: Math.round(death.ms),
+    misjudged: mesh.misjudged,
     makespanMs: Math.round(work.ms),
     idealMs: Math.ceil(tasks / nodes) * taskMs,
     seconds: Number(((performance.now() - started) / 1_000).toFixed(1))

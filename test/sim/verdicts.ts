@@ -21,7 +21,7 @@ const restMs = 6_000
 const framesAtRest = 4
 const looksAtRest = 20
 /** How long after everything else who is there may be misjudged. */
-const knownMs = 120_000
+const knownMs = 30_000
 /** Nodes compare what they keep that often, and a little more. */
 const reconciledMs = 70_000
 

@@ -39,7 +39,12 @@ class Desk {
       [ann, { ...base, peer: ann, resources: gpu(2), labels: [['lab', 'optics']] }],
       [ben, { ...base, peer: ben, resources: [] }]
     ])
-    const view = { isUp: () => true, isGone: () => false, neighbours: () => [ann, ben], keepersFor: () => [self] }
+    const view = {
+      isUp: () => true,
+      isGone: () => false,
+      neighbours: () => [ann, ben],
+      keepersFor: () => [self]
+    }
     const member = (peer: PeerId): Traits | undefined => nodes.get(peer)
     this.owner = new Owner(
       { self, keeper: this.keeper, ...view, member, situation: () => '' },
