@@ -34,6 +34,8 @@ const member = (peer: string, incarnation = 0, boot = 1): Member => ({
   isFull: false,
   zone: '',
   labels: [],
+  resources: [],
+  sources: [],
   version: '0',
   incarnation
 })

@@ -13,7 +13,6 @@ const owner = 'src/tasks/owner.ts'
 const entry = 'src/tasks/entry.ts'
 const queue = 'src/tasks/queue.ts'
 const session = 'src/client/session.ts'
-const swim = 'src/routing/swim.ts'
 
 export const mutations: readonly Mutation[] = [
   {
@@ -304,25 +303,11 @@ export const mutations: readonly Mutation[] = [
     why: 'tasks go to nodes that do not have what they require'
   },
   {
-    name: 'no-refutation',
-    file: swim,
-    from: 'if (life === undefined) return []',
-    to: 'if (life !== undefined || life === undefined) return []',
-    why: 'a node that is doubted does not say that it lives'
-  },
-  {
     name: 'hearsay-is-enough',
     file: 'src/routing/membership.ts',
     from: 'if (known.isLost) return known.isLinked',
     to: 'if (known.isLost && known.member === undefined) return known.isLinked',
     why: 'a node that was lost is up again because others say that it lives'
-  },
-  {
-    name: 'deaf-to-doubts',
-    file: swim,
-    from: 'if (!known.isUp) return []\n    if (!this.#doubts.add(doubt, now)) return []',
-    to: 'if (known.member !== undefined) return []\n    if (!this.#doubts.add(doubt, now)) return []',
-    why: 'only who lost a node itself learns that it is gone'
   }
 ]
 
