@@ -97,7 +97,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const taskReport = (about: string): TaskReport => taskReportOf(this, about, this.#now)
     this.#desk = new Desk({ self, membership, keeper, release, status, taskReport })
     this.#sources = new Sources({ self, members: () => membership.members() })
-    this.#board = new Board({ peers, neighbours, isUp }, reach, random.fork('claims'))
+    const peerCount = (): number => this.membership.peerCount
+    this.#board = new Board({ peers, peerCount, neighbours, isUp }, reach, random.fork('claims'))
     const owners = (): readonly PeerId[] => [self, ...this.#board.whomToAsk(this.#now)]
     this.runner = new Runner({
       self,

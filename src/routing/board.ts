@@ -33,6 +33,7 @@ interface Notice {
 export interface BoardView {
   /** All that are up, and those to which a stream is open, without this node. */
   readonly peers: () => readonly PeerId[]
+  readonly peerCount: () => number
   readonly neighbours: () => readonly PeerId[]
   readonly isUp: (peer: PeerId) => boolean
 }
@@ -57,7 +58,7 @@ export class Board {
     this.#notices.delete(owner)
     if (waiting === 0) return
     if (this.#notices.size >= noticesMax) this.#notices.delete([...this.#notices.keys()][0] as PeerId)
-    const share = (invitedPerTask * waiting) / (this.#view.peers().length + 1)
+    const share = (invitedPerTask * waiting) / (this.#view.peerCount() + 1)
     const isInvited = this.#random.chance(share)
     this.#notices.set(owner, { waiting, at: now, isInvited })
     if (isInvited && !this.#asked.includes(owner)) this.#reviewAt = now
@@ -70,8 +71,7 @@ export class Board {
 
   /** Peers to claim work from. */
   whomToAsk(now: Millis): readonly PeerId[] {
-    const peers = this.#view.peers()
-    if (peers.length < this.#reach.askAllMax) return peers
+    if (this.#view.peerCount() < this.#reach.askAllMax) return this.#view.peers()
     if (now >= this.#reviewAt) this.#review(now)
     return this.#asked
   }

@@ -38,6 +38,8 @@ export class Directory {
   #me: Member
   #peers: readonly PeerId[] | undefined
   #members: readonly Member[] | undefined
+  /** Others that are up. */
+  upCount = 0
   /** Differs when somebody came, went, or said something new of itself. */
   version = 0
 
@@ -151,6 +153,7 @@ export class Directory {
   raise(known: Known): boolean {
     if (known.isUp || known.member === undefined) return false
     known.isUp = true
+    this.upCount++
     this.#print(known.member)
     this.#changed()
     return true
@@ -160,6 +163,7 @@ export class Directory {
   sink(known: Known, now: Millis): boolean {
     if (!known.isUp) return false
     known.isUp = false
+    this.upCount--
     known.downSince = now
     if (known.member !== undefined) this.#print(known.member, -1)
     this.#changed()
@@ -168,6 +172,7 @@ export class Directory {
 
   check(): void {
     assert(this.#known.size <= membersMax, `${this.#known.size} members known`)
+    assert(this.upCount === this.peers().length, `${this.upCount} are counted as up`)
     const prints = new Uint32Array(rollBuckets)
     for (const { peer, isUp, isLinked, member } of [...this.#known.values()]) {
       assert(!isUp || member !== undefined, `${peer} is up and has not said what it is`)

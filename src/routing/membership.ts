@@ -95,6 +95,11 @@ export class Membership {
     return this.#directory.peers()
   }
 
+  /** How many they are. */
+  get peerCount(): number {
+    return this.#directory.upCount
+  }
+
   /** Peers that are up and to which a stream is open: all of them in a small mesh. */
   neighbours(): readonly PeerId[] {
     if (!this.isWide) return this.#directory.peers()
@@ -184,8 +189,8 @@ export class Membership {
     if (known === undefined) return [{ kind: 'drop', peer, because: 'silent' }]
     this.#directory.link(known, now)
     if (addresses.length > 0) known.addresses = addresses
-    const greeting = this.#greeting(peer)
-    return this.isWide ? [greeting, this.#swim.roll(peer)] : [greeting]
+    if (this.isWide) this.#swim.compareWith(peer)
+    return [this.#greeting(peer)]
   }
 
   disconnected(peer: PeerId, now: Millis): MembershipEffect[] {

@@ -23,6 +23,8 @@ const doubtLostAfterMs = 500
 const doubtLostJitterMs = 500
 /** Between two comparisons of directories with a member drawn at random. */
 const rollEveryMs = 30_000
+/** Between two comparisons while there is something to learn, with whoever told something last. */
+const rollAgainMs = 200
 /** Timers are looked at so often at most. */
 const lookEveryMs = 50
 
@@ -41,6 +43,9 @@ export class Swim {
   /** Whose stream broke, when others are told, and how many others have told it. */
   readonly #lost = new Map<PeerId, { readonly at: Millis; heard: number }>()
   #rollAt: Millis
+  #rolledAt: Millis = Number.NEGATIVE_INFINITY
+  /** With whom directories are compared next. */
+  #partner: PeerId | undefined
   #lookAt: Millis
 
   constructor(view: SwimView, random: Random, now: Millis) {
@@ -58,7 +63,8 @@ export class Swim {
     if (now < this.#rollAt) return effects
     this.#rollAt = now + rollEveryMs
     const other = directory.get(this.#random.pick(directory.peers()) as PeerId)
-    return [...effects, ...this.probe(other, now), ...(other === undefined ? [] : [this.roll(other.peer)])]
+    if (other !== undefined) this.compareWith(other.peer)
+    return [...effects, ...this.probe(other, now)]
   }
 
   /** Asks whether it is there, unless that was asked already. */
@@ -72,8 +78,9 @@ export class Swim {
     return this.#ping(to, 0, now)
   }
 
-  roll(to: PeerId): MembershipEffect {
-    return { kind: 'say', to, message: rollOf(this.#view.directory) }
+  /** Soon. */
+  compareWith(peer: PeerId): void {
+    this.#partner = peer
   }
 
   wake(now: Millis): MembershipEffect[] {
@@ -83,7 +90,8 @@ export class Swim {
     const grace = (peer: PeerId): Millis => this.#view.slowness(now) + (directory.get(peer)?.delayMs ?? 0)
     const heardAt = (peer: PeerId): Millis => directory.get(peer)?.heardAt ?? 0
     const { indirect, silent } = this.#probes.wake(now, grace, heardAt)
-    const effects = indirect.flatMap(({ peer, ask }) => this.#askOthers(peer, ask))
+    const effects = this.#roll(now)
+    effects.push(...indirect.flatMap(({ peer, ask }) => this.#askOthers(peer, ask)))
     for (const { peer, isVouched } of silent)
       effects.push(...this.#silent(directory.get(peer), isVouched, now))
     for (const [peer, { at, heard }] of this.#lost) {
@@ -106,6 +114,7 @@ export class Swim {
   wakeAt(): Millis | undefined {
     let at = earlier(this.#probes.wakeAt(), this.#doubts.wakeAt())
     for (const { at: when } of this.#lost.values()) at = earlier(at, when)
+    if (this.#partner !== undefined) at = earlier(at, this.#rolledAt + rollAgainMs)
     return at === undefined ? undefined : Math.max(at, this.#lookAt)
   }
 
@@ -213,7 +222,16 @@ export class Swim {
     const answer = roster.isAnswer ? undefined : complete(this.#view.directory, roster)
     const isEmpty = answer === undefined || answer.members.length + answer.doubts.length === 0
     const effects: MembershipEffect[] = isEmpty ? [] : [{ kind: 'say', to: from.peer, message: answer }]
-    return hasLearned ? [...effects, this.roll(from.peer)] : effects
+    if (hasLearned) this.compareWith(from.peer)
+    return effects
+  }
+
+  #roll(now: Millis): MembershipEffect[] {
+    const to = this.#partner
+    if (to === undefined || now < this.#rolledAt + rollAgainMs) return []
+    this.#partner = undefined
+    this.#rolledAt = now
+    return [{ kind: 'say', to, message: rollOf(this.#view.directory) }]
   }
 
   #refute(doubt: Doubt): MembershipEffect[] {

@@ -303,9 +303,9 @@ export function measureScale(
   mesh.start()
   mesh.until(() => false, startMs)
   const knowing = during(() =>
-    mesh.until(() => mesh.nodes.every(({ core }) => core.membership.peers().length === nodes - 1), 120_000)
+    mesh.until(() => mesh.nodes.every(({ core }) => core.membership.peerCount === nodes - 1), 120_000)
   )
-  const up = mesh.nodes.filter(({ core }) => core.membership.peers().length === nodes - 1).length
+  const up = mesh.nodes.filter(({ core }) => core.membership.peerCount === nodes - 1).length
   onNote(`${up} of ${nodes} nodes know all others, ${knowing.ms} ms after the last one started`)
   // What was new is old by then.
   mesh.until(() => false, calmMs)
