@@ -114,7 +114,8 @@ describe('peers', () => {
     expect(a.events.of('peer-frame').map(({ frame }) => Buffer.from(frame).toString())).toEqual([
       'the last word'
     ])
-    a.transport.dial(b.transport.self, [b.address])
+    // The one that ended it knows that its connection goes; the other may find that out by dialing.
+    b.transport.dial(a.transport.self, [a.address])
     await Promise.all([a.events.count('peer-connected', 2), b.events.count('peer-connected', 2)])
   })
 
