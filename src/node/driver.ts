@@ -212,12 +212,8 @@ export class Driver {
         return this.#options.executor?.recall(effect.run)
       case 'dial':
         return this.#network((transport) => transport.dial(effect.peer, effect.addresses))
-      case 'drop-peer': {
-        const { peer, because } = effect
-        return this.#network((to) =>
-          because === 'idle' ? to.restPeer(peer) : to.dropPeer(peer, 'it is silent')
-        )
-      }
+      case 'drop-peer':
+        return this.#network((transport) => transport.endPeer(effect.peer, effect.because))
       case 'publish': {
         const topic = effect.message.kind
         return this.#network((transport) => transport.publish(topic, gossipMessages.encode(effect.message)))

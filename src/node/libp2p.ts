@@ -157,7 +157,8 @@ class Libp2pTransport implements Transport {
     this.peers.drop(peer, reason)
   }
 
-  restPeer(peer: PeerId): void {
+  endPeer(peer: PeerId, because: 'silent' | 'idle'): void {
+    if (because === 'silent') return this.dropPeer(peer, 'it is silent')
     this.counts.add('peers-rested')
     this.seeds.rest(peer)
     const connection = this.peers.connectionOf(peer)

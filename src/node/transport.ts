@@ -31,8 +31,8 @@ export interface Transport {
   sendClient(client: ClientId, frame: Uint8Array): void
   /** Ends the stream, and pauses nothing else: for a peer or client that sent what is no message of ours. */
   dropPeer(peer: PeerId, reason: string): void
-  /** Ends an idle stream in good order, and its connection if nothing else is on it. No seed is dialed because of it. */
-  restPeer(peer: PeerId): void
+  /** Ends a stream: at once; or, if it is idle, in good order with its connection, and no seed is dialed because of it. */
+  endPeer(peer: PeerId, because: 'silent' | 'idle'): void
   dropClient(client: ClientId, reason: string): void
   /** Tries the addresses once; answers with `peer-connected` or `dial-failed`. */
   dial(peer: PeerId, addresses: readonly string[]): void

@@ -90,7 +90,7 @@ class Net {
         )
       },
       sendClient: () => {},
-      restPeer: () => {},
+      endPeer: () => {},
       dropPeer: (peer, reason) => void self.dropped.push(`${peer}: ${reason}`),
       dropClient: (client, reason) => void self.dropped.push(`${client}: ${reason}`),
       dial: () => {},

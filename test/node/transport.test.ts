@@ -108,7 +108,7 @@ describe('peers', () => {
     const [a, b] = await Promise.all([startNode(key), startNode(key)])
     await connect(a, b)
     b.transport.sendPeer(a.transport.self, Buffer.from('the last word'))
-    b.transport.restPeer(a.transport.self)
+    b.transport.endPeer(a.transport.self, 'idle')
     expect(b.events.of('peer-disconnected')).toEqual([])
     await Promise.all([a.events.first('peer-disconnected'), b.events.first('peer-disconnected')])
     expect(a.events.of('peer-frame').map(({ frame }) => Buffer.from(frame).toString())).toEqual([
