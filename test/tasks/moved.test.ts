@@ -50,7 +50,7 @@ test('a keeper that never got the list that followed, and is in it, turns to tho
       keeper,
       isUp: () => true,
       isGone: () => false,
-      peers: () => peers,
+      neighbours: () => peers,
       member: () => undefined,
       keepersFor: () => [a, b, c, d],
       situation: () => ''
