@@ -64,6 +64,8 @@ export class Register {
   /** Batches that must be committed before the next phase. */
   #left = 0
   readonly #promises = new Map<PeerId, readonly AcceptedBatch[]>()
+  /** Keepers that answered, and so have the shard with its inputs; one that is in the list may never have got it. */
+  readonly #holders: Set<PeerId>
   #askedAt: Millis = 0
   /** The list that is being proposed. */
   #next: ShardRecord | undefined
@@ -83,6 +85,7 @@ export class Register {
     this.ballot = ballot
     this.#phase = phase
     this.#isProven = isProven
+    this.#holders = new Set([self])
   }
 
   /** Keeper 0, in the life in which it first heard of the shard. */
@@ -144,6 +147,7 @@ export class Register {
   promised(from: PeerId, message: TaskMessageOf<'promised'>, now: Millis): Send[] {
     const { list, keepers } = this.#asked()
     if (message.ballot !== this.ballot || message.list !== list || !keepers.includes(from)) return []
+    this.#holders.add(from)
     if (this.#phase === 'pledging' && from === this.#self) {
       this.#phase = 'preparing'
       this.#askedAt = now
@@ -165,6 +169,7 @@ export class Register {
     const proposal = message.list === this.#record.list ? this.#pending.get(message.serial) : undefined
     if (rank < 0 || message.ballot !== this.ballot || proposal === undefined)
       return { committed: undefined, effects: [] }
+    this.#holders.add(from)
     const isEnough = proposal.accept(rank)
     if (proposal.isEverywhere) this.#pending.delete(proposal.serial)
     if (!isEnough) return { committed: undefined, effects: [] }
@@ -301,9 +306,11 @@ export class Register {
     this.#phase = 'preparing'
     this.#askedAt = now
     const whole: TaskMessage = { kind: 'store', record: next, isRepair: true }
-    // Who stays has the inputs.
+    // Who has the inputs already need not get them again.
     const slim: TaskMessage = { ...whole, record: { ...next, inputs: pack('', [], []) } }
-    const stores = next.keepers.map((to) => send(to, next.before.includes(to) ? slim : whole))
+    const stores = next.keepers.map((to) => send(to, this.#holders.has(to) ? slim : whole))
+    // Who leaves a list lets go of the shard, and would need it again.
+    for (const peer of this.#holders) if (!next.keepers.includes(peer)) this.#holders.delete(peer)
     return [...stores, ...this.#ask()]
   }
 
