@@ -77,6 +77,19 @@ test('who releases a job with open tasks is told to cancel it first', async () =
   await until((all) => all.every(({ keeps }) => keeps === 0))
 })
 
+test('a job is not over before its last task is, however short its retention and however early its first part ended', async () => {
+  const [first] = nodes as [Node]
+  const slowLast = async (n: number): Promise<number> => {
+    if (n === 600) await new Promise((resolve) => setTimeout(resolve, 8_000))
+    return n
+  }
+  const inputs = Array.from({ length: 601 }, (_, n) => n)
+  const job = first.client.map(slowLast, inputs, { retention: 500 })
+  expect(await job).toEqual(inputs)
+  // From then on its time runs.
+  await until((all) => all.every(({ keeps }) => keeps === 0))
+})
+
 test('results are forgotten after their retention, and what they took on disk is free again', async () => {
   const [first] = nodes as [Node]
   const many = Array.from({ length: 2_000 }, () => 5_000)
