@@ -4,8 +4,13 @@
  * Not here: how it is known (tasks/executor/context.ts). The module may be imported anywhere; only inside of a task there is
  * something to ask. It stays out of bundles, and is found again in every engine.
  */
+
+import { aheadDefault, Streams } from './client/stream.ts'
+import type { LiveSource } from './client/types.ts'
 import { ShoalError } from './errors.ts'
+import { creditMax } from './routing/source-messages.ts'
 import { type Context, origin } from './tasks/executor/context.ts'
+import { asking, ear } from './tasks/executor/reading.ts'
 
 export { type ModuleFunction, moduleFunction } from './client/functions.ts'
 
@@ -28,6 +33,12 @@ export interface TaskContext {
    * second for a task and again every two seconds, words are cut at 200 characters, and some are lost on the way. What counts belongs in the result.
    */
   progress(fraction: number, text?: string): void
+  /**
+   * Reads a live source from now on, best on the node that offers it: `requires: { source: name }`. Items are sent as far ahead
+   * as `ahead` says, and no further until they are read. Ends when the source ends or its node goes, and with the task; throws
+   * SHOAL_NOT_FOUND if no node that is up offers it, SHOAL_SOURCE_FAILED if it threw. Iterate it once.
+   */
+  source<T = unknown>(name: string, options?: { readonly ahead?: number }): LiveSource<T>
 }
 
 export const task: TaskContext = Object.freeze({
@@ -48,8 +59,24 @@ export const task: TaskContext = Object.freeze({
     if (!(fraction >= 0 && fraction <= 1))
       throw new ShoalError('SHOAL_BAD_OPTION', `\`progress\` is ${fraction}; it is a number from 0 to 1`)
     context.progress(fraction, String(text))
+  },
+  source<T>(name: string, { ahead = aheadDefault }: { readonly ahead?: number } = {}): LiveSource<T> {
+    const context = mine()
+    if (!Number.isInteger(ahead) || ahead < 1 || ahead > creditMax)
+      throw new ShoalError(
+        'SHOAL_BAD_OPTION',
+        `\`ahead\` is ${ahead}; it is a whole number from 1 to ${creditMax}`
+      )
+    streams ??= new Streams((question) => context.port.post(asking(question)))
+    ear.hear = (answer) => streams?.message(answer)
+    const source = streams.open<T>(name, ahead, undefined)
+    context.whenOver(() => void source.return())
+    return source
   }
 })
+
+/** What the tasks of this engine read. */
+let streams: Streams | undefined
 
 function mine(): Context {
   const context = origin.getStore()

@@ -23,6 +23,7 @@ import { gossipMessages, type PeerMessage, peerMessages, splitFrame } from './me
 import { Offers } from './offers.ts'
 import { Outbox, rememberEncoded } from './outbox.ts'
 import { messagePatience, recordPatience } from './patience.ts'
+import { Readers } from './readers.ts'
 import type { Quota } from './settings.ts'
 import type { Store } from './store.ts'
 import { Supply } from './supply.ts'
@@ -57,11 +58,8 @@ interface LocalClient {
 
 export class Driver {
   readonly core: NodeCore
-  readonly offers = new Offers({
-    offered: (name, overflow) => this.#step({ kind: 'source-offered', name, overflow }),
-    gave: (name, value) => this.#step({ kind: 'source-gave', name, value }),
-    over: (name, code, message) => this.#step({ kind: 'source-over', name, code, message })
-  })
+  readonly offers = new Offers((news) => this.#step(news))
+  readonly readers = new Readers(this, (slot, answer) => this.#options.executor?.tell?.(slot, answer))
   readonly #options: DriverOptions
   readonly #supply: Supply
   readonly #holding: Holding

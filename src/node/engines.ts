@@ -5,7 +5,7 @@
  */
 import type { Digest } from '../ids.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
-import { createPool, type Isolation } from '../tasks/executor/pool.ts'
+import { createPool, type Isolation, type PoolOptions } from '../tasks/executor/pool.ts'
 import { createPrograms } from '../tasks/executor/programs.ts'
 import { Scratch } from '../tasks/executor/scratch.ts'
 import { type SharedSlots, shareSlots } from '../tasks/executor/slots.ts'
@@ -25,7 +25,7 @@ export interface EngineOptions {
 /** `undefined` without slots. Rejects with SHOAL_DISK. */
 export async function openExecutor(
   options: EngineOptions,
-  onEvent: (event: ExecutorEvent) => void
+  { onEvent, onReading }: Pick<PoolOptions, 'onEvent' | 'onReading'>
 ): Promise<Executor | undefined> {
   const { slots, node, heapMb, isolation, nice, code, data, allowRun } = options
   if (slots === 0) return undefined
@@ -33,7 +33,7 @@ export async function openExecutor(
   const scratch = allowRun ? await Scratch.open(data) : undefined
   const programs =
     scratch === undefined ? undefined : createPrograms({ slots, node, code, scratch, onEvent: heard })
-  const functions = createPool({ slots, node, heapMb, isolation, nice, code, onEvent: heard })
+  const functions = createPool({ slots, node, heapMb, isolation, nice, code, onReading, onEvent: heard })
   const shared: SharedSlots = shareSlots(functions, programs, onEvent)
   return shared
 }

@@ -110,7 +110,10 @@ async function open(
   const { heapMb, isolation, nice, allowRun } = options
   const code = (digest: Digest): string => blobs.path(digest)
   const engines = { slots, node: peer, heapMb, isolation, nice, code, data, allowRun }
-  const executor = await openExecutor(engines, (event) => driver.onExecutor(event))
+  const executor = await openExecutor(engines, {
+    onEvent: (event) => driver.onExecutor(event),
+    onReading: (slot, question) => driver.readers.heard(slot, question)
+  })
   opened.push(() => executor?.close())
   const me = {
     peer,

@@ -7,7 +7,7 @@ import { ShoalError } from '../errors.ts'
 import { sourcesMax } from '../routing/messages.ts'
 import { itemBytesMax } from '../routing/source-messages.ts'
 import { encodeValue } from '../tasks/executor/codec.ts'
-import type { Overflow } from './sources.ts'
+import type { Overflow, SourceInput } from './sources.ts'
 
 export interface SourceOptions {
   /**
@@ -25,24 +25,17 @@ export interface Source {
   close(): Promise<void>
 }
 
-export interface OffersView {
-  offered(name: string, overflow: Overflow): void
-  gave(name: string, value: Uint8Array): void
-  /** `code` is empty for a good end. */
-  over(name: string, code: string, message: string): void
-}
-
 interface Offer {
   readonly iterator: AsyncIterator<unknown>
   readonly ended: PromiseWithResolvers<void>
 }
 
 export class Offers {
-  readonly #view: OffersView
+  readonly #tell: (news: SourceInput) => void
   readonly #open = new Map<string, Offer>()
 
-  constructor(view: OffersView) {
-    this.#view = view
+  constructor(tell: (news: SourceInput) => void) {
+    this.#tell = tell
   }
 
   /** Throws SHOAL_BAD_OPTION. */
@@ -57,7 +50,7 @@ export class Offers {
       refuse(`the source ${JSON.stringify(name)} is no async iterable`)
     const offer = { iterator: items[Symbol.asyncIterator](), ended: Promise.withResolvers<void>() }
     this.#open.set(name, offer)
-    this.#view.offered(name, overflow)
+    this.#tell({ kind: 'source-offered', name, overflow })
     return { ended: offer.ended.promise, close: () => this.#end(name, offer, '', 'its node ended it') }
   }
 
@@ -82,7 +75,7 @@ export class Offers {
           'SHOAL_BAD_VALUE',
           `an item of ${bytes.byteLength} bytes; ${itemBytesMax} are allowed`
         )
-      this.#view.gave(name, bytes)
+      this.#tell({ kind: 'source-gave', name, value: bytes })
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error)
       await this.#end(name, offer, 'SHOAL_SOURCE_FAILED', `the source ${name} failed: ${text}`.slice(0, 500))
@@ -92,7 +85,7 @@ export class Offers {
   async #end(name: string, offer: Offer, code: string, message: string): Promise<void> {
     if (this.#open.get(name) !== offer) return
     this.#open.delete(name)
-    this.#view.over(name, code, message)
+    this.#tell({ kind: 'source-over', name, code, message })
     offer.ended.resolve()
     try {
       // One that waits for its next item may never answer, and nobody waits for that.

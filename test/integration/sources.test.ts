@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterEach, expect, test } from 'vitest'
-import { connect, type LiveSource } from '../../src/index.ts'
+import { connect, type LiveSource, moduleFunction } from '../../src/index.ts'
 import { Mesh, until } from '../conformance/mesh.ts'
 import { Lab } from './processes.ts'
 
@@ -173,3 +173,43 @@ test('shoal up offers a command as a source, shoal source reads it at another no
   expect(ended.code).toBe(0)
   expect(ended.text).toMatch(/^light \d+\n(light \d+\n)*$/)
 })
+
+test('the example: a task runs at the microscope and reads it', async () => {
+  const child = spawn(
+    process.execPath,
+    [fileURLToPath(new URL('../../examples/instrument/demo.ts', import.meta.url))],
+    {
+      stdio: ['ignore', 'pipe', 'inherit']
+    }
+  )
+  children.add(child)
+  const { text, code } = await outputOf(child)
+  expect(code).toBe(0)
+  expect(JSON.parse(text)).toEqual({ frame: 25, seen: 100, ranAtTheMicroscope: true })
+})
+
+test.each(['thread', 'process'] as const)(
+  'a task in a %s reads at its own pace, and what it reads ends with it',
+  async (isolation) => {
+    mesh = await Mesh.open(1, { isolation })
+    const counter = new Counter()
+    const offered = mesh.nodes[0]?.source('counter', counter)
+    const read = moduleFunction(new URL('./reading.ts', import.meta.url))
+    const requires = { source: 'counter' }
+    const items = await mesh.client.submit<number[]>(read, ['counter', 20, 4], { requires })
+    expect(items).toEqual(Array.from({ length: 20 }, (_, i) => i + 1))
+    // Nothing reads on, so nothing is taken any more.
+    const { taken } = counter
+    expect(taken).toBeLessThanOrEqual(20 + 5)
+    // The next one begins where the source is now; one that is cancelled leaves nothing behind, either.
+    const endless = mesh.client.submit(read, ['counter', Number.MAX_SAFE_INTEGER, 4], { requires })
+    await until(() => counter.taken > taken + 50)
+    await endless.cancel()
+    await expect(endless.then()).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+    const last = mesh.client.submit<number[]>(read, ['counter', 100_000_000, 4], { requires })
+    await until(async () => (await mesh?.client.status())?.nodes[0]?.running === 1)
+    await offered?.close()
+    expect((await last).length).toBeLessThan(100_000_000)
+    expect(counter.isClosed).toBe(true)
+  }
+)

@@ -163,10 +163,10 @@ test('a reader asks for more by halves, gets what came before the end, and throw
 
 test('an offered iterable is pulled one by one, and told how it ends', async () => {
   const told: string[] = []
-  const offers = new Offers({
-    offered: (name, overflow) => void told.push(`${name} ${overflow}`),
-    gave: (name) => void told.push(`${name} gave`),
-    over: (name, code, message) => void told.push(`${name} over ${code} ${message}`)
+  const offers = new Offers((news) => {
+    if (news.kind === 'source-offered') told.push(`${news.name} ${news.overflow}`)
+    else if (news.kind === 'source-gave') told.push(`${news.name} gave`)
+    else told.push(`${news.name} over ${news.code} ${news.message}`)
   })
   let isClosed = false
   async function* items(): AsyncGenerator<unknown> {

@@ -7,14 +7,16 @@
 import type { ErrorCode } from '../../errors.ts'
 import type { Digest } from '../../ids.ts'
 import { assert } from '../../machine.ts'
+import type { SourceAnswer, SourceQuestion } from '../../routing/source-messages.ts'
 import type { Batch, Status } from '../batch.ts'
 import { encodeOutcome, isSound, pack, pickAt, STATUS } from '../batch.ts'
 import { startChild } from './child.ts'
 import type { Engine, EngineEnd, EngineOptions, Started } from './engine.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
 import { encodeFailure } from './failure.ts'
-import type { Ended, ToWorker, Word } from './protocol.ts'
+import type { Ended, Word } from './protocol.ts'
 import { CLAIM, sharedMillis } from './protocol.ts'
+import { questionIn, told } from './reading.ts'
 import { startThread } from './thread.ts'
 import { Warden } from './warden.ts'
 import { isWord, type Speaking, Talk } from './words.ts'
@@ -43,6 +45,8 @@ export interface PoolOptions {
   readonly isolation?: Isolation
   /** How much engines give way to other processes, 0 to 19; default 0. */
   readonly nice?: number
+  /** A task of this engine reads a live source; `undefined` once the engine has ended, and all its reading has. */
+  readonly onReading?: ((slot: number, question: SourceQuestion | undefined) => void) | undefined
   /** Called in a microtask of its own, never from within a call to the pool. */
   readonly onEvent: (event: ExecutorEvent) => void
 }
@@ -159,6 +163,10 @@ class Pool implements Executor {
     this.#emit({ kind: 'recalled', run: number, indexes, done: this.#forgetIfDone(slot, run) })
   }
 
+  tell(slot: number, answer: SourceAnswer): void {
+    this.#slots[slot]?.engine?.post(told(answer))
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#timer)
@@ -188,25 +196,14 @@ class Pool implements Executor {
   #send(engine: Engine, { batch, file, reported }: Run): void {
     const { run, key, first, attempt, exportName, timeoutMs, inputs } = batch
     // A copy: the batch may be a window on memory of others, which a message would carry along entirely.
-    const body = new Uint8Array(inputs.body)
-    const indexes = new Uint32Array(inputs.indexes)
-    const ends = new Uint32Array(inputs.ends)
-    const claims = reported.map((isReported) => (isReported ? CLAIM.taken : CLAIM.unstarted))
-    const message: ToWorker = {
-      kind: 'run',
-      run,
-      key,
-      first,
-      attempt,
-      exportName,
-      timeoutMs,
-      file,
-      claims,
-      indexes,
-      ends,
-      body
+    const { indexes, ends, body } = inputs
+    const copy = {
+      indexes: new Uint32Array(indexes),
+      ends: new Uint32Array(ends),
+      body: new Uint8Array(body)
     }
-    engine.post(message)
+    const claims = reported.map((isReported) => (isReported ? CLAIM.taken : CLAIM.unstarted))
+    engine.post({ kind: 'run', run, key, first, attempt, exportName, timeoutMs, file, claims, ...copy })
   }
 
   /** Those of these positions that will not run any more, because nobody has begun them. */
@@ -218,6 +215,8 @@ class Pool implements Executor {
   #received(slot: Slot, message: unknown): void {
     if (this.#isClosed) return
     if (isWord(message)) return this.#heard(slot, message)
+    const question = questionIn(message)
+    if (question !== undefined) return this.#options.onReading?.(slot.index, question)
     if (!isEnded(message)) return
     slot.hasReported = true
     slot.stillbirths = 0
@@ -288,6 +287,7 @@ class Pool implements Executor {
     const { condemned, hasReported } = slot
     const front = slot.runs[0]
     slot.engine = undefined
+    this.#options.onReading?.(slot.index, undefined)
     const found = rest && this.#runs.get(rest.run)
     if (rest && found && isReport(rest, found.run)) this.#report(slot, found.run, rest.positions, rest)
     if (condemned) this.#reportCondemned(slot, condemned)

@@ -5,7 +5,9 @@
  * Messages carry batches; memory settles races: every task has one claim byte, and whoever swaps it first, worker or pool,
  * decides how the task goes on, so that a task can neither end twice nor be killed in place of another.
  */
+
 import type { ShardKey } from '../../ids.ts'
+import type { Asking, Told } from './reading.ts'
 
 /** The life of one task in a run. Whoever swaps the byte owns what follows. */
 export const CLAIM = {
@@ -26,7 +28,7 @@ export function swapClaim(claims: Claims, position: number, from: number, to: nu
   return Atomics.compareExchange(claims, position, from, to) === from
 }
 
-export type ToWorker = RunOrder | Abort
+export type ToWorker = RunOrder | Abort | Told
 
 export type RunOrder = {
   kind: 'run'
@@ -51,7 +53,7 @@ export type RunOrder = {
 export type Abort = { kind: 'abort'; run: number; position: number }
 export type ToWorkerOf<K extends ToWorker['kind']> = Extract<ToWorker, { kind: K }>
 
-export type FromWorker = Ended | Word
+export type FromWorker = Ended | Word | Asking
 
 /** What a running task says. */
 export type Word = { run: number; position: number } & (

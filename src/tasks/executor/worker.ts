@@ -20,6 +20,7 @@ import { encodeFailure, failureOf } from './failure.ts'
 import { catchPrints } from './prints.ts'
 import type { Abort, RunOrder, WorkerData } from './protocol.ts'
 import { sharedMillis } from './protocol.ts'
+import { hear } from './reading.ts'
 import { ThreadPort } from './thread-port.ts'
 
 /** Ended tasks are reported at most this late, as long as the thread gets to it. */
@@ -77,6 +78,7 @@ process.exit = (code) => {
 
 port.listen((message) => {
   if (message.kind === 'abort') return abort(message)
+  if (message.kind === 'told') return hear(message)
   queue.push(message)
   if (!isBusy) void drain()
 })
