@@ -8,9 +8,9 @@
 import { aheadDefault, Streams } from './client/stream.ts'
 import type { LiveSource } from './client/types.ts'
 import { ShoalError } from './errors.ts'
-import { creditMax } from './routing/source-messages.ts'
+import { answerCodec, creditMax, questionCodec } from './routing/source-messages.ts'
 import { type Context, origin } from './tasks/executor/context.ts'
-import { asking, ear } from './tasks/executor/reading.ts'
+import { ear } from './tasks/executor/reading.ts'
 
 export { type ModuleFunction, moduleFunction } from './client/functions.ts'
 
@@ -67,8 +67,10 @@ export const task: TaskContext = Object.freeze({
         'SHOAL_BAD_OPTION',
         `\`ahead\` is ${ahead}; it is a whole number from 1 to ${creditMax}`
       )
-    streams ??= new Streams((question) => context.port.post(asking(question)))
-    ear.hear = (answer) => streams?.message(answer)
+    streams ??= new Streams((question) =>
+      context.port.post({ kind: 'asks', bytes: questionCodec.encode(question) })
+    )
+    ear.hear = (answer) => streams?.message(answerCodec.parse(answer))
     const source = streams.open<T>(name, ahead, undefined)
     context.whenOver(() => void source.return())
     return source

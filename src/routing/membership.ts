@@ -149,7 +149,8 @@ export class Membership {
   change(me: Partial<Member>): MembershipEffect[] {
     this.#directory.me = { ...this.me, ...me, incarnation: this.me.incarnation + 1 }
     this.#swim.said(this.me)
-    const greetings = this.neighbours().map((to) => this.#greeting(to))
+    // Also to those that are not up yet: they may have heard the old greeting, and would not ask again.
+    const greetings = [...this.#directory.links.values()].map(({ peer }) => this.#greeting(peer))
     return [{ kind: 'announce', members: [this.me], doubts: [] }, ...greetings]
   }
 

@@ -3,7 +3,7 @@
  *
  * Not here: what they do about it (node/sources.ts). The same words between a client and its entry, and between two nodes.
  */
-import { added, bytes, list, type MessageOf, text, uint } from '../wire.ts'
+import { added, bytes, codec, list, type MessageOf, text, uint } from '../wire.ts'
 
 /** Items that a reader has room for, at most. */
 export const creditMax = 256
@@ -24,6 +24,10 @@ export const sourceAnswers = {
   /** `code` is empty for a good end. */
   'source-ended': { ask: uint(), code: text(32), message: added(text(512), '') }
 } as const
+
+/** Between a node and its own engines. */
+export const questionCodec = codec(sourceQuestions)
+export const answerCodec = codec(sourceAnswers)
 
 export type SourceQuestion = MessageOf<typeof sourceQuestions>
 export type SourceAnswer = MessageOf<typeof sourceAnswers>

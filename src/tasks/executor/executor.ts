@@ -5,7 +5,6 @@
  * Three implementations answer to it: threads, inline for tests, and the simulated one.
  */
 import type { Digest, ShardKey } from '../../ids.ts'
-import type { SourceAnswer } from '../../routing/source-messages.ts'
 import type { Batch } from '../batch.ts'
 import type { TaskWord } from '../messages.ts'
 
@@ -53,7 +52,7 @@ export interface Executor {
   /** Takes back what has not started of this run; each such task is reported as recalled, and no other is touched. */
   recall(run: number): void
   /** To an engine that asked. */
-  tell?(slot: number, answer: SourceAnswer): void
+  tell?(slot: number, answer: Uint8Array): void
   /** Ends all engines. Nothing is reported any more. */
   close(): Promise<void>
 }

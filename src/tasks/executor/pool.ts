@@ -7,7 +7,6 @@
 import type { ErrorCode } from '../../errors.ts'
 import type { Digest } from '../../ids.ts'
 import { assert } from '../../machine.ts'
-import type { SourceAnswer, SourceQuestion } from '../../routing/source-messages.ts'
 import type { Batch, Status } from '../batch.ts'
 import { encodeOutcome, isSound, pack, pickAt, STATUS } from '../batch.ts'
 import { startChild } from './child.ts'
@@ -16,7 +15,7 @@ import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
 import { encodeFailure } from './failure.ts'
 import type { Ended, Word } from './protocol.ts'
 import { CLAIM, sharedMillis } from './protocol.ts'
-import { questionIn, told } from './reading.ts'
+import { questionIn } from './reading.ts'
 import { startThread } from './thread.ts'
 import { Warden } from './warden.ts'
 import { isWord, type Speaking, Talk } from './words.ts'
@@ -46,7 +45,7 @@ export interface PoolOptions {
   /** How much engines give way to other processes, 0 to 19; default 0. */
   readonly nice?: number
   /** A task of this engine reads a live source; `undefined` once the engine has ended, and all its reading has. */
-  readonly onReading?: ((slot: number, question: SourceQuestion | undefined) => void) | undefined
+  readonly onReading?: ((slot: number, question: Uint8Array | undefined) => void) | undefined
   /** Called in a microtask of its own, never from within a call to the pool. */
   readonly onEvent: (event: ExecutorEvent) => void
 }
@@ -163,8 +162,8 @@ class Pool implements Executor {
     this.#emit({ kind: 'recalled', run: number, indexes, done: this.#forgetIfDone(slot, run) })
   }
 
-  tell(slot: number, answer: SourceAnswer): void {
-    this.#slots[slot]?.engine?.post(told(answer))
+  tell(slot: number, answer: Uint8Array): void {
+    this.#slots[slot]?.engine?.post({ kind: 'told', bytes: answer })
   }
 
   async close(): Promise<void> {

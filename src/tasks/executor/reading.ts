@@ -1,19 +1,11 @@
 /**
- * How tasks read live sources: questions that leave an engine, and answers that come back to it.
+ * The way between the tasks of an engine and the live sources that they read: questions out, answers in, both as bytes.
  *
- * Not here: what they ask (routing/source-messages.ts), who answers (node/readers.ts), and what a task sees of it (src/task.ts).
- * User code shares the engine and may say anything in its name, so questions are parsed like those of any stranger.
+ * Not here: what they say (routing/source-messages.ts), who answers (node/readers.ts), and what a task sees of it (src/task.ts).
  */
-import {
-  type SourceAnswer,
-  type SourceQuestion,
-  sourceAnswers,
-  sourceQuestions
-} from '../../routing/source-messages.ts'
-import { codec } from '../../wire.ts'
 
-const questions = codec(sourceQuestions)
-const answers = codec(sourceAnswers)
+/** Bytes of one question; user code shares the engine, and may say what it likes. */
+const questionBytesMax = 4_096
 
 /** From an engine. */
 export interface Asking {
@@ -27,26 +19,12 @@ export interface Told {
   readonly bytes: Uint8Array
 }
 
-export const asking = (question: SourceQuestion): Asking => ({
-  kind: 'asks',
-  bytes: questions.encode(question)
-})
-export const told = (answer: SourceAnswer): Told => ({ kind: 'told', bytes: answers.encode(answer) })
-
 /** Nothing, if it is none. */
-export function questionIn(message: unknown): SourceQuestion | undefined {
+export function questionIn(message: unknown): Uint8Array | undefined {
   const { kind, bytes } = Object(message) as Partial<Record<keyof Asking, unknown>>
-  if (kind !== 'asks' || !(bytes instanceof Uint8Array)) return undefined
-  try {
-    return questions.parse(bytes)
-  } catch {
-    return undefined
-  }
+  const isOne = kind === 'asks' && bytes instanceof Uint8Array && bytes.byteLength <= questionBytesMax
+  return isOne ? bytes : undefined
 }
 
 /** In an engine: who hears the answers, once a task has asked. */
-export const ear: { hear: ((answer: SourceAnswer) => void) | undefined } = { hear: undefined }
-
-export function hear({ bytes }: Told): void {
-  ear.hear?.(answers.parse(bytes))
-}
+export const ear: { hear: ((answer: Uint8Array) => void) | undefined } = { hear: undefined }

@@ -4,7 +4,6 @@
  * Not here: either of them (pool.ts, programs.ts).
  * A run waits at the door of its slot as long as one of the other kind is inside; runs of one kind follow each other freely.
  */
-import type { SourceAnswer } from '../../routing/source-messages.ts'
 import { encodeOutcome, pack, pickAt, STATUS } from '../batch.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
 import { programExport } from './program.ts'
@@ -79,7 +78,7 @@ class Slots implements SharedSlots {
     this.#emit({ kind: 'recalled', run, indexes: found.batch.inputs.indexes, done: true })
   }
 
-  tell(slot: number, answer: SourceAnswer): void {
+  tell(slot: number, answer: Uint8Array): void {
     this.#functions.tell?.(slot, answer)
   }
 

@@ -20,7 +20,7 @@ import { encodeFailure, failureOf } from './failure.ts'
 import { catchPrints } from './prints.ts'
 import type { Abort, RunOrder, WorkerData } from './protocol.ts'
 import { sharedMillis } from './protocol.ts'
-import { hear } from './reading.ts'
+import { ear } from './reading.ts'
 import { ThreadPort } from './thread-port.ts'
 
 /** Ended tasks are reported at most this late, as long as the thread gets to it. */
@@ -78,7 +78,7 @@ process.exit = (code) => {
 
 port.listen((message) => {
   if (message.kind === 'abort') return abort(message)
-  if (message.kind === 'told') return hear(message)
+  if (message.kind === 'told') return ear.hear?.(message.bytes)
   queue.push(message)
   if (!isBusy) void drain()
 })
