@@ -26,6 +26,9 @@ test('a wall clock is read only to be shown to people', () => {
       'src/tasks/executor/pool.ts',
       'src/tasks/executor/programs.ts',
       'src/tasks/executor/slots.ts',
+      // Whether a terminal was used of late, and the hours at which a machine is to work.
+      'src/node/probe.ts',
+      'src/node/vigil.ts',
       // When a job was submitted, in `jobs`.
       'src/client/client.ts'
     ])

@@ -33,8 +33,8 @@ export function statusText({ nodes, silent }: StatusReport): string {
   const short = shortIds(nodes.map(({ id }) => id))
   const sorted = nodes.toSorted((a, b) => (a.id < b.id ? -1 : 1))
   const rows = sorted.map((node) => {
-    const { id, slots, running, queued, owns, keeps, disk } = node
-    return [short.get(id), addressOf(node), slots, running, queued, owns, keeps, disk, labelsOf(node)]
+    const { id, running, queued, owns, keeps, disk } = node
+    return [short.get(id), addressOf(node), slotsOf(node), running, queued, owns, keeps, disk, labelsOf(node)]
   })
   const sum = (of: (node: NodeStatus) => number): number => nodes.reduce((all, node) => all + of(node), 0)
   const waiting = sum((node) => node.waiting)
@@ -45,6 +45,10 @@ export function statusText({ nodes, silent }: StatusReport): string {
   if (silent > 0) lines.push(`${counted(silent, 'node')} did not answer`)
   return `${table(columns, rows)}\n${lines.join('\n')}\n`
 }
+
+/** With what keeps them from being used. */
+const slotsOf = ({ slots, availability }: NodeStatus): string =>
+  availability === 'open' ? String(slots) : `${slots} (${availability})`
 
 /** One that other machines can reach, if there is any; the peer id at its end is known by the first column. */
 function addressOf({ addresses }: NodeStatus): string {

@@ -32,6 +32,11 @@ const flags = {
   isolation: { type: 'string' },
   'memory-limit': { type: 'string' },
   nice: { type: 'string' },
+  when: { type: 'string' },
+  hours: { type: 'string' },
+  'idle-after': { type: 'string' },
+  'idle-load': { type: 'string' },
+  'hand-back-after': { type: 'string' },
   listen: { type: 'string', multiple: true },
   peer: { type: 'string', multiple: true },
   mdns: { type: 'boolean', default: true },
@@ -55,6 +60,11 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
   --nice N           engines give way to other programs, as with nice: 0 to 19 (default 0)
   --source N=COMMAND offers what a command prints, each line an item, as the live stream N, repeatable; the command is
                      held up while nobody reads, and ended with the node
+  --when idle        runs tasks only while nobody uses this machine; with --isolation process what runs stops at once
+  --hours A-B        runs tasks only at these hours, like 19:00-07:00
+  --idle-after S     seconds without a key, a mouse or a line at a terminal after which nobody uses it (default 900)
+  --idle-load N      processors that other programs may keep busy then (default 0.3)
+  --hand-back-after S  seconds that work stands still until others get it (default 600)
   --zone NAME        copies of one piece of work go to different zones
   --listen ADDRESS   like /ip4/0.0.0.0/tcp/4101, repeatable (default: any free port, all interfaces)
   --peer ADDRESS     a node to begin with, repeatable (default: $SHOAL_PEERS)
@@ -71,6 +81,12 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
     const timeout = milliseconds('--drain-timeout', values['drain-timeout'])
     const heapMb = wholeNumber('--memory-limit', values['memory-limit'])
     const nice = wholeNumber('--nice', values.nice)
+    const when = values.when as 'always' | 'idle' | undefined
+    const idle = given({
+      after: milliseconds('--idle-after', values['idle-after']),
+      load: values['idle-load'] === undefined ? undefined : Number(values['idle-load']),
+      handBackAfter: milliseconds('--hand-back-after', values['hand-back-after'])
+    })
     const isolation = values.isolation as Isolation | undefined
     const labels = pairs('--label', values.label)
     const resources = amounts('--resource', values.resource)
@@ -85,7 +101,20 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
       peers,
       onNote,
       allowRun: values['allow-run'],
-      ...given({ data, slots, heapMb, nice, isolation, labels, resources, zone, listen })
+      ...given({
+        data,
+        slots,
+        heapMb,
+        nice,
+        isolation,
+        when,
+        hours: values.hours,
+        idle,
+        labels,
+        resources,
+        zone,
+        listen
+      })
     })
     const node = await Promise.race([opening, untilAborted(signal)])
     // Nobody was told of this node yet, so that there is nothing to bring to an end.

@@ -31,6 +31,8 @@ export interface JobSummary {
 }
 
 export interface NodeStatus extends MemberInfo {
+  /** `open` for work; `paused` while its owner uses the machine, and `closed` when also what ran there was given back. */
+  readonly availability: 'open' | 'paused' | 'closed'
   readonly running: number
   /** Granted to this node and not begun. */
   readonly queued: number

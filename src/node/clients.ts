@@ -5,6 +5,7 @@
  * A node sees a stream and not a person: the same client that attaches again is a new one here.
  */
 import type { Connection, Stream } from '@libp2p/interface'
+import type { EntryMessage } from '../client/protocol.ts'
 import type { ClientId, PeerId } from '../ids.ts'
 import { peerOf } from './host.ts'
 import { type Counters, FrameStream } from './stream.ts'
@@ -14,6 +15,12 @@ export const CLIENT_PROTOCOL = '/shoal/client/1.0.0'
 export const clientStreamsMax = 64
 /** Clients of this node; the next one's stream is aborted, and it tries another node. */
 const clientsMax = 2_000
+
+/** A client in this very process, which has no stream: messages go to it without being encoded. */
+export interface LocalClient {
+  readonly onMessages: (messages: readonly EntryMessage[]) => void
+  inbox: EntryMessage[]
+}
 
 export interface ClientsOptions {
   readonly counters: Counters

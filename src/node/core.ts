@@ -196,6 +196,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'source-gave':
       case 'source-over':
         return this.#source(input, now)
+      case 'availability-changed':
+        return this.#task(this.runner.attend(input.availability))
       case 'leave':
         return this.#leave(input.runs, now)
       case 'wake':

@@ -11,10 +11,11 @@ import type { ClientId, PeerId } from '../ids.ts'
 import { unreachable } from '../machine.ts'
 import type { Random } from '../random.ts'
 import type { Member } from '../routing/messages.ts'
-import type { Run } from '../tasks/effects.ts'
+import type { Availability, Run } from '../tasks/effects.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
 import { recordKinds } from '../tasks/keeper.ts'
 import type { Blobs } from './blobs.ts'
+import type { LocalClient } from './clients.ts'
 import { NodeCore } from './core.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
 import { Holding } from './holding.ts'
@@ -48,12 +49,6 @@ export interface DriverOptions {
   readonly onNote: (text: string) => void
   /** Why this node keeps nothing, if its disk is not sound. */
   readonly disk?: string | undefined
-}
-
-/** A client in this very process: messages go to it without being encoded. */
-interface LocalClient {
-  readonly onMessages: (messages: readonly EntryMessage[]) => void
-  inbox: EntryMessage[]
 }
 
 export class Driver {
@@ -119,6 +114,12 @@ export class Driver {
   /** Hands over what it has and takes nothing new. What runs may finish, or is given back too. */
   leave(runs: 'finish' | 'give back'): void {
     this.#step({ kind: 'leave', runs })
+  }
+
+  /** Whether its owner leaves this machine to the mesh. */
+  attend(availability: Availability): void {
+    this.#options.executor?.suspend?.(availability !== 'open')
+    this.#step({ kind: 'availability-changed', availability })
   }
 
   /** What others have yet to take from a node that leaves. */

@@ -7,7 +7,7 @@
 import type { ClientMessage } from '../client/protocol.ts'
 import type { ClientId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
-import type { CancelRun, Persist, RecallRun, Run } from '../tasks/effects.ts'
+import type { Availability, CancelRun, Persist, RecallRun, Run } from '../tasks/effects.ts'
 import type { Reply } from '../tasks/entry.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import type { RunNews } from '../tasks/runs.ts'
@@ -31,6 +31,7 @@ export type CoreInput =
   | RunNews
   | { kind: 'addresses-changed'; addresses: readonly string[] }
   | { kind: 'slowed'; delayMs: Millis }
+  | { kind: 'availability-changed'; availability: Availability }
   /** Hands over what it has and takes nothing new. What runs may finish, or is given back too. */
   | { kind: 'leave'; runs: 'finish' | 'give back' }
   | SourceInput

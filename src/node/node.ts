@@ -11,6 +11,7 @@ import type { Client } from '../client/types.ts'
 import { ShoalError } from '../errors.ts'
 import type { Digest, PeerId } from '../ids.ts'
 import { seededRandom } from '../random.ts'
+import type { Availability } from '../tasks/effects.ts'
 import { programsLabel } from '../tasks/executor/program.ts'
 import { VERSION } from '../version.ts'
 import { lightBeacon } from './beacon.ts'
@@ -21,6 +22,7 @@ import { createLibp2pTransport } from './libp2p.ts'
 import type { Source, SourceOptions } from './offers.ts'
 import { type CheckedOptions, checkOptions, type NodeOptions } from './options.ts'
 import { loadIdentity, openStore, type Store } from './store.ts'
+import { keepVigil } from './vigil.ts'
 
 /** How long a node takes at most to hand over what it has. */
 const drainMs = 30_000
@@ -156,6 +158,9 @@ async function open(
     blobs
   })
   opened.push(() => transport.stop())
+  const { when, hours, idle, probe } = options
+  const onChange = (availability: Availability): void => driver.attend(availability)
+  opened.push(await keepVigil({ when, hours, idle, probe, onChange, onNote }))
   driver.connect(transport)
   opened.push(() => driver.offers.close())
   opened.push(await lightBeacon(key, peer, transport.addresses()))

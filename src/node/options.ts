@@ -9,6 +9,8 @@ import { amountMax, resourcesMax } from '../routing/requirement.ts'
 import { type Isolation, slotsMax } from '../tasks/executor/pool.ts'
 import { programsLabel } from '../tasks/executor/program.ts'
 import { MeshKey } from './key.ts'
+import { defaultIdleness, type Hours, type Idleness, parseHours } from './presence.ts'
+import type { Probe } from './probe.ts'
 import { defaultQuota, keeperReplaceAfterMs, type Quota } from './settings.ts'
 
 export type Role = 'engine' | 'keeper'
@@ -29,6 +31,18 @@ export interface NodeOptions {
   readonly isolation?: Isolation
   /** How much engines give way to other programs of this machine: 0 to 19, as for `nice`. Default 0. Threads: Linux only. */
   readonly nice?: number
+  /**
+   * `idle`: this node runs tasks only while nobody uses the machine (see `idle`). When somebody comes back, engines that are
+   * processes stand still at once, with all that they started; threads finish what runs. After a while what runs is given back,
+   * as nobody's failure. What the node keeps for others, it keeps. Linux, or with a `probe`. Default `always`.
+   */
+  readonly when?: 'always' | 'idle'
+  /** Hours at which this node runs tasks, like `19:00-07:00`, in local time. Default: all. */
+  readonly hours?: string
+  /** When nobody uses the machine, and how long that is waited for. */
+  readonly idle?: Partial<Idleness>
+  /** Sees whether somebody uses the machine. Default: input devices, terminals and processor time, as Linux tells them. */
+  readonly probe?: Probe
   /** `engine` runs tasks, `keeper` keeps work and results. Default both. */
   readonly roles?: readonly Role[]
   /** What others may know of this machine. At most 63, of 128 characters each. */
@@ -56,9 +70,12 @@ export interface NodeOptions {
   readonly onNote?: (text: string) => void
 }
 
-export type CheckedOptions = Required<Omit<NodeOptions, 'data' | 'quota'>> & {
+export type CheckedOptions = Required<Omit<NodeOptions, 'data' | 'quota' | 'hours' | 'idle' | 'probe'>> & {
   readonly data: string | undefined
   readonly quota: Quota
+  readonly hours: Hours | undefined
+  readonly idle: Idleness
+  readonly probe: Probe | undefined
 }
 
 const textMax = 128
@@ -67,6 +84,7 @@ const replaceAfterMin = 1_000
 const heapMbMin = 32
 const heapMbDefault = 4_096
 const niceMax = 19
+const lookEveryMin = 20
 const known = [
   'key',
   'data',
@@ -83,6 +101,10 @@ const known = [
   'heapMb',
   'isolation',
   'nice',
+  'when',
+  'hours',
+  'idle',
+  'probe',
   'allowRun',
   'onNote'
 ]
@@ -99,10 +121,14 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     replaceAfter = keeperReplaceAfterMs,
     heapMb = heapFor(options.slots ?? availableParallelism()),
     isolation = 'thread',
-    nice = 0
+    nice = 0,
+    when = 'always',
+    probe
   } = options
   const { allowRun = false } = options
   const { listen = ['/ip4/0.0.0.0/tcp/0'], peers = [], mdns = true, onNote = () => {} } = options
+  const hours = options.hours === undefined ? undefined : parseHours(options.hours)
+  const idle = { ...defaultIdleness, ...options.idle }
   const quota = { ...defaultQuota, ...options.quota }
   const odd = Object.keys(options).find((name) => !known.includes(name))
   if (odd !== undefined) refuse(`there is no option \`${odd}\`; there are ${known.join(', ')}`)
@@ -119,6 +145,11 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     refuse(`\`isolation\` is ${String(isolation)}; it is thread or process`)
   if (isolation === 'process' && process.platform === 'win32')
     refuse('`isolation: process` needs Linux or macOS; leave it out, and engines are threads')
+  if (when !== 'always' && when !== 'idle') refuse(`\`when\` is ${String(when)}; it is always or idle`)
+  for (const [name, number] of Object.entries(idle)) {
+    if (!(name in defaultIdleness) || !(number >= 0) || (name === 'lookEvery' && !(number >= lookEveryMin)))
+      refuse(`\`idle.${name}\` is ${String(number)}; there are ${Object.keys(defaultIdleness).join(', ')}`)
+  }
   if (!Number.isInteger(nice) || nice < 0 || nice > niceMax)
     refuse(`\`nice\` is ${String(nice)}; it is a whole number from 0 to ${niceMax}`)
   if (!Number.isFinite(replaceAfter) || replaceAfter < replaceAfterMin)
@@ -161,6 +192,10 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     heapMb,
     isolation,
     nice,
+    when,
+    hours,
+    idle,
+    probe,
     allowRun,
     onNote
   }

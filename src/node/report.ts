@@ -40,6 +40,7 @@ export function nodeReport(
 ): NodeStatus {
   return {
     ...memberInfo(membership.me),
+    availability: runner.availability,
     running: runner.running,
     queued: runner.queued,
     owns: owner.shards,

@@ -51,6 +51,13 @@ export interface RecallRun {
   readonly run: number
 }
 
+/**
+ * Whether the owner of a machine leaves it to the mesh. `paused`: it takes nothing new, and what runs there stands still if it
+ * can. `closed`: what ran was given back as well.
+ */
+export type Availability = 'open' | 'paused' | 'closed'
+
+export type RunnerEffect = Send | Run | CancelRun | RecallRun
 export type TaskEffect = Send | Persist | Run | CancelRun | RecallRun
 
 export const send = (to: PeerId, message: TaskMessage): Send => ({ kind: 'send', to, message })

@@ -8,7 +8,7 @@ import type { Attempt, PeerId, ShardKey } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { isNarrow } from '../routing/requirement.ts'
 import { type Batch, pickAt } from './batch.ts'
-import type { JobHeader } from './messages.ts'
+import type { JobHeader, TaskMessageOf } from './messages.ts'
 
 export interface Chunk {
   readonly key: ShardKey
@@ -20,6 +20,18 @@ export interface Chunk {
   readonly at: Millis
   inputs: Batch
 }
+
+/** Gives tasks back that have not begun. */
+export const unstarted = (
+  { key, attempt }: Pick<Chunk, 'key' | 'attempt'>,
+  indexes: Iterable<number>
+): TaskMessageOf<'handback'> => ({
+  kind: 'handback',
+  key,
+  attempt,
+  isStarted: false,
+  indexes: Uint32Array.from(indexes)
+})
 
 export class Line {
   #chunks: Chunk[] = []

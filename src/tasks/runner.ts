@@ -8,19 +8,18 @@
  */
 import type { PeerId, ShardKey } from '../ids.ts'
 import type { Millis } from '../machine.ts'
-import type { Traits } from '../routing/match.ts'
 import { type Batch, pack, pickAt } from './batch.ts'
 import { Claims } from './claims.ts'
-import { type CancelRun, type RecallRun, type Run, type Send, seek, send } from './effects.ts'
+import { type Availability, type Run, type RunnerEffect, type Send, seek, send } from './effects.ts'
 import { aheadMs, Fitting } from './fitting.ts'
 import { checkHeld, dropConfirmed, HELD, type Held, holdingOf, inState, newHeld } from './held.ts'
-import type { Keeper } from './keeper.ts'
 import { ownerBy } from './keepers.ts'
-import { type Chunk, Line } from './line.ts'
+import { type Chunk, Line, unstarted } from './line.ts'
 import { everyTask, keysOf, type TaskMessage, type TaskMessageOf } from './messages.ts'
 import { UsedPermits } from './permits.ts'
 import { lostOutcome, type RunNews, type RunNewsOf, Runs } from './runs.ts'
 import { Speeds } from './speeds.ts'
+import type { RunnerView } from './surroundings.ts'
 
 /** Time of work in one run, and the tasks in it at most. */
 const runMs = 10
@@ -33,20 +32,6 @@ const claimEveryMs = 500
 const repeatMs = 1_000
 /** Between two looks whether the owner still wants what runs here for long. */
 const confirmRunsMs = 5_000
-
-export interface RunnerView {
-  readonly self: PeerId
-  readonly slots: number
-  /** What this node says of itself. */
-  readonly me: () => Traits
-  readonly isUp: (peer: PeerId) => boolean
-  readonly mayKnow: (key: ShardKey) => readonly PeerId[]
-  readonly keeper: Pick<Keeper, 'isForgotten' | 'epitaph'>
-  /** Whom to ask: every node, or those that are known to have work. */
-  readonly owners: () => readonly PeerId[]
-}
-
-export type RunnerEffect = Send | Run | CancelRun | RecallRun
 
 export class Runner {
   readonly #view: RunnerView
@@ -61,6 +46,7 @@ export class Runner {
   #confirmAt: Millis = 0
   #claimAt: Millis = 0
   #isLeaving = false
+  availability: Availability = 'open'
 
   constructor(view: RunnerView) {
     this.#view = view
@@ -169,7 +155,19 @@ export class Runner {
   /** Gives back what was not begun, and asks for nothing more. What runs may go on. */
   leave(): RunnerEffect[] {
     this.#isLeaving = true
-    return [...this.#line.chunks()].flatMap((chunk) => this.#returnQueued(chunk, [...chunk.inputs.indexes]))
+    return this.#returnAll()
+  }
+
+  /** Asks for nothing as long as it is not open. What was not begun goes back, and then what runs. */
+  attend(availability: Availability): RunnerEffect[] {
+    this.availability = availability
+    if (availability === 'open') return []
+    const recalls = [...this.#runs.entries()].map(([run]): RunnerEffect => ({ kind: 'recall-run', run }))
+    return [...this.#returnAll(), ...recalls, ...(availability === 'closed' ? this.giveBack() : [])]
+  }
+
+  get #takesWork(): boolean {
+    return this.#view.slots > 0 && !this.#isLeaving && this.availability === 'open'
   }
 
   /** Ends what runs and gives it back: nobody's failure. */
@@ -232,7 +230,7 @@ export class Runner {
     const { key, header, first, attempt, inputs } = grant
     this.#asked.granted(from, inputs.indexes.length, grant.waiting, header.requires)
     if (this.#view.keeper.isForgotten(key)) return [send(from, this.#view.keeper.epitaph(key))]
-    if (this.#view.slots === 0 || this.#isLeaving)
+    if (!this.#takesWork)
       return [send(from, { kind: 'handback', key, attempt, isStarted: false, indexes: inputs.indexes })]
     const held = this.#held.get(key) ?? newHeld(grant)
     this.#held.set(key, held)
@@ -334,7 +332,7 @@ export class Runner {
 
   #claims(now: Millis): Send[] {
     const { slots, owners } = this.#view
-    if (this.#isLeaving) return this.#asked.renew(owners(), { want: 0, standing: 0, room: [] }, now)
+    if (!this.#takesWork) return this.#asked.renew(owners(), { want: 0, standing: 0, room: [] }, now)
     const isIdle = this.#runs.size === 0 && this.#line.length === 0
     const free = Math.max(0, slots - this.#runs.size)
     const taskMs = this.#runs.pace(this.#speeds.last, now)
@@ -375,6 +373,10 @@ export class Runner {
     return [...back].flatMap(([chunk, indexes]) => this.#returnQueued(chunk, indexes))
   }
 
+  #returnAll(): Send[] {
+    return [...this.#line.chunks()].flatMap((chunk) => this.#returnQueued(chunk, [...chunk.inputs.indexes]))
+  }
+
   #returnQueued(chunk: Chunk, indexes: readonly number[]): Send[] {
     const owner = this.#held.get(chunk.key)?.trail.owner
     this.#unqueue(chunk.key, new Set(indexes))
@@ -387,11 +389,3 @@ export class Runner {
       if (held !== undefined) this.#forget(key, held, index)
   }
 }
-
-const unstarted = ({ key, attempt }: Chunk, indexes: readonly number[]): TaskMessageOf<'handback'> => ({
-  kind: 'handback',
-  key,
-  attempt,
-  isStarted: false,
-  indexes: Uint32Array.from(indexes)
-})

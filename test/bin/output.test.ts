@@ -21,6 +21,7 @@ const node: NodeStatus = {
   resources: { gpu: 2 },
   sources: ['scope'],
   version: '0.1.0',
+  availability: 'open',
   running: 2,
   queued: 1,
   owns: 3,

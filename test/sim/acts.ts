@@ -7,6 +7,7 @@
 import type { ClientId, PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { type Random, seededRandom } from '../../src/random.ts'
+import type { Availability } from '../../src/tasks/effects.ts'
 import type { ShardRecord } from '../../src/tasks/messages.ts'
 import type { SimNode } from './node.ts'
 import type { Act, DiskFate, Pick } from './plan.ts'
@@ -16,6 +17,9 @@ export class Acts {
   readonly #world: World
   readonly #random: Random
   #disksToLose: number
+  /** Who uses which machine: a later one takes the place of an earlier one. */
+  readonly #users = new Map<SimNode, number>()
+  #uses = 0
   /** Ends everything that lasts, whenever it was to end. */
   #isOver = false
   /** Owners that are alone until somebody gives away their place. */
@@ -80,6 +84,11 @@ export class Acts {
         node?.fillDisk()
         return
       }
+      case 'use': {
+        const node = at(this.#running(), act.pick)
+        if (node !== undefined) this.#use(node, act)
+        return
+      }
       case 'client-dies':
         return at(this.#world.clients, act.pick)?.die()
       case 'client-leaves':
@@ -114,6 +123,20 @@ export class Acts {
     this.#later(patience + 1_000, () => {
       if (isSame()) this.crash(node, 'synced', false, backAfter)
     })
+  }
+
+  #use(node: SimNode, { lasts, handBackAfter, stops }: Extract<Act, { kind: 'use' }>): void {
+    const { life } = node
+    const use = ++this.#uses
+    this.#users.set(node, use)
+    const attend = (availability: Availability): void => {
+      if (node.life === life && node.isRunning && this.#users.get(node) === use)
+        node.attend(availability, stops)
+    }
+    this.#world.note(node.id, `is used for ${seconds(lasts)}`)
+    attend('paused')
+    if (handBackAfter < lasts) this.#later(handBackAfter, () => attend('closed'))
+    this.#later(lasts, () => attend('open'))
   }
 
   #running(): SimNode[] {

@@ -7,7 +7,7 @@
 import { type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
 import { matches, slotsFor, type Traits } from '../../src/routing/match.ts'
 import { type Batch, readOutcomeHeader, STATUS, valueAt } from '../../src/tasks/batch.ts'
-import type { Run } from '../../src/tasks/effects.ts'
+import type { Availability, Run } from '../../src/tasks/effects.ts'
 import { startIndex, type TaskMessageOf } from '../../src/tasks/messages.ts'
 import { splitStory } from '../../src/tasks/story.ts'
 import { Durable } from './durable.ts'
@@ -38,6 +38,8 @@ export type Checker =
   | 'live'
   /** A task begins only where it may, and no more of a node's resources are in use than there are. */
   | 'fits'
+  /** On a machine that somebody uses nothing begins. */
+  | 'at-rest'
   /** While two submitters have tasks waiting at one owner, neither gets much more than the other (fair.ts). */
   | 'fair'
 
@@ -134,6 +136,11 @@ export class Checkers {
   }
 
   /** Tasks of these runs are in work at the same time. */
+  isOpen(peer: PeerId, availability: Availability | undefined): void {
+    if (availability !== 'open')
+      throw new Violation('at-rest', `${peer} begins a run, and is ${availability}`)
+  }
+
   fits(node: Traits, runs: readonly Run[]): void {
     for (const { header, slot } of runs) {
       const { requires } = header

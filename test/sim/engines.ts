@@ -43,6 +43,9 @@ export class Engines {
   readonly #lines: Work[][]
   /** Ends the task that hangs in a slot. */
   readonly #hanging = new Map<number, () => void>()
+  /** What would have ended since it stands still, by slot. */
+  readonly #still = new Map<number, () => void>()
+  #isSuspended = false
   #isStopped = false
 
   constructor(world: World, host: EngineHost, slots: number, random: Random) {
@@ -61,6 +64,14 @@ export class Engines {
     this.#isStopped = true
   }
 
+  suspend(isSuspended: boolean): void {
+    this.#isSuspended = isSuspended
+    if (isSuspended) return
+    const over = [...this.#still.values()]
+    this.#still.clear()
+    for (const end of over) end()
+  }
+
   run(run: Run): void {
     const line = this.#lines[run.slot] as Work[]
     line.push({ run, at: 0, busy: 0, end: run.inputs.indexes.length, cancelled: new Set() })
@@ -74,8 +85,15 @@ export class Engines {
       for (const index of indexes) work.cancelled.add(index)
       const current = work.run.inputs.indexes[work.at]
       if (work !== line[0] || current === undefined || !work.cancelled.has(current)) continue
-      this.#world.clock.after(this.#random.next() * cancelMs, () => this.#hanging.get(slot)?.())
+      this.#world.clock.after(this.#random.next() * cancelMs, () => this.#endCancelled(slot))
     }
+  }
+
+  #endCancelled(slot: number): void {
+    this.#hanging.get(slot)?.()
+    const end = this.#still.get(slot)
+    this.#still.delete(slot)
+    end?.()
   }
 
   /** Takes back what has not begun. */
@@ -131,7 +149,11 @@ export class Engines {
       else this.#conclude(slot, work, count, status ?? (isHung ? STATUS.error : undefined))
     }
     if (isHung) this.#hanging.set(slot, () => end(STATUS.cancelled))
-    this.#world.clock.after(lasts, () => end())
+    this.#world.clock.after(lasts, () => {
+      const isCancelled = work.cancelled.has(run.inputs.indexes[work.at] as number)
+      if (this.#isSuspended && !isCancelled && !isOver) this.#still.set(slot, end)
+      else end()
+    })
   }
 
   #fate(run: Run): Fate {

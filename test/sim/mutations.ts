@@ -308,6 +308,13 @@ export const mutations: readonly Mutation[] = [
     from: 'if (known.isLost) return known.isLinked',
     to: 'if (known.isLost && known.member === undefined) return known.isLinked',
     why: 'a node that was lost is up again because others say that it lives'
+  },
+  {
+    name: 'work-when-used',
+    file: 'src/tasks/runner.ts',
+    from: "!this.#isLeaving && this.availability === 'open'",
+    to: '!this.#isLeaving',
+    why: 'a node whose machine is used takes work all the same'
   }
 ]
 

@@ -9,6 +9,7 @@ import type { Millis } from '../../src/machine.ts'
 import { NodeCore } from '../../src/node/core.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
 import { hash32, type Random, seededRandom } from '../../src/random.ts'
+import type { Availability } from '../../src/tasks/effects.ts'
 import type { TaskMessage } from '../../src/tasks/messages.ts'
 import { Disk } from './disk.ts'
 import { Engines } from './engines.ts'
@@ -145,6 +146,13 @@ export class SimNode {
     })
   }
 
+  /** Whether its owner leaves this machine to the mesh; `stops` whether engines stand still if not. */
+  attend(availability: Availability, stops: boolean): void {
+    if (this.core === undefined) return
+    this.#engines?.suspend(stops && availability !== 'open')
+    this.step({ kind: 'availability-changed', availability })
+  }
+
   /** Ends a pause. */
   goOn(): void {
     this.#pausedUntil = 0
@@ -213,6 +221,7 @@ export class SimNode {
         this.#written = effect.id
         return this.#sync()
       case 'run':
+        this.#world.checkers.isOpen(this.id, this.core?.runner.availability)
         return this.#engines?.run(effect)
       case 'cancel-run':
         return this.#engines?.cancel(effect.run, effect.indexes)

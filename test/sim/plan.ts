@@ -67,6 +67,8 @@ export type Act =
   | { kind: 'pause'; pick: Pick; lasts: Millis }
   | { kind: 'clock'; pick: Pick; step: Millis }
   | { kind: 'full-disk'; pick: Pick }
+  /** Somebody uses the machine; it is open for work again when that ends. `stops`: what runs there stands still. */
+  | { kind: 'use'; pick: Pick; lasts: Millis; handBackAfter: Millis; stops: boolean }
   | { kind: 'client-dies'; pick: Pick }
   | { kind: 'client-leaves'; pick: Pick; backAfter: Millis }
 
@@ -175,7 +177,11 @@ export function drawPlan(seed: number): Plan {
     hosts,
     clients,
     weather,
-    acts: [...drawActs(random, troubleMs), ...(ambush?.acts ?? [])],
+    acts: [
+      ...drawActs(random, troubleMs),
+      ...(ambush?.acts ?? []),
+      ...drawUses(seededRandom(seed).fork('uses'), troubleMs)
+    ],
     jobs,
     troubleMs,
     replaceAfterMs: ambush?.replaceAfterMs ?? (random.chance(0.7) ? 500 + random.next() * 5_000 : 30_000),
@@ -317,6 +323,21 @@ function drawActs(random: Random, troubleMs: Millis): { at: Millis; act: Act }[]
   plan(0.15, 1, () => ({ kind: 'client-dies', pick: random.next() }))
   plan(0.25, 3, () => ({ kind: 'client-leaves', pick: random.next(), backAfter: random.next() * 6_000 }))
   return acts
+}
+
+/** From a stream of their own: other accidents stay as they were. */
+function drawUses(random: Random, troubleMs: Millis): { at: Millis; act: Act }[] {
+  if (!random.chance(0.25)) return []
+  return Array.from({ length: 1 + random.below(5) }, () => ({
+    at: 500 + random.next() * troubleMs * 0.9,
+    act: {
+      kind: 'use',
+      pick: random.next(),
+      lasts: 100 + random.next() * 10_000,
+      handBackAfter: random.next() * 6_000,
+      stops: random.chance(0.5)
+    }
+  }))
 }
 
 function drawFate(random: Random): DiskFate {

@@ -257,6 +257,7 @@ export class World {
       if (this.broken.has(node)) this.#break(node)
       else {
         node.goOn()
+        node.attend('open', false)
         if (node.hasBadDisk || node.isLeaving) this.acts.crash(node, 'synced', false, undefined)
         this.join(node)
       }

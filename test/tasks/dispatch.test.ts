@@ -8,12 +8,12 @@ import type { Digest, JobId, PeerId, ShardKey } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
 import { anywhere } from '../../src/routing/requirement.ts'
 import { type Batch, encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
-import type { Run, Send } from '../../src/tasks/effects.ts'
+import type { Run, RunnerEffect, Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
 import { firstSeating } from '../../src/tasks/keepers.ts'
 import type { ShardRecord, TaskMessageOf } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
-import { Runner, type RunnerEffect } from '../../src/tasks/runner.ts'
+import { Runner } from '../../src/tasks/runner.ts'
 
 const [a, b] = ['peerA', 'peerB'] as [PeerId, PeerId]
 const key = 'abcdefgh/0/0' as ShardKey

@@ -7,11 +7,11 @@ import { expect, test } from 'vitest'
 import type { Digest, JobId, PeerId, ShardKey } from '../../src/ids.ts'
 import { anywhere, type Requirement, requirementOf } from '../../src/routing/requirement.ts'
 import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
-import type { Run } from '../../src/tasks/effects.ts'
+import type { Run, RunnerEffect } from '../../src/tasks/effects.ts'
 import { waitHereMs } from '../../src/tasks/fitting.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
 import type { JobHeader, TaskMessageOf } from '../../src/tasks/messages.ts'
-import { Runner, type RunnerEffect } from '../../src/tasks/runner.ts'
+import { Runner } from '../../src/tasks/runner.ts'
 
 const [self, ann, ben] = ['self', 'ann', 'ben'] as [PeerId, PeerId, PeerId]
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)

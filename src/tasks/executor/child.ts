@@ -124,6 +124,11 @@ class Child implements Engine {
     return false
   }
 
+  suspend(isSuspended: boolean): boolean {
+    if (!this.#hasExited) void this.#signal(isSuspended ? 'SIGSTOP' : 'SIGCONT')
+    return true
+  }
+
   terminate(): Promise<void> {
     if (!this.#hasExited) void this.#signal('SIGKILL')
     return this.#ended.promise

@@ -50,6 +50,8 @@ export interface Engine {
   running(): Started | undefined
   /** Ends the engine if it runs this task right now, and lets it begin no other; false, and nothing is done, if it does not. */
   condemn(run: number, position: number): boolean
+  /** Lets it stand still with all that it started, or go on. False if it cannot. */
+  suspend(isSuspended: boolean): boolean
   /** Ends it, whatever it does. Resolves when it has ended. */
   terminate(): Promise<void>
 }

@@ -53,6 +53,8 @@ export interface Executor {
   recall(run: number): void
   /** To an engine that asked. */
   tell?(slot: number, answer: Uint8Array): void
+  /** Lets what runs stand still, as far as engines are processes, or go on. Its time limits stand still with it. */
+  suspend?(isSuspended: boolean): void
   /** Ends all engines. Nothing is reported any more. */
   close(): Promise<void>
 }

@@ -7,6 +7,7 @@
 
 import type { ErrorCode, ProgramExit, RemoteCause, RemoteFailure } from '../../errors.ts'
 import { isErrorCode, ShoalError } from '../../errors.ts'
+import type { RunBatch } from './executor.ts'
 
 /** First the stack is cut to fit, then causes are left out, then the message is cut. */
 export const failureBytesMax = 64 * 1024
@@ -86,4 +87,15 @@ function causeOf(cause: unknown, depth: number): RemoteCause | undefined {
 function described(thrown: unknown): RemoteCause {
   if (!(thrown instanceof Error)) return { name: 'Error', message: String(thrown), stack: '' }
   return { name: String(thrown.name), message: String(thrown.message), stack: String(thrown.stack ?? '') }
+}
+
+/** Of a task that was ended because its time was over. */
+export function timeoutFailure(
+  { slot, attempt, timeoutMs }: Pick<RunBatch, 'slot' | 'attempt' | 'timeoutMs'>,
+  node: string,
+  elapsedMs: number
+): Uint8Array {
+  const where = `engine ${node}/${slot}, attempt ${attempt}`
+  const message = `ran longer than its timeout of ${timeoutMs} ms: ended after ${Math.round(elapsedMs)} ms on ${where}`
+  return encodeFailure({ code: 'TASK_TIMEOUT', name: 'TimeoutError', message, stack: '' })
 }

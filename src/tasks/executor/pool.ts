@@ -4,18 +4,18 @@
  * Not here: how an engine runs its tasks (worker.ts), how both settle races (engine.ts), which task runs where (runner.ts).
  * An engine is a horse, not a friend: nothing is asked of it while it runs; what it leaves unfinished goes to the next one.
  */
-import type { ErrorCode } from '../../errors.ts'
 import type { Digest } from '../../ids.ts'
 import { assert } from '../../machine.ts'
 import type { Batch, Status } from '../batch.ts'
-import { encodeOutcome, isSound, pack, pickAt, STATUS } from '../batch.ts'
+import { encodeOutcome, pack, pickAt, STATUS } from '../batch.ts'
 import { startChild } from './child.ts'
 import type { Engine, EngineEnd, EngineOptions, Started } from './engine.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
-import { encodeFailure } from './failure.ts'
+import { timeoutFailure } from './failure.ts'
 import type { Ended, Word } from './protocol.ts'
-import { CLAIM, sharedMillis } from './protocol.ts'
+import { CLAIM, isEnded, isReport, sharedMillis } from './protocol.ts'
 import { questionIn } from './reading.ts'
+import { Standstill } from './standstill.ts'
 import { startThread } from './thread.ts'
 import { Warden } from './warden.ts'
 import { isWord, type Speaking, Talk } from './words.ts'
@@ -83,6 +83,7 @@ interface Slot {
   hasReported: boolean
   condemned: Condemned | undefined
   stillbirths: number
+  readonly standstill: Standstill
 }
 
 /** Its engines start at once, and in the background. */
@@ -166,6 +167,15 @@ class Pool implements Executor {
     this.#slots[slot]?.engine?.post({ kind: 'told', bytes: answer })
   }
 
+  suspend(isSuspended: boolean): void {
+    for (const { engine, standstill } of this.#slots) {
+      if (engine?.suspend(isSuspended) !== true) continue
+      if (isSuspended) standstill.begin(sharedMillis())
+      else standstill.end(sharedMillis(), engine.running()?.startedAt)
+    }
+    if (!isSuspended) this.#expire()
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#timer)
@@ -185,6 +195,7 @@ class Pool implements Executor {
       onEnd: (end) => this.#ended(slot, engine, end)
     })
     slot.engine = engine
+    slot.standstill.end(sharedMillis(), undefined)
     slot.hasReported = false
     slot.condemned = undefined
     this.#engines.add(engine)
@@ -221,7 +232,8 @@ class Pool implements Executor {
     slot.stillbirths = 0
     const found = this.#runs.get(message.run)
     if (found?.slot !== slot) return
-    if (isReport(message, found.run)) this.#report(slot, found.run, message.positions, message)
+    if (isReport(message, found.run.reported.length))
+      this.#report(slot, found.run, message.positions, message)
     // User code has spoken in its engine's name: nothing that comes from there can be believed.
     else void slot.engine?.terminate()
   }
@@ -288,7 +300,8 @@ class Pool implements Executor {
     slot.engine = undefined
     this.#options.onReading?.(slot.index, undefined)
     const found = rest && this.#runs.get(rest.run)
-    if (rest && found && isReport(rest, found.run)) this.#report(slot, found.run, rest.positions, rest)
+    if (rest && found && isReport(rest, found.run.reported.length))
+      this.#report(slot, found.run, rest.positions, rest)
     if (condemned) this.#reportCondemned(slot, condemned)
     const lost = this.#unreported(started)
     if (lost.length > 0 || (front && !condemned)) this.#reportLost(slot, front, reason, lost)
@@ -308,16 +321,8 @@ class Pool implements Executor {
     const ended =
       why === 'cancelled'
         ? outcome(run, STATUS.cancelled, elapsedMs, new Uint8Array())
-        : outcome(run, STATUS.timedOut, elapsedMs, this.#timeoutFailure(run, elapsedMs))
+        : outcome(run, STATUS.timedOut, elapsedMs, timeoutFailure(run.batch, this.#options.node, elapsedMs))
     this.#report(slot, run, [position], pack('', [position], [ended]))
-  }
-
-  #timeoutFailure({ batch }: Run, elapsedMs: number): Uint8Array {
-    const code: ErrorCode = 'TASK_TIMEOUT'
-    const { slot, attempt, timeoutMs } = batch
-    const where = `engine ${this.#options.node}/${slot}, attempt ${attempt}`
-    const message = `ran longer than its timeout of ${timeoutMs} ms: ended after ${Math.round(elapsedMs)} ms on ${where}`
-    return encodeFailure({ code, name: 'TimeoutError', message, stack: '' })
   }
 
   /** Tells of an engine that died while `front` was its first unfinished run, and of the tasks that died with it. */
@@ -357,13 +362,13 @@ class Pool implements Executor {
     this.#wakeAt = Number.POSITIVE_INFINITY
     const now = sharedMillis()
     for (const slot of this.#slots) {
-      if (slot.runs.every(({ batch }) => batch.timeoutMs === 0)) continue
+      if (slot.standstill.isNow || slot.runs.every(({ batch }) => batch.timeoutMs === 0)) continue
       const running = slot.engine?.running()
       for (const run of slot.runs) {
         const { timeoutMs } = run.batch
         if (timeoutMs === 0) continue
         const its = running?.run === run.batch.run ? running : undefined
-        const dueAt = (its?.startedAt ?? now) + timeoutMs
+        const dueAt = (its ? its.startedAt + slot.standstill.of(its.startedAt) : now) + timeoutMs
         if (its && dueAt <= now) this.#condemn(slot, run, its, 'timeout')
         this.#wakeBy(dueAt <= now ? now + timeoutMs : dueAt)
       }
@@ -372,22 +377,18 @@ class Pool implements Executor {
 }
 
 function newSlot(index: number): Slot {
-  return { index, runs: [], engine: undefined, hasReported: false, condemned: undefined, stillbirths: 0 }
+  return {
+    index,
+    runs: [],
+    engine: undefined,
+    hasReported: false,
+    condemned: undefined,
+    stillbirths: 0,
+    standstill: new Standstill()
+  }
 }
 
 function outcome({ batch }: Run, status: Status, elapsedMs: number, payload: Uint8Array): Uint8Array {
   const { slot, attempt } = batch
   return encodeOutcome({ status, slot, attempt, elapsedMs, startedAt: Date.now() - elapsedMs }, payload)
-}
-
-/** User code shares the engine, and may post messages of its own. */
-function isEnded(message: unknown): message is Ended {
-  return typeof message === 'object' && message !== null && (message as Ended).kind === 'ended'
-}
-
-/** It also shares the memory, and may write there what it likes. */
-function isReport({ positions, ends, body }: Ended, { reported }: Run): boolean {
-  const areArrays = [positions, ends].every((array) => array instanceof Uint32Array)
-  if (!areArrays || !(body instanceof Uint8Array)) return false
-  return isSound({ node: '', indexes: positions, ends, body }, reported.length)
 }

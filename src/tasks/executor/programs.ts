@@ -26,7 +26,7 @@ import {
 } from './program.ts'
 import { collect, type Place, type Scratch } from './scratch.ts'
 import { fill, isInside, shellWord } from './template.ts'
-import { runTree, type TreeEnd, type TreeOptions } from './tree.ts'
+import { runTree, signalGroup, type TreeEnd, type TreeOptions } from './tree.ts'
 import { Warden } from './warden.ts'
 
 /** Recipes that are kept parsed. */
@@ -79,6 +79,7 @@ class Programs implements Executor {
   readonly #runs = new Map<number, Run>()
   readonly #recipes = new Map<Digest, Promise<Recipe>>()
   readonly #warden: Warden
+  readonly #groups = new Set<number>()
   readonly #driving = new Set<Promise<void>>()
   #isClosed = false
 
@@ -128,6 +129,11 @@ class Programs implements Executor {
     run.left -= indexes.length
     const done = this.#forgetIfDone(run)
     this.#emit({ kind: 'recalled', run: number, indexes: Uint32Array.from(indexes), done })
+  }
+
+  /** Their groups only; time limits go on. */
+  suspend(isSuspended: boolean): void {
+    for (const group of this.#groups) signalGroup(group, isSuspended ? 'SIGSTOP' : 'SIGCONT')
   }
 
   async close(): Promise<void> {
@@ -221,6 +227,7 @@ class Programs implements Executor {
       onStarted: (pid) => {
         group = pid
         this.#warden.watch(pid)
+        this.#groups.add(pid)
         // What it waited for its files is not held against it.
         if (timeoutMs > 0) timer = startTimer(timeoutMs, () => run.ending.abort('timeout' satisfies Why))
       },
@@ -231,7 +238,10 @@ class Programs implements Executor {
       return await runTree(options, signal)
     } finally {
       timer?.stop()
-      if (group !== undefined) this.#warden.unwatch(group)
+      if (group !== undefined) {
+        this.#warden.unwatch(group)
+        this.#groups.delete(group)
+      }
       await files.close()
     }
   }

@@ -7,6 +7,7 @@
  */
 
 import type { ShardKey } from '../../ids.ts'
+import { isSound } from '../batch.ts'
 import type { Asking, Told } from './reading.ts'
 
 /** The life of one task in a run. Whoever swaps the byte owns what follows. */
@@ -89,4 +90,16 @@ const zero = Math.max(...Array.from({ length: 8 }, threadZero))
 /** Monotonic milliseconds that all threads of this process agree on; each thread's `performance.now()` has its own zero. */
 export function sharedMillis(): number {
   return zero + performance.now()
+}
+
+/** User code shares the engine, and may post messages of its own. */
+export function isEnded(message: unknown): message is Ended {
+  return typeof message === 'object' && message !== null && (message as Ended).kind === 'ended'
+}
+
+/** It also shares the memory, and may write there what it likes. */
+export function isReport({ positions, ends, body }: Ended, count: number): boolean {
+  const areArrays = [positions, ends].every((array) => array instanceof Uint32Array)
+  if (!areArrays || !(body instanceof Uint8Array)) return false
+  return isSound({ node: '', indexes: positions, ends, body }, count)
 }

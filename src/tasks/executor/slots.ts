@@ -82,6 +82,11 @@ class Slots implements SharedSlots {
     this.#functions.tell?.(slot, answer)
   }
 
+  suspend(isSuspended: boolean): void {
+    this.#functions.suspend?.(isSuspended)
+    this.#programs?.suspend?.(isSuspended)
+  }
+
   async close(): Promise<void> {
     this.#waiting = []
     await Promise.all([this.#functions.close(), this.#programs?.close()])

@@ -78,6 +78,10 @@ class Thread implements Engine {
     return true
   }
 
+  suspend(): boolean {
+    return false
+  }
+
   async terminate(): Promise<void> {
     await this.#worker.terminate()
   }
