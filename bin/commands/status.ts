@@ -47,8 +47,8 @@ export function statusText({ nodes, silent }: StatusReport): string {
 }
 
 /** With what keeps them from being used. */
-const slotsOf = ({ slots, availability }: NodeStatus): string =>
-  availability === 'open' ? String(slots) : `${slots} (${availability})`
+const slotsOf = ({ slots, availability }: NodeStatus): string | number =>
+  availability === 'open' ? slots : `${slots} (${availability})`
 
 /** One that other machines can reach, if there is any; the peer id at its end is known by the first column. */
 function addressOf({ addresses }: NodeStatus): string {
