@@ -54,6 +54,7 @@ class Child implements Engine {
     // The source runs from .ts, the package from .js: the neighbour has the same ending as this file.
     const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
     const limits = heapMb === undefined ? [] : [`--max-old-space-size=${heapMb}`]
+    warden.ready()
     const child = spawn(process.execPath, [...limits, fileURLToPath(file), String(slot), name], {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', this.#tape],
       detached: true,

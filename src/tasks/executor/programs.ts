@@ -235,6 +235,7 @@ class Programs implements Executor {
     }
     try {
       signal.throwIfAborted()
+      this.#warden.ready()
       return await runTree(options, signal)
     } finally {
       timer?.stop()

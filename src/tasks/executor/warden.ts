@@ -38,10 +38,15 @@ export class Warden {
     this.#folder = folder
   }
 
-  watch(group: number): void {
-    this.#groups.add(group)
+  /** Before anything is started: it takes a moment to come, and nobody should be killed meanwhile without it. */
+  ready(): void {
     if (this.#shell === undefined) this.#start()
-    else this.#tell(`+ ${group}\n`)
+  }
+
+  watch(group: number): void {
+    this.ready()
+    this.#groups.add(group)
+    this.#tell(`+ ${group}\n`)
   }
 
   unwatch(group: number): void {
