@@ -145,13 +145,12 @@ export class Membership {
     return `${this.#directory.version} ${gone}`
   }
 
-  /** Says something new of this node to everybody. */
+  /** Says something new of this node to everybody; who is not up yet may have heard the old greeting, and would not ask again. */
   change(me: Partial<Member>): MembershipEffect[] {
     this.#directory.me = { ...this.me, ...me, incarnation: this.me.incarnation + 1 }
     this.#swim.said(this.me)
-    // Also to those that are not up yet: they may have heard the old greeting, and would not ask again.
-    const greetings = [...this.#directory.links.values()].map(({ peer }) => this.#greeting(peer))
-    return [{ kind: 'announce', members: [this.me], doubts: [] }, ...greetings]
+    const linked = [...this.#directory.links.keys()]
+    return [{ kind: 'announce', members: [this.me], doubts: [] }, ...linked.map((to) => this.#greeting(to))]
   }
 
   /** This node was so late with a timer. Told before the timer's work is done. */

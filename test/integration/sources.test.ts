@@ -206,8 +206,9 @@ test.each(['thread', 'process'] as const)(
     await until(() => counter.taken > taken + 50)
     await endless.cancel()
     await expect(endless.then()).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+    const before = counter.taken
     const last = mesh.client.submit<number[]>(read, ['counter', 100_000_000, 4], { requires })
-    await until(async () => (await mesh?.client.status())?.nodes[0]?.running === 1)
+    await until(() => counter.taken > before + 50)
     await offered?.close()
     expect((await last).length).toBeLessThan(100_000_000)
     expect(counter.isClosed).toBe(true)
