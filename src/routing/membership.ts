@@ -284,7 +284,7 @@ export class Membership {
   check(): void {
     this.#directory.check()
     for (const { peer, isUp, isLinked, isLost } of this.#directory.all())
-      assert(!isUp || !isLost || isLinked, `${peer} was lost, and is up without a stream`)
+      if (isUp && isLost && !isLinked) assert(false, `${peer} was lost, and is up without a stream`)
   }
 
   #wakeClose(isBeat: boolean, now: Millis): MembershipEffect[] {

@@ -127,7 +127,7 @@ export class Fitting {
 
   check(): void {
     for (const [name, left] of this.#free())
-      assert(left >= 0, `${-left} more of ${name} is in use than there is`)
+      if (left < 0) assert(false, `${-left} more of ${name} is in use than there is`)
   }
 
   /** What no run holds. */

@@ -169,9 +169,10 @@ export class Keeper {
   }
 
   check(): void {
-    const weight = [...this.#shards.values()].reduce((sum, kept) => sum + weigh(kept), 0)
-    assert(weight === this.#bytes, `${this.#bytes} bytes kept, ${weight} counted`)
-    for (const [key, { record, acceptors }] of this.#shards) {
+    let weight = 0
+    for (const [key, kept] of this.#shards) {
+      const { record, acceptors } = kept
+      weight += weigh(kept)
       if (acceptors.at(-1)?.list !== record.list) assert(false, `${key} has no acceptor for its newest list`)
       if (this.#moved.has(key)) assert(false, `${key} is kept and gone`)
       for (const { accepted, promised } of acceptors) {
@@ -179,6 +180,7 @@ export class Keeper {
           if (ballot > promised) assert(false, `${key} accepted ${ballot} above ${promised}`)
       }
     }
+    if (weight !== this.#bytes) assert(false, `${this.#bytes} bytes kept, ${weight} counted`)
   }
 
   #found(to: PeerId, job: JobId): Send {

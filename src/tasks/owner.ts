@@ -232,7 +232,7 @@ export class Owner {
   check(): void {
     for (const [key, lead] of this.leads) {
       lead.queue.check()
-      assert(!this.#succession.has(key), `${key} is owned and followed`)
+      if (this.#succession.has(key)) assert(false, `${key} is owned and followed`)
     }
     assert(this.leads.size + this.#succession.size <= this.#view.keeper.size, 'owns more than it keeps')
   }

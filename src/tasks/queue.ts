@@ -255,12 +255,11 @@ export class Queue {
     }
     if (waiting !== this.#waiting) assert(false, `${this.#waiting} waiting, ${waiting} counted`)
     const line = this.#back.filter(({ index }) => this.#state[index] === TASK.waiting).length
-    assert(
-      new Set(this.#back.map(({ index }) => index)).size === this.#back.length,
-      'a task stands in line twice'
-    )
-    assert(line + fresh === waiting, `${line} in line and ${fresh} new, but ${waiting} wait`)
-    for (const [peer, held] of this.#held) assert(held === this.heldBy(peer).length, `${peer} holds ${held}`)
+    if (new Set(this.#back.map(({ index }) => index)).size !== this.#back.length)
+      assert(false, 'a task stands in line twice')
+    if (line + fresh !== waiting) assert(false, `${line} in line and ${fresh} new, but ${waiting} wait`)
+    for (const [peer, held] of this.#held)
+      if (held !== this.heldBy(peer).length) assert(false, `${peer} holds ${held}`)
   }
 
   #unhold(index: number): void {

@@ -162,6 +162,6 @@ export async function untilStatus(
   for (;;) {
     const { nodes } = await client.status()
     if (isIt(nodes)) return nodes
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }
