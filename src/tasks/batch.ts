@@ -24,6 +24,10 @@ export function valueAt(batch: Batch, at: number): Uint8Array {
   return batch.body.subarray(at === 0 ? 0 : batch.ends[at - 1], batch.ends[at])
 }
 
+/** Of all their values. */
+export const bytesIn = (batches: readonly Batch[]): number =>
+  batches.reduce((sum, { body }) => sum + body.byteLength, 0)
+
 /** Packs values in order. A single one becomes the body itself; others are copied. O(bytes). */
 export function pack(node: PeerId | '', indexes: ArrayLike<number>, values: readonly Uint8Array[]): Batch {
   assert(indexes.length === values.length, `${indexes.length} indexes for ${values.length} values`)

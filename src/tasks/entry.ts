@@ -27,12 +27,11 @@ import {
   type TaskMessage,
   type TaskMessageOf
 } from './messages.ts'
+import { patienceFor, patienceMs } from './patience.ts'
 import { Postings } from './postings.ts'
 import { Searches } from './search.ts'
 import { Trail } from './trail.ts'
 
-/** Between two tries of anything that was not answered. */
-export const entryAgainMs = 1_000
 /** Submissions of one entry that are not acknowledged yet; further ones are refused with SHOAL_BUSY. */
 export const submissionsMax = 4_096
 
@@ -165,10 +164,11 @@ export class Entry {
 
   wake(now: Millis): EntryEffect[] {
     if (now < this.#tendAt) return this.#searches.wake(now)
-    this.#tendAt = now + entryAgainMs / 2
+    this.#tendAt = now + patienceMs / 2
     const effects: EntryEffect[] = this.#follows.wake(now)
+    const patience = patienceFor(this.#bytesUnderway())
     for (const submission of [...this.#submissions.values()]) {
-      if (now - submission.triedAt < entryAgainMs) continue
+      if (now - submission.triedAt < (submission.entry === undefined ? patience : patienceMs)) continue
       submission.triedAt = now
       if (submission.entry === undefined)
         effects.push(...this.#reconsider(submission, now), ...this.#storeAgain(submission))
@@ -348,6 +348,13 @@ export class Entry {
     if (!this.#submissions.has(record.key)) return []
     const open = record.keepers.filter((peer) => !stored.has(peer) && this.#view.isUp(peer))
     return open.map((to) => send(to, { kind: 'store', record, isRepair: false }))
+  }
+
+  #bytesUnderway(): number {
+    let sum = 0
+    for (const { record, entry } of this.#submissions.values())
+      if (entry === undefined) sum += record.inputs.body.byteLength
+    return sum
   }
 
   /** False if every keeper that is known is down. */

@@ -14,7 +14,7 @@
 import { type Ballot, ballotOf, type PeerId, roundOf } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Accepted, newest, regroup, withoutLists } from './accepted.ts'
-import { type Batch, pack, pickAt, valueAt } from './batch.ts'
+import { type Batch, bytesIn, pack, pickAt, valueAt } from './batch.ts'
 import { type Send, send } from './effects.ts'
 import { movedMessage, quorumOf, type Seating, seatIn } from './keepers.ts'
 import {
@@ -27,10 +27,8 @@ import {
   type TaskMessage,
   type TaskMessageOf
 } from './messages.ts'
+import { patienceFor, patienceMs } from './patience.ts'
 import { Proposal } from './proposal.ts'
-
-/** Between two tries to reach a keeper that did not answer. */
-export const proposeAgainMs = 1_000
 
 /**
  * storing: ballot 0, own record not yet on disk. pledging: own promise not yet on disk. preparing: asking the others.
@@ -195,10 +193,10 @@ export class Register {
     return batches
   }
 
-  /** Asks again those who did not answer for `proposeAgainMs`; with `peer`, that one at once. */
+  /** Asks again those who did not answer in time; with `peer`, that one at once. */
   again(now: Millis, isUp: (peer: PeerId) => boolean, peer?: PeerId): Send[] {
     const effects: Send[] = []
-    const isDue = (at: Millis): boolean => peer !== undefined || now - at >= proposeAgainMs
+    const isDue = (at: Millis): boolean => peer !== undefined || now - at >= patienceMs
     const isMeant = (to: PeerId): boolean => (peer === undefined ? isUp(to) : to === peer)
     if (this.#phase === 'pledging' && peer === undefined && isDue(this.#askedAt)) return this.begin(now)
     if (this.#phase === 'preparing' || this.#phase === 'reading') {
@@ -212,8 +210,9 @@ export class Register {
       this.#askedAt = now
       effects.push(...this.#ask().filter(({ to }) => isMeant(to)))
     }
+    const patience = patienceFor(bytesIn([...this.#pending.values()].map(({ outcomes }) => outcomes)))
     for (const proposal of this.#pending.values()) {
-      if (!isDue(proposal.sentAt)) continue
+      if (peer === undefined && now - proposal.sentAt < patience) continue
       if (peer === undefined) proposal.sentAt = now
       for (const [rank, to] of this.#record.keepers.entries()) {
         if (!proposal.hasAccepted(rank) && isMeant(to)) effects.push(send(to, this.#accept(proposal)))
@@ -246,7 +245,7 @@ export class Register {
     return fresh.length === 0 ? undefined : pickAt(outcomes, fresh)
   }
 
-  /** Of a pair, one is enough, but both know more: the other one gets `proposeAgainMs`. */
+  /** Of a pair, one is enough, but both know more: the other one gets `patienceMs`. */
   #hasHeard(keepers: readonly PeerId[]): boolean {
     return this.#promises.size >= Math.min(keepers.length, Math.max(2, quorumOf(keepers.length)))
   }

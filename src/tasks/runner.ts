@@ -8,7 +8,7 @@
  */
 import type { PeerId, ShardKey } from '../ids.ts'
 import type { Millis } from '../machine.ts'
-import { type Batch, pack, pickAt } from './batch.ts'
+import { type Batch, bytesIn, pack, pickAt } from './batch.ts'
 import { Claims } from './claims.ts'
 import { type Availability, type Run, type RunnerEffect, type Send, seek, send } from './effects.ts'
 import { aheadMs, Fitting } from './fitting.ts'
@@ -16,6 +16,7 @@ import { checkHeld, dropConfirmed, HELD, type Held, holdingOf, inState, newHeld 
 import { ownerBy } from './keepers.ts'
 import { type Chunk, Line, unstarted } from './line.ts'
 import { everyTask, keysOf, type TaskMessage, type TaskMessageOf } from './messages.ts'
+import { patienceFor, patienceMs } from './patience.ts'
 import { UsedPermits } from './permits.ts'
 import { lostOutcome, type RunNews, type RunNewsOf, Runs } from './runs.ts'
 import { Speeds } from './speeds.ts'
@@ -28,8 +29,6 @@ const runTasksMax = 128
 const runsPerSlot = 2
 /** A node that has more than half of what it would hold asks for more only so often. */
 const claimEveryMs = 500
-/** Between two sendings of outcomes that nobody confirmed. */
-const repeatMs = 1_000
 /** Between two looks whether the owner still wants what runs here for long. */
 const confirmRunsMs = 5_000
 
@@ -196,10 +195,10 @@ export class Runner {
 
   wake(now: Millis): RunnerEffect[] {
     if (now < this.#tendAt) return []
-    this.#tendAt = now + repeatMs / 2
+    this.#tendAt = now + patienceMs / 2
     const effects: RunnerEffect[] = []
     for (const [key, held] of this.#held) {
-      if (held.outcomes.length === 0 || now - held.sentAt < repeatMs) continue
+      if (held.outcomes.length === 0 || now - held.sentAt < patienceFor(bytesIn(held.outcomes))) continue
       const { isUp, mayKnow } = this.#view
       if (isUp(held.trail.owner) || held.trail.next(isUp)) effects.push(...this.#report(key, held, now))
       else {

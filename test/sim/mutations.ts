@@ -215,7 +215,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'never-say-again',
     file: register,
-    from: 'if (!isDue(proposal.sentAt)) continue',
+    from: 'if (peer === undefined && now - proposal.sentAt < patience) continue',
     to: 'if (proposal.sentAt >= 0) continue',
     why: 'a proposal that was lost on the way is not sent again'
   },
@@ -287,7 +287,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/tasks/fitting.ts',
     from: 'const isShort = resources.some(([name, amount]) => (free.get(name) ?? 0) < amount)',
     to: 'const isShort = resources.some(([name]) => !free.has(name))',
-    and: { file: 'src/tasks/fitting.ts', from: 'assert(left >= 0,', to: 'assert(Number.isFinite(left),' },
+    and: { file: 'src/tasks/fitting.ts', from: 'if (left < 0)', to: 'if (left < -1e9)' },
     why: 'a node begins what needs more of a resource than is free'
   },
   {
