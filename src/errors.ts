@@ -11,6 +11,10 @@ export const ERROR_CODES = {
     retryable: false,
     meaning: 'the engine of a directed call was lost, and its namespace with it'
   },
+  SHOAL_BAD_DEPENDENCY: {
+    retryable: false,
+    meaning: 'a task is to wait for one that nobody knows, for itself, or for too many'
+  },
   SHOAL_BAD_KEY: { retryable: false, meaning: 'the key file is missing, malformed, or of another mesh' },
   SHOAL_BAD_MESSAGE: { retryable: false, meaning: 'bytes that are no message of ours, or exceed a limit' },
   SHOAL_BAD_OPTION: { retryable: false, meaning: 'an option has a value that cannot be used' },
@@ -35,6 +39,10 @@ export const ERROR_CODES = {
   SHOAL_REFUSED: { retryable: false, meaning: 'the other side does not hold the mesh key' },
   SHOAL_TIMEOUT: { retryable: true, meaning: 'what was waited for did not come in time; it goes on' },
   SHOAL_SOURCE_FAILED: { retryable: true, meaning: 'a source threw while it was read' },
+  TASK_DEPENDENCY: {
+    retryable: false,
+    meaning: 'a task that it waits for did not end as it must, or cannot'
+  },
   TASK_EXIT: {
     retryable: false,
     meaning: 'the program ended with an exit code that is not 0, or by a signal'

@@ -59,7 +59,8 @@ const record = {
   count: 2,
   shards: 3,
   inputs,
-  root: []
+  root: [],
+  needs: []
 }
 const messages: PeerMessage[] = [
   { kind: 'store', record, isRepair: false },

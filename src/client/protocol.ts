@@ -7,8 +7,17 @@
 import { isDigest, isJobId, isShardKey } from '../ids.ts'
 import { sourceAnswers, sourceQuestions } from '../routing/source-messages.ts'
 import type { Batch } from '../tasks/batch.ts'
-import { batch, closedIndex, header, placement, shardsMax, shardTasksMax, words } from '../tasks/messages.ts'
-import { bytes, codec, indexes, list, type MessageOf, record, type Type, text, uint } from '../wire.ts'
+import {
+  batch,
+  closedIndex,
+  header,
+  needs,
+  placement,
+  shardsMax,
+  shardTasksMax,
+  words
+} from '../tasks/messages.ts'
+import { added, bytes, codec, indexes, list, type MessageOf, record, type Type, text, uint } from '../wire.ts'
 
 /** Code of one function with all that it imports. Larger code is refused with SHOAL_BAD_FUNCTION. */
 export const codeBytesMax = 8 << 20
@@ -45,7 +54,9 @@ const toEntry = {
     shards: uint(shardsMax),
     copies: record({ wanted: uint(15), least: uint(15) }),
     root: list(placement, 1),
-    inputs
+    inputs,
+    /** Of shards that were acknowledged before. */
+    needs: added(list(needs, 1), [])
   },
   close: { root: placement, shards: uint(shardsMax) },
   /** Of a shard that was acknowledged and runs at most once: this placement counts, and no other ever will. */

@@ -14,6 +14,7 @@ import { readClosed } from '../tasks/closing.ts'
 import {
   closedIndex,
   type JobHeader,
+  type Needs,
   type Placement,
   parsePlacement,
   placementBase,
@@ -61,14 +62,14 @@ export class Session {
     return this.#give(header.code)
   }
 
-  /** One more shard; `isLast` closes the job. Inputs are in order, indexes from 0. */
-  add(id: JobId, inputs: Batch, isLast: boolean): SessionEffect[] {
+  /** One more shard; `isLast` closes the job. Inputs are in order, indexes from 0. `needs` name shards that were accepted. */
+  add(id: JobId, inputs: Batch, isLast: boolean, needs: readonly Needs[] = []): SessionEffect[] {
     const job = this.#jobs.get(id)
     if (job === undefined || job.isCancelled) return []
     assert(job.total === 0, `${id} was closed`)
     const before = job.shards.at(-1)
     const first = before === undefined ? 0 : before.first + before.count
-    job.shards.push(newShard(job.shards.length, first, inputs.indexes.length, inputs))
+    job.shards.push(newShard(job.shards.length, { first, count: inputs.indexes.length }, inputs, needs))
     if (isLast) job.total = job.shards.length
     return this.#push(job)
   }
@@ -241,13 +242,12 @@ export class Session {
       shard.state = 'sent'
       shard.retryAt = 0
       sent++
-      const { index, epoch, first, inputs } = shard
+      const { index, epoch, first, inputs, needs } = shard
       if (index === 0) job.isClosed = job.total > 0
       const { header, copies, total: shards } = job
       const roots = root === undefined || index === 0 ? [] : [root]
-      effects.push(
-        ...this.#send({ kind: 'submit', header, index, epoch, first, shards, copies, root: roots, inputs })
-      )
+      const rest = { shards, copies, root: roots, inputs, needs }
+      effects.push(...this.#send({ kind: 'submit', header, index, epoch, first, ...rest }))
     }
     // Shard 0 says how many there are, if that was known when it was sent; else the register is told afterwards.
     if (job.total > 0 && root !== undefined && !job.isClosed && !job.isCloseSent) {
@@ -270,7 +270,7 @@ export class Session {
     shard.copies = copies
     const effects: SessionEffect[] = job.header?.atMostOnce
       ? this.#send({ kind: 'start', placement })
-      : [{ kind: 'accepted', job: id, index, copies }]
+      : [{ kind: 'accepted', job: id, index, copies, placement }]
     if (job.isCancelled) effects.push(...this.#send({ kind: 'cancel', placement }))
     return [...effects, ...this.#push(job)]
   }
@@ -315,9 +315,10 @@ export class Session {
 
   /** Only now it is sure that it runs, and that nothing else of it ever will. */
   #started({ isOwn, id }: Job, shard: Shard, value: Uint8Array): SessionEffect[] {
-    if (!isOwn || shard.isStarted || !mayStart(value)) return []
+    const { index, copies, placement } = shard
+    if (!isOwn || shard.isStarted || !mayStart(value) || placement === undefined) return []
     shard.isStarted = true
-    return [{ kind: 'accepted', job: id, index: shard.index, copies: shard.copies }]
+    return [{ kind: 'accepted', job: id, index, copies, placement }]
   }
 
   #completed(job: Job): SessionEffect[] {
@@ -378,7 +379,7 @@ export class Session {
   }
 
   #know(job: Job, index: number, placement: Placement): void {
-    const shard = newShard(index, placement.first, placement.count, undefined)
+    const shard = newShard(index, placement, undefined)
     shard.placement = placement
     job.shards.push(shard)
     this.#byKey.set(placement.key, { job, shard })

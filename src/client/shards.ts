@@ -7,14 +7,14 @@ import type { ErrorCode } from '../errors.ts'
 import type { JobId } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import type { Batch } from '../tasks/batch.ts'
-import type { JobHeader, Placement } from '../tasks/messages.ts'
+import type { JobHeader, Needs, Placement } from '../tasks/messages.ts'
 import type { ClientMessage } from './protocol.ts'
 
 export type SessionEffect =
   | { kind: 'send'; message: ClientMessage }
   /** Outcomes not seen before: of tasks `first + indexes[i]` of the job. */
   | { kind: 'outcomes'; job: JobId; first: number; outcomes: Batch }
-  | { kind: 'accepted'; job: JobId; index: number; copies: number }
+  | { kind: 'accepted'; job: JobId; index: number; copies: number; placement: Placement }
   | { kind: 'found'; job: JobId; header: JobHeader }
   /** Every task of the job has an outcome, and no more can be added. */
   | { kind: 'complete'; job: JobId; tasks: number }
@@ -35,6 +35,7 @@ export interface Shard {
   readonly count: number
   /** Gone once acknowledged. */
   inputs: Batch | undefined
+  readonly needs: readonly Needs[]
   epoch: number
   state: 'new' | 'sent' | 'placed' | 'complete'
   placement: Placement | undefined
@@ -74,11 +75,17 @@ export const newJob = (id: JobId, copies: Copies, isOwn: boolean, header: JobHea
   isComplete: false
 })
 
-export const newShard = (index: number, first: number, count: number, inputs: Batch | undefined): Shard => ({
+export const newShard = (
+  index: number,
+  { first, count }: Pick<Shard, 'first' | 'count'>,
+  inputs: Batch | undefined,
+  needs: readonly Needs[] = []
+): Shard => ({
   index,
   first,
   count,
   inputs,
+  needs,
   epoch: 0,
   state: 'new',
   placement: undefined,

@@ -78,15 +78,13 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const isGone = (peer: PeerId, at: Millis): boolean => this.membership.isGone(peer, replaceAfterMs, at)
     const situation = (at: Millis): string => this.membership.situation(replaceAfterMs, at)
     const member = (peer: PeerId): Member | undefined => this.membership.member(peer)
-    this.owner = new Owner(
-      { self: this.self, keeper: this.keeper, isUp, neighbours, member, isGone, keepersFor, situation },
-      random.fork('owner')
-    )
     const whom = random.fork('seek')
     const mayKnow = (key: ShardKey): readonly PeerId[] =>
       this.membership.isWide
         ? whoMayKnow(keepersFor(key.slice(0, key.lastIndexOf('/'))), peers(), whom)
         : peers()
+    const kept = { self: this.self, keeper: this.keeper, isUp, neighbours, member, mayKnow }
+    this.owner = new Owner({ ...kept, isGone, keepersFor, situation }, random.fork('owner'))
     const canKeep = (peer: PeerId): boolean => this.membership.canKeep(peer)
     this.entry = new Entry({ self: this.self, isUp, canKeep, peers, mayKnow, keepersFor })
     this.release = new Release({ self: this.self, peers })

@@ -116,6 +116,13 @@ export const requirement: Type<Requirement> = {
   plain: ({ text }) => text
 }
 
+/** The same, to be met on this engine and no other. */
+export function on(engine: string, { text }: Requirement): Requirement {
+  const { targets: _, ...requires } =
+    text === '' ? { targets: [] } : plainObject(JSON.parse(text), '`requires`')
+  return requirementOf(requires, [engine])
+}
+
 /** True if it needs more of a node that matches than any free slot: then the node alone knows when it may begin. */
 export const isNarrow = ({ resources, targets }: Requirement): boolean =>
   resources.length > 0 || targets.some(isEngine)

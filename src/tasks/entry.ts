@@ -225,7 +225,7 @@ export class Entry {
 
   /** Chooses keepers and asks them to store. Every try is an epoch of its own: a keeper list never changes under its key. */
   #place(client: ClientId, message: ClientMessageOf<'submit'>, tries: number, now: Millis): EntryEffect[] {
-    const { header, index, epoch, first, shards, copies, inputs } = message
+    const { header, index, epoch, first, shards, copies, inputs, needs } = message
     const key = shardKey(header.job, index, epoch * triesMax + tries)
     const ranked = this.#view.keepersFor(`${header.job}/${index}`)
     // A job's first shard starts here: a single task then needs no hop to its owner.
@@ -249,7 +249,8 @@ export class Entry {
       count,
       shards,
       inputs,
-      root
+      root,
+      needs
     }
     this.#submissions.set(key, {
       client,

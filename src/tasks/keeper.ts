@@ -11,7 +11,7 @@ import { type Accepted, newest } from './accepted.ts'
 import { type Batch, pack } from './batch.ts'
 import { type Persist, persist, type Send, send } from './effects.ts'
 import { type KeeperList, listOf, movedMessage } from './keepers.ts'
-import { type Acceptor, compact, type Kept, merge, newAcceptor, summary, weigh } from './kept.ts'
+import { type Acceptor, compact, type Kept, merge, newAcceptor, summary, weigh, weightOf } from './kept.ts'
 import {
   type AcceptedBatch,
   closedIndex,
@@ -297,7 +297,7 @@ export class Keeper {
       // What is left is read now and then, and kept for long: without inputs, and in few pieces.
       acceptor.accepted = merge(newest(acceptor.accepted).values())
       if (kept.record.list === acceptor.list) {
-        kept.record = { ...kept.record, inputs: pack('', [], []) }
+        kept.record = { ...kept.record, inputs: pack('', [], []), needs: [] }
         kept.acceptors = [acceptor]
         kept.inForce = listOf(kept.record)
       }
@@ -325,13 +325,13 @@ export class Keeper {
     if (kept !== undefined) {
       kept.acceptors = [...kept.acceptors, acceptor].toSorted((a, b) => a.list - b.list)
       // Who stays is not sent the inputs again.
-      const { inputs, count } = kept.record
-      if (list > kept.record.list && record.count === count) kept.record = { ...record, inputs }
+      const { inputs, needs, count } = kept.record
+      if (list > kept.record.list && record.count === count) kept.record = { ...record, inputs, needs }
       return true
     }
     this.#moved.delete(key)
     this.#shards.set(key, { record, acceptors: [acceptor], inForce: undefined })
-    this.#bytes += record.inputs.body.byteLength
+    this.#bytes += weightOf(record)
     const { job } = shardName(key)
     this.#jobs.set(job, (this.#jobs.get(job) ?? new Set()).add(key))
     return true

@@ -43,10 +43,14 @@ export const newAcceptor = (list: number): Acceptor => ({
   settledAt: 0
 })
 
+/** Bytes of what a shard was made with. */
+export const weightOf = ({ inputs, needs: [some] }: ShardRecord): number =>
+  inputs.body.byteLength + (some?.words.byteLength ?? 0)
+
 /** Bytes of inputs and outcomes. */
 export function weigh(kept: Kept | undefined): number {
   if (kept === undefined) return 0
-  let sum = kept.record.inputs.body.byteLength
+  let sum = weightOf(kept.record)
   for (const { accepted } of kept.acceptors)
     for (const { outcomes } of accepted) sum += outcomes.body.byteLength
   return sum

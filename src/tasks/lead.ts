@@ -8,10 +8,10 @@
 import { toString as toText } from 'uint8arrays/to-string'
 import { type Attempt, type PeerId, type ShardKey, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
-import { regroup } from './accepted.ts'
+import type { Traits } from '../routing/match.ts'
+import { Audience } from './audience.ts'
 import {
   type Batch,
-  encodeOutcome,
   hasFailure,
   OUTCOME_HEADER_BYTES,
   pack,
@@ -21,17 +21,20 @@ import {
   valueAt
 } from './batch.ts'
 import { isClosed } from './closing.ts'
+import { Deadline } from './deadline.ts'
+import { Dependents, isThere, type News } from './dependents.ts'
 import { confirm, type Send, send } from './effects.ts'
 import { Entries } from './entries.ts'
+import { grantsOf } from './grants.ts'
 import { attemptBase, closedIndex, type ShardRecord, type TaskMessageOf } from './messages.ts'
 import { Once } from './once.ts'
 import { isPermit, permitsFor, permitsIn, permitsMax } from './permits.ts'
-import { lossesMax, Queue, type Return, TASK } from './queue.ts'
+import { lossesMax, type Picked, Queue, type Return, TASK } from './queue.ts'
 import type { Register } from './register.ts'
 import { Silence } from './silence.ts'
 import { never, startOf, startWithinMs } from './start.ts'
-import { type EarlierAttempt, earlier, Story, withStory } from './story.ts'
-import { notBegun, poisoned, unknown } from './verdicts.ts'
+import { type EarlierAttempt, earlier, Story } from './story.ts'
+import { concluded, hopeless, notBegun, poisoned, unknown, type Verdict } from './verdicts.ts'
 import { Dropped, type Waste } from './waste.ts'
 
 /** How long a new owner waits to be told what runs already. */
@@ -39,9 +42,18 @@ export const inheritMs = 150
 
 const nothing = new Uint8Array(0)
 
+/** What an owner shares with all that it owns. */
+export interface LeadView {
+  readonly waste: Waste
+  /** What a node that is up says of itself. */
+  readonly member: (peer: PeerId) => Traits | undefined
+}
+
 export class Lead {
   readonly register: Register
-  readonly watchers = new Set<PeerId>()
+  readonly audience: Audience
+  /** Only where tasks wait for others. */
+  readonly dependents: Dependents | undefined
   /** Nodes that have at hand what its tasks need, and are served first. */
   prefers: ((peer: PeerId) => boolean) | undefined
   #queue: Queue
@@ -52,28 +64,28 @@ export class Lead {
   #marked: Attempt = 1
   #marking: Attempt = 1
   readonly #story = new Story()
-  readonly #waste: Waste
+  readonly #view: LeadView
   readonly #dropped: Dropped
-  /** When tasks that nobody began fail; for ever, if they may wait. */
-  #queueUntil: Millis = Number.POSITIVE_INFINITY
-  #isExpired = false
+  readonly #deadline: Deadline
   /** Tasks to run at most once whose run is lost. */
   readonly #once = new Once()
   #isOpen: boolean
   #grantsFrom: Millis = 0
 
   /** `inherited`: what the owner before this one handed over. */
-  constructor(register: Register, waste: Waste, now: Millis, inherited?: Uint32Array) {
+  constructor(register: Register, view: LeadView, now: Millis, inherited?: Uint32Array) {
     this.register = register
+    this.audience = new Audience(register)
+    this.dependents = Dependents.of(register.record, view.member)
     this.#entries = new Entries(register)
-    this.#waste = waste
-    this.#dropped = new Dropped(waste)
+    this.#view = view
+    this.#dropped = new Dropped(view.waste)
     this.#inherited = inherited
     // In round 0 nothing can have been proposed before.
     this.#isOpen = register.phase === 'storing' || register.phase === 'leading'
-    this.#queue = new Queue(register.record.count)
+    this.#queue = this.#newQueue(1)
     this.#grantsFrom = now
-    this.#waitFrom(now)
+    this.#deadline = new Deadline(register.record.header.queueTimeoutMs, now)
   }
 
   get record(): ShardRecord {
@@ -92,8 +104,8 @@ export class Lead {
   waiting(now: Millis): number {
     // A settled shard has no inputs any more, and nothing waits in it.
     const { inputs, count } = this.record
-    const isStarted = !this.#isOnce || startOf(this.register) === 'started'
-    const isReady = isStarted && this.#isOpen && now >= this.#grantsFrom && inputs.indexes.length === count
+    const isReady =
+      this.#isStarted && this.#isOpen && now >= this.#grantsFrom && inputs.indexes.length === count
     // Nor may anything be granted before the number of its attempt is marked.
     return isReady && this.#queue.highestAttempt <= this.#marked ? this.#queue.waiting : 0
   }
@@ -110,11 +122,11 @@ export class Lead {
     if (this.#isOpen || !isKnown) return false
     this.#isOpen = true
     this.#grantsFrom = now + inheritMs
-    this.#waitFrom(this.#grantsFrom)
+    this.#deadline.countFrom(this.#grantsFrom)
     const taken = [...this.register.taken()]
     for (const index of taken) if (isMark(index)) this.#marked = Math.max(this.#marked, index - attemptBase)
     // What the owner before granted is not known, unless it said so: no attempt of its is used again.
-    this.#queue = new Queue(this.record.count, this.#inherited === undefined ? this.#marked + 1 : 1)
+    this.#queue = this.#newQueue(this.#inherited === undefined ? this.#marked + 1 : 1)
     if (this.#inherited !== undefined) this.#queue.inherit(this.#inherited)
     this.#marking = this.#marked
     for (const index of taken) {
@@ -162,7 +174,7 @@ export class Lead {
     if (picked === undefined) return undefined
     this.#silence.heard(to, now)
     const { indexes, attempt } = picked
-    if (!this.#isOnce) return { effects: [this.#grant(to, indexes, attempt)], tasks: indexes.length }
+    if (!this.#isOnce) return { effects: this.#grant(to, picked), tasks: indexes.length }
     if (attempt > permitsMax) this.#once.give(...indexes)
     const permits = permitsFor(to, attempt > permitsMax ? [] : indexes, attempt)
     this.#once.asked(permits)
@@ -170,12 +182,20 @@ export class Lead {
     return { effects, tasks: indexes.length }
   }
 
-  #grant(to: PeerId, indexes: readonly number[], attempt: Attempt): Send {
-    const { key, header, list, keepers, first, inputs } = this.record
-    const { waiting } = this.#queue
-    // Inputs are stored in order: the value of task `i` is at position `i`.
-    const some = pickAt(inputs, indexes)
-    return send(to, { kind: 'grant', key, header, list, keepers, first, attempt, waiting, inputs: some })
+  #grant(to: PeerId, picked: Picked): Send[] {
+    return grantsOf(this.record, to, picked, { waiting: this.#queue.waiting, dependents: this.dependents })
+  }
+
+  #newQueue(firstAttempt: Attempt): Queue {
+    const queue = new Queue(this.record.count, firstAttempt)
+    if (this.dependents === undefined) return queue
+    queue.holdBack()
+    for (const task of this.dependents.news.ready) queue.ready(task, this.dependents.place(task))
+    return queue
+  }
+
+  get #isStarted(): boolean {
+    return !this.#isOnce || startOf(this.register) === 'started'
   }
 
   get #isOnce(): boolean {
@@ -211,8 +231,8 @@ export class Lead {
     return fatal.length === 0 ? effects : [...effects, ...this.#poison(fatal, now)]
   }
 
-  /** Tells those who follow, and lets the producer forget. */
-  committed(all: Batch): Send[] {
+  /** Tells those who follow or wait, and lets the producer forget. */
+  committed(all: Batch, now: Millis): Send[] {
     const told: number[] = []
     for (const [at, index] of all.indexes.entries()) {
       if (index < this.record.count) this.#queue.commit(index)
@@ -220,38 +240,30 @@ export class Lead {
       else if (isMark(index)) this.#marked = Math.max(this.#marked, index - attemptBase)
     }
     // Who has a permit that is committed may begin.
-    const { key } = this
     const permitted = told.length === 0 ? this.#once.permitted(all, this.#queue) : []
-    if (told.length === 0) return permitted.map((one) => this.#grant(one.holder, one.indexes, one.attempt))
+    if (told.length === 0) return permitted.flatMap((one) => this.#grant(one.holder, one))
     const batch = pickAt(all, told)
-    const effects = [...this.watchers].map((to) =>
-      send(to, { kind: 'committed', key, outcomes: batch, settled: false })
-    )
+    const effects = this.audience.hear(batch)
     const tasks = batch.indexes.filter((index) => index < this.record.count)
     if (batch.node !== '' && tasks.length > 0)
-      effects.push(send(batch.node, { kind: 'confirm', key, indexes: tasks }))
-    return effects
+      effects.push(send(batch.node, { kind: 'confirm', key: this.key, indexes: tasks }))
+    const news = this.dependents?.committed(batch)
+    return news === undefined ? effects : [...effects, ...this.heed(news, now)]
   }
 
-  watch(from: PeerId, have: Uint32Array): Send[] {
-    this.watchers.add(from)
-    const has = new Set(have)
-    const isNews = (index: number): boolean => index <= closedIndex && !has.has(index)
-    const news = [...this.register.committed].filter(([index]) => isNews(index)).map(([, value]) => value)
-    return regroup(news).map(({ outcomes }) =>
-      send(from, { kind: 'committed', key: this.key, outcomes, settled: false })
-    )
+  /** Tasks here may begin, or never will. What comes too early is told again. */
+  heed({ ready, hopeless: ended }: News, now: Millis): Send[] {
+    if (!this.#isOpen || !this.#isStarted) return []
+    for (const task of ready) this.#queue.ready(task, this.dependents?.place(task))
+    return this.#conclude([...ended.keys()], STATUS.error, hopeless(this.record, ended), now)
   }
 
   /** Entries of the job's register. First come, first kept; the proposer hears what is committed. */
   propose(from: PeerId, entries: Batch, now: Millis): Send[] {
-    this.watchers.add(from)
+    this.audience.watchers.add(from)
     if (!this.#isOpen) return []
     const { known, effects } = this.#entries.propose(entries, now)
-    const told = known.map(({ outcomes }) =>
-      send(from, { kind: 'committed', key: this.key, outcomes, settled: false })
-    )
-    return [...told, ...effects]
+    return [...known.map(({ outcomes }) => this.audience.committed(from, outcomes)), ...effects]
   }
 
   cancel(now: Millis): Send[] {
@@ -281,7 +293,7 @@ export class Lead {
       count++
     }
     // Overdue tasks that come back unbegun are not granted again.
-    if (count > 0) this.#isExpired = false
+    if (count > 0) this.#deadline.again()
     return count
   }
 
@@ -293,7 +305,7 @@ export class Lead {
       // Once suspected, it is blamed only for what it had begun.
       const isSuspect = this.#queue.losses(index) === 0 || this.#queue.isRunning(index)
       if (isSuspect) this.#tellUnbegun(index, peer, 'lost')
-      this.#waste.lost += isSuspect ? 1 : 0
+      this.#view.waste.lost += isSuspect ? 1 : 0
       this.#queue.release(index, isSuspect ? 'lost' : 'missing', peer)
       if (this.#queue.losses(index) >= lossesMax) fatal.push(index)
     }
@@ -328,30 +340,23 @@ export class Lead {
     if (start === 'never') return this.cancel(now)
     if (start === 'open' && now >= this.#grantsFrom + startWithinMs)
       return this.#entries.propose(never, now).effects
-    if (this.#isExpired || !this.#isOpen || now < this.#queueUntil) return []
-    this.#isExpired = true
+    if (!this.#isOpen || !this.#deadline.passes(now)) return []
     const failure = notBegun(this.record)
     return this.#conclude(this.#queue.untried(), STATUS.error, failure, now)
   }
 
   get expiresAt(): Millis | undefined {
-    return this.#isExpired || !this.#isOpen || !Number.isFinite(this.#queueUntil)
-      ? undefined
-      : this.#queueUntil
+    return this.#isOpen ? this.#deadline.at : undefined
   }
 
   /** Asks silent holders whether they have what they were granted. */
   probes(now: Millis, isUp: (peer: PeerId) => boolean): Send[] {
     if (this.#isOnce) this.#once.look(this.#queue, now, isUp)
+    if (this.dependents !== undefined) this.#queue.unplace((engine) => isThere(engine, this.#view.member))
     return this.#silence.silent(this.#queue.holders().filter(isUp), now).map((peer) => {
       const indexes = Uint32Array.from(this.#queue.heldBy(peer))
       return send(peer, { kind: 'probe', key: this.key, indexes })
     })
-  }
-
-  #waitFrom(now: Millis): void {
-    const { queueTimeoutMs } = this.record.header
-    if (queueTimeoutMs > 0) this.#queueUntil = now + queueTimeoutMs
   }
 
   #tellUnbegun(index: number, peer: PeerId, how: EarlierAttempt['how']): void {
@@ -374,7 +379,7 @@ export class Lead {
     const how = isLost ? 'lost' : status === STATUS.timedOut ? 'timed out' : 'failed'
     const reason = isLost ? toText(value.subarray(OUTCOME_HEADER_BYTES)) : ''
     this.#story.add(index, earlier(outcomes.node, header, how, reason))
-    if (isLost) this.#waste.lost++
+    if (isLost) this.#view.waste.lost++
     this.#queue.release(index, isLost ? 'lost' : 'failed', outcomes.node === '' ? undefined : outcomes.node)
     return true
   }
@@ -385,15 +390,9 @@ export class Lead {
   }
 
   /** Outcomes that the owner states itself: no node produced them. */
-  #conclude(indexes: number[], status: 1 | 2, payload: (index: number) => Uint8Array, now: Millis): Send[] {
-    const open = indexes.filter((index) => this.#queue.propose(index))
-    if (open.length === 0) return []
-    const values = open.map((index) => {
-      const attempt = this.#queue.attempt(index)
-      const header = { status, slot: 0, attempt, elapsedMs: 0, startedAt: 0 }
-      return withStory(encodeOutcome(header, payload(index)), this.#story.of(index))
-    })
-    return this.register.propose(pack('', open, values), now)
+  #conclude(indexes: number[], status: 1 | 2, payload: Verdict, now: Millis): Send[] {
+    const outcomes = concluded(this.#queue, this.#story, indexes, { status, payload })
+    return outcomes === undefined ? [] : this.register.propose(outcomes, now)
   }
 }
 

@@ -33,6 +33,7 @@ import {
   uint
 } from '../wire.ts'
 import { type Batch, isSound } from './batch.ts'
+import { decodeNeeds, needShardsMax, needWordsMax } from './needs.ts'
 
 /** Tasks of one shard at most; a client cuts earlier by bytes. */
 export const shardTasksMax = 1_024
@@ -130,6 +131,18 @@ export type JobHeader = Of<typeof header>
 export const placement = record({ key, keepers, first: uint(UINT32), count: uint(shardTasksMax) })
 export type Placement = Of<typeof placement>
 
+/** What tasks of a shard wait for (needs.ts): the shards that have the tasks, and how these are meant. */
+export const needs = record({ shards: list(placement, needShardsMax), words: indexes(needWordsMax) })
+export type Needs = Of<typeof needs>
+/** True if these can be needs of a shard of `count` tasks. */
+export const areSound = ([some]: readonly Needs[], count: number): boolean =>
+  some === undefined ||
+  decodeNeeds(
+    some.words,
+    count,
+    some.shards.map((one) => one.count)
+  ) !== undefined
+
 /**
  * `shards` is the number of shards of the job if it was known when this one was made, else 0. `list` to `before` say who
  * keeps it (keepers.ts); `copies` is how many keepers there should be.
@@ -149,7 +162,8 @@ const shardFields = record({
   shards: uint(shardsMax),
   inputs: batch,
   /** Where the job's first shard was then; nothing in that shard itself. */
-  root: added(list(placement, 1), [])
+  root: added(list(placement, 1), []),
+  needs: added(list(needs, 1), [])
 })
 export type ShardRecord = Of<typeof shardFields>
 /** Inputs are in order: the value of task `i` is at position `i`. A settled shard has none any more. */
@@ -160,6 +174,7 @@ export const shardRecord: Type<ShardRecord> = {
     const isWhole = indexes.length === found.count || indexes.length === 0
     const isOrdered = isWhole && indexes.every((index, at) => index === at)
     if (!isOrdered) return shardFields.check(undefined, `${path} (inputs out of order)`)
+    if (!areSound(found.needs, found.count)) return shardFields.check(undefined, `${path} (odd needs)`)
     const isSeated = found.seats.length === found.keepers.length && found.keepers.length > 0
     return isSeated ? found : shardFields.check(undefined, `${path} (keepers without seats)`)
   },
@@ -214,6 +229,10 @@ export const taskKinds = {
   counts: { root: key, keys: list(key, holdingsMax) },
   // Followed by entries.
   watch: { key, have: indexes(closedIndex + 1) },
+  /** From an owner whose tasks wait for these: of some their values, of others only how they end. */
+  await: { key, values: tasks, ends: tasks },
+  /** These have ended. Of what succeeded and whose value is not asked for, nothing but the header. */
+  awaited: { key, outcomes: batch },
   propose: { key, outcomes: batch },
   committed: { key, outcomes: batch, settled: flag },
   cancel: { key },

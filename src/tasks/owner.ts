@@ -10,9 +10,10 @@ import type { Random } from '../random.ts'
 import type { Traits } from '../routing/match.ts'
 import { Dealer } from './dealer.ts'
 import { Departure } from './departure.ts'
+import { Dependencies, type DependenciesView, recalled } from './dependencies.ts'
 import { passOn, type Send, send } from './effects.ts'
 import { listOf, movedMessage } from './keepers.ts'
-import { Lead } from './lead.ts'
+import { Lead, type LeadView } from './lead.ts'
 import {
   covers,
   type Forgettable,
@@ -24,6 +25,7 @@ import {
 import { Orphans } from './orphans.ts'
 import { Register } from './register.ts'
 import { Repairs, type RepairView } from './repair.ts'
+import { reported } from './reports.ts'
 import { Succession } from './succession.ts'
 import type { Waste } from './waste.ts'
 import { type AboutTasks, type Kept, leadingMessage, Whereabouts } from './whereabouts.ts'
@@ -33,7 +35,7 @@ const tendEveryMs = 500
 /** Shards that are complete wait so long for others: nothing depends on it, and a hundred of them share messages and a sync. */
 const settleAfterMs = 50
 
-export interface OwnerView extends RepairView {
+export interface OwnerView extends RepairView, DependenciesView {
   readonly keeper: Kept
   /** Peers that hear of everything at once: all, or in a large mesh some. */
   readonly neighbours: () => readonly PeerId[]
@@ -49,11 +51,13 @@ export class Owner {
   readonly dealer: Dealer
   readonly #whereabouts: Whereabouts
   readonly #orphans = new Orphans()
+  readonly #dependencies: Dependencies
   #tendAt: Millis = 0
   #settleAt: Millis | undefined
   #isDirty = false
   readonly #departure: Departure
   readonly waste: Waste = { lost: 0, dropped: 0 }
+  readonly #lead: LeadView
 
   constructor(view: OwnerView, random: Random) {
     this.#view = view
@@ -61,6 +65,8 @@ export class Owner {
     this.#repairs = new Repairs(view, this.leads)
     this.#departure = new Departure(view, this.leads, this.#succession)
     this.dealer = new Dealer(view)
+    this.#dependencies = new Dependencies(view, this.leads)
+    this.#lead = { waste: this.waste, member: view.member }
     this.#whereabouts = new Whereabouts(view.keeper, this.leads, this.#succession, this.#orphans)
   }
 
@@ -91,7 +97,9 @@ export class Owner {
     if (this.leads.has(key)) return
     // A repair may give back what an earlier life had owned, and proposed in: then it begins as after any restart.
     if (record.keepers[0] === self && !isRepair) {
-      this.leads.set(key, new Lead(Register.first(record, self, from === self), this.waste, now))
+      const lead = new Lead(Register.first(record, self, from === self), this.#lead, now)
+      this.leads.set(key, lead)
+      this.#dependencies.begin(lead)
     } else this.#succession.follow(keeper.record(key) ?? record, this.#succession.seen(key)?.ballot ?? 0, now)
   }
 
@@ -140,25 +148,30 @@ export class Owner {
         return []
       case 'leading':
         this.#succession.hinted(message.key, message, now)
-        return []
+        return this.#dependencies.message(from, message, now)
       case 'moved':
         return this.#moved(message, now)
       case 'forget':
-        return this.#forgotten(message.name)
+        this.#isDirty = true
+        return [...this.#forgotten(message.name), ...this.#dependencies.message(from, message, now)]
+      case 'awaited':
+        this.#isDirty = true
+        return this.#dependencies.message(from, message, now)
       case 'handover':
         return this.#handedOver(message, now)
       case 'settle':
         return this.#settled(message.key)
       case 'disowned':
         this.#succession.disowned(message.key, from, now)
-        return this.#storeAt(from, message.key, now)
+        return [...this.#storeAt(from, message.key, now), ...this.#dependencies.message(from, message, now)]
       case 'seek':
       case 'inquire':
       case 'count':
         return this.#whereabouts.asked(from, message)
       case 'say':
-        return passOn(this.leads.get(message.key)?.watchers ?? [], message)
+        return passOn(this.leads.get(message.key)?.audience.watchers ?? [], message)
       case 'watch':
+      case 'await':
         return this.#whereabouts.watched(from, message)
       case 'propose':
       case 'outcomes':
@@ -182,10 +195,11 @@ export class Owner {
     this.dealer.standings.forget(peer)
     this.#succession.peerDown(now)
     this.#isDirty = true
-    return [...this.leads.values()].flatMap((lead) => {
-      lead.watchers.delete(peer)
+    const lost = [...this.leads.values()].flatMap((lead) => {
+      lead.audience.gone(peer)
       return lead.lost(peer, now)
     })
+    return [...lost, ...this.#dependencies.peerDown(peer, now)]
   }
 
   /** Grants what waits to who asks. Called when everything that arrived together has been heard. */
@@ -193,7 +207,7 @@ export class Owner {
     if (!this.#isDirty) return []
     this.#isDirty = false
     const marks = [...this.leads.values()].flatMap((lead) => [...lead.giveUp(now), ...lead.mark(now)])
-    return [...marks, ...this.dealer.grant(this.leads.values(), now)]
+    return [...this.#dependencies.flush(now), ...marks, ...this.dealer.grant(this.leads.values(), now)]
   }
 
   wake(now: Millis): Send[] {
@@ -213,6 +227,7 @@ export class Owner {
     }
     if (now < this.#tendAt) return effects
     this.#tendAt = now + tendEveryMs
+    effects.push(...this.#dependencies.wake(now))
     const { isUp } = this.#view
     for (const lead of this.leads.values()) {
       effects.push(...this.#watching(lead, () => lead.register.again(now, isUp), now))
@@ -250,7 +265,7 @@ export class Owner {
       lead,
       () => {
         const { committed, effects } = lead.register.accepted(from, message, now)
-        if (committed !== undefined) effects.push(...lead.committed(committed))
+        if (committed !== undefined) effects.push(...lead.committed(committed, now))
         // The mark of an attempt may be what tasks waited for.
         if (committed !== undefined && lead.waiting(now) > 0) this.#isDirty = true
         if (lead.isComplete) this.#settleAt = earlier(this.#settleAt, now + settleAfterMs)
@@ -265,20 +280,21 @@ export class Owner {
     const { register } = lead
     const wasInForce = register.isInForce
     const effects = step()
-    if (lead.open(now)) effects.push(...this.#opened(lead))
+    if (lead.open(now)) effects.push(...this.#opened(lead, now))
     if (register.isInForce && !wasInForce && register.record.list > 0)
       effects.push(...this.#announce(lead.record))
     return effects
   }
 
-  #opened(lead: Lead): Send[] {
+  #opened(lead: Lead, now: Millis): Send[] {
     this.#isDirty = true
+    this.#dependencies.begin(lead)
     const { key } = lead
     // Those who hold outcomes, run tasks or follow the shard learn at once where to turn.
     const told = new Set([this.#view.self, ...this.#view.neighbours(), ...this.#whereabouts.askers(key)])
     const news = [...told].map((to) => send(to, leadingMessage(lead)))
-    const orphans = this.#orphans.take(key).flatMap(([to, have]) => lead.watch(to, have))
-    return [...news, ...orphans, ...this.#settle(lead)]
+    const orphans = this.#orphans.take(key).flatMap(([to, have]) => lead.audience.watch(to, have))
+    return [...news, ...orphans, ...recalled(lead, now), ...this.#settle(lead)]
   }
 
   /** The list before does not count any more: its keepers may forget, and those who turn to them are sent on. */
@@ -305,7 +321,7 @@ export class Owner {
       this.#succession.hinted(key, { list, keepers, seats, ballot: seats[0] ?? 0 }, now)
     const at = this.#whereabouts.best(key)
     if (record !== undefined || at === undefined) return []
-    const told = [...(lead?.watchers ?? []), ...this.#orphans.take(key).map(([peer]) => peer)]
+    const told = [...(lead?.audience.watchers ?? []), ...this.#orphans.take(key).map(([peer]) => peer)]
     return told.map((to) => send(to, at))
   }
 
@@ -316,7 +332,9 @@ export class Owner {
     const record = this.#view.keeper.record(key)
     if (record === undefined) return []
     this.#succession.follow(record, ballot, now)
-    return [...lead.watchers].map((to) => send(to, { kind: 'leading', key, ...listOf(record), ballot }))
+    return [...lead.audience.watchers].map((to) =>
+      send(to, { kind: 'leading', key, ...listOf(record), ballot })
+    )
   }
 
   /** Once every keeper has everything, nobody needs to own the shard. */
@@ -349,25 +367,7 @@ export class Owner {
     const lead = this.leads.get(key)
     if (lead === undefined) return this.#whereabouts.elsewhere(from, message)
     this.#isDirty = true
-    switch (message.kind) {
-      case 'propose':
-        return lead.propose(from, message.outcomes, now)
-      case 'outcomes':
-        this.dealer.ended(lead.record.header, message.outcomes)
-        return lead.outcomes(from, message.outcomes, now)
-      case 'cancel':
-        return lead.cancel(now)
-      case 'holding':
-        return this.#view.isUp(from) ? lead.holding(from, message.indexes, message.attempt, now) : []
-      case 'begun':
-        return lead.begun(from, message.indexes, message.attempt)
-      case 'missing':
-        this.dealer.standings.missed(from, lead.returned(from, message.indexes, 'missing'))
-        return []
-      default:
-        lead.returned(from, message.indexes, message.isStarted ? 'handed-back' : 'unstarted')
-        return []
-    }
+    return reported(lead, from, message, { dealer: this.dealer, isUp: this.#view.isUp, now })
   }
 
   /** A keeper that never got the shard, or lost it with the unsynced end of its disk. */
@@ -391,7 +391,7 @@ export class Owner {
     const { key } = record
     const promised = Math.max(ballot, keeper.promised(key))
     const register = Register.takeOver(record, self, promised, keeper.inForce(key))
-    this.leads.set(key, new Lead(register, this.waste, now, inherited))
+    this.leads.set(key, new Lead(register, this.#lead, now, inherited))
     return register.begin(now)
   }
 }

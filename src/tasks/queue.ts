@@ -35,6 +35,8 @@ export type Return = 'unstarted' | 'handed-back' | 'missing' | 'failed' | 'lost'
 export interface Picked {
   readonly indexes: number[]
   readonly attempt: Attempt
+  /** The only engine that may run them, if there is but one. */
+  readonly engine?: string | undefined
 }
 
 export class Queue {
@@ -56,6 +58,10 @@ export class Queue {
   #highest: Attempt
   #unfinished: number
   readonly #held = new Map<PeerId, number>()
+  /** 1 for tasks that wait for others. Only where some do. */
+  #early: Uint8Array | undefined
+  /** Engines of tasks that may run nowhere else while it is there. */
+  readonly #places = new Map<number, string>()
 
   /** `firstAttempt` is above 1 for an owner that took over: what ran before it had lower numbers. */
   constructor(count: number, firstAttempt: Attempt = 1) {
@@ -69,6 +75,37 @@ export class Queue {
     this.#waiting = count
     this.#unfinished = count
     this.#highest = Math.min(firstAttempt, attemptsMax)
+  }
+
+  /** Each task waits until it is `ready`. Before anything else is done. */
+  holdBack(): void {
+    this.#early = new Uint8Array(this.count).fill(1)
+    // They are granted from the line, in the order in which they become ready.
+    this.#cursor = this.count
+    this.#waiting = 0
+  }
+
+  /** What it waited for has ended. */
+  ready(index: number, engine?: string): void {
+    if (!this.#isEarly(index) || this.#early === undefined) return
+    this.#early[index] = 0
+    if (this.#state[index] !== TASK.waiting) return
+    if (engine !== undefined) this.#places.set(index, engine)
+    this.#back.push({ index, avoid: undefined })
+    this.#waiting++
+  }
+
+  /** Tasks that wait for others. */
+  get early(): number {
+    let count = 0
+    for (let index = 0; index < (this.#early?.length ?? 0); index++)
+      if (this.#isEarly(index) && this.#state[index] === TASK.waiting) count++
+    return count
+  }
+
+  /** Tasks that are to run on engines that are not there any more may run anywhere. */
+  unplace(isThere: (engine: string) => boolean): void {
+    for (const [index, engine] of this.#places) if (!isThere(engine)) this.#places.delete(index)
   }
 
   /** The highest attempt that any task of the shard had or waits for. */
@@ -198,7 +235,9 @@ export class Queue {
     this.#attempt[index] = attempt
     this.#highest = Math.max(this.#highest, attempt)
     this.#holder[index] = peer
-    this.#waiting--
+    // Who granted it knew that it was ready.
+    if (this.#early !== undefined && this.#isEarly(index)) this.#early[index] = 0
+    else this.#waiting--
     this.#held.set(peer, (this.#held.get(peer) ?? 0) + 1)
   }
 
@@ -232,7 +271,7 @@ export class Queue {
   propose(index: number): boolean {
     const state = this.#state[index]
     if (state === TASK.proposed || state === TASK.committed) return false
-    if (state === TASK.waiting) this.#waiting--
+    if (state === TASK.waiting && !this.#isEarly(index)) this.#waiting--
     this.#unhold(index)
     this.#state[index] = TASK.proposed
     return true
@@ -249,7 +288,7 @@ export class Queue {
     let waiting = 0
     let fresh = 0
     for (let index = 0; index < this.count; index++) {
-      if (this.#state[index] !== TASK.waiting) continue
+      if (this.#state[index] !== TASK.waiting || this.#isEarly(index)) continue
       waiting++
       if (index >= this.#cursor) fresh++
     }
@@ -260,6 +299,10 @@ export class Queue {
     if (line + fresh !== waiting) assert(false, `${line} in line and ${fresh} new, but ${waiting} wait`)
     for (const [peer, held] of this.#held)
       if (held !== this.heldBy(peer).length) assert(false, `${peer} holds ${held}`)
+  }
+
+  #isEarly(index: number): boolean {
+    return this.#early?.[index] === 1
   }
 
   #unhold(index: number): void {
@@ -276,19 +319,23 @@ export class Queue {
     if (this.#back.length === 0) return undefined
     const indexes: number[] = []
     let attempt = 0
+    let engine: string | undefined
     let company = this.heldBy(peer).reduce((sum, index) => sum + weightOf(this.losses(index)), 0)
     this.#back = this.#back.filter(({ index, avoid }) => {
       if (this.#state[index] !== TASK.waiting) return false
-      if (indexes.length >= most || (elsewhere && avoid === peer)) return true
-      if (indexes.length > 0 && this.attempt(index) !== attempt) return true
+      const place = this.#places.get(index)
+      if (indexes.length >= most || (elsewhere && avoid === peer && place === undefined)) return true
+      if (place !== undefined && !place.startsWith(`${peer}/`)) return true
+      if (indexes.length > 0 && (this.attempt(index) !== attempt || place !== engine)) return true
       const weight = weightOf(this.losses(index))
       if (weight > 0 && company + weight > companyMax) return true
       company += weight
       attempt = this.attempt(index)
+      engine = place
       indexes.push(index)
       return false
     })
-    return indexes.length === 0 ? undefined : { indexes, attempt }
+    return indexes.length === 0 ? undefined : { indexes, attempt, engine }
   }
 
   #takeNew(most: number): Picked | undefined {

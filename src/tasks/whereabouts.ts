@@ -6,6 +6,7 @@
  */
 import type { PeerId, ShardKey } from '../ids.ts'
 import { regroup } from './accepted.ts'
+import { answered } from './audience.ts'
 import { isNamed } from './closing.ts'
 import { confirm, type Send, send } from './effects.ts'
 import type { Keeper } from './keeper.ts'
@@ -63,15 +64,21 @@ export class Whereabouts {
   }
 
   /** To who follows the shard. */
-  watched(from: PeerId, { key, have }: TaskMessageOf<'watch'>): Send[] {
+  watched(from: PeerId, message: TaskMessageOf<'watch' | 'await'>): Send[] {
+    const { key } = message
     if (this.#keeper.isForgotten(key)) return [send(from, this.#keeper.epitaph(key))]
     const lead = this.#leads.get(key)
-    if (lead !== undefined) return lead.watch(from, have)
-    if (this.#keeper.isSettled(key)) return this.settled(from, key, have)
+    if (lead !== undefined) return lead.audience.heed(from, message)
+    if (this.#keeper.isSettled(key))
+      return message.kind === 'watch'
+        ? this.settled(from, key, message.have)
+        : answered(from, message, this.#keeper.outcomes(key)).effects
     const hint = this.hint(key)
     if (hint !== undefined) return [send(from, hint)]
     if (this.#keeper.record(key) === undefined) return [send(from, { kind: 'disowned', key })]
-    this.#orphans.add(key, from, have)
+    // An owner is told of the next one, and asks that.
+    if (message.kind === 'await') this.#asked(key, from)
+    else this.#orphans.add(key, from, message.have)
     return []
   }
 

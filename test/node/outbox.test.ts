@@ -82,7 +82,8 @@ test('only the storing of small jobs waits', () => {
       count,
       shards,
       inputs: pack('', [], []),
-      root: []
+      root: [],
+      needs: []
     }
   })
   expect(messagePatience(record(1, 1))).toBeGreaterThan(0)

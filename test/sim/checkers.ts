@@ -6,11 +6,19 @@
  */
 import { type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
 import { matches, slotsFor, type Traits } from '../../src/routing/match.ts'
-import { type Batch, readOutcomeHeader, STATUS, valueAt } from '../../src/tasks/batch.ts'
+import {
+  type Batch,
+  OUTCOME_HEADER_BYTES,
+  pickAt,
+  readOutcomeHeader,
+  STATUS,
+  valueAt
+} from '../../src/tasks/batch.ts'
 import type { Availability, Run } from '../../src/tasks/effects.ts'
 import { startIndex, type TaskMessageOf } from '../../src/tasks/messages.ts'
 import { splitStory } from '../../src/tasks/story.ts'
 import { Durable } from './durable.ts'
+import { Graph } from './graph.ts'
 
 export type Checker =
   /** Everything acknowledged gets an outcome, and can be read by its job's id. */
@@ -40,6 +48,8 @@ export type Checker =
   | 'fits'
   /** On a machine that somebody uses nothing begins. */
   | 'at-rest'
+  /** A task begins when what it waits for is committed, with the values of that, or it fails because it never will (graph.ts). */
+  | 'depends'
   /** While two submitters have tasks waiting at one owner, neither gets much more than the other (fair.ts). */
   | 'fair'
 
@@ -60,6 +70,7 @@ const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1'
 
 export class Checkers {
   readonly durable = new Durable()
+  readonly graph = new Graph(this.durable)
   /** What engines produced, by task. */
   readonly #produced = new Map<string, Set<string>>()
   /** What was said to be committed, by shard and index. */
@@ -108,13 +119,10 @@ export class Checkers {
   }
 
   /** An engine begins a task. */
-  started(
-    node: PeerId,
-    isRepeatable: boolean,
-    { key, header, first, attempt, run }: Run,
-    index: number
-  ): void {
+  started(node: PeerId, isRepeatable: boolean, whole: Run, index: number): void {
+    const { key, header, first, attempt, run } = whole
     this.runs++
+    this.graph.began(whole, index)
     const task = `${header.job}:${first + index}`
     this.#tried(task, `${key} ${attempt}`)
     const where = `${node} run ${run}`
@@ -202,6 +210,14 @@ export class Checkers {
     }
   }
 
+  /** An owner is told of tasks that others of its wait for; of some only how they ended. */
+  awaited(key: ShardKey, outcomes: Batch, where: string): void {
+    const whole = [...outcomes.indexes.keys()].filter(
+      (at) => valueAt(outcomes, at).byteLength > OUTCOME_HEADER_BYTES
+    )
+    this.committed(key, pickAt(outcomes, whole), where)
+  }
+
   /** A client is told that a shard is accepted. */
   accepted(key: ShardKey, copies: number): void {
     this.#accepted.add(key)
@@ -250,6 +266,9 @@ export class Checkers {
     if (readOutcomeHeader(bytes).status === STATUS.cancelled) {
       if (!this.#cancelled.has(job) && !this.#neverStarted.has(job))
         wrong('is a cancellation, and nobody cancelled its job')
+    } else if (value.includes('TASK_DEPENDENCY')) {
+      if (!this.graph.isHopeless(job, index))
+        wrong('blames tasks that it waited for, and they did not fail it')
     } else if (value.includes('TASK_POISONED')) {
       // What a node grants to itself is no message, but it begins.
       const tried = this.#attempts.get(task)?.size ?? 0

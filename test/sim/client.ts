@@ -6,11 +6,12 @@
 import type { ClientMessage, EntryMessage } from '../../src/client/protocol.ts'
 import { Session } from '../../src/client/session.ts'
 import type { SessionEffect } from '../../src/client/shards.ts'
-import type { ClientId, JobId } from '../../src/ids.ts'
+import { type ClientId, type JobId, shardName } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { Random } from '../../src/random.ts'
 import { pack } from '../../src/tasks/batch.ts'
-import type { JobHeader } from '../../src/tasks/messages.ts'
+import type { JobHeader, Placement } from '../../src/tasks/messages.ts'
+import { drawnNeeds } from './graph.ts'
 import type { SimNode } from './node.ts'
 import type { JobPlan } from './plan.ts'
 import type { World } from './world.ts'
@@ -19,6 +20,8 @@ export interface SimJob {
   readonly id: JobId
   readonly plan: JobPlan
   readonly shards: { first: number; count: number; isAccepted: boolean }[]
+  /** Of accepted shards. */
+  readonly placements: Placement[]
   isClosed: boolean
   isComplete: boolean
   isCancelled: boolean
@@ -101,6 +104,7 @@ export class SimClient {
     this.jobs.push(job)
     const { shards, isOpen, copies } = job.plan
     this.#perform(this.session.begin(header, copies))
+    if (job.plan.needs !== undefined) return this.#addNext(job)
     let later = 0
     let first = 0
     for (const [i, count] of shards.entries()) {
@@ -128,6 +132,23 @@ export class SimClient {
     })
   }
 
+  /** A shard whose tasks may wait for those of shards that were accepted. */
+  #addNext(job: SimJob): void {
+    const { shards, needs: plan } = job.plan
+    const at = job.shards.length
+    const count = shards[at]
+    if (this.session === undefined || job.isCancelled || plan === undefined || count === undefined) return
+    const first = job.shards.reduce((sum, shard) => sum + shard.count, 0)
+    job.shards.push({ first, count, isAccepted: false })
+    job.isClosed = at === shards.length - 1
+    const needs = drawnNeeds(this.#random, plan, count, {
+      own: job.placements,
+      others: this.#world.placements.filter(({ key }) => shardName(key).job !== job.id)
+    })
+    this.#world.checkers.graph.submitted(job.id, first, count, needs)
+    this.#perform(this.session.add(job.id, inputsOf(job.id, first, count), job.isClosed, needs))
+  }
+
   cancel(job: SimJob): void {
     if (this.session === undefined || job.isComplete) return
     job.isCancelled = true
@@ -152,9 +173,13 @@ export class SimClient {
           this.#world.tell(this.id, 'results', effect.outcomes.indexes.length)
           break
         case 'accepted': {
-          const shard = this.jobs.find(({ id }) => id === effect.job)?.shards[effect.index]
+          const job = this.jobs.find(({ id }) => id === effect.job)
+          const shard = job?.shards[effect.index]
           if (shard !== undefined) shard.isAccepted = true
           this.#world.tell(this.id, 'accepted', effect.copies)
+          job?.placements.push(effect.placement)
+          this.#world.placements.push(effect.placement)
+          if (job !== undefined) this.#world.clock.after(0, () => this.#addNext(job))
           break
         }
         case 'complete': {

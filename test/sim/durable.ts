@@ -16,8 +16,8 @@ export class Durable {
   /** Smallest list that the shard was stored with. */
   readonly #keepers = new Map<ShardKey, number>()
   readonly #values = new Map<string, Set<PeerId>>()
-  /** Tasks of each shard of which some outcome is on as many disks as it takes. */
-  readonly #decided = new Map<ShardKey, Set<number>>()
+  /** Of each shard, outcomes that are on as many disks as it takes. */
+  readonly #decided = new Map<ShardKey, Map<number, Uint8Array[]>>()
   readonly #lists = new Map<string, readonly PeerId[]>()
   readonly #forgotten = new Set<string>()
   readonly #first = new Map<ShardKey, number>()
@@ -41,8 +41,11 @@ export class Durable {
         this.#permits.add(`${shardName(key).job}:${first + index}`)
       for (let at = 0; at < outcomes.indexes.length; at++) {
         add(this.#values, name(key, outcomes, at), peer)
-        if (this.holders(key, outcomes, at) > this.keepers(key) / 2)
-          this.#decided.set(key, (this.#decided.get(key) ?? new Set()).add(outcomes.indexes[at] as number))
+        if (this.holders(key, outcomes, at) <= this.keepers(key) / 2) continue
+        const index = outcomes.indexes[at] as number
+        const decided = this.#decided.get(key) ?? new Map<number, Uint8Array[]>()
+        decided.set(index, [...(decided.get(index) ?? []), valueAt(outcomes, at)])
+        this.#decided.set(key, decided)
       }
     } else if (message.kind === 'forget') this.#forgotten.add(`${peer} ${message.name}`)
   }
@@ -82,6 +85,18 @@ export class Durable {
     const decided = this.#decided.get(key)
     for (let index = 0; index < (this.#counts.get(key) ?? 0); index++) if (!decided?.has(index)) return false
     return true
+  }
+
+  /** What is on as many disks as it takes; more than one if an owner was lost before it knew of one. */
+  outcomes(key: ShardKey, index: number): readonly Uint8Array[] {
+    return this.#decided.get(key)?.get(index) ?? []
+  }
+
+  /** Every epoch of the shard that begins with this task. */
+  keysOf(job: JobId, first: number): ShardKey[] {
+    return [...this.#first].flatMap(([key, one]) =>
+      one === first && shardName(key).job === job ? [key] : []
+    )
   }
 
   copies(key: ShardKey): number {

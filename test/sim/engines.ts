@@ -7,10 +7,11 @@
 import type { PeerId, ShardKey } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { CoreInput } from '../../src/node/effects.ts'
-import type { Random } from '../../src/random.ts'
+import { hash32, type Random } from '../../src/random.ts'
 import type { Traits } from '../../src/routing/match.ts'
 import { type Batch, encodeOutcome, pack, STATUS, type Status, valueAt } from '../../src/tasks/batch.ts'
 import type { Run } from '../../src/tasks/effects.ts'
+import { openParcel } from '../../src/tasks/parcel.ts'
 import type { World } from './world.ts'
 
 interface Work {
@@ -200,7 +201,7 @@ export class Engines {
       const { slot, attempt, header, first } = run
       const fails = this.#random.chance(this.#world.weather.taskFailure)
       const status = cancelled.has(index) ? STATUS.cancelled : (forced ?? (fails ? STATUS.error : STATUS.ok))
-      const input = Buffer.from(valueAt(run.inputs, at + i)).toString('latin1')
+      const input = textOf(valueAt(run.inputs, at + i))
       const payload = status === STATUS.cancelled ? '' : `${input}#${this.#world.nonce()}`
       const elapsedMs = this.#world.taskMs(header.job)
       const outcome = encodeOutcome(
@@ -212,4 +213,11 @@ export class Engines {
     })
     return pack('', indexes, values)
   }
+}
+
+/** Of an input with the values of others in it, those are told as one number: or they would grow and grow. */
+function textOf(input: Uint8Array): string {
+  const [own, ...others] = openParcel(input) ?? [input]
+  const text = Buffer.from(own ?? []).toString('latin1')
+  return others.length === 0 ? text : `${text}+${hash32(Buffer.concat(others).toString('latin1'))}`
 }

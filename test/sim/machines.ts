@@ -79,7 +79,8 @@ function rivals(random: Random, plan: Plan): Plan {
       timeoutMs: 0,
       atMostOnce: false,
       submitter: `user${at % 2}`,
-      requires: anywhere
+      requires: anywhere,
+      needs: undefined
     }
   })
   return { ...plan, jobs, areRivals: true }

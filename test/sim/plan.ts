@@ -10,6 +10,7 @@ import { type Random, seededRandom } from '../../src/random.ts'
 import { type Reach, usualReach } from '../../src/routing/links.ts'
 import type { Amount } from '../../src/routing/match.ts'
 import { anywhere, type Requirement } from '../../src/routing/requirement.ts'
+import { drawNeeds, type NeedsPlan } from './graph.ts'
 import { drawMachines } from './machines.ts'
 
 export interface HostPlan {
@@ -88,6 +89,7 @@ export interface JobPlan {
   readonly atMostOnce: boolean
   readonly submitter: string
   readonly requires: Requirement
+  readonly needs: NeedsPlan | undefined
   /** Its client lets the mesh forget it so long after it is complete. */
   readonly releaseAfter: Millis | undefined
 }
@@ -173,6 +175,7 @@ export function drawPlan(seed: number): Plan {
   const others = seededRandom(seed).fork('ambush')
   const ambush = count >= 4 && others.chance(ambushes) ? drawAmbush(others, clients) : undefined
   if (ambush !== undefined) jobs.push(ambush.job)
+  const needing = seededRandom(seed).fork('needs')
   return drawMachines(seededRandom(seed).fork('machines'), {
     hosts,
     clients,
@@ -182,7 +185,7 @@ export function drawPlan(seed: number): Plan {
       ...(ambush?.acts ?? []),
       ...drawUses(seededRandom(seed).fork('uses'), troubleMs)
     ],
-    jobs,
+    jobs: jobs.map((job) => ({ ...job, needs: drawNeeds(needing) })),
     troubleMs,
     replaceAfterMs: ambush?.replaceAfterMs ?? (random.chance(0.7) ? 500 + random.next() * 5_000 : 30_000),
     disksToLose: least < 3 ? 0 : Math.floor(least / 2),
@@ -239,6 +242,7 @@ function drawJob(random: Random, troubleMs: Millis, clients: number, copies: Job
     atMostOnce: random.chance(0.2),
     submitter: '',
     requires: anywhere,
+    needs: undefined,
     releaseAfter: random.chance(0.25) ? random.next() * 3_000 : undefined
   }
 }

@@ -45,6 +45,7 @@ const job = (at: Millis, taskMs: Millis, shards: readonly number[]): JobPlan => 
   atMostOnce: false,
   submitter: '',
   requires: anywhere,
+  needs: undefined,
   releaseAfter: undefined
 })
 

@@ -34,6 +34,7 @@ const job = (at: number): JobPlan => ({
   atMostOnce: false,
   submitter: '',
   requires: anywhere,
+  needs: undefined,
   releaseAfter: undefined
 })
 const plan: Plan = {

@@ -18,7 +18,7 @@ import { type GossipMessage, gossipMessages } from '../../src/node/messages.ts'
 import { hash32, type Random, seededRandom } from '../../src/random.ts'
 import { matches } from '../../src/routing/match.ts'
 import { valueAt } from '../../src/tasks/batch.ts'
-import { type JobHeader, nextIndex, parseNext } from '../../src/tasks/messages.ts'
+import { type JobHeader, nextIndex, type Placement, parseNext } from '../../src/tasks/messages.ts'
 import { Acts } from './acts.ts'
 import { Checkers, Violation } from './checkers.ts'
 import { SimClient, type SimJob } from './client.ts'
@@ -46,6 +46,8 @@ export class World {
   readonly fair: Fair
   readonly nodes: SimNode[]
   readonly clients: SimClient[] = []
+  /** Of all shards that were accepted, whoever submitted them. */
+  readonly placements: Placement[] = []
   readonly network: Network
   readonly plan: Plan
   readonly acts: Acts
@@ -166,6 +168,8 @@ export class World {
         if (message.kind === 'grant') this.checkers.granted(message)
         if (message.kind === 'forget' && isJobId(message.name) && !this.#isReleased(message.name))
           this.checkers.expired(message.name)
+        if (message.kind === 'awaited')
+          this.checkers.awaited(message.key, message.outcomes, `by ${node.id} to ${effect.to}`)
         if (message.kind === 'committed')
           this.checkers.committed(message.key, message.outcomes, `by ${node.id} to ${effect.to}`)
       } else if (effect.kind === 'reply') {
@@ -341,7 +345,8 @@ export class World {
       mayBeGone: plan.retentionMs > 0,
       isReleased: false
     }
-    const job: SimJob = { id, plan, shards: [], ...state }
+    if (plan.retentionMs > 0 || plan.releaseAfter !== undefined) this.checkers.graph.mayBeGone(id)
+    const job: SimJob = { id, plan, shards: [], placements: [], ...state }
     client.submit(job, header)
     this.note(client.id, `submits ${plan.shards.reduce((sum, count) => sum + count, 0)} tasks`)
     if (plan.cancelAfter !== undefined) this.clock.after(plan.cancelAfter, () => client.cancel(job))

@@ -86,7 +86,8 @@ test('an owner that counted grants which never arrived believes its peer, and gr
     count: 100,
     shards: 1,
     inputs: inputsOf(0, 100),
-    root: []
+    root: [],
+    needs: []
   }
   const keeper = new Keeper(a)
   const view = {
@@ -94,7 +95,8 @@ test('an owner that counted grants which never arrived believes its peer, and gr
     isGone: () => false,
     neighbours: () => [b],
     keepersFor: () => [a, b],
-    member: () => undefined
+    member: () => undefined,
+    mayKnow: () => []
   }
   const owner = new Owner({ self: a, keeper, ...view, situation: () => '' }, seededRandom(1))
   const store = { kind: 'store', record, isRepair: false } as const

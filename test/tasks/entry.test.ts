@@ -37,7 +37,8 @@ function submission(bytes: number): ClientMessageOf<'submit'> {
     shards: 1,
     copies: { wanted: 3, least: 1 },
     root: [],
-    inputs: pack('', [0], [new Uint8Array(bytes)])
+    inputs: pack('', [0], [new Uint8Array(bytes)]),
+    needs: []
   }
 }
 

@@ -74,7 +74,8 @@ class Solo {
       count,
       shards: 1,
       inputs,
-      root: []
+      root: [],
+      needs: []
     }
     const store = { kind: 'store', record, isRepair: false } as const
     this.says(self, store, 0)
@@ -88,7 +89,8 @@ class Solo {
       isGone: () => false,
       neighbours: () => nodes(6),
       keepersFor: () => [self],
-      member: () => undefined
+      member: () => undefined,
+      mayKnow: () => []
     }
     return new Owner({ self, keeper: this.keeper, ...view, situation: () => '' }, seededRandom(1))
   }

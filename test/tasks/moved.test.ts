@@ -38,7 +38,8 @@ const record: ShardRecord = {
   count: 1,
   shards: 1,
   inputs: pack('', [0], [new Uint8Array(1)]),
-  root: []
+  root: [],
+  needs: []
 }
 
 test('a keeper that never got the list that followed, and is in it, turns to those of that list', () => {
@@ -52,6 +53,7 @@ test('a keeper that never got the list that followed, and is in it, turns to tho
       isGone: () => false,
       neighbours: () => peers,
       member: () => undefined,
+      mayKnow: () => [],
       keepersFor: () => [a, b, c, d],
       situation: () => ''
     },

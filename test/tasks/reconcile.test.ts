@@ -34,7 +34,8 @@ class Half {
       neighbours: () => [other],
       isUp: () => true,
       isGone: () => false,
-      member: () => undefined
+      member: () => undefined,
+      mayKnow: () => []
     }
     this.owner = new Owner({ ...view, keepersFor: () => [a, b], situation: () => '' }, seededRandom(1))
     this.reconcile = new Reconcile(view, seededRandom(2), 0)
@@ -75,7 +76,8 @@ class Pair {
       count: 1,
       shards: 1,
       inputs,
-      root: []
+      root: [],
+      needs: []
     }
     const outcome = encodeOutcome(
       { status: STATUS.ok, slot: 0, attempt: 1, elapsedMs: value, startedAt: 5 },

@@ -45,7 +45,7 @@ class Node {
     const limits = { queueTimeoutMs: 0, retentionMs, atMostOnce: false, submitter: '', requires: anywhere }
     const header = { job, submittedAt: 0, ...of, ...limits }
     const inputs = pack('', [0], [new Uint8Array(0)])
-    const size = { copies: 1, header, first: 0, count: 1, shards: 2, inputs, root: [] }
+    const size = { copies: 1, header, first: 0, count: 1, shards: 2, inputs, root: [], needs: [] }
     const values: [number, Uint8Array][] = [
       [
         0,

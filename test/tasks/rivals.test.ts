@@ -45,7 +45,7 @@ function recordOf(key: ShardKey, keepers: readonly PeerId[] = [a, b, c]): ShardR
   const at = { key: root, keepers, first: 0, count: 1 }
   const inputs = pack('', [0], [new Uint8Array(8)])
   const size = { copies: 3, header, first: 0, count: 1, shards: 0, inputs }
-  return { key, ...firstSeating(keepers), ...size, root: key === root ? [] : [at] }
+  return { key, ...firstSeating(keepers), ...size, root: key === root ? [] : [at], needs: [] }
 }
 
 /** A node that keeps the job's first shard, whose register says: shard 1 is its second epoch, and there are three. */
@@ -57,7 +57,8 @@ function registrar(keepers: readonly PeerId[]): Owner {
     neighbours: () => keepers,
     isUp: () => true,
     isGone: () => false,
-    member: () => undefined
+    member: () => undefined,
+    mayKnow: () => []
   }
   const owner = new Owner({ ...view, keepersFor: () => keepers, situation: () => '' }, seededRandom(1))
   const place = encodePlacement({ key: shardKey(job, 1, 16), keepers, first: 1, count: 1 })

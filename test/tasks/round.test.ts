@@ -43,7 +43,8 @@ class Desk {
       isUp: () => true,
       isGone: () => false,
       neighbours: () => [ann, ben],
-      keepersFor: () => [self]
+      keepersFor: () => [self],
+      mayKnow: () => []
     }
     const member = (peer: PeerId): Traits | undefined => nodes.get(peer)
     this.owner = new Owner(
@@ -83,7 +84,8 @@ class Desk {
       count,
       shards: 1,
       inputs,
-      root: []
+      root: [],
+      needs: []
     }
     const store = { kind: 'store', record, isRepair: false } as const
     this.keeper.step(self, store)
