@@ -5,6 +5,7 @@
  * It tells its parent the job's id and its entry, its progress, and at the end what it received.
  */
 import { readFileSync } from 'node:fs'
+import { gzipSync } from 'node:zlib'
 import { connect, moduleFunction } from '../../src/index.ts'
 import { inputFiles } from './files.ts'
 import type { Text } from './words.ts'
@@ -19,7 +20,7 @@ const tell = (report: Report): void => void process.send?.(report)
 
 /** Read as they are pulled: never are all texts in memory. */
 function* texts(files: readonly string[]): Generator<Text> {
-  for (const name of files) yield { name, text: readFileSync(name, 'utf8') }
+  for (const name of files) yield { name, packed: gzipSync(readFileSync(name)) }
 }
 
 const peers = process.argv.slice(2)

@@ -19,7 +19,8 @@ import {
   writeKey
 } from '../../src/index.ts'
 
-const program = fileURLToPath(new URL('./node.ts', import.meta.url))
+/** In one file, if that was prepared (prepare.ts). */
+const program = process.env.SHOAL_TEST_NODE ?? fileURLToPath(new URL('./node.ts', import.meta.url))
 
 export interface NodeProcess {
   readonly name: string
