@@ -320,7 +320,8 @@ export class Keeper {
   #add(record: ShardRecord): boolean {
     const { key, list } = record
     const kept = this.#shards.get(key)
-    if (kept?.acceptors.some((one) => one.list === list)) return false
+    const present = kept?.acceptors.find((one) => one.list === list)
+    if (kept !== undefined && present !== undefined) return !present.isSettled && this.#complete(kept, record)
     const acceptor = newAcceptor(list)
     if (kept !== undefined) {
       kept.acceptors = [...kept.acceptors, acceptor].toSorted((a, b) => a.list - b.list)
@@ -334,6 +335,15 @@ export class Keeper {
     this.#bytes += weightOf(record)
     const { job } = shardName(key)
     this.#jobs.set(job, (this.#jobs.get(job) ?? new Set()).add(key))
+    return true
+  }
+
+  /** Who was taken for one that has the inputs, and had let go of them, gets them in a second message. */
+  #complete(kept: Kept, { list, inputs, needs }: ShardRecord): boolean {
+    if (kept.record.list !== list || kept.record.inputs.indexes.length >= inputs.indexes.length) return false
+    this.#bytes -= weigh(kept)
+    kept.record = { ...kept.record, inputs, needs }
+    this.#bytes += weigh(kept)
     return true
   }
 

@@ -308,8 +308,6 @@ export class Register {
     // Who has the inputs already need not get them again.
     const slim: TaskMessage = { ...whole, record: { ...next, inputs: pack('', [], []) } }
     const stores = next.keepers.map((to) => send(to, this.#holders.has(to) ? slim : whole))
-    // Who leaves a list lets go of the shard, and would need it again.
-    for (const peer of this.#holders) if (!next.keepers.includes(peer)) this.#holders.delete(peer)
     return [...stores, ...this.#ask()]
   }
 
@@ -339,6 +337,8 @@ export class Register {
     this.#phase = 'leading'
     this.#needsMark = false
     this.#isMover = false
+    // Who was in the list before lets go of the shard now, and would need its inputs again.
+    for (const peer of this.#holders) if (!this.#record.keepers.includes(peer)) this.#holders.delete(peer)
     const early = this.#early
     this.#early = []
     return early.flatMap((outcomes) => this.#send(outcomes, now, true))

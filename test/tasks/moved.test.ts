@@ -70,3 +70,15 @@ test('a keeper that never got the list that followed, and is in it, turns to tho
   for (let now = 0; now < 15_000; now += 500) said.push(...owner.wake(now).map(({ to }) => to))
   expect(said).toContain(b)
 })
+
+test('who was taken for one that has the inputs, and had let go of them, takes them from a second message', () => {
+  const keeper = new Keeper(d)
+  const slim = { ...record, ...firstSeating([a, b, d]), inputs: pack('', [], []) }
+  keeper.step(a, { kind: 'store', record: slim, isRepair: true })
+  keeper.step(a, { kind: 'store', record: { ...slim, inputs: record.inputs }, isRepair: true })
+  expect(keeper.record(key)?.inputs).toEqual(record.inputs)
+  keeper.check()
+  // And keeps them, whoever else takes it for one that has them.
+  keeper.step(b, { kind: 'store', record: slim, isRepair: true })
+  expect(keeper.record(key)?.inputs).toEqual(record.inputs)
+})
