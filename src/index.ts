@@ -14,11 +14,13 @@ export type {
 } from './client/answers.ts'
 export { type ModuleFunction, moduleFunction } from './client/functions.ts'
 export { saveFiles } from './client/outputs.ts'
+export type { Waitable } from './client/places.ts'
 export type { EachInput, FileOption, ProgramOptions } from './client/programs.ts'
 export { type ConnectOptions, connect } from './client/remote.ts'
 export type {
   Client,
   Completed,
+  Given,
   JobHandle,
   JobProgress,
   JobStatus,
@@ -36,6 +38,7 @@ export { BalancedView, type ImapOptions } from './client/views/balanced.ts'
 export type { EngineInfo } from './client/views/engines.ts'
 export { AsyncResult } from './client/views/result.ts'
 export { DirectView, Reference, type Targets } from './client/views/view.ts'
+export type { Before, Dependency, DependencyOption } from './client/waits.ts'
 export {
   type AttemptMetadata,
   CompositeError,

@@ -30,7 +30,7 @@ test('a wall clock is read only to be shown to people', () => {
       'src/node/probe.ts',
       'src/node/vigil.ts',
       // When a job was submitted, in `jobs`.
-      'src/client/client.ts'
+      'src/client/header.ts'
     ])
   )
 })
@@ -40,6 +40,7 @@ test('when a job was submitted, by a clock elsewhere, is passed on and shown, an
   expect(new Set(using.map(({ file }) => file))).toEqual(
     new Set([
       'src/client/client.ts',
+      'src/client/header.ts',
       'src/client/job.ts',
       'src/tasks/messages.ts',
       // `jobs` lists the newest first.

@@ -12,13 +12,16 @@ import { unreachable } from '../machine.ts'
 import { creditMax, isSourceAnswer } from '../routing/source-messages.ts'
 import { pack } from '../tasks/batch.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
-import type { JobHeader } from '../tasks/messages.ts'
+import type { JobHeader, Placement } from '../tasks/messages.ts'
 import type { Explanation, JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
 import { feed, type Inputs, mayBeEndless } from './feed.ts'
+import { Feeding, type Outlet } from './feeding.ts'
 import { type ModuleFunction, type PlainFunction, type Shipped, ship } from './functions.ts'
+import { headerOf } from './header.ts'
 import { Job, type JobHost } from './job.ts'
 import type { Line, OpenLine } from './line.ts'
 import { checkMapOptions, checkTaskOptions, type Settings, whole } from './options.ts'
+import { type TaskAt, tasksNamed } from './places.ts'
 import { type ProgramOptions, planProgram } from './programs.ts'
 import type { EntryMessage } from './protocol.ts'
 import { reach } from './reach.ts'
@@ -31,6 +34,7 @@ import { encodeArgs } from './values.ts'
 import { BalancedView } from './views/balanced.ts'
 import { type EngineInfo, Presence } from './views/engines.ts'
 import { DirectView, type Targets } from './views/view.ts'
+import { NeedsOfShard, prepared, waitsOf } from './waits.ts'
 
 /** How long a client without an entry looks for another one; then everything that waits rejects with SHOAL_NO_MESH. */
 export const reattachMs = 60_000
@@ -59,6 +63,8 @@ export class MeshClient implements Client, JobHost {
   readonly #closing = new AbortController()
   readonly #submitter: string
   readonly #presence = new Presence(() => this.members())
+  readonly #locate = (name: string): Promise<readonly TaskAt[]> =>
+    tasksNamed(name, this.#jobs, (job) => this.locate(job))
   #state: 'away' | 'opening' | 'attached' = 'away'
   #entry = ''
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -94,11 +100,16 @@ export class MeshClient implements Client, JobHost {
     const settings = checkTaskOptions(options)
     const job = this.#newJob<R>({ ...settings, returnErrors: false, inFlightMax: undefined })
     const shipped = (): Promise<Shipped> => ship(fn, settings.scope)
+    const waits = waitsOf(args, settings.waits)
     this.#run(job, shipped, settings, async (header, code) => {
-      const inputs = pack('', [0], [encodeArgs(args)])
+      const ready = waits && (await prepared(waits, this.#locate))
+      if (!job.takesInputs) return
+      const needs = new NeedsOfShard()
+      if (ready !== undefined) needs.add(0, ready)
+      const inputs = pack('', [0], [ready?.input ?? encodeArgs(args)])
       this.#perform(this.#session.begin(header, settings.copies, code))
       job.submitted(1)
-      this.#perform(this.#session.add(job.id, inputs, true))
+      this.#perform(this.#session.add(job.id, inputs, true, needs.build()))
       job.fed()
     })
     return new Task(job)
@@ -228,7 +239,8 @@ export class MeshClient implements Client, JobHost {
   }): Job<R> {
     const { returnErrors, inFlightMax = Number.POSITIVE_INFINITY, signal } = plan
     const id = plan.id ?? (randomBytes(12).toString('base64url') as JobId)
-    const job = new Job<R>({ id, host: this, returnErrors, inFlightMax })
+    const isFound = plan.id !== undefined
+    const job = new Job<R>({ id, host: this, isFound, returnErrors, inFlightMax })
     if (this.#closing.signal.aborted) {
       job.fail(this.#closing.signal.reason)
       return job
@@ -256,21 +268,7 @@ export class MeshClient implements Client, JobHost {
       this.#attach()
       const shipped = await ship()
       if (!job.takesInputs) return
-      const header: JobHeader = {
-        job: job.id,
-        name: settings.name ?? shipped.name.slice(0, 128),
-        code: shipped.digest,
-        exportName: shipped.exportName,
-        retries: settings.retries,
-        timeoutMs: settings.timeoutMs,
-        priority: settings.priority,
-        submittedAt: Date.now(),
-        retentionMs: settings.retentionMs,
-        atMostOnce: settings.atMostOnce,
-        queueTimeoutMs: settings.queueTimeoutMs,
-        submitter: this.#submitter,
-        requires: settings.requires
-      }
+      const header = headerOf(job.id, shipped, settings, this.#submitter)
       job.submittedAt = header.submittedAt
       await begin(header, shipped.code)
     }
@@ -281,19 +279,19 @@ export class MeshClient implements Client, JobHost {
   async #feed<R>(job: Job<R>, work: Work, inputs: Inputs): Promise<void> {
     const { header, code, settings, encode } = work
     this.#perform(this.#session.begin(header, settings.copies, code))
-    await feed(inputs, {
-      room: () => job.room(),
-      get shardsAhead() {
-        return job.shardsAhead
-      },
-      submit: (batch, isLast) => {
-        job.submitted(batch.indexes.length)
-        this.#perform(this.#session.add(job.id, batch, isLast))
-      },
+    const outlet: Outlet = {
+      add: (batch, isLast, needs) => this.#perform(this.#session.add(job.id, batch, isLast, needs)),
       close: () => this.#perform(this.#session.close(job.id)),
-      ...(encode === undefined ? {} : { encode })
-    })
+      locate: this.#locate
+    }
+    const feeding = new Feeding(job, outlet, settings.waits, encode)
+    await feed(inputs, feeding)
+    await feeding.done
     job.fed()
+  }
+
+  async locate(job: JobId): Promise<Placement[]> {
+    return (await this.#ask<Placement[]>('locate', job)).value
   }
 
   async #ask<T>(what: string, about = ''): Promise<{ value: T; silent: number }> {
@@ -326,7 +324,7 @@ export class MeshClient implements Client, JobHost {
       case 'outcomes':
         return this.#jobs.get(effect.job)?.ended(effect.first, effect.outcomes)
       case 'accepted':
-        return this.#jobs.get(effect.job)?.shardAccepted()
+        return this.#jobs.get(effect.job)?.shardAccepted(effect.placement)
       case 'found':
         return this.#jobs.get(effect.job)?.found(effect.header.submittedAt)
       case 'complete':

@@ -25,7 +25,7 @@ export interface Sink {
   readonly shardsAhead: number
   submit(inputs: Batch, isLast: boolean): void
   /** An input as it travels; default: as the argument of a function. */
-  readonly encode?: (input: unknown, index: number) => Uint8Array
+  encode?(input: unknown, index: number): Uint8Array
   /** No more will come; said unless the last shard was marked. */
   close(): void
 }
@@ -39,7 +39,9 @@ export function mayBeEndless(inputs: Inputs): boolean {
 
 /** Rejects with SHOAL_BAD_VALUE if an input cannot travel, and with whatever the source throws; then the last part was not submitted. */
 export async function feed(inputs: Inputs, sink: Sink): Promise<void> {
-  const packer = new Packer(sink.encode ?? encodeInput)
+  const packer = new Packer((input, index) =>
+    sink.encode ? sink.encode(input, index) : encodeInput(input, index)
+  )
   const source: Iterator<unknown> | AsyncIterator<unknown> =
     Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]()
   let shards = 0
@@ -124,7 +126,8 @@ class Packer {
   }
 }
 
-function encodeInput(input: unknown, index: number): Uint8Array {
+/** Throws SHOAL_BAD_VALUE that names the input. */
+export function encodeInput(input: unknown, index: number): Uint8Array {
   try {
     return encodeArgs([input])
   } catch (error) {

@@ -6,27 +6,19 @@
  */
 import { CompositeError, type RunMetadata, ShoalError, TaskError } from '../errors.ts'
 import { type JobId, taskId } from '../ids.ts'
-import { type Batch, OUTCOME_HEADER_BYTES, readOutcomeHeader, STATUS, valueAt } from '../tasks/batch.ts'
-import type { TaskWord } from '../tasks/messages.ts'
-import { splitOutput } from '../tasks/output.ts'
-import { splitStory } from '../tasks/story.ts'
+import type { Batch } from '../tasks/batch.ts'
+import type { Placement, TaskWord } from '../tasks/messages.ts'
 import type { Explanation } from './answers.ts'
 import { Live } from './live.ts'
-import { runOf } from './metadata.ts'
+import { type Found, Places, TaskRef, tasksOf } from './places.ts'
+import { type Settled, settledOf } from './settled.ts'
 import type { Completed, JobHandle, JobProgress, JobStatus, Printed, Progress } from './types.ts'
-import { decodeFailure, decodeValue } from './values.ts'
 
 /** Shards that were handed to the session and not acknowledged, at most; then inputs are pulled no further. */
 const shardsAheadMax = 64
 
 /** Inputs are pulled again once there is room for so many, or for a quarter of `inFlightMax`: a shard of its own at best. */
 const roomLeast = 512
-
-interface Settled {
-  readonly value: unknown
-  readonly error: Error | undefined
-  readonly run: RunMetadata
-}
 
 /** What a handle can ask of its client. */
 export interface JobHost {
@@ -36,11 +28,15 @@ export interface JobHost {
   /** Resolves when every node that is up has forgotten the job. */
   release(job: JobId): Promise<void>
   explain(task: string): Promise<Explanation>
+  /** Where the shards are of a job that is closed. */
+  locate(job: JobId): Promise<Placement[]>
 }
 
 export interface JobPlan {
   readonly id: JobId
   readonly host: JobHost
+  /** Somebody else submitted it. */
+  readonly isFound: boolean
   readonly returnErrors: boolean
   /** Inputs pulled and not taken out. */
   readonly inFlightMax: number
@@ -52,6 +48,7 @@ export class Job<R> implements JobHandle<R> {
   readonly id: JobId
   /** Milliseconds since 1970; 0 until it is known. */
   submittedAt = 0
+  readonly places: Places
   readonly #plan: JobPlan
   readonly #settled = new Map<number, Settled>()
   /** Indexes in order of arrival, if somebody reads them so. */
@@ -78,6 +75,7 @@ export class Job<R> implements JobHandle<R> {
   constructor(plan: JobPlan) {
     this.#plan = plan
     this.id = plan.id
+    this.places = new Places(plan.id, plan.isFound ? () => plan.host.locate(plan.id) : undefined)
   }
 
   get progress(): Progress {
@@ -140,6 +138,14 @@ export class Job<R> implements JobHandle<R> {
 
   async release(): Promise<void> {
     await this.#plan.host.release(this.id)
+  }
+
+  task(index: number): TaskRef<R> {
+    return new TaskRef(() => this.places.at(index))
+  }
+
+  async [tasksOf](): Promise<Found> {
+    return { tasks: await this.places.all(), isList: true }
   }
 
   metadata(index: number): RunMetadata | undefined {
@@ -210,6 +216,7 @@ export class Job<R> implements JobHandle<R> {
   fed(): void {
     this.#isFed = true
     if (!this.#isCancelled) this.#total = this.#pulled
+    this.#placed()
     this.#changed()
   }
 
@@ -217,8 +224,10 @@ export class Job<R> implements JobHandle<R> {
     this.submittedAt = submittedAt
   }
 
-  shardAccepted(): void {
+  shardAccepted(placement: Placement): void {
+    this.places.add(placement)
     this.#acceptedShards++
+    this.#placed()
     this.#changed()
   }
 
@@ -226,7 +235,7 @@ export class Job<R> implements JobHandle<R> {
   ended(first: number, outcomes: Batch): void {
     for (let at = 0; at < outcomes.indexes.length; at++) {
       const index = first + (outcomes.indexes[at] as number)
-      const settled = this.#settle(index, outcomes.node, valueAt(outcomes, at))
+      const settled = settledOf(this.id, index, { outcomes, at, submitted: this.submittedAt })
       this.#settled.set(index, settled)
       this.#arrivals.push(index)
       this.#live.ended(index, settled.run)
@@ -251,6 +260,7 @@ export class Job<R> implements JobHandle<R> {
   abandon(error: Error): void {
     if (this.#isComplete || this.#failure !== undefined) return
     this.#failure = error
+    this.places.close(error)
     this.#plan.host.cancel(this.id)
     this.#changed()
   }
@@ -259,8 +269,13 @@ export class Job<R> implements JobHandle<R> {
   fail(error: Error): void {
     if (this.#isComplete || this.#failure !== undefined) return
     this.#failure = error
+    this.places.close(error)
     this.#plan.host.forget(this.id)
     this.#changed()
+  }
+
+  #placed(): void {
+    if (this.#isFed && this.#acceptedShards >= this.#shards) this.places.close()
   }
 
   #tell(): void {
@@ -285,21 +300,6 @@ export class Job<R> implements JobHandle<R> {
     }
     this.#reading = how
     this.#changed()
-  }
-
-  #settle(index: number, node: string, whole: Uint8Array): Settled {
-    const { outcome: printed, told } = splitStory(whole)
-    const { outcome, output } = splitOutput(printed)
-    const { status } = readOutcomeHeader(outcome)
-    const payload = outcome.subarray(OUTCOME_HEADER_BYTES)
-    const run = runOf(node, outcome, { ...output, told, submitted: this.submittedAt })
-    try {
-      if (status === STATUS.ok) return { value: decodeValue(payload), error: undefined, run }
-      const failure = status === STATUS.cancelled ? cancelled : decodeFailure(payload)
-      return { value: undefined, error: new TaskError(taskId(this.id, index), failure, run), run }
-    } catch (error) {
-      return { value: undefined, error: error instanceof Error ? error : new Error(String(error)), run }
-    }
   }
 
   async #untilAccepted(): Promise<void> {
@@ -381,13 +381,6 @@ export class Job<R> implements JobHandle<R> {
     }
   }
 }
-
-const cancelled = {
-  code: 'SHOAL_CANCELLED',
-  name: 'Cancelled',
-  message: 'the task was cancelled',
-  stack: ''
-} as const
 
 function isCancel(error: Error): boolean {
   return error instanceof TaskError && error.code === 'SHOAL_CANCELLED'

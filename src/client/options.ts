@@ -7,6 +7,7 @@ import { ShoalError } from '../errors.ts'
 import { type Requirement, requirementOf } from '../routing/requirement.ts'
 import type { Copies } from './shards.ts'
 import type { MapOptions, TaskOptions } from './types.ts'
+import { type Asked, askedBy } from './waits.ts'
 
 export interface Settings {
   readonly name: string | undefined
@@ -22,6 +23,7 @@ export interface Settings {
   readonly scope: Record<string, unknown> | undefined
   readonly copies: Copies
   readonly requires: Requirement
+  readonly waits: readonly Asked[]
   readonly signal: AbortSignal | undefined
 }
 
@@ -46,6 +48,8 @@ const ofTasks = [
   'atMostOnce',
   'requires',
   'targets',
+  'after',
+  'follow',
   'signal'
 ]
 const ofMaps = [...ofTasks, 'returnErrors', 'inFlightMax']
@@ -84,6 +88,7 @@ function settingsOf(options: TaskOptions): Settings {
     scope: scope === undefined ? undefined : { ...scope },
     copies: { wanted: count ?? 0, least: min ?? 0 },
     requires: requirementOf(options.requires ?? {}, options.targets),
+    waits: [...askedBy('after', options.after), ...askedBy('follow', options.follow)],
     signal
   }
 }

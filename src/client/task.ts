@@ -6,6 +6,7 @@
 import type { RunMetadata } from '../errors.ts'
 import type { Explanation } from './answers.ts'
 import type { Job } from './job.ts'
+import { type Found, tasksOf } from './places.ts'
 import type { JobStatus, Printed, TaskHandle, TaskProgress } from './types.ts'
 
 export class Task<R> implements TaskHandle<R> {
@@ -49,6 +50,10 @@ export class Task<R> implements TaskHandle<R> {
 
   finally(onFinally: () => void): Promise<R> {
     return this.then().finally(onFinally)
+  }
+
+  async [tasksOf](): Promise<Found> {
+    return { tasks: [await this.#job.places.at(0)], isList: false }
   }
 
   status(): Promise<JobStatus> {

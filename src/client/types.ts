@@ -8,10 +8,12 @@ import type { Requires } from '../routing/requirement.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { Explanation, JobSummary, MemberInfo, StatusReport } from './answers.ts'
 import type { ModuleFunction } from './functions.ts'
+import type { Waitable } from './places.ts'
 import type { ProgramOptions } from './programs.ts'
 import type { BalancedView } from './views/balanced.ts'
 import type { EngineInfo } from './views/engines.ts'
 import type { DirectView, Targets } from './views/view.ts'
+import type { DependencyOption } from './waits.ts'
 
 /** Any function that captures nothing, or a module's export by `moduleFunction()`. */
 // biome-ignore lint/suspicious/noExplicitAny: user functions take and give what they like.
@@ -57,6 +59,17 @@ export interface TaskOptions {
   readonly requires?: Requires
   /** Ids of nodes (`<id>`) or engines (`<id>/<slot>`), one of which must run it. Default: any. */
   readonly targets?: readonly string[]
+  /**
+   * Begins when these tasks have ended: handles, `job.task(index)`, ids, or a `Dependency` that says which endings count.
+   * If they cannot end so any more, it fails at once with TASK_DEPENDENCY; if nobody knows them, it rejects with
+   * SHOAL_BAD_DEPENDENCY. Default: nothing.
+   */
+  readonly after?: DependencyOption
+  /**
+   * The same, and it runs on the engine where they ran; after several on different engines it fails with TASK_DEPENDENCY.
+   * If that engine's node is gone by then, it runs anywhere.
+   */
+  readonly follow?: DependencyOption
   /** Ends waiting, and cancels the job. */
   readonly signal?: AbortSignal
 }
@@ -108,8 +121,17 @@ export type Completed<R> =
   | { readonly index: number; readonly value: R }
   | { readonly index: number; readonly error: Error }
 
-/** Awaitable: all results in input order. Rejects with TaskError (one failed), CompositeError (several), or ShoalError. */
-export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R> {
+/**
+ * Arguments of a task: values, or handles whose values the mesh puts in their place. Handles may also be inside of arrays and
+ * plain objects, among the first 10,000 values of all.
+ */
+export type Given<A extends readonly unknown[]> = { readonly [K in keyof A]: A[K] | Waitable<A[K]> }
+
+/**
+ * Awaitable: all results in input order. Rejects with TaskError (one failed), CompositeError (several), or ShoalError. As an
+ * argument of another task it stands for the list of its results.
+ */
+export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R>, Waitable<R[]> {
   readonly id: string
   readonly progress: Progress
   /**
@@ -133,6 +155,8 @@ export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R> {
    * its result is taken out one by one. Attempts under an owner that was lost since may be missing; numbers then have gaps.
    */
   metadata(index: number): RunMetadata | undefined
+  /** The task at `index`, as an argument of others or in their `after` and `follow`. */
+  task(index: number): Waitable<R>
   /** Why the task at `index` does not run, or where it does. Default: the first one without an outcome here. */
   explain(index?: number): Promise<Explanation>
   /** What each task printed, in input order; empty for those that have not ended, and once a result was taken out one by one. */
@@ -149,8 +173,8 @@ export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R> {
   finally(onFinally: () => void): Promise<R[]>
 }
 
-/** Awaitable: the value. Rejects with TaskError or ShoalError. */
-export interface TaskHandle<R> extends PromiseLike<R> {
+/** Awaitable: the value. Rejects with TaskError or ShoalError. As an argument of another task it stands for its value. */
+export interface TaskHandle<R> extends PromiseLike<R>, Waitable<R> {
   /** Id of the job of this one task: `client.job(id)` finds it again. */
   readonly id: string
   readonly accepted: Promise<void>
@@ -191,14 +215,14 @@ export interface Client extends AsyncDisposable {
   /** One task. */
   submit<A extends readonly unknown[], R>(
     fn: (...args: A) => R,
-    args?: A,
+    args?: Given<A>,
     options?: TaskOptions
   ): TaskHandle<Result<R>>
   submit<R = unknown>(fn: ModuleFunction, args?: readonly unknown[], options?: TaskOptions): TaskHandle<R>
   /** One task for each input. */
   map<I, R>(
     fn: (input: I) => R,
-    inputs: Iterable<I> | AsyncIterable<I>,
+    inputs: Iterable<I | Waitable<I>> | AsyncIterable<I | Waitable<I>>,
     options?: MapOptions
   ): JobHandle<Result<R>>
   map<R = unknown>(

@@ -13,7 +13,10 @@ import type { Release, Released } from '../tasks/release.ts'
 import type { CoreEffect } from './effects.ts'
 import { explanation, isTaskReport, type TaskReport } from './explain.ts'
 import { Inquiry, isObject, type Merge, mergeJobs } from './inquiry.ts'
-import { jobReports, memberInfo } from './report.ts'
+import { jobReports, memberInfo, mergePlaces, placesReport } from './report.ts'
+
+/** What is asked of every node. */
+const questions: ReadonlySet<string> = new Set(['status', 'jobs', 'explain', 'locate'])
 
 export interface DeskView {
   readonly self: PeerId
@@ -40,7 +43,7 @@ export class Desk {
     if (what === 'release' && isJobId(about)) return this.#release(client, ask, about, now)
     if (what === 'drain') return [this.#drain(about), answer(client, ask, membership.isUp(about as PeerId))]
     if (what === 'members') return [answer(client, ask, membership.members().map(memberInfo))]
-    if (what !== 'status' && what !== 'jobs' && what !== 'explain') return [answer(client, ask, [])]
+    if (!questions.has(what)) return [answer(client, ask, [])]
     const question = { client, ask, what, about, merge: this.#merge(what, about) }
     return this.#inquiry.begin(question, self, membership.peers(), this.report(what, about), now)
   }
@@ -48,6 +51,7 @@ export class Desk {
   #merge(what: string, about: string): Merge {
     if (what === 'jobs') return (said) => mergeJobs(said.flat())
     if (what === 'status') return (said) => said.filter(isObject)
+    if (what === 'locate') return mergePlaces
     return (said, silent) =>
       explanation(about, said.filter(isTaskReport), this.#view.membership.members(), silent)
   }
@@ -81,6 +85,7 @@ export class Desk {
 
   report(what: string, about: string): string {
     if (what === 'explain') return JSON.stringify(this.#view.taskReport(about))
+    if (what === 'locate') return JSON.stringify(placesReport(this.#view.keeper, about))
     return what === 'jobs' ? JSON.stringify(jobReports(this.#view.keeper)) : this.#view.status()
   }
 

@@ -4,16 +4,17 @@
  * Not here: asking and putting together (inquiry.ts). Reports are plain data, the same for people and for programs.
  */
 import type { MemberInfo, NodeStatus } from '../client/answers.ts'
-import { type JobId, shardName } from '../ids.ts'
+import { isJobId, type JobId, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Membership } from '../routing/membership.ts'
 import type { Member } from '../routing/messages.ts'
 import { valueAt } from '../tasks/batch.ts'
-import { readClosed } from '../tasks/closing.ts'
+import { isClosed, placesIn, readClosed } from '../tasks/closing.ts'
 import type { Keeper } from '../tasks/keeper.ts'
-import { closedIndex, shardTasksMax } from '../tasks/messages.ts'
+import { closedIndex, type Placement, placement, shardsMax, shardTasksMax } from '../tasks/messages.ts'
 import type { Owner } from '../tasks/owner.ts'
 import type { Runner } from '../tasks/runner.ts'
+import { list } from '../wire.ts'
 import type { JobReport, ShardReport } from './inquiry.ts'
 
 /** Shards in one report; older jobs are left out. */
@@ -84,4 +85,33 @@ export function jobReports(keeper: Keeper, only?: JobId): JobReport[] {
     reports.push({ job, ...report })
   }
   return reports
+}
+
+/** Where the shards are of a job that is closed, as far as its first shard is kept here; else nothing. */
+export function placesReport(keeper: Keeper, job: string): Placement[] {
+  const root = isJobId(job) ? keeper.root(job) : undefined
+  if (root === undefined) return []
+  const register = { record: root, committed: keeper.outcomes(root.key) }
+  if (!isClosed(register)) return []
+  const { key, keepers, first, count } = root
+  return [{ key, keepers, first, count }, ...placesIn(register)]
+}
+
+/** Of what nodes say of one job, what the one says that knows of most. */
+export function mergePlaces(said: readonly unknown[]): Placement[] {
+  const all = said.map(placementsIn).toSorted((a, b) => b.length - a.length)
+  return all[0] ?? []
+}
+
+const places = list(placement, shardsMax)
+
+function placementsIn(said: unknown): Placement[] {
+  try {
+    const rows = Array.isArray(said)
+      ? said.map(({ key, keepers, first, count }) => [key, keepers, first, count])
+      : []
+    return [...places.check(rows, 'places')]
+  } catch {
+    return []
+  }
 }

@@ -14,8 +14,8 @@ import { splitOutput } from './output.ts'
 import { closeParcel } from './parcel.ts'
 import { splitStory } from './story.ts'
 
-/** Arguments of one task with the values in them; a task that would get more fails with TASK_DEPENDENCY. */
-export const parcelBytesMax = 48 << 20
+/** Arguments of one task with the values in them, less than a frame; a task that would get more fails with TASK_DEPENDENCY. */
+export const parcelBytesMax = 24 << 20
 
 /** How a task ended for which others wait; `forgotten`: nobody knows it any more. */
 interface End {

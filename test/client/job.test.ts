@@ -8,7 +8,7 @@ import { feed, mayBeEndless, shardTasks } from '../../src/client/feed.ts'
 import { Job } from '../../src/client/job.ts'
 import { encodeFailure, encodeValue } from '../../src/client/values.ts'
 import { CompositeError, ShoalError, TaskError } from '../../src/errors.ts'
-import type { JobId, PeerId } from '../../src/ids.ts'
+import type { JobId, PeerId, ShardKey } from '../../src/ids.ts'
 import { type Batch, encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 
 const engine = 'peerA' as PeerId
@@ -25,12 +25,17 @@ function newJob(options: { returnErrors?: boolean; inFlightMax?: number } = {}) 
     cancel: () => void said.push('cancel'),
     forget: () => void said.push('forget'),
     release: async () => {},
-    explain: () => Promise.reject(new Error('nobody asks'))
+    explain: () => Promise.reject(new Error('nobody asks')),
+    locate: async () => []
   }
   const { returnErrors = false, inFlightMax = Number.POSITIVE_INFINITY } = options
-  return { job: new Job<unknown>({ id: 'job' as JobId, host, returnErrors, inFlightMax }), said }
+  return {
+    job: new Job<unknown>({ id: 'job' as JobId, host, isFound: false, returnErrors, inFlightMax }),
+    said
+  }
 }
 
+const place = { key: 'jobjobjo/0/0' as ShardKey, keepers: [engine], first: 0, count: 2 }
 const outcomes = (...pairs: [number, Uint8Array][]): Batch =>
   pack(
     engine,
@@ -95,7 +100,7 @@ test('accepted means all inputs, also of a source that is pulled with a bound an
   const { job } = newJob({ inFlightMax: 2 })
   expect(await job.room()).toBe(2)
   job.submitted(2)
-  job.shardAccepted()
+  job.shardAccepted(place)
   const more = job.room()
   let isAccepted = false
   const accepted = job.accepted.then(() => {
@@ -105,7 +110,7 @@ test('accepted means all inputs, also of a source that is pulled with a bound an
   job.ended(0, outcomes([0, ok(0)], [1, ok(1)]))
   expect([await more, isAccepted]).toEqual([2, false])
   job.submitted(1)
-  job.shardAccepted()
+  job.shardAccepted(place)
   job.fed()
   await accepted
 })

@@ -13,10 +13,11 @@ import { ShoalError } from '../../errors.ts'
 import type { Status } from '../batch.ts'
 import { STATUS, valueAt } from '../batch.ts'
 import { ChildPort } from './child-port.ts'
-import { decodeArgs, encodeValue } from './codec.ts'
+import { encodeValue } from './codec.ts'
 import { Context, origin } from './context.ts'
 import type { Port } from './engine.ts'
 import { encodeFailure, failureOf } from './failure.ts'
+import { readArgs } from './gaps.ts'
 import { catchPrints } from './prints.ts'
 import type { Abort, RunOrder, WorkerData } from './protocol.ts'
 import { sharedMillis } from './protocol.ts'
@@ -115,7 +116,7 @@ async function work(run: RunOrder): Promise<void> {
       module ??= await load(run)
       if ('error' in module) throw module.error
       blame = 'SHOAL_BAD_VALUE'
-      const args = decodeArgs(valueAt(inputs, at))
+      const args = readArgs(valueAt(inputs, at))
       blame = 'TASK_FAILED'
       // Without the module as its `this`.
       const { fn } = module

@@ -1,0 +1,113 @@
+/**
+ * Sends the inputs of one job away as shards, each with what its tasks wait for.
+ *
+ * Not here: pulling and packing (feed.ts), what is waited for (waits.ts). A shard whose tasks wait for others leaves when it is
+ * known where those are, and the shards after it behind it; without any such task nothing waits.
+ */
+import { type Batch, pack, valueAt } from '../tasks/batch.ts'
+import type { Needs } from '../tasks/messages.ts'
+import { encodeInput, type Sink } from './feed.ts'
+import {
+  type Asked,
+  type Locate,
+  NeedsOfShard,
+  type Prepared,
+  prepared,
+  type Waits,
+  waitsOf
+} from './waits.ts'
+
+/** What a job under way is for its feeding. */
+export interface Fed {
+  readonly takesInputs: boolean
+  readonly shardsAhead: number
+  room(): Promise<number>
+  submitted(count: number): void
+}
+
+export interface Outlet {
+  readonly add: (inputs: Batch, isLast: boolean, needs: readonly Needs[]) => void
+  readonly close: () => void
+  readonly locate: Locate
+}
+
+const nothing: Waits = { asked: [], args: [], paths: [] }
+
+export class Feeding implements Sink {
+  readonly #job: Fed
+  readonly #outlet: Outlet
+  /** What all tasks wait for. */
+  readonly #common: Promise<Prepared> | undefined
+  readonly #encode: ((input: unknown, index: number) => Uint8Array) | undefined
+  /** Inputs with handles among those that were pulled and not sent, by index in the job. */
+  #waiting = new Map<number, Waits>()
+  #sent = 0
+  /** Settles when all that was submitted has left. */
+  done: Promise<void> | undefined
+
+  constructor(
+    job: Fed,
+    outlet: Outlet,
+    asked: readonly Asked[],
+    encode?: (input: unknown, index: number) => Uint8Array
+  ) {
+    this.#job = job
+    this.#outlet = outlet
+    this.#encode = encode
+    if (asked.length === 0) return
+    this.#common = prepared({ ...nothing, asked }, outlet.locate)
+    this.#common.catch(() => {})
+  }
+
+  room(): Promise<number> {
+    return this.#job.room()
+  }
+
+  get shardsAhead(): number {
+    return this.#job.shardsAhead
+  }
+
+  encode(input: unknown, index: number): Uint8Array {
+    if (this.#encode !== undefined) return this.#encode(input, index)
+    const waits = typeof input === 'object' && input !== null ? waitsOf([input], []) : undefined
+    if (waits === undefined) return encodeInput(input, index)
+    this.#waiting.set(index, waits)
+    return new Uint8Array(0)
+  }
+
+  submit(inputs: Batch, isLast: boolean): void {
+    const first = this.#sent
+    this.#sent += inputs.indexes.length
+    this.#job.submitted(inputs.indexes.length)
+    const isPlain = this.#waiting.size === 0 && this.#common === undefined && this.done === undefined
+    if (isPlain) return this.#outlet.add(inputs, isLast, [])
+    const waiting = this.#waiting
+    this.#waiting = new Map()
+    this.done = (this.done ?? Promise.resolve()).then(() => this.#add({ inputs, first, waiting }, isLast))
+    this.done.catch(() => {})
+  }
+
+  close(): void {
+    if (this.done === undefined) return this.#outlet.close()
+    this.done = this.done.then(() => this.#outlet.close())
+    this.done.catch(() => {})
+  }
+
+  async #add(
+    { inputs, first, waiting }: { inputs: Batch; first: number; waiting: ReadonlyMap<number, Waits> },
+    isLast: boolean
+  ): Promise<void> {
+    const common = await this.#common
+    const needs = new NeedsOfShard()
+    const values = Array.from(inputs.indexes, (_, at) => valueAt(inputs, at))
+    for (const at of values.keys()) {
+      if (common !== undefined) needs.add(at, common)
+      const waits = waiting.get(first + at)
+      if (waits === undefined) continue
+      const own = await prepared(waits, this.#outlet.locate)
+      needs.add(at, own)
+      if (own.input !== undefined) values[at] = own.input
+    }
+    if (this.#job.takesInputs) this.#outlet.add(pack('', inputs.indexes, values), isLast, needs.build())
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * What a task is to wait for, as people say it: handles among its arguments, and the options `after` and `follow`.
+ *
+ * Not here: where these tasks are (places.ts), and the waiting, which is the mesh's (tasks/dependents.ts).
+ * Arguments travel with gaps where handles were; the mesh puts the values in.
+ */
+import { ShoalError } from '../errors.ts'
+import { encodeGaps, type Gap } from '../tasks/executor/gaps.ts'
+import type { Needs, Placement } from '../tasks/messages.ts'
+import { encodeNeeds, type Need, type NeedKind, needShardsMax, needsMax, type Terms } from '../tasks/needs.ts'
+import { isWaitable, type TaskAt, tasksOf, type Waitable } from './places.ts'
+
+/** What people write: a handle, `job.task(index)`, or an id `<job>` or `<job>:<index>`. */
+export type Before = Waitable | string
+
+/** Conditions of `after` and `follow`. IPython's words. */
+export interface Dependency {
+  readonly tasks: Before | readonly Before[]
+  /** All of them (default), or any. */
+  readonly all?: boolean
+  /** Ending with a value counts. Default true. */
+  readonly success?: boolean
+  /** Ending with an error or a cancellation counts. Default false. */
+  readonly failure?: boolean
+}
+
+export type DependencyOption = Dependency | Before | readonly Before[]
+
+/** Values of arguments in which handles are looked for; those beyond are taken for data. */
+export const lookedAtMax = 10_000
+
+export interface Asked extends Terms {
+  readonly kind: NeedKind
+  readonly tasks: readonly Before[]
+}
+
+/** One task's own: where among its arguments handles are. */
+export interface Waits {
+  readonly asked: readonly Asked[]
+  readonly args: readonly unknown[]
+  readonly paths: readonly { readonly path: readonly (string | number)[]; readonly of: Waitable }[]
+}
+
+/** A dependency as an option says it; throws SHOAL_BAD_OPTION. */
+export function askedBy(kind: 'after' | 'follow', option: DependencyOption | undefined): Asked[] {
+  if (option === undefined) return []
+  const isPlain = typeof option === 'string' || isWaitable(option) || Array.isArray(option)
+  const said = (isPlain ? { tasks: option } : option) as Dependency
+  const { all = true, success = true, failure = false } = said
+  const tasks = (Array.isArray(said.tasks) ? said.tasks : [said.tasks]) as Before[]
+  if (!tasks.every((one) => typeof one === 'string' || isWaitable(one)))
+    throw new ShoalError('SHOAL_BAD_OPTION', `\`${kind}\` names tasks: handles, job.task(index), or ids`)
+  if (!success && !failure)
+    throw new ShoalError('SHOAL_BAD_OPTION', `\`${kind}\` waits for neither success nor failure`)
+  return tasks.length === 0 ? [] : [{ kind, tasks, all, success, failure }]
+}
+
+/** `undefined` if there is nothing to wait for. */
+export function waitsOf(args: readonly unknown[], asked: readonly Asked[]): Waits | undefined {
+  const paths: Waits['paths'][number][] = []
+  const budget = { left: lookedAtMax }
+  for (const [at, arg] of args.entries()) look(arg, [at], paths, budget)
+  return paths.length === 0 && asked.length === 0 ? undefined : { asked, args, paths }
+}
+
+function look(
+  value: unknown,
+  path: readonly (string | number)[],
+  found: Waits['paths'][number][],
+  budget: { left: number }
+): void {
+  if (typeof value !== 'object' || value === null || budget.left <= 0) return
+  if (isWaitable(value)) {
+    found.push({ path, of: value })
+    return
+  }
+  const isPlain = Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype
+  if (!isPlain) return
+  for (const [key, part] of Object.entries(value)) {
+    if (budget.left-- <= 0) return
+    if (typeof part === 'object')
+      look(part, [...path, Array.isArray(value) ? Number(key) : key], found, budget)
+  }
+}
+
+/** Asks the mesh where the tasks of this name are. */
+export type Locate = (name: string) => Promise<readonly TaskAt[]>
+
+/** The input of one task with gaps, and what is needed to fill and to begin it. */
+export interface Prepared {
+  readonly input: Uint8Array | undefined
+  readonly needs: readonly { readonly terms: Omit<Need, 'task' | 'of'>; readonly of: readonly TaskAt[] }[]
+}
+
+/** Waits until everything that is named was accepted. Rejects with SHOAL_BAD_DEPENDENCY. */
+export async function prepared({ asked, args, paths }: Waits, locate: Locate): Promise<Prepared> {
+  const needs: Prepared['needs'][number][] = []
+  const gaps: Gap[] = []
+  const values: TaskAt[] = []
+  for (const { path, of } of paths) {
+    const { tasks, isList } = await of[tasksOf]()
+    gaps.push({ path, count: isList ? tasks.length : -1 })
+    values.push(...tasks)
+  }
+  const always = { all: true, success: true, failure: false }
+  if (values.length > 0) needs.push({ terms: { kind: 'value', ...always }, of: values })
+  for (const { kind, tasks, ...terms } of asked) {
+    const found = await Promise.all(
+      tasks.map(async (one) => (typeof one === 'string' ? locate(one) : (await one[tasksOf]()).tasks))
+    )
+    const of = found.flat()
+    if (of.length > 0) needs.push({ terms: { kind, ...terms }, of })
+  }
+  return { input: gaps.length === 0 ? undefined : encodeGaps(args, gaps), needs }
+}
+
+/** Needs of the tasks of one shard, in order. `own`: tasks of the same shard, by their index. */
+export class NeedsOfShard {
+  readonly #shards = new Map<string, { number: number; placement: Placement }>()
+  readonly #needs: Need[] = []
+  #count = 0
+
+  add(task: number, { needs }: Prepared, own: (at: TaskAt) => boolean = () => false): void {
+    for (const { terms, of } of needs) {
+      this.#count += of.length
+      const refs = of.map((at) => [own(at) ? -1 : this.#numberOf(at.placement), at.index] as const)
+      this.#needs.push({ ...terms, task, of: refs })
+    }
+    if (this.#count > needsMax || this.#shards.size > needShardsMax) {
+      const text = `tasks that travel together wait for more than ${needsMax} others, or for some in more than ${needShardsMax} shards; gather in steps`
+      throw new ShoalError('SHOAL_BAD_DEPENDENCY', text)
+    }
+  }
+
+  /** True if so many more fit. */
+  hasRoom(count: number): boolean {
+    return this.#count + count <= needsMax && this.#shards.size + count <= needShardsMax
+  }
+
+  build(): Needs[] {
+    if (this.#needs.length === 0) return []
+    const shards = [...this.#shards.values()].map(({ placement }) => placement)
+    const needs = this.#needs.map((need) => ({
+      ...need,
+      of: need.of.map(([shard, index]) => [shard < 0 ? shards.length : shard, index] as const)
+    }))
+    return [{ shards, words: encodeNeeds(needs) }]
+  }
+
+  #numberOf(placement: Placement): number {
+    const known = this.#shards.get(placement.key)
+    if (known !== undefined) return known.number
+    const number = this.#shards.size
+    this.#shards.set(placement.key, { number, placement })
+    return number
+  }
+}

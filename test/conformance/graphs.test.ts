@@ -1,0 +1,168 @@
+/**
+ * What users of ipyparallel and dask rely on when tasks wait for others.
+ *
+ * Not here: the protocol under faults (the simulator's checker `depends`) and graphs under kills (test/integration).
+ * Names begin with the item of CONFORMANCE.md, in our words.
+ */
+import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { connect, type RunMetadata, type TaskError, type TaskHandle } from '../../src/index.ts'
+import { Mesh, upTo } from './mesh.ts'
+
+let mesh: Mesh
+beforeAll(async () => {
+  mesh = await Mesh.open(3)
+})
+afterAll(() => mesh.close())
+
+const failureOf = (one: PromiseLike<unknown>): Promise<TaskError> =>
+  Promise.resolve(one).then(
+    (value) => expect.unreachable(`it gave ${value}`),
+    (error: unknown) => error as TaskError
+  )
+const slowly = async (value: number, ms: number): Promise<number> => {
+  await new Promise((resolve) => setTimeout(resolve, ms))
+  return value
+}
+const add = (a: number, b: number): number => a + b
+const sum = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0)
+const fail = (): number => {
+  throw new RangeError('on purpose')
+}
+const run = async (task: TaskHandle<unknown>): Promise<RunMetadata> => {
+  await task
+  return task.metadata as RunMetadata
+}
+
+test('handles as arguments arrive as their values, wherever they stand, and of a job as the list of them', async () => {
+  const { client } = mesh
+  const [one, two] = [client.submit(slowly, [1, 50]), client.submit(slowly, [2, 1])]
+  const squares = client.map((x: number) => x * x, [1, 2, 3])
+  const nested = (all: { readonly list: readonly number[]; readonly plain: string }): string =>
+    `${all.plain} ${all.list.join()}`
+  expect(await client.submit(add, [one, client.submit(add, [one, two])])).toBe(4)
+  expect(await client.submit(sum, [squares])).toBe(14)
+  expect(await client.submit(add, [squares.task(2), 1])).toBe(10)
+  const given = { list: [one, 5, two], plain: 'of' } as unknown as Parameters<typeof nested>[0]
+  expect(await client.submit(nested, [given])).toBe('of 1,5,2')
+  expect(await client.map((x: number) => x + 1, [one, 10, two])).toEqual([2, 11, 3])
+})
+
+test('the mesh waits, and not the client: who submitted may go once all is accepted', async () => {
+  const client = await connect({
+    key: mesh.key,
+    peers: mesh.nodes.slice(1, 2).flatMap((one) => one.addresses)
+  })
+  const first = client.submit(slowly, [20, 300])
+  const second = client.submit(add, [first, 1])
+  const third = client.submit(add, [second, second])
+  await third.accepted
+  await client.close()
+  expect(await mesh.client.job(third.id)).toEqual([42])
+})
+
+test('CONFORMANCE 5: what waits for a task that nobody knows is refused at once', async () => {
+  const began = performance.now()
+  for (const after of ['abcdefghijkl', 'abcdefghijkl:3', 'no id'])
+    await expect(mesh.client.submit(add, [1, 2], { after })).rejects.toMatchObject({
+      code: 'SHOAL_BAD_DEPENDENCY',
+      message: expect.stringContaining(after)
+    })
+  const known = mesh.client.submit(add, [1, 2])
+  await known
+  await expect(mesh.client.submit(add, [1, 2], { after: `${known.id}:1` })).rejects.toMatchObject({
+    code: 'SHOAL_BAD_DEPENDENCY'
+  })
+  expect(await mesh.client.submit(add, [1, 2], { after: known.id })).toBe(3)
+  expect(performance.now() - began).toBeLessThan(8_000)
+})
+
+test('CONFORMANCE 6: what is to follow tasks that ran on two engines cannot run anywhere, and says so at once', async () => {
+  const { client, nodes } = mesh
+  const [a, b] = nodes.map(({ id }) => client.submit(add, [1, 1], { targets: [id] }))
+  const error = await failureOf(client.submit(add, [1, 1], { follow: [a, b] as TaskHandle<number>[] }))
+  expect(error).toMatchObject({ code: 'TASK_DEPENDENCY', engine: '' })
+  expect(error.message).toContain('different engines')
+  const any = { tasks: [a, b] as TaskHandle<number>[], all: false }
+  expect(await client.submit(add, [1, 1], { follow: any })).toBe(2)
+})
+
+test('CONFORMANCE 7: a task after another begins when that has ended; one that follows it runs on its engine', async () => {
+  const { client, nodes } = mesh
+  for (const { id } of nodes) {
+    const first = client.submit(slowly, [1, 30], { targets: [id] })
+    const [after, follow] = [
+      client.submit(add, [1, 1], { after: first }),
+      client.submit(add, [1, 1], { follow: first })
+    ]
+    const [a, b, c] = [await run(first), await run(after), await run(follow)]
+    expect(b.started).toBeGreaterThanOrEqual(a.completed as number)
+    expect(c.started).toBeGreaterThanOrEqual(a.completed as number)
+    expect(c.engine).toBe(a.engine)
+  }
+})
+
+test('CONFORMANCE 8: any and all, success and failure decide what is met, and what never can be fails at once', async () => {
+  const { client } = mesh
+  const [good, bad, late] = [
+    client.submit(add, [1, 1]),
+    client.submit(fail, []),
+    client.submit(slowly, [1, 60_000])
+  ]
+  await Promise.allSettled([good, bad])
+  const table: [DependencyTasks, boolean, boolean, boolean, 'met' | 'never' | 'open'][] = [
+    [[good], true, true, false, 'met'],
+    [[bad], true, true, false, 'never'],
+    [[bad], true, false, true, 'met'],
+    [[good], true, false, true, 'never'],
+    [[good, bad], true, true, true, 'met'],
+    [[good, bad], true, true, false, 'never'],
+    [[good, bad], false, true, false, 'met'],
+    [[good, bad], false, false, true, 'met'],
+    [[bad, late], false, true, false, 'open'],
+    [[bad, late], true, true, false, 'never'],
+    [[good, late], false, true, false, 'met'],
+    [[good, late], true, true, false, 'open']
+  ]
+  type DependencyTasks = TaskHandle<number>[]
+  const ends = await Promise.all(
+    table.map(async ([tasks, all, success, failure, is]) => {
+      const task = client.submit(add, [1, 1], { after: { tasks, all, success, failure } })
+      const ended = task.then(
+        () => 'met',
+        ({ code }) => (code === 'TASK_DEPENDENCY' ? 'never' : code)
+      )
+      return is === 'open' ? Promise.race([ended, sleep(1_000).then(() => 'open')]) : ended
+    })
+  )
+  expect(ends).toEqual(table.map(([, , , , is]) => is))
+  await late.cancel()
+})
+
+test('a failure runs down the graph: everything that needs it fails, and names what failed first as the cause', async () => {
+  const { client } = mesh
+  const bad = client.submit(fail, [])
+  let last: TaskHandle<number> = client.submit(add, [bad, 1])
+  for (const _ of upTo(5)) last = client.submit(add, [last, 1])
+  const error = await failureOf(last)
+  expect(error).toMatchObject({
+    code: 'TASK_DEPENDENCY',
+    cause: { name: 'RangeError', message: 'on purpose' }
+  })
+  expect(error.message).toContain(`${bad.id}:0`)
+})
+
+test('what waits for a task that is cancelled or released fails, and says which of them', async () => {
+  const { client } = mesh
+  const [endless, over] = [client.submit(slowly, [1, 60_000]), client.submit(add, [1, 1])]
+  const cancelled = client.submit(add, [endless, 1])
+  await cancelled.accepted
+  await endless.cancel()
+  expect((await failureOf(cancelled)).message).toContain(`${endless.id}:0, which was cancelled`)
+  await over
+  await over.release()
+  const released = await failureOf(client.submit(add, [over, 1]))
+  expect(released).toMatchObject({ code: 'TASK_DEPENDENCY' })
+  expect(released.message).toContain('was released')
+})
