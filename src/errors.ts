@@ -39,6 +39,7 @@ export const ERROR_CODES = {
   SHOAL_REFUSED: { retryable: false, meaning: 'the other side does not hold the mesh key' },
   SHOAL_TIMEOUT: { retryable: true, meaning: 'what was waited for did not come in time; it goes on' },
   SHOAL_SOURCE_FAILED: { retryable: true, meaning: 'a source threw while it was read' },
+  TASK_DATA_LOST: { retryable: false, meaning: 'data that the task needs is held by no node that is up' },
   TASK_DEPENDENCY: {
     retryable: false,
     meaning: 'a task that it waits for did not end as it must, or cannot'

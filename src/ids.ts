@@ -18,6 +18,8 @@ export type ShardKey = Id<'ShardKey'>
 export type TaskId = Id<'TaskId'>
 /** SHA-256 of some content, base64url. */
 export type Digest = Id<'Digest'>
+/** Content by its hash and size, `hash.size`: what a Ref names (data/messages.ts). */
+export type DataId = Id<'DataId'>
 /** A client of this entry: unique per attachment. */
 export type ClientId = Id<'ClientId'>
 
@@ -49,6 +51,7 @@ const JOB = /^[A-Za-z0-9_-]{8,64}$/
 const KEY = /^([A-Za-z0-9_-]{8,64})\/(\d{1,9})\/(\d{1,9})$/
 const PEER = /^[1-9A-HJ-NP-Za-km-z]{1,128}$/
 const DIGEST = /^[A-Za-z0-9_-]{43}$/
+const DATA = /^[A-Za-z0-9_-]{43}\.(0|[1-9]\d{0,13})$/
 
 export const isJobId = (text: string): text is JobId => JOB.test(text)
 /** The parts of `<job>:<index>`; without an index, those of its first task. */
@@ -61,7 +64,16 @@ export function taskNamed(text: string): { readonly job: JobId; readonly index: 
 
 export const isPeerId = (text: string): text is PeerId => PEER.test(text)
 export const isDigest = (text: string): text is Digest => DIGEST.test(text)
+export const isDataId = (text: string): text is DataId => DATA.test(text)
 export const isShardKey = (text: string): text is ShardKey => KEY.test(text)
+
+export const dataId = (hash: string, size: number): DataId => `${hash}.${size}` as DataId
+
+/** The parts of an id that was checked by `isDataId`. */
+export const dataName = (id: DataId): { readonly hash: Digest; readonly size: number } => ({
+  hash: id.slice(0, 43) as Digest,
+  size: Number(id.slice(44))
+})
 
 /** The parts of a key that was checked by `isShardKey`. */
 export function shardName(key: ShardKey): ShardName {

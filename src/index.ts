@@ -20,6 +20,7 @@ export { type ConnectOptions, connect } from './client/remote.ts'
 export type {
   Client,
   Completed,
+  DataSource,
   Given,
   JobHandle,
   JobProgress,
@@ -28,6 +29,7 @@ export type {
   MapOptions,
   Printed,
   Progress,
+  PutOptions,
   ReadOptions,
   TaskFunction,
   TaskHandle,
@@ -39,6 +41,7 @@ export type { EngineInfo } from './client/views/engines.ts'
 export { AsyncResult } from './client/views/result.ts'
 export { DirectView, Reference, type Targets } from './client/views/view.ts'
 export type { Before, Dependency, DependencyOption } from './client/waits.ts'
+export type { Ref } from './data/ref.ts'
 export {
   type AttemptMetadata,
   CompositeError,

@@ -7,13 +7,14 @@
 import { randomBytes } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import { ShoalError } from '../errors.ts'
-import { isJobId, type JobId, shardName, taskNamed } from '../ids.ts'
+import { isJobId, type JobId, shardName } from '../ids.ts'
 import { unreachable } from '../machine.ts'
 import { creditMax, isSourceAnswer } from '../routing/source-messages.ts'
 import { pack } from '../tasks/batch.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
-import type { JobHeader, Placement } from '../tasks/messages.ts'
-import type { Explanation, JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
+import type { JobHeader } from '../tasks/messages.ts'
+import { Arrivals } from './arrivals.ts'
+import { ClientData } from './data.ts'
 import { feed, type Inputs, mayBeEndless } from './feed.ts'
 import { Feeding, type Outlet } from './feeding.ts'
 import { type ModuleFunction, type PlainFunction, type Shipped, ship } from './functions.ts'
@@ -31,9 +32,8 @@ import { aheadDefault, type SourceStream, Streams } from './stream.ts'
 import { Task } from './task.ts'
 import type { Client, JobHandle, MapOptions, ReadOptions, TaskHandle, TaskOptions } from './types.ts'
 import { encodeArgs } from './values.ts'
-import { BalancedView } from './views/balanced.ts'
-import { type EngineInfo, Presence } from './views/engines.ts'
-import { DirectView, type Targets } from './views/view.ts'
+import { Verbs } from './verbs.ts'
+import { Presence } from './views/engines.ts'
 import { NeedsOfShard, prepared, waitsOf } from './waits.ts'
 
 /** How long a client without an entry looks for another one; then everything that waits rejects with SHOAL_NO_MESH. */
@@ -54,24 +54,29 @@ interface Asked {
   readonly reject: (error: Error) => void
 }
 
-export class MeshClient implements Client, JobHost {
+export class MeshClient extends Verbs implements Client, JobHost {
   readonly #line: Line
+  protected readonly data: ClientData
+  readonly #arrivals = new Arrivals((id) => this.data.bytes(id))
   readonly #session = new Session()
   readonly #streams: Streams
   readonly #jobs = new Map<JobId, Job<unknown>>()
   readonly #asked = new Map<number, Asked>()
   readonly #closing = new AbortController()
   readonly #submitter: string
-  readonly #presence = new Presence(() => this.members())
+  protected readonly presence = new Presence(() => this.members())
   readonly #locate = (name: string): Promise<readonly TaskAt[]> =>
     tasksNamed(name, this.#jobs, (job) => this.locate(job))
   #state: 'away' | 'opening' | 'attached' = 'away'
-  #entry = ''
+  protected entry = ''
+  /** Settles when the present search for an entry is over. */
+  #attached = Promise.withResolvers<void>()
   #timer: ReturnType<typeof setTimeout> | undefined
   #timerAt = Number.POSITIVE_INFINITY
 
   /** `submitter`: whose share of the mesh its tasks take. */
   constructor(openLine: OpenLine, submitter: string) {
+    super()
     this.#submitter = submitter
     this.#streams = new Streams((message) => {
       if (this.#state === 'attached') this.#line.send(message)
@@ -80,6 +85,7 @@ export class MeshClient implements Client, JobHost {
       onMessages: (messages) => this.#received(messages),
       onClosed: () => this.#lost()
     })
+    this.data = new ClientData({ door: this.#line.data, attached: () => this.#untilAttached() })
   }
 
   /** Attaches for the first time; rejects if `signal` ends the search. */
@@ -103,10 +109,11 @@ export class MeshClient implements Client, JobHost {
     const waits = waitsOf(args, settings.waits)
     this.#run(job, shipped, settings, async (header, code) => {
       const ready = waits && (await prepared(waits, this.#locate))
+      const input = await this.data.shrink(ready?.input ?? encodeArgs(args), settings)
       if (!job.takesInputs) return
       const needs = new NeedsOfShard()
       if (ready !== undefined) needs.add(0, ready)
-      const inputs = pack('', [0], [ready?.input ?? encodeArgs(args)])
+      const inputs = pack('', [0], [input])
       this.#perform(this.#session.begin(header, settings.copies, code))
       job.submitted(1)
       this.#perform(this.#session.add(job.id, inputs, true, needs.build()))
@@ -154,39 +161,8 @@ export class MeshClient implements Client, JobHost {
     return job
   }
 
-  view(targets: Targets): DirectView {
-    return new DirectView(this, this.#presence, targets)
-  }
-
-  balanced(options: TaskOptions = {}): BalancedView {
-    checkTaskOptions(options)
-    return new BalancedView(this, options)
-  }
-
-  engines(): Promise<EngineInfo[]> {
-    return this.#presence.engines()
-  }
-
-  async jobs(): Promise<JobSummary[]> {
-    return (await this.#ask<JobSummary[]>('jobs')).value
-  }
-
-  async members(): Promise<MemberInfo[]> {
-    return (await this.#ask<MemberInfo[]>('members')).value
-  }
-
-  async status(): Promise<StatusReport> {
-    const { value, silent } = await this.#ask<NodeStatus[]>('status')
-    return { entry: this.#entry, nodes: value, silent }
-  }
-
-  async explain(task: string): Promise<Explanation> {
-    if (taskNamed(task) === undefined)
-      throw new ShoalError(
-        'SHOAL_BAD_OPTION',
-        `${JSON.stringify(task)} is no id of a task; write <job>:<index>`
-      )
-    return (await this.#ask<Explanation>('explain', task)).value
+  protected get self(): Client {
+    return this
   }
 
   source<T>(name: string, { ahead = aheadDefault, signal }: ReadOptions = {}): SourceStream<T> {
@@ -194,11 +170,6 @@ export class MeshClient implements Client, JobHost {
     this.#closing.signal.throwIfAborted()
     this.#attach()
     return this.#streams.open<T>(name, ahead, signal)
-  }
-
-  async drain(node: string): Promise<void> {
-    const { value } = await this.#ask<boolean>('drain', node)
-    if (!value) throw new ShoalError('SHOAL_NOT_FOUND', `no node ${node} is up; see \`shoal status\``)
   }
 
   async close(): Promise<void> {
@@ -221,14 +192,6 @@ export class MeshClient implements Client, JobHost {
   forget(job: JobId): void {
     this.#jobs.delete(job)
     this.#perform(this.#session.forget(job))
-  }
-
-  async release(job: JobId): Promise<void> {
-    const { value } = await this.#ask<string>('release', job)
-    if (value === 'unfinished')
-      throw new ShoalError('SHOAL_BAD_OPTION', `job ${job} is not complete; cancel it before it is released`)
-    if (value === 'busy')
-      throw new ShoalError('SHOAL_BUSY', 'too many jobs are being released; wait and try again')
   }
 
   #newJob<R>(plan: {
@@ -280,6 +243,7 @@ export class MeshClient implements Client, JobHost {
     const { header, code, settings, encode } = work
     this.#perform(this.#session.begin(header, settings.copies, code))
     const outlet: Outlet = {
+      shrink: (value) => this.data.shrink(value, settings),
       add: (batch, isLast, needs) => this.#perform(this.#session.add(job.id, batch, isLast, needs)),
       close: () => this.#perform(this.#session.close(job.id)),
       locate: this.#locate
@@ -290,11 +254,7 @@ export class MeshClient implements Client, JobHost {
     job.fed()
   }
 
-  async locate(job: JobId): Promise<Placement[]> {
-    return (await this.#ask<Placement[]>('locate', job)).value
-  }
-
-  async #ask<T>(what: string, about = ''): Promise<{ value: T; silent: number }> {
+  protected async ask<T>(what: string, about = ''): Promise<{ value: T; silent: number }> {
     this.#closing.signal.throwIfAborted()
     this.#attach()
     const { ask, effects } = this.#session.query(what, about)
@@ -322,13 +282,17 @@ export class MeshClient implements Client, JobHost {
       case 'send':
         return this.#line.send(effect.message)
       case 'outcomes':
-        return this.#jobs.get(effect.job)?.ended(effect.first, effect.outcomes)
+        return this.#arrivals.take(effect.job, effect.outcomes, (outcomes) =>
+          this.#jobs.get(effect.job)?.ended(effect.first, outcomes)
+        )
       case 'accepted':
         return this.#jobs.get(effect.job)?.shardAccepted(effect.placement)
       case 'found':
         return this.#jobs.get(effect.job)?.found(effect.header.submittedAt)
       case 'complete':
-        return this.#jobs.get(effect.job)?.completed(effect.tasks)
+        return this.#arrivals.take(effect.job, pack('', [], []), () =>
+          this.#jobs.get(effect.job)?.completed(effect.tasks)
+        )
       case 'refused':
         return this.#jobs.get(effect.job)?.fail(new ShoalError(effect.code, effect.message))
       case 'absent': {
@@ -340,7 +304,7 @@ export class MeshClient implements Client, JobHost {
         this.#asked.delete(effect.ask)
         return
       case 'welcome':
-        this.#entry = effect.peer
+        this.entry = effect.peer
         return this.#line.learn(effect.others)
       case 'leave-entry':
         void this.#line.leave().then(() => this.#lost())
@@ -370,6 +334,8 @@ export class MeshClient implements Client, JobHost {
   async #search(limit: AbortSignal): Promise<void> {
     await reach(this.#line, limit, this.#closing.signal)
     this.#state = 'attached'
+    this.#attached.resolve()
+    this.#attached = Promise.withResolvers()
     this.#perform(this.#session.attached(performance.now()))
     this.#streams.attached()
   }
@@ -379,6 +345,15 @@ export class MeshClient implements Client, JobHost {
     for (const { reject } of this.#asked.values()) reject(error)
     this.#streams.failAll(error)
     this.#asked.clear()
+    this.#attached.promise.catch(() => {})
+    this.#attached.reject(error)
+    this.#attached = Promise.withResolvers()
+  }
+
+  async #untilAttached(): Promise<void> {
+    this.#closing.signal.throwIfAborted()
+    this.#attach()
+    if (this.#state !== 'attached') await this.#attached.promise
   }
 
   #setTimer(): void {

@@ -4,7 +4,9 @@
  * Not here: where shards go (session.ts), how far the reader is (job.ts).
  * A full shard leaves at once. A part of one leaves when the source makes us wait, so that a slow source is not held up.
  */
+import { inlineBytesMax } from '../data/envelope.ts'
 import { ShoalError } from '../errors.ts'
+import { Gate } from '../node/gate.ts'
 import { type Batch, pack } from '../tasks/batch.ts'
 import { shardsMax } from '../tasks/messages.ts'
 import { encodeArgs } from './values.ts'
@@ -18,6 +20,11 @@ const shardsAhead = 4
 const lingerAfter = 1_000
 const lingerMsMax = 1_000
 
+/** Values that are being put as data at a time. */
+const shrinkingMax = 8
+/** A shard holds so many times `shardBytesMax` of values that are put as data. */
+const largeShare = 16
+
 /** Where inputs go, and how much may. */
 export interface Sink {
   /** Resolves with how many more inputs are wanted, at least one; 0 ends the feed. */
@@ -26,6 +33,8 @@ export interface Sink {
   submit(inputs: Batch, isLast: boolean): void
   /** An input as it travels; default: as the argument of a function. */
   encode?(input: unknown, index: number): Uint8Array
+  /** What travels instead of a value that is too large. */
+  shrink(value: Uint8Array): Promise<Uint8Array>
   /** No more will come; said unless the last shard was marked. */
   close(): void
 }
@@ -39,19 +48,17 @@ export function mayBeEndless(inputs: Inputs): boolean {
 
 /** Rejects with SHOAL_BAD_VALUE if an input cannot travel, and with whatever the source throws; then the last part was not submitted. */
 export async function feed(inputs: Inputs, sink: Sink): Promise<void> {
-  const packer = new Packer((input, index) =>
-    sink.encode ? sink.encode(input, index) : encodeInput(input, index)
-  )
+  const packer = new Packer(sink)
   const source: Iterator<unknown> | AsyncIterator<unknown> =
     Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]()
   let shards = 0
   let isAtEnd = false
-  const submit = (isLast: boolean): void => {
+  const submit = async (isLast: boolean): Promise<void> => {
     if (++shards > shardsMax) {
       const text = `a job has at most ${shardsMax} shards; submit the rest of the inputs as another job`
       throw new ShoalError('SHOAL_BAD_OPTION', text)
     }
-    sink.submit(packer.take(), isLast)
+    sink.submit(await packer.take(), isLast)
   }
   try {
     for (;;) {
@@ -64,12 +71,13 @@ export async function feed(inputs: Inputs, sink: Sink): Promise<void> {
         step = next instanceof Promise ? await soon(next, packer, sink, shards, () => submit(false)) : next
         if (step.done) break
         packer.add(step.value)
+        if (packer.isShrinking) await packer.room()
       }
       isAtEnd = step?.done === true
       if (isAtEnd) break
-      if (packer.count > 0) submit(false)
+      if (packer.count > 0) await submit(false)
     }
-    if (packer.count > 0) submit(true)
+    if (packer.count > 0) await submit(true)
     else sink.close()
   } finally {
     if (!isAtEnd) await source.return?.()
@@ -82,7 +90,7 @@ async function soon(
   packer: Packer,
   sink: Sink,
   shards: number,
-  submit: () => void
+  submit: () => Promise<void>
 ): Promise<IteratorResult<unknown>> {
   if (packer.count === 0) return next
   const isLate = Symbol('late')
@@ -93,36 +101,58 @@ async function soon(
   })
   const first = await Promise.race([next, late])
   if (first !== isLate) return first
-  if (sink.shardsAhead < shardsAhead) submit()
+  if (sink.shardsAhead < shardsAhead) await submit()
   return next
 }
 
 class Packer {
-  readonly #encode: (input: unknown, index: number) => Uint8Array
-  #values: Uint8Array[] = []
+  readonly #sink: Sink
+  readonly #gate = new Gate(shrinkingMax)
+  #values: (Uint8Array | Promise<Uint8Array>)[] = []
+  #shrinking = 0
   bytes = 0
   #before = 0
 
-  constructor(encode: (input: unknown, index: number) => Uint8Array) {
-    this.#encode = encode
+  constructor(sink: Sink) {
+    this.#sink = sink
   }
 
   get count(): number {
     return this.#values.length
   }
 
-  add(input: unknown): void {
-    const value = this.#encode(input, this.#before + this.#values.length)
-    this.#values.push(value)
-    this.bytes += value.byteLength
+  get isShrinking(): boolean {
+    return this.#shrinking > 0
   }
 
-  take(): Batch {
+  /** Resolves when another large value may come. */
+  room(): Promise<void> {
+    return this.#gate.room()
+  }
+
+  add(input: unknown): void {
+    const index = this.#before + this.#values.length
+    const value = this.#sink.encode ? this.#sink.encode(input, index) : encodeInput(input, index)
+    if (value.byteLength <= inlineBytesMax) {
+      this.#values.push(value)
+      this.bytes += value.byteLength
+      return
+    }
+    this.#shrinking++
+    const small = this.#gate.through(() => this.#sink.shrink(value)).finally(() => this.#shrinking--)
+    // Whoever takes it hears of it.
+    small.catch(() => {})
+    this.#values.push(small)
+    // Tasks begin when their shard is full, so shards of large values are cut sooner than those of as many small ones.
+    this.bytes += value.byteLength / largeShare
+  }
+
+  async take(): Promise<Batch> {
     const values = this.#values
     this.#values = []
     this.bytes = 0
     this.#before += values.length
-    return pack('', Uint32Array.from(values.keys()), values)
+    return pack('', Uint32Array.from(values.keys()), await Promise.all(values))
   }
 }
 

@@ -26,6 +26,8 @@ export interface Fed {
 }
 
 export interface Outlet {
+  /** What travels instead of a value that is too large. */
+  readonly shrink: (value: Uint8Array) => Promise<Uint8Array>
   readonly add: (inputs: Batch, isLast: boolean, needs: readonly Needs[]) => void
   readonly close: () => void
   readonly locate: Locate
@@ -75,6 +77,10 @@ export class Feeding implements Sink {
     return new Uint8Array(0)
   }
 
+  shrink(value: Uint8Array): Promise<Uint8Array> {
+    return this.#outlet.shrink(value)
+  }
+
   submit(inputs: Batch, isLast: boolean): void {
     const first = this.#sent
     this.#sent += inputs.indexes.length
@@ -106,7 +112,7 @@ export class Feeding implements Sink {
       if (waits === undefined) continue
       const own = await prepared(waits, this.#outlet.locate)
       needs.add(at, own)
-      if (own.input !== undefined) values[at] = own.input
+      if (own.input !== undefined) values[at] = await this.shrink(own.input)
     }
     if (this.#job.takesInputs) this.#outlet.add(pack('', inputs.indexes, values), isLast, needs.build())
   }

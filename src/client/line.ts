@@ -4,6 +4,7 @@
  * Not here: the two kinds of it, to a node elsewhere (remote.ts) and to a node in this process (local.ts).
  * A line is open or it is not; what is said while it is not is lost, and the session says it again.
  */
+import type { DataDoor } from './data.ts'
 import type { ClientMessage, EntryMessage } from './protocol.ts'
 
 export interface LineEvents {
@@ -13,6 +14,7 @@ export interface LineEvents {
 }
 
 export interface Line {
+  readonly data: DataDoor
   /** To some node, another one than last if there is a choice. Rejects with SHOAL_NO_MESH, SHOAL_REFUSED or SHOAL_CLOSED. */
   open(signal?: AbortSignal): Promise<void>
   /** All that is said in one turn travels together. */

@@ -6,12 +6,14 @@
 import { ShoalError } from '../errors.ts'
 import type { ClientId } from '../ids.ts'
 import { MeshClient } from './client.ts'
+import type { DataDoor, OwnData } from './data.ts'
 import type { Line, LineEvents } from './line.ts'
 import type { ClientMessage, EntryMessage } from './protocol.ts'
 import type { Client } from './types.ts'
 
 /** The part of a node's driver that clients of the same process use. */
 export interface LocalEntry {
+  readonly data: OwnData
   joinClient(onMessages: (messages: readonly EntryMessage[]) => void): ClientId
   leaveClient(client: ClientId): void
   clientSaid(client: ClientId, messages: readonly ClientMessage[]): void
@@ -31,6 +33,10 @@ class LocalLine implements Line {
   constructor(entry: LocalEntry, events: LineEvents) {
     this.#entry = entry
     this.#events = events
+  }
+
+  get data(): DataDoor {
+    return { own: this.#entry.data }
   }
 
   async open(): Promise<void> {

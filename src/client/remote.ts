@@ -13,6 +13,7 @@ import { createLink, type Link } from '../node/link.ts'
 import { splitFrame } from '../node/messages.ts'
 import { frames } from '../node/outbox.ts'
 import { MeshClient } from './client.ts'
+import type { DataDoor } from './data.ts'
 import type { Line, LineEvents } from './line.ts'
 import { type ClientMessage, clientMessages, type EntryMessage, entryMessages } from './protocol.ts'
 import type { Client } from './types.ts'
@@ -97,6 +98,15 @@ class RemoteLine implements Line {
     this.#given = given
     this.#mdns = mdns
     this.#events = events
+  }
+
+  get data(): DataDoor {
+    return {
+      talk: async () => {
+        if (this.#open === undefined) throw new Error('there is no entry now')
+        return await this.#open.talk()
+      }
+    }
   }
 
   async open(signal?: AbortSignal): Promise<void> {

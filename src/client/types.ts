@@ -3,6 +3,7 @@
  *
  * Not here: how it is done (client.ts, handle.ts). The names follow IPython's, in camelCase.
  */
+import type { Ref } from '../data/ref.ts'
 import type { RunMetadata } from '../errors.ts'
 import type { Requires } from '../routing/requirement.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
@@ -211,7 +212,39 @@ export interface LiveSource<T> extends AsyncIterableIterator<T> {
   readonly reason: string
 }
 
+/** Bytes, a file of this machine, or a stream of bytes of any length. */
+export type DataSource =
+  | Uint8Array
+  | { readonly file: string | URL }
+  | Iterable<Uint8Array>
+  | AsyncIterable<Uint8Array>
+
+export interface PutOptions {
+  /** What the bytes are, for people and programs. Default `application/octet-stream`. At most 128 characters. */
+  readonly type?: string
+  /** Copies: default 3, or all nodes if there are fewer. */
+  readonly keepers?: number
+  /** Milliseconds that it stays at least, also if no job names it. Default 24 h. */
+  readonly retention?: number
+  readonly signal?: AbortSignal
+}
+
 export interface Client extends AsyncDisposable {
+  /**
+   * Puts data into the mesh; the Ref that it gives is accepted anywhere in arguments and inputs, and arrives in the task as a
+   * `Uint8Array`. Resolves when a majority of the nodes that are to keep it have it on disk. What is there already is not
+   * sent again. It stays for `retention`, and as long as a job names it. Rejects with SHOAL_NO_KEEPERS, SHOAL_DISK,
+   * SHOAL_BAD_OPTION, SHOAL_NO_MESH, or what the stream throws.
+   */
+  put(source: DataSource, options?: PutOptions): Promise<Ref>
+  /** The bytes. Rejects with SHOAL_NOT_FOUND if no node has them, SHOAL_NO_MESH. */
+  get(ref: Ref, options?: { readonly signal?: AbortSignal }): Promise<Uint8Array>
+  /** The bytes as they come, in order. Who reads slowly holds the sender back, and needs no memory for the rest. */
+  stream(ref: Ref, options?: { readonly signal?: AbortSignal }): AsyncIterable<Uint8Array>
+  /** The bytes to a file, which appears when it is whole. */
+  save(ref: Ref, path: string, options?: { readonly signal?: AbortSignal }): Promise<void>
+  /** These are not needed any more, unless jobs name them; their `retention` is over. */
+  free(...refs: Ref[]): Promise<void>
   /** One task. */
   submit<A extends readonly unknown[], R>(
     fn: (...args: A) => R,

@@ -5,15 +5,16 @@
  * Keep it a switchboard. Messages to oneself never leave it; what may only be said after a write waits for that write.
  */
 import type { ClientMessage } from '../client/protocol.ts'
+import type { DataEffect } from '../data/effects.ts'
+import { type DataMessage, isAboutData } from '../data/messages.ts'
 import type { ClientId, PeerId, ShardKey } from '../ids.ts'
-import { assert, earlier, type Machine, type Millis, unreachable } from '../machine.ts'
+import { assert, earlier, type Machine, type Millis } from '../machine.ts'
 import { Board } from '../routing/board.ts'
 import type { MembershipEffect } from '../routing/effects.ts'
 import { usualReach } from '../routing/links.ts'
 import { Membership } from '../routing/membership.ts'
-import type { Member } from '../routing/messages.ts'
-import { rankKeepers, whoMayKnow } from '../routing/placement.ts'
 import { isAboutSource, isSourceQuestion } from '../routing/source-messages.ts'
+import { surroundingsOf } from '../routing/surroundings.ts'
 import type { TaskEffect } from '../tasks/effects.ts'
 import { Entry, type EntryEffect } from '../tasks/entry.ts'
 import { Keeper, recordKinds } from '../tasks/keeper.ts'
@@ -31,10 +32,14 @@ import type { GossipMessage, PeerMessage } from './messages.ts'
 import { nodeReport } from './report.ts'
 import { type CoreOptions, defaultQuota, keeperReplaceAfterMs, type Quota, refillBelow } from './settings.ts'
 import { type SourceInput, Sources } from './sources.ts'
+import { Stock } from './stock.ts'
 import { worldly } from './worldly.ts'
 
 /** Messages to oneself in one step; more is a loop. */
 const ownMessagesMax = 1_000_000
+
+/** What a node says to itself. */
+type OwnMessage = TaskMessage | DataMessage
 
 export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly self: PeerId
@@ -44,6 +49,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly runner: Runner
   readonly entry: Entry
   readonly release: Release
+  readonly stock: Stock
   readonly #upkeep: Upkeep
   readonly #board: Board
   readonly #desk: Desk
@@ -52,7 +58,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly #doorstep: Doorstep
   #disk: 'sound' | string
   readonly #quota: Quota
-  #inbox: TaskMessage[] = []
+  #inbox: OwnMessage[] = []
   #now: Millis = 0
   #effects: CoreEffect[] = []
 
@@ -65,48 +71,21 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.keeper = new Keeper(me.peer, options.rewriteAboveBytes)
     this.membership = new Membership(me, random.fork('membership'), now, reach)
     this.#doorstep = new Doorstep(this.membership)
-    const isUp = (peer: PeerId): boolean => this.membership.isUp(peer)
-    const peers = (): readonly PeerId[] => this.membership.peers()
-    const neighbours = (): readonly PeerId[] => this.membership.neighbours()
-    const keepersFor = (shard: string): PeerId[] =>
-      rankKeepers(
-        shard,
-        this.membership
-          .members()
-          .filter(({ isKeeper, isLeaving, isFull }) => isKeeper && !isLeaving && !isFull)
-      )
-    const isGone = (peer: PeerId, at: Millis): boolean => this.membership.isGone(peer, replaceAfterMs, at)
-    const situation = (at: Millis): string => this.membership.situation(replaceAfterMs, at)
-    const member = (peer: PeerId): Member | undefined => this.membership.member(peer)
-    const whom = random.fork('seek')
-    const mayKnow = (key: ShardKey): readonly PeerId[] =>
-      this.membership.isWide
-        ? whoMayKnow(keepersFor(key.slice(0, key.lastIndexOf('/'))), peers(), whom)
-        : peers()
-    const kept = { self: this.self, keeper: this.keeper, isUp, neighbours, member, mayKnow }
-    this.owner = new Owner({ ...kept, isGone, keepersFor, situation }, random.fork('owner'))
-    const canKeep = (peer: PeerId): boolean => this.membership.canKeep(peer)
-    this.entry = new Entry({ self: this.self, isUp, canKeep, peers, mayKnow, keepersFor })
-    this.release = new Release({ self: this.self, peers })
-    const view = { self: this.self, keeper: this.keeper, release: this.release, isUp, peers, mayKnow }
-    this.#upkeep = new Upkeep(view, random.fork('reconcile'), now)
+    const around = surroundingsOf(this.membership, replaceAfterMs, random.fork('seek'))
+    const keeping = { ...around, keeper: this.keeper }
+    this.owner = new Owner(keeping, random.fork('owner'))
+    this.entry = new Entry(around)
+    this.release = new Release(around)
+    this.#upkeep = new Upkeep({ ...keeping, release: this.release }, random.fork('reconcile'), now)
+    this.stock = new Stock(around, this.keeper, this.#quota.data)
     const status = (): string => JSON.stringify(nodeReport(this, this.#disk, this.#now))
     const { self, membership, keeper, release } = this
     const taskReport = (about: string): TaskReport => taskReportOf(this, about, this.#now)
     this.#desk = new Desk({ self, membership, keeper, release, status, taskReport })
     this.#sources = new Sources({ self, members: () => membership.members() })
-    const peerCount = (): number => this.membership.peerCount
-    this.#board = new Board({ peers, peerCount, neighbours, isUp }, reach, random.fork('claims'))
+    this.#board = new Board(around, reach, random.fork('claims'))
     const owners = (): readonly PeerId[] => [self, ...this.#board.whomToAsk(this.#now)]
-    this.runner = new Runner({
-      self,
-      slots: me.slots,
-      me: () => membership.me,
-      isUp,
-      mayKnow,
-      keeper,
-      owners
-    })
+    this.runner = new Runner({ ...keeping, slots: me.slots, me: () => membership.me, owners })
   }
 
   step(input: CoreInput, now: Millis): CoreEffect[] {
@@ -130,7 +109,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       this.owner.wakeAt(this.#now),
       this.runner.wakeAt(),
       this.entry.wakeAt(),
-      this.#upkeep.wakeAt()
+      this.#upkeep.wakeAt(),
+      this.stock.wakeAt()
     ]
     return [...parts, this.#desk.wakeAt()].reduce(earlier)
   }
@@ -144,6 +124,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.owner.check()
     this.runner.check()
     this.entry.check()
+    this.stock.check()
     assert(this.#inbox.length === 0, 'messages to oneself are left over')
   }
 
@@ -154,6 +135,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'restored':
         for (const message of input.records) this.keeper.restore(message)
         this.#task(this.#upkeep.restored(now))
+        this.#data(this.stock.restored(now))
         return this.owner.restored(now)
       case 'peer-found':
         return this.#member(this.membership.found(input.peer, input.addresses, now), now)
@@ -201,12 +183,13 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'wake':
         return this.#wake(now)
       default:
-        return unreachable(input)
+        return this.#data(this.stock.input(input, now))
     }
   }
 
   #leave(runs: 'finish' | 'give back', now: Millis): void {
     if (!this.membership.me.isLeaving) this.#member(this.membership.change({ isLeaving: true }), now)
+    this.stock.leave()
     this.#task(this.owner.leave(now))
     this.#task(this.runner.leave())
     if (runs === 'give back') this.#task(this.runner.giveBack())
@@ -215,7 +198,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   /** What others have yet to take from a node that leaves. Nothing if nobody else is there. */
   burden(now: Millis): { tasks: number; shards: number } {
     if (this.membership.peers().length === 0) return { tasks: 0, shards: 0 }
-    return { tasks: this.runner.held, shards: this.owner.movable(now) }
+    return { tasks: this.runner.held, shards: this.owner.movable(now) + this.stock.movable(now) }
   }
 
   #wake(now: Millis): void {
@@ -226,6 +209,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#task(this.entry.wake(now))
     this.#task(this.#upkeep.wake(now))
     this.#asked(this.#desk.wake(now))
+    this.#data(this.stock.wake(now))
     this.#weigh(now)
   }
 
@@ -249,9 +233,14 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       default:
         this.membership.heartbeat(from, now)
         this.membership.used(from, now)
-        if (!isAboutSource(message)) return this.#taskMessage(from, message, now)
-        this.#effects.push(...this.#sources.peer(from, message))
+        if (isAboutSource(message)) this.#effects.push(...this.#sources.peer(from, message))
+        else this.#hear(from, message, now)
     }
+  }
+
+  #hear(from: PeerId, message: OwnMessage, now: Millis): void {
+    if (isAboutData(message)) this.#data(this.stock.message(from, message, now))
+    else this.#taskMessage(from, message, now)
   }
 
   /** Each kind concerns some of the machines; the others ignore it. */
@@ -260,6 +249,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const listOf = (key: ShardKey): number => this.keeper.record(key)?.list ?? -1
     const before = message.kind === 'store' ? listOf(message.record.key) : 0
     this.#task(this.keeper.step(from, message))
+    this.#data(this.stock.recorded(message, now))
     if (message.kind === 'store' && listOf(message.record.key) > before) this.owner.kept(from, message, now)
     this.#task(this.owner.message(from, message, now))
     this.#task(this.runner.message(from, message, now))
@@ -299,7 +289,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const { isFull } = this.membership.me
     const share = isFull ? refillBelow : 1
     const isOver =
-      this.keeper.bytes > share * this.#quota.bytes || this.keeper.size > share * this.#quota.shards
+      this.keeper.bytes > share * this.#quota.bytes ||
+      this.keeper.size > share * this.#quota.shards ||
+      this.stock.isFull(now, share)
     if (isOver !== isFull) this.#member(this.membership.change({ isFull: isOver }), now)
   }
 
@@ -316,6 +308,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         this.#effects.push({ kind: 'note', text: `${effect.peer} is up` })
         this.#task(this.owner.peerUp(effect.peer, now))
         this.#task(this.#upkeep.peerUp(effect.peer))
+        this.stock.peerUp(effect.peer, now)
       } else this.#effects.push(worldly(effect, this.membership, this.membership.slowness(now)))
     }
   }
@@ -352,6 +345,13 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     }
   }
 
+  #data(effects: readonly DataEffect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === 'send' && effect.to === this.self) this.#inbox.push(effect.message)
+      else this.#effects.push(effect)
+    }
+  }
+
   /** A keeper that cannot write says nothing more as a keeper; the mesh goes on with the others. */
   #diskFailed(reason: string, now: Millis): void {
     if (this.#disk !== 'sound') return
@@ -367,7 +367,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     while (this.#inbox.length > 0) {
       const messages = this.#inbox
       this.#inbox = []
-      for (const message of messages) this.#taskMessage(this.self, message, now)
+      for (const message of messages) this.#hear(this.self, message, now)
       count += messages.length
       assert(count < ownMessagesMax, 'a node talks to itself without end')
     }

@@ -11,12 +11,14 @@ import type { ClientId, PeerId } from '../ids.ts'
 import { unreachable } from '../machine.ts'
 import type { Random } from '../random.ts'
 import type { Member } from '../routing/messages.ts'
-import type { Availability, Run } from '../tasks/effects.ts'
+import type { Availability } from '../tasks/effects.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
 import { recordKinds } from '../tasks/keeper.ts'
 import type { Blobs } from './blobs.ts'
 import type { LocalClient } from './clients.ts'
 import { NodeCore } from './core.ts'
+import { Data } from './data.ts'
+import type { DataFiles } from './datafiles.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
 import { Holding } from './holding.ts'
 import { Journal } from './journal.ts'
@@ -24,11 +26,12 @@ import { gossipMessages, type PeerMessage, peerMessages, splitFrame } from './me
 import { Offers } from './offers.ts'
 import { Outbox, rememberEncoded } from './outbox.ts'
 import { messagePatience, recordPatience } from './patience.ts'
+import { Provisions } from './provisions.ts'
 import { Readers } from './readers.ts'
 import type { Quota } from './settings.ts'
 import type { Store } from './store.ts'
 import { Supply } from './supply.ts'
-import type { Transport, TransportEvent } from './transport.ts'
+import { started, type Transport, type TransportEvent } from './transport.ts'
 
 /** A timer that fires this late means that this node is slow, and must not call others dead. */
 const lateMs = 100
@@ -40,6 +43,7 @@ export interface DriverOptions {
   readonly random: Random
   readonly store: Store
   readonly blobs: Blobs
+  readonly files: DataFiles
   readonly executor: Executor | undefined
   /** See `NodeOptions`. */
   readonly replaceAfter?: number
@@ -55,6 +59,7 @@ export class Driver {
   readonly core: NodeCore
   readonly offers = new Offers((news) => this.#step(news))
   readonly readers = new Readers(this, (slot, answer) => this.#options.executor?.tell?.(slot, answer))
+  readonly data: Data
   readonly #options: DriverOptions
   readonly #supply: Supply
   readonly #holding: Holding
@@ -62,8 +67,7 @@ export class Driver {
   readonly #locals = new Map<ClientId, LocalClient>()
   /** What clients said after code that is being written, in order. */
   readonly #clientHeld = new Map<ClientId, ClientMessage[]>()
-  /** Runs whose code is on its way, and which of their tasks were cancelled meanwhile. */
-  readonly #awaited = new Map<number, Uint32Array[]>()
+  readonly #provisions: Provisions
   #transport: Transport | undefined
   /** For the network, until there is one. */
   #early: ((transport: Transport) => void)[] = []
@@ -84,14 +88,24 @@ export class Driver {
     const { me, random, store, blobs, disk, replaceAfter: replaceAfterMs, quota, onNote } = options
     this.core = new NodeCore({ me, random, now: performance.now(), replaceAfterMs, quota, disk })
     this.#journal = new Journal(store)
+    this.data = new Data({
+      files: options.files,
+      talkTo: async (peer) => await started(this.#transport).talkTo(peer),
+      sources: (id, at) => this.core.stock.sources(id, at),
+      tell: (input) => this.#step(input),
+      onNote
+    })
     this.#supply = new Supply({
       blobs,
       onNote,
       onDiskFailed: (reason) => this.#step({ kind: 'persist-failed', reason }),
-      fetch: (digest, peers) =>
-        this.#transport === undefined
-          ? Promise.reject(new Error('no network yet'))
-          : this.#transport.fetchBlob(digest, peers)
+      fetch: async (digest, peers) => await started(this.#transport).fetchBlob(digest, peers)
+    })
+    this.#provisions = new Provisions({
+      supply: this.#supply,
+      data: this.data,
+      executor: options.executor,
+      onEvent: (event) => this.#step(event)
     })
     this.#holding = new Holding(this.#supply, (from, message) =>
       this.#step({ kind: 'received', from, messages: [message] })
@@ -100,6 +114,7 @@ export class Driver {
 
   /** Reads back what the disk holds. First of all calls. */
   async restore(): Promise<void> {
+    this.#step({ kind: 'data-here', ids: this.data.files.ids(), isRestored: true })
     this.#step({ kind: 'restored', records: await this.#journal.read() })
   }
 
@@ -130,6 +145,7 @@ export class Driver {
   stop(): void {
     this.#isStopped = true
     this.#supply.close()
+    this.data.close()
     clearTimeout(this.#timer)
     clearTimeout(this.#flushTimer)
   }
@@ -184,7 +200,7 @@ export class Driver {
 
   readonly onExecutor = (event: ExecutorEvent): void => {
     if (event.kind === 'engine-lost') this.#options.onNote(`engine ${event.slot} was lost: ${event.reason}`)
-    this.#step(event)
+    this.#provisions.heard(event)
   }
 
   #step(input: CoreInput): void {
@@ -203,12 +219,11 @@ export class Driver {
       case 'persist':
         return this.#journal.add(effect, effect.id, now + recordPatience(effect.messages[0]))
       case 'run':
-        return this.#run(effect)
+        return this.#provisions.run(effect)
       case 'cancel-run':
-        this.#awaited.get(effect.run)?.push(effect.indexes)
-        return this.#options.executor?.cancel(effect.run, effect.indexes)
+        return this.#provisions.cancel(effect.run, effect.indexes)
       case 'recall-run':
-        return this.#options.executor?.recall(effect.run)
+        return this.#provisions.recall(effect.run)
       case 'dial':
         return this.#network((transport) => transport.dial(effect.peer, effect.addresses))
       case 'drop-peer':
@@ -219,6 +234,10 @@ export class Driver {
       }
       case 'pull-source':
         return this.offers.pull(effect.name)
+      case 'fetch-data':
+      case 'drop-data':
+      case 'data-kept':
+        return this.data.perform(effect)
       case 'asked-to-leave':
         return this.#options.onLeave?.()
       case 'note':
@@ -375,23 +394,5 @@ export class Driver {
     if (this.#isFlushing) return
     this.#isFlushing = true
     setImmediate(this.#flush)
-  }
-
-  #run(run: Run): void {
-    const { code } = run.header
-    if (this.#supply.isHere(code)) return this.#start(run)
-    this.#awaited.set(run.run, [])
-    void this.#supply.insist(code, run.keepers).then((isHere) => {
-      const cancelled = this.#awaited.get(run.run) ?? []
-      this.#awaited.delete(run.run)
-      const { indexes } = run.inputs
-      if (!isHere) return this.#step({ kind: 'recalled', run: run.run, indexes, done: true })
-      this.#start(run)
-      for (const indexes of cancelled) this.#options.executor?.cancel(run.run, indexes)
-    })
-  }
-
-  #start(run: Run): void {
-    this.#options.executor?.run({ ...run, ...run.header })
   }
 }

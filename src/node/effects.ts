@@ -5,6 +5,7 @@
  * All of it is plain data, so that a world can record it, delay it, or lose it.
  */
 import type { ClientMessage } from '../client/protocol.ts'
+import type { DataEffect } from '../data/effects.ts'
 import type { ClientId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Availability, CancelRun, Persist, RecallRun, Run } from '../tasks/effects.ts'
@@ -13,6 +14,7 @@ import type { TaskMessage } from '../tasks/messages.ts'
 import type { RunNews } from '../tasks/runs.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
 import type { SourceInput } from './sources.ts'
+import type { DataInput } from './stock.ts'
 
 export type CoreInput =
   /** Records of the store, in order of writing. First input after a restart. */
@@ -35,6 +37,7 @@ export type CoreInput =
   /** Hands over what it has and takes nothing new. What runs may finish, or is given back too. */
   | { kind: 'leave'; runs: 'finish' | 'give back' }
   | SourceInput
+  | DataInput
   | { kind: 'wake' }
 
 export type CoreEffect =
@@ -46,6 +49,7 @@ export type CoreEffect =
   | RecallRun
   /** There is room for one item more. */
   | { kind: 'pull-source'; name: string }
+  | Exclude<DataEffect, { kind: 'send' }>
   | { kind: 'dial'; peer: PeerId; addresses: readonly string[] }
   /** Idle: both ends will dial again when they have something to say. */
   | { kind: 'drop-peer'; peer: PeerId; because: 'silent' | 'idle' }

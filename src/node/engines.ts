@@ -20,6 +20,8 @@ export interface EngineOptions {
   /** Folder for what programs need while they run; else that is in the system's temporary folder. */
   readonly data: string | undefined
   readonly allowRun: boolean
+  /** Where data lies that inputs name: files named by their ids. */
+  readonly dataFolder: string
 }
 
 /** `undefined` without slots. Rejects with SHOAL_DISK. */
@@ -27,13 +29,13 @@ export async function openExecutor(
   options: EngineOptions,
   { onEvent, onReading }: Pick<PoolOptions, 'onEvent' | 'onReading'>
 ): Promise<Executor | undefined> {
-  const { slots, node, heapMb, isolation, nice, code, data, allowRun } = options
+  const { slots, node, heapMb, isolation, nice, code, data, dataFolder, allowRun } = options
   if (slots === 0) return undefined
   const heard = (event: ExecutorEvent): void => shared.heard(event)
   const scratch = allowRun ? await Scratch.open(data) : undefined
-  const programs =
-    scratch === undefined ? undefined : createPrograms({ slots, node, code, scratch, onEvent: heard })
-  const functions = createPool({ slots, node, heapMb, isolation, nice, code, onReading, onEvent: heard })
+  const common = { slots, node, code, dataFolder, onEvent: heard }
+  const programs = scratch === undefined ? undefined : createPrograms({ ...common, scratch })
+  const functions = createPool({ ...common, heapMb, isolation, nice, onReading })
   const shared: SharedSlots = shareSlots(functions, programs, onEvent)
   return shared
 }

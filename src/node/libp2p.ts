@@ -21,6 +21,7 @@ import {
   dialMs,
   identifyService,
   parseAddress,
+  peerOf,
   peerOfAddress,
   reasonOf,
   type Search,
@@ -30,7 +31,8 @@ import {
 import type { MeshKey } from './key.ts'
 import { PEER_PROTOCOL, Peers, peerStreamsMax } from './peers.ts'
 import { Seeds } from './seeds.ts'
-import { Counters } from './stream.ts'
+import { Counters, FrameStream } from './stream.ts'
+import { DATA_PROTOCOL, dataStreamsMax, type OpenStream, Talk } from './talk.ts'
 import type { Transport, TransportEvent } from './transport.ts'
 
 export interface Libp2pTransportOptions {
@@ -44,6 +46,8 @@ export interface Libp2pTransportOptions {
   /** Called for everything that happens, in order; never from within a call of the transport. */
   readonly onEvent: (event: TransportEvent) => void
   readonly blobs: BlobSource
+  /** Answers who asks for data or brings some; `isClient` if it is no node. Never rejects. */
+  readonly serveData: (talk: Talk, isClient: boolean) => Promise<void>
 }
 
 /** Listening and looking for others when it resolves. Rejects with SHOAL_PORT_TAKEN or SHOAL_BAD_OPTION. */
@@ -132,6 +136,10 @@ class Libp2pTransport implements Transport {
     await this.handle(host, BLOB_PROTOCOL, blobStreamsMax, (stream) =>
       serveBlob(stream, this.options.blobs, this.counts)
     )
+    await this.handle(host, DATA_PROTOCOL, dataStreamsMax, async (stream, connection) => {
+      const talk = await Talk.open(this.counts, async (handlers) => this.frames(stream, handlers))
+      await this.options.serveData(talk, !this.peers.has(peerOf(connection)))
+    })
     host.addEventListener('peer:disconnect', ({ detail }) => this.gossip.forget(detail))
     await startHost(host, listen)
     this.gossip.start()
@@ -195,6 +203,16 @@ class Libp2pTransport implements Transport {
     return fetchBlob(digest, connections, this.counts)
   }
 
+  async talkTo(peer: PeerId): Promise<Talk> {
+    const connection = this.peers.connectionOf(peer)
+    if (connection === undefined) throw new Error('it is not connected')
+    return await Talk.open(this.counts, async (handlers) => {
+      const signal = AbortSignal.any([AbortSignal.timeout(dialMs), this.stopping.signal])
+      const options = { signal, maxOutboundStreams: dataStreamsMax }
+      return this.frames(await connection.newStream(DATA_PROTOCOL, options), handlers)
+    })
+  }
+
   counters(): Readonly<Record<string, number>> {
     return this.counts.read()
   }
@@ -207,6 +225,10 @@ class Libp2pTransport implements Transport {
     this.gossip.stop()
     await Promise.all([this.peers.close(), this.clients.close(), this.search?.stop()])
     await this.host?.stop()
+  }
+
+  private frames(stream: Stream, handlers: Parameters<OpenStream>[0]): FrameStream {
+    return new FrameStream(stream, { counters: this.counts, ...handlers })
   }
 
   private emit(event: TransportEvent): void {

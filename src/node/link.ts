@@ -14,6 +14,7 @@ import { CLIENT_PROTOCOL } from './clients.ts'
 import { closeConnection, createHost, dialMs, parseAddress, peerOf, reasonOf, searchMdns } from './host.ts'
 import type { MeshKey } from './key.ts'
 import { Counters, FrameStream } from './stream.ts'
+import { DATA_PROTOCOL, dataStreamsMax, Talk } from './talk.ts'
 
 /** After the first answer of mDNS, others get this long. */
 const moreAnswersMs = 150
@@ -42,6 +43,8 @@ export interface Link {
   /** Holds the node back until `resume`. */
   pause(): void
   resume(): void
+  /** A stream for one transfer of data. Rejects without a line. */
+  talk(): Promise<Talk>
   detach(): Promise<void>
   /** Addresses of nodes that answer by mDNS: soon after the first one, or none after `timeoutMs` or at `signal`. */
   discover(timeoutMs: number, signal?: AbortSignal): Promise<string[]>
@@ -109,6 +112,17 @@ class HostLink implements Link {
 
   resume(): void {
     this.line?.stream.resume()
+  }
+
+  async talk(): Promise<Talk> {
+    const { line, counters } = this
+    if (line === undefined) throw new Error('there is no line')
+    return await Talk.open(counters, async (handlers) => {
+      const signal = AbortSignal.any([AbortSignal.timeout(dialMs), this.closing.signal])
+      const options = { signal, maxOutboundStreams: dataStreamsMax }
+      const raw = await line.connection.newStream(DATA_PROTOCOL, options)
+      return new FrameStream(raw, { counters, ...handlers })
+    })
   }
 
   async detach(): Promise<void> {

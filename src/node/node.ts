@@ -16,6 +16,7 @@ import { programsLabel } from '../tasks/executor/program.ts'
 import { VERSION } from '../version.ts'
 import { lightBeacon } from './beacon.ts'
 import { openBlobs } from './blobs.ts'
+import { DataFiles } from './datafiles.ts'
 import { Driver } from './driver.ts'
 import { openExecutor } from './engines.ts'
 import { createLibp2pTransport } from './libp2p.ts'
@@ -107,11 +108,15 @@ async function open(
   opened.push(() => store.close())
   const blobs = await openBlobs(data, onNote)
   opened.push(() => blobs.close())
+  const files = await DataFiles.open(data)
+  opened.push(() => files.close())
+  if (files.isTemporary) onNote(`has no data folder: keeps records in memory, and data in ${files.folder}`)
   const { privateKey, peerId: peer, storeId, boot } = await loadIdentity(store)
   const slots = roles.includes('engine') ? options.slots : 0
   const { heapMb, isolation, nice, allowRun } = options
   const code = (digest: Digest): string => blobs.path(digest)
-  const engines = { slots, node: peer, heapMb, isolation, nice, code, data, allowRun }
+  const dataFolder = files.folder
+  const engines = { slots, node: peer, heapMb, isolation, nice, code, data, dataFolder, allowRun }
   const executor = await openExecutor(engines, {
     onEvent: (event) => driver.onExecutor(event),
     onReading: (slot, question) => driver.readers.heard(slot, question)
@@ -139,6 +144,7 @@ async function open(
     random,
     store,
     blobs,
+    files,
     executor,
     replaceAfter,
     disk,
@@ -155,7 +161,8 @@ async function open(
     bootstrap: peers,
     mdns,
     onEvent: driver.onTransport,
-    blobs
+    blobs,
+    serveData: (talk, isClient) => driver.data.serve(talk, isClient)
   })
   opened.push(() => transport.stop())
   const { when, hours, idle, probe } = options

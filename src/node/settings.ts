@@ -10,12 +10,13 @@ import type { Member } from '../routing/messages.ts'
 
 /** Longer than a restart of a machine's services, shorter than a second failure is likely to wait. */
 export const keeperReplaceAfterMs = 30_000
-/** What a node keeps at most: bytes of inputs and outcomes, and shards. Beyond it, work goes to other keepers. */
+/** What a node keeps at most: bytes of inputs and outcomes, shards, and bytes of data. Beyond it, work goes to other keepers. */
 export interface Quota {
   readonly bytes: number
   readonly shards: number
+  readonly data: number
 }
-export const defaultQuota: Quota = { bytes: 1 << 30, shards: 1_000_000 }
+export const defaultQuota: Quota = { bytes: 1 << 30, shards: 1_000_000, data: 16 * 2 ** 30 }
 /** A full node takes more once it keeps less than this part of its quota. */
 export const refillBelow = 0.9
 

@@ -5,6 +5,7 @@
  * A peer is only ever reported after it proved that it holds the mesh key.
  */
 import type { ClientId, Digest, PeerId } from '../ids.ts'
+import type { Talk } from './talk.ts'
 
 export type TransportEvent =
   /** An admitted node's stream is open; frames may be sent to it. Never twice without a `peer-disconnected` between. */
@@ -40,7 +41,15 @@ export interface Transport {
   publish(topic: 'members' | 'work', body: Uint8Array): void
   /** The bytes with this digest, from the first of `peers` that has them, checked by hash; rejects with SHOAL_NOT_FOUND. */
   fetchBlob(digest: Digest, peers: readonly PeerId[]): Promise<Uint8Array>
+  /** A stream for one transfer of data. Rejects if the peer is not connected, or does not answer. */
+  talkTo(peer: PeerId): Promise<Talk>
   /** Counters for `status`: refused peers, malformed frames, bytes. */
   counters(): Readonly<Record<string, number>>
   stop(): Promise<void>
+}
+
+/** The network, once there is one. */
+export function started(transport: Transport | undefined): Transport {
+  if (transport === undefined) throw new Error('no network yet')
+  return transport
 }

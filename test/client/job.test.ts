@@ -132,6 +132,7 @@ function sinkOf(rooms: readonly number[]) {
     shards,
     closed: 0,
     shardsAhead: 0,
+    shrink: async (value: Uint8Array) => value,
     room: async () => rooms[Math.min(at++, rooms.length - 1)] ?? 0,
     submit: (inputs: Batch, isLast: boolean) => void shards.push({ count: inputs.indexes.length, isLast }),
     close() {
@@ -155,8 +156,24 @@ test('inputs are cut into full shards, and the last one is marked', async () => 
 
 test('large inputs make small shards', async () => {
   const sink = sinkOf([Number.POSITIVE_INFINITY])
-  await feed(new Array(5).fill(new Uint8Array(400_000)), sink)
-  expect(sink.shards.map(({ count }) => count)).toEqual([3, 2])
+  await feed(new Array(50).fill(new Uint8Array(50_000)), sink)
+  expect(sink.shards.map(({ count }) => count)).toEqual([21, 21, 8])
+})
+
+test('larger ones are put as data, a few at a time, and make small shards too', async () => {
+  let [now, most] = [0, 0]
+  const sink = {
+    ...sinkOf([Number.POSITIVE_INFINITY]),
+    shrink: async () => {
+      most = Math.max(most, ++now)
+      await new Promise(setImmediate)
+      now--
+      return Uint8Array.of(1)
+    }
+  }
+  await feed(new Array(50).fill(new Uint8Array(800_000)), sink)
+  expect(sink.shards.map(({ count }) => count)).toEqual([21, 21, 8])
+  expect(most).toBe(8)
 })
 
 test('no more is pulled than there is room for, and the source is told when it is left', async () => {

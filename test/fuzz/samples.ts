@@ -98,6 +98,7 @@ export class Samples {
       () => random.next() * 1e6 - 5e5,
       () => random.chance(0.5),
       () => `${job}/${random.below(3)}/${random.below(2)}`,
+      () => `${'d'.repeat(42)}${random.below(4)}.${random.below(3) * 70_000}`,
       () => job,
       () => random.pick(names),
       () => 'A'.repeat(43),

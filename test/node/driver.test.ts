@@ -9,6 +9,7 @@ import type { Client } from '../../src/client/types.ts'
 import { ShoalError } from '../../src/errors.ts'
 import type { ClientId, PeerId } from '../../src/ids.ts'
 import { type Blobs, openBlobs } from '../../src/node/blobs.ts'
+import { DataFiles } from '../../src/node/datafiles.ts'
 import { Driver } from '../../src/node/driver.ts'
 import { openStore, type Store } from '../../src/node/store.ts'
 import type { Transport } from '../../src/node/transport.ts'
@@ -25,7 +26,7 @@ class Peer {
   readonly blobs: Blobs
   readonly client: Client
 
-  constructor(id: string, store: Store, blobs: Blobs, slots: number) {
+  constructor(id: string, store: Store, { blobs, files }: { blobs: Blobs; files: DataFiles }, slots: number) {
     this.id = id as PeerId
     this.blobs = blobs
     const executor = new Echo(this, (event) => this.driver.onExecutor(event))
@@ -44,6 +45,7 @@ class Peer {
       random: seededRandom(1),
       store,
       blobs,
+      files,
       executor,
       onNote: (text) => this.notes.push(text)
     })
@@ -95,6 +97,7 @@ class Net {
       dropClient: (client, reason) => void self.dropped.push(`${client}: ${reason}`),
       dial: () => {},
       publish: () => {},
+      talkTo: () => Promise.reject(new Error('there is no network')),
       fetchBlob: async (digest, from) => {
         for (const peer of from) {
           const bytes = await this.peers.get(peer)?.blobs.read(digest)
@@ -108,7 +111,12 @@ class Net {
   }
 
   async add(id: string, store: Store, slots = 1): Promise<Peer> {
-    const peer = new Peer(id, store, await openBlobs(undefined), slots)
+    const peer = new Peer(
+      id,
+      store,
+      { blobs: await openBlobs(undefined), files: await DataFiles.open(undefined) },
+      slots
+    )
     await peer.driver.restore()
     peer.driver.connect(this.transport(peer))
     for (const other of this.peers.values()) {

@@ -74,6 +74,7 @@ export async function startNode(
     mdns: false,
     onEvent: options.tap ?? events.push,
     blobs: { read: async () => undefined },
+    serveData: async () => {},
     ...options
   })
   ended(transport)

@@ -6,11 +6,12 @@
 import type { ClientMessage, EntryMessage } from '../../src/client/protocol.ts'
 import { Session } from '../../src/client/session.ts'
 import type { SessionEffect } from '../../src/client/shards.ts'
-import { type ClientId, type JobId, shardName } from '../../src/ids.ts'
+import { type ClientId, type DataId, type JobId, shardName } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { Random } from '../../src/random.ts'
 import { pack } from '../../src/tasks/batch.ts'
 import type { JobHeader, Placement } from '../../src/tasks/messages.ts'
+import { naming } from './goods.ts'
 import { drawnNeeds } from './graph.ts'
 import type { SimNode } from './node.ts'
 import type { JobPlan } from './plan.ts'
@@ -99,7 +100,7 @@ export class SimClient {
     if (this.session !== undefined) this.#perform(this.session.follow(job))
   }
 
-  submit(job: SimJob, header: JobHeader): void {
+  submit(job: SimJob, header: JobHeader, data: readonly DataId[] = []): void {
     if (this.session === undefined) return
     this.jobs.push(job)
     const { shards, isOpen, copies } = job.plan
@@ -108,7 +109,7 @@ export class SimClient {
     let later = 0
     let first = 0
     for (const [i, count] of shards.entries()) {
-      const inputs = inputsOf(job.id, first, count)
+      const inputs = inputsOf(job.id, first, count, data)
       const isLast = !isOpen && i === shards.length - 1
       const from = first
       const add = (): void => {
@@ -251,8 +252,16 @@ export class SimClient {
   }
 }
 
-function inputsOf(job: JobId, first: number, count: number): ReturnType<typeof pack> {
+function inputsOf(
+  job: JobId,
+  first: number,
+  count: number,
+  data: readonly DataId[] = []
+): ReturnType<typeof pack> {
   const indexes = Array.from({ length: count }, (_, at) => at)
-  const values = indexes.map((at) => Buffer.from(`${job}:${first + at}`, 'latin1'))
+  const values = indexes.map((at) => {
+    const input = Buffer.from(`${job}:${first + at}`, 'latin1')
+    return naming(data.length === 0 ? [] : [data[(first + at) % data.length] as DataId], input)
+  })
   return pack('', indexes, values)
 }

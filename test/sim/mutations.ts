@@ -315,6 +315,20 @@ export const mutations: readonly Mutation[] = [
     from: "!this.#isLeaving && this.availability === 'open'",
     to: '!this.#isLeaving',
     why: 'a node whose machine is used takes work all the same'
+  },
+  {
+    name: 'keep-on-one',
+    file: 'src/data/guard.ts',
+    from: 'if (watch.targets.length === 0 || copies < majorityOf(watch.targets.length)) return []',
+    to: 'if (copies < 1) return []',
+    why: 'one node that has some data is enough to say that it is kept'
+  },
+  {
+    name: 'held-when-asked',
+    file: 'src/data/depot.ts',
+    from: "if (item.state === 'here') here.push(id)",
+    to: 'if (item.copies > 0) here.push(id)',
+    why: 'a node says that it has data which it has yet to fetch'
   }
 ]
 

@@ -68,7 +68,7 @@ export class Network {
     this.#world.clock.after(0.5 + this.#random.next() * 5, () => {
       const target = this.#world.node(to)
       if (from.life !== life || !from.isRunning || target === undefined || !target.isAnswering) return
-      if (this.#isCut(from.id, to) || this.#streams.has(`${from.id}>${to}`)) return
+      if (this.isCut(from.id, to) || this.#streams.has(`${from.id}>${to}`)) return
       // A listener that still holds an old stream to the dialler drops it first.
       this.#lose(to, from.id, this.#streams.get(`${to}>${from.id}`))
       this.#next++
@@ -154,7 +154,7 @@ export class Network {
     }
   }
 
-  #isCut(a: PeerId, b: PeerId): boolean {
+  isCut(a: PeerId, b: PeerId): boolean {
     return this.#cut.has(`${a}>${b}`) || this.#cut.has(`${b}>${a}`)
   }
 

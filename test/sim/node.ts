@@ -4,7 +4,7 @@
  * Not here: the network between nodes (network.ts), and what goes wrong when (acts.ts). A restart keeps the disk and forgets
  * everything else; a lost disk takes the node's name along, because its key was on it.
  */
-import type { ClientId, PeerId, ShardKey } from '../../src/ids.ts'
+import type { ClientId, DataId, PeerId, ShardKey } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { NodeCore } from '../../src/node/core.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
@@ -30,7 +30,8 @@ export class SimNode {
   core: NodeCore | undefined
   /** Counts lives, so that what belongs to an earlier one is ignored. */
   life = 0
-  #names = 1
+  /** Counts disks: each has a name of its own. */
+  names = 1
   #disk = new Disk()
   #engines: Engines | undefined
   #isSyncing = false
@@ -43,6 +44,8 @@ export class SimNode {
   #waiting: CoreInput[] = []
   #isDraining = false
   readonly clients = new Set<ClientId>()
+  /** Data on its disk, all of it synced. */
+  data = new Set<DataId>()
 
   constructor(plan: HostPlan, world: World, seed: number) {
     this.id = plan.name as PeerId
@@ -85,7 +88,7 @@ export class SimNode {
       peer: this.id,
       addresses: [`/sim/${this.id}`],
       boot: this.life,
-      storeId: `store${this.#names}`,
+      storeId: `store${this.names}`,
       slots: this.plan.slots,
       isKeeper: true,
       isLeaving: false,
@@ -121,6 +124,7 @@ export class SimNode {
     const records = this.#disk.read()
     // By luck, more may have reached the disk than was synced.
     for (const message of records) this.#world.checkers.durable.synced(this.id, message)
+    this.#apply({ kind: 'data-here', ids: [...this.data], isRestored: true })
     this.#apply({ kind: 'restored', records })
   }
 
@@ -133,7 +137,8 @@ export class SimNode {
     this.#waiting = []
     if (this.#disk.crash(fate, this.#random)) return false
     this.#disk = new Disk()
-    this.id = `${this.plan.name}${++this.#names}` as PeerId
+    this.data = new Set()
+    this.id = `${this.plan.name}${++this.names}` as PeerId
     return true
   }
 
@@ -231,6 +236,10 @@ export class SimNode {
         return this.#world.network.dial(this, effect.peer)
       case 'drop-peer':
         return this.#world.network.drop(this.id, effect.peer)
+      case 'fetch-data':
+      case 'drop-data':
+      case 'data-kept':
+        return this.#world.goods.perform(this, effect)
       case 'publish':
         return this.#world.publish(this, effect.message)
       default:

@@ -87,6 +87,8 @@ export interface JobPlan {
   readonly queueTimeoutMs: Millis
   readonly retentionMs: Millis
   readonly atMostOnce: boolean
+  /** Pieces of data that its inputs name. */
+  readonly data?: number
   readonly submitter: string
   readonly requires: Requirement
   readonly needs: NeedsPlan | undefined
@@ -170,7 +172,10 @@ export function drawPlan(seed: number): Plan {
   }
   const copies = drawCopies(random, count)
   const clients = 1 + random.below(3)
-  const jobs = Array.from({ length: 1 + random.below(6) }, () => drawJob(random, troubleMs, clients, copies))
+  const jobs: JobPlan[] = Array.from({ length: 1 + random.below(6) }, (_, i) => ({
+    ...drawJob(random, troubleMs, clients, copies),
+    data: drawData(random.fork(`data${i}`))
+  }))
   const least = Math.min(...copies.map((one) => one.least))
   const others = seededRandom(seed).fork('ambush')
   const ambush = count >= 4 && others.chance(ambushes) ? drawAmbush(others, clients) : undefined
@@ -270,6 +275,9 @@ function drawAmbush(
     replaceAfterMs: 500 + random.next() * 1_000
   }
 }
+
+/** A stream of its own: what the rest of the plan draws is as it was. */
+const drawData = (random: Random): number => (random.chance(0.3) ? 1 + random.below(4) : 0)
 
 function drawActs(random: Random, troubleMs: Millis): { at: Millis; act: Act }[] {
   const acts: { at: Millis; act: Act }[] = []

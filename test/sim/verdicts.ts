@@ -77,6 +77,7 @@ export class Verdicts {
       if (job !== undefined && !this.#isRead(id, job, completed.has(job.id))) return false
     }
     if (this.#keptTwice() !== undefined) return false
+    if (this.#world.goods.misplaced().length > 0) return false
     return this.#sound().every((node) => {
       const { core } = node
       if (core === undefined) return false
@@ -96,6 +97,9 @@ export class Verdicts {
       if (job === undefined || this.#isRead(id, job, completed.has(job.id))) continue
       throw new Violation('no-lost', `${id} cannot read what was accepted: ${this.#unsettled()}`)
     }
+    this.#world.goods.check()
+    const [misplaced] = this.#world.goods.misplaced()
+    if (misplaced !== undefined) throw new Violation('converged', misplaced)
     if (!this.isQuiet()) throw new Violation('bounded', `something is left over: ${this.#unsettled()}`)
     this.#agree()
     this.#know()
@@ -139,6 +143,7 @@ export class Verdicts {
     if (perLink > framesAtRest)
       throw new Violation('bounded', `${perLink.toFixed(1)} frames on each link and second, and no end`)
     this.#areForgotten()
+    this.#world.goods.areGone()
     if (!this.#random.chance(0.3)) return
     for (const node of sound) this.#world.acts.crash(node, 'synced', true, undefined)
     for (const node of sound) clock.after(this.#random.next() * 500, () => this.#world.join(node))

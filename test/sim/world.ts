@@ -24,6 +24,7 @@ import { Checkers, Violation } from './checkers.ts'
 import { SimClient, type SimJob } from './client.ts'
 import { Clockwork } from './clockwork.ts'
 import { Fair } from './fair.ts'
+import { Goods } from './goods.ts'
 import { traitsOf } from './machines.ts'
 import { Network } from './network.ts'
 import { SimNode } from './node.ts'
@@ -51,6 +52,7 @@ export class World {
   readonly network: Network
   readonly plan: Plan
   readonly acts: Acts
+  readonly goods: Goods
   weather: Weather
   /** Stay broken when the others are healed. */
   readonly broken = new Set<SimNode>()
@@ -72,6 +74,7 @@ export class World {
     this.#onStep = onStep
     this.fair = new Fair(plan)
     this.network = new Network(this, random.fork('network'))
+    this.goods = new Goods(this, random.fork('goods'))
     this.acts = new Acts(this, random.fork('acts'), plan.disksToLose)
     this.nodes = plan.hosts.map((host) => new SimNode(host, this, seed))
     for (const node of this.nodes) this.#byId.set(node.id, node)
@@ -124,6 +127,20 @@ export class World {
 
   isToBeCancelled(job: JobId): boolean {
     return this.checkers.isCancelled(job)
+  }
+
+  /** True if this job was accepted, and may still be asked for. */
+  needsData(id: JobId): boolean {
+    const job = this.#job(id)
+    return job !== undefined && !job.mayBeGone && !job.isCancelled && job.shards.some((one) => one.isAccepted)
+  }
+
+  isReleased(id: JobId): boolean {
+    return this.#job(id)?.isReleased === true
+  }
+
+  #job(id: JobId): SimJob | undefined {
+    return this.clients.flatMap(({ jobs }) => jobs).find((job) => job.id === id)
   }
 
   nonce(): number {
@@ -347,7 +364,9 @@ export class World {
     }
     if (plan.retentionMs > 0 || plan.releaseAfter !== undefined) this.checkers.graph.mayBeGone(id)
     const job: SimJob = { id, plan, shards: [], placements: [], ...state }
-    client.submit(job, header)
+    this.goods.putAll(client, id, plan.data ?? 0, plan.copies, (data) => {
+      if (!job.isCancelled) client.submit(job, header, data)
+    })
     this.note(client.id, `submits ${plan.shards.reduce((sum, count) => sum + count, 0)} tasks`)
     if (plan.cancelAfter !== undefined) this.clock.after(plan.cancelAfter, () => client.cancel(job))
   }

@@ -5,11 +5,14 @@
  * Most values of fine-grained work are one number or string, so these cost a tag and their bytes; the rest is V8's own format.
  */
 import { DefaultDeserializer, DefaultSerializer } from 'node:v8'
+import { closeEnvelope, openEnvelope, refsMax } from '../../data/envelope.ts'
+import { idOf, makeRef, refsRead, replaceRefs } from '../../data/ref.ts'
 import { ShoalError } from '../../errors.ts'
+import type { DataId } from '../../ids.ts'
 import { noteInstances } from './instances.ts'
 
 /** Larger values are refused with SHOAL_BAD_VALUE. */
-export const valueBytesMax = 16 * 1024 * 1024
+export const valueBytesMax = 64 * 1024 * 1024
 
 /** The first byte. `none` occurs for arguments only; a lone argument of a plain kind is written as that value. */
 const TAG = {
@@ -38,8 +41,26 @@ export function encodeValue(value: unknown, path = 'value'): Uint8Array {
   return limited(encodePlain(value) ?? serialize(value, path), path)
 }
 
-/** Throws SHOAL_BAD_VALUE on bytes that are no value. Shares no memory with `bytes`. */
-export function decodeValue(bytes: Uint8Array): unknown {
+/** The bytes of data that a value names. */
+export type ReadData = (id: DataId) => Uint8Array
+
+/**
+ * Throws SHOAL_BAD_VALUE on bytes that are no value. Shares no memory with `bytes`. With `read`, refs inside become the bytes
+ * that they name.
+ */
+export function decodeValue(bytes: Uint8Array, read?: ReadData): unknown {
+  const envelope = openEnvelope(bytes)
+  if (envelope === undefined) return decodePlain(bytes)
+  if (envelope.kind === 'far') {
+    if (read === undefined) throw malformed('it lies elsewhere')
+    const inner = read(envelope.ids[0] as DataId)
+    return openEnvelope(inner)?.kind === 'far' ? decodePlain(inner) : decodeValue(inner, read)
+  }
+  const value = decodePlain(envelope.inner)
+  return replaceRefs(value, (ref) => (read === undefined ? makeRef(idOf(ref), ref.type) : read(idOf(ref))))
+}
+
+function decodePlain(bytes: Uint8Array): unknown {
   const tag = bytes[0]
   switch (tag) {
     case TAG.undefined:
@@ -71,10 +92,15 @@ export function encodeArgs(args: readonly unknown[], path = 'args'): Uint8Array 
 }
 
 /** Throws SHOAL_BAD_VALUE on bytes that are no arguments. Shares no memory with `bytes`. */
-export function decodeArgs(bytes: Uint8Array): unknown[] {
-  const tag = bytes[0]
+export function decodeArgs(bytes: Uint8Array, read?: ReadData): unknown[] {
+  const envelope = openEnvelope(bytes)
+  if (envelope?.kind === 'far' && read !== undefined) {
+    const inner = read(envelope.ids[0] as DataId)
+    if (openEnvelope(inner)?.kind !== 'far') return decodeArgs(inner, read)
+  }
+  const tag = envelope?.kind === 'naming' ? envelope.inner[0] : bytes[0]
   if (tag === TAG.none) return []
-  const value = decodeValue(bytes)
+  const value = decodeValue(bytes, read)
   if (tag !== TAG.v8) return [value]
   if (!Array.isArray(value)) throw malformed('the arguments are no array')
   return value
@@ -145,13 +171,22 @@ function serialize(value: unknown, path: string): Uint8Array {
     const serializer = new DefaultSerializer()
     serializer.writeRawBytes(Uint8Array.of(TAG.v8))
     serializer.writeHeader()
-    serializer.writeValue(value)
+    // Serializing reads every field, also those by which refs tell of themselves.
+    const { ids } = refsRead(() => serializer.writeValue(value))
+    if (ids.length > 0) return naming(ids, serializer.releaseBuffer(), path)
     const bytes = serializer.releaseBuffer()
     noteInstances(value, path)
     return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   } catch (cause) {
+    if (cause instanceof ShoalError) throw cause
     throw new ShoalError('SHOAL_BAD_VALUE', whyRefused(value, path, cause), { cause })
   }
+}
+
+function naming(ids: readonly DataId[], inner: Uint8Array, path: string): Uint8Array {
+  if (ids.length <= refsMax) return closeEnvelope({ kind: 'naming', ids, inner })
+  const advice = 'put what belongs together into one'
+  throw new ShoalError('SHOAL_BAD_VALUE', `${path} has ${ids.length} refs, ${refsMax} are allowed; ${advice}`)
 }
 
 function deserialize(bytes: Uint8Array): unknown {
@@ -179,7 +214,7 @@ class Reader extends DefaultDeserializer {
 
 function limited(bytes: Uint8Array, path: string): Uint8Array {
   if (bytes.byteLength <= valueBytesMax) return bytes
-  const message = `${path} takes ${bytes.byteLength} bytes, more than the limit of ${valueBytesMax}; send it in parts`
+  const message = `${path} takes ${bytes.byteLength} bytes, more than the limit of ${valueBytesMax}; put it as data, and send its Ref`
   throw new ShoalError('SHOAL_BAD_VALUE', message)
 }
 

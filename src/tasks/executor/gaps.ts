@@ -4,7 +4,7 @@
  * Not here: how the parts travel (tasks/parcel.ts), and the format of values (codec.ts).
  */
 import { openParcel } from '../parcel.ts'
-import { decodeArgs, decodeValue, encodeValue } from './codec.ts'
+import { decodeArgs, decodeValue, encodeValue, type ReadData } from './codec.ts'
 
 /** A place among arguments, and how many values make a list there; -1 for one value that is no list. */
 export interface Gap {
@@ -18,12 +18,12 @@ export function encodeGaps(args: readonly unknown[], gaps: readonly Gap[]): Uint
   return encodeValue([plain, gaps.map(({ path, count }) => [path, count])], 'args')
 }
 
-/** Arguments as a task gets them. Throws SHOAL_BAD_VALUE. */
-export function readArgs(input: Uint8Array): unknown[] {
+/** Arguments as a task gets them, with the bytes of the data that they name. Throws SHOAL_BAD_VALUE. */
+export function readArgs(input: Uint8Array, data?: ReadData): unknown[] {
   const [own, ...values] = openParcel(input) ?? []
-  if (own === undefined) return decodeArgs(input)
-  const [args, gaps] = decodeValue(own) as [unknown[], [Gap['path'], number][]]
-  const read = values.map((value) => decodeValue(value))
+  if (own === undefined) return decodeArgs(input, data)
+  const [args, gaps] = decodeValue(own, data) as [unknown[], [Gap['path'], number][]]
+  const read = values.map((value) => decodeValue(value, data))
   let next = 0
   for (const [path, count] of gaps) {
     const value = count < 0 ? read[next] : read.slice(next, next + count)

@@ -36,6 +36,8 @@ export interface PoolOptions {
   readonly slots: number
   /** Where the module of this digest lies on disk, as an `.mjs` file. */
   readonly code: (digest: Digest) => string
+  /** Where data lies that inputs name: files named by their ids. */
+  readonly dataFolder?: string
   /** The id of this node. */
   readonly node: string
   /** Megabytes of heap of one engine; a task that needs more ends it. */
@@ -213,7 +215,9 @@ class Pool implements Executor {
       body: new Uint8Array(body)
     }
     const claims = reported.map((isReported) => (isReported ? CLAIM.taken : CLAIM.unstarted))
-    engine.post({ kind: 'run', run, key, first, attempt, exportName, timeoutMs, file, claims, ...copy })
+    const { dataFolder = '' } = this.#options
+    const order = { run, key, first, attempt, exportName, timeoutMs, dataFolder, file, claims, ...copy }
+    engine.post({ kind: 'run', ...order })
   }
 
   /** Those of these positions that will not run any more, because nobody has begun them. */

@@ -7,8 +7,9 @@
 import { isUtf8 } from 'node:buffer'
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { openEnvelope } from '../../data/envelope.ts'
 import { type ErrorCode, ShoalError } from '../../errors.ts'
-import { type Digest, shardName, taskId } from '../../ids.ts'
+import { type DataId, type Digest, shardName, taskId } from '../../ids.ts'
 import { assert } from '../../machine.ts'
 import { encodeOutcome, pack, STATUS, type Status, valueAt } from '../batch.ts'
 import { encodeValue } from './codec.ts'
@@ -38,6 +39,8 @@ export interface ProgramsOptions {
   readonly slots: number
   /** Where the recipe of this digest lies on disk. */
   readonly code: (digest: Digest) => string
+  /** Where data lies that inputs name: files named by their ids. */
+  readonly dataFolder: string
   /** The id of this node. */
   readonly node: string
   readonly scratch: Scratch
@@ -182,9 +185,16 @@ class Programs implements Executor {
     }
   }
 
+  /** An input that is too large to travel with its task lies in a file that the node has brought here. */
+  async #near(input: Uint8Array): Promise<Uint8Array> {
+    const envelope = openEnvelope(input)
+    if (envelope?.kind !== 'far') return input
+    return await readFile(join(this.#options.dataFolder, envelope.ids[0] as DataId))
+  }
+
   async #attempt(run: Run, at: number, signal: AbortSignal): Promise<Ended> {
     const recipe = await this.#recipe(run.batch.code)
-    const input = parseProgramInput(valueAt(run.batch.inputs, at))
+    const input = parseProgramInput(await this.#near(valueAt(run.batch.inputs, at)))
     const { scratch } = this.#options
     const place = await scratch.place([...recipe.files, ...input.files])
     try {

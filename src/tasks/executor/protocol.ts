@@ -42,6 +42,8 @@ export type RunOrder = {
   exportName: string
   /** 0 = unlimited. */
   timeoutMs: number
+  /** Where data lies that inputs name: files named by their ids. */
+  dataFolder: string
   /** One byte for each task. Those that are not `unstarted` are none of this engine's. */
   claims: Claims
   /** The inputs, copied: `RunBatch.inputs` without its node. */

@@ -5,7 +5,9 @@
  * engine is never asked, only overruled.
  * Everything paid per task is a claim, a clock reading and a copy to the desk; messages are paid per 5 ms or per batch.
  */
+import { readFileSync } from 'node:fs'
 import { registerHooks, setSourceMapsSupport } from 'node:module'
+import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { ErrorCode } from '../../errors.ts'
@@ -13,7 +15,7 @@ import { ShoalError } from '../../errors.ts'
 import type { Status } from '../batch.ts'
 import { STATUS, valueAt } from '../batch.ts'
 import { ChildPort } from './child-port.ts'
-import { encodeValue } from './codec.ts'
+import { encodeValue, type ReadData } from './codec.ts'
 import { Context, origin } from './context.ts'
 import type { Port } from './engine.ts'
 import { encodeFailure, failureOf } from './failure.ts'
@@ -101,6 +103,7 @@ async function work(run: RunOrder): Promise<void> {
   const wallClock = Date.now() - now
   flushedAt = now
   let module: Loaded | undefined
+  const read: ReadData = (id) => readData(join(run.dataFolder, id))
   for (let at = 0; at < run.indexes.length; at++) {
     const startedAt = now
     const isOurs = port.begin(run, at, startedAt)
@@ -116,7 +119,7 @@ async function work(run: RunOrder): Promise<void> {
       module ??= await load(run)
       if ('error' in module) throw module.error
       blame = 'SHOAL_BAD_VALUE'
-      const args = readArgs(valueAt(inputs, at))
+      const args = readArgs(valueAt(inputs, at), read)
       blame = 'TASK_FAILED'
       // Without the module as its `this`.
       const { fn } = module
@@ -144,6 +147,12 @@ async function work(run: RunOrder): Promise<void> {
     if (now - flushedAt >= FLUSH_EVERY_MS) flush(now)
   }
   flush(now)
+}
+
+/** Data that the node has brought here and checked. */
+function readData(path: string): Uint8Array {
+  const bytes = readFileSync(path)
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 /** Imports once per file and export. Never throws. */

@@ -58,7 +58,7 @@ afterEach(() => executor.close())
 async function open(slots = 1): Promise<void> {
   scratch = await Scratch.open(folder)
   const code = (digest: Digest): string => join(folder, digest)
-  executor = createPrograms({ slots, code, node: 'node', scratch, onEvent })
+  executor = createPrograms({ slots, code, node: 'node', scratch, dataFolder: '', onEvent })
 }
 
 function onEvent(event: ExecutorEvent): void {

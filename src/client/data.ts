@@ -1,0 +1,330 @@
+/**
+ * Data in the hands of a client: puts it, gets it back, and goes on elsewhere when its entry is lost.
+ *
+ * Not here: one transfer (node/courier.ts), and the way to a node (node/link.ts, or the node itself in an embedded client).
+ * A transfer is many chunks, each of which was received or was not; so a new entry is only asked for the others.
+ */
+import { randomBytes } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { closeEnvelope, idsIn, inlineBytesMax } from '../data/envelope.ts'
+import { idOf, isRef, makeRef, type Ref, typeDefault } from '../data/ref.ts'
+import { explainError, isErrorCode, ShoalError } from '../errors.ts'
+import type { DataId } from '../ids.ts'
+import {
+  type Chunks,
+  chunkBytes,
+  chunksIn,
+  chunksOfBytes,
+  chunksOfFile,
+  piecesOfFile
+} from '../node/chunks.ts'
+import { askFor, DamagedError, give, take } from '../node/courier.ts'
+import type { PutPlan } from '../node/data.ts'
+import type { Talk } from '../node/talk.ts'
+import type { Settings } from './options.ts'
+import type { DataSource, PutOptions } from './types.ts'
+
+/** Without any progress for so long, a transfer fails. */
+const stalledMs = 60_000
+const againMs = 100
+const answerMs = 20_000
+/** By then the job is submitted, and its records name what its inputs need. */
+const inputPinMs = 3_600_000
+const keepersMax = 15
+const retentionMax = 0xffffffff
+
+/** The node of this very process, for an embedded client. */
+export interface OwnData {
+  put(
+    pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    plan: PutPlan
+  ): Promise<{ id: DataId; copies: number }>
+  chunks(id: DataId): Promise<Chunks>
+  free(ids: readonly DataId[]): void
+}
+
+/** How a client reaches data: in its own node, or by a stream to its entry. */
+export type DataDoor = { readonly own: OwnData } | { readonly talk: () => Promise<Talk> }
+
+export interface DataHost {
+  readonly door: DataDoor
+  /** Resolves when there is an entry; rejects if none is found. */
+  readonly attached: () => Promise<void>
+}
+
+export class ClientData {
+  readonly #host: DataHost
+
+  constructor(host: DataHost) {
+    this.#host = host
+  }
+
+  async put(source: DataSource, options: PutOptions = {}): Promise<Ref> {
+    const plan = planOf(options)
+    const { type = typeDefault, signal } = options
+    signal?.throwIfAborted()
+    if (typeof type !== 'string' || type.length > 128) refuse('`type` is a string of at most 128 characters')
+    const id = await this.#put(source, plan, signal)
+    return makeRef(id, type)
+  }
+
+  /** What travels with a task instead of a value that is too large for that: its name. */
+  async shrink(
+    value: Uint8Array,
+    { copies, signal }: Pick<Settings, 'copies' | 'signal'>
+  ): Promise<Uint8Array> {
+    if (value.byteLength <= inlineBytesMax) return value
+    const id = await this.#put(value, { pinMs: inputPinMs, copies: copies.wanted }, signal)
+    return closeEnvelope({ kind: 'far', ids: [id, ...idsIn(value)], inner: new Uint8Array(0) })
+  }
+
+  async get(ref: Ref, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Uint8Array> {
+    return await this.bytes(idOf(checked(ref)), options.signal)
+  }
+
+  async bytes(id: DataId, signal?: AbortSignal): Promise<Uint8Array> {
+    let whole: Uint8Array | undefined
+    let at = 0
+    for await (const chunk of this.#chunks(id, signal)) {
+      if (chunksIn(id) === 1) return chunk
+      whole ??= new Uint8Array(Number(id.slice(44)))
+      whole.set(chunk, at)
+      at += chunk.byteLength
+    }
+    return whole ?? new Uint8Array(0)
+  }
+
+  stream(ref: Ref, options: { readonly signal?: AbortSignal | undefined } = {}): AsyncIterable<Uint8Array> {
+    return this.#chunks(idOf(checked(ref)), options.signal)
+  }
+
+  /** To a file, which appears when it is whole. */
+  async save(
+    ref: Ref,
+    path: string,
+    options: { readonly signal?: AbortSignal | undefined } = {}
+  ): Promise<void> {
+    const unfinished = `${path}.${randomBytes(6).toString('hex')}.part`
+    await mkdir(dirname(path), { recursive: true })
+    const file = await open(unfinished, 'wx')
+    try {
+      for await (const chunk of this.stream(ref, options)) await file.writeFile(chunk)
+      await file.close()
+      await rename(unfinished, path)
+    } finally {
+      await file.close()
+      await rm(unfinished, { force: true })
+    }
+  }
+
+  async free(refs: readonly Ref[]): Promise<void> {
+    const ids = refs.map((ref) => idOf(checked(ref)))
+    const { door } = this.#host
+    if ('own' in door) return door.own.free(ids)
+    for (let at = 0; at < ids.length; at += 512) {
+      await this.#insist(undefined, async (talk) => {
+        talk.say({ kind: 'free', ids: ids.slice(at, at + 512) })
+        await talk.word(answerMs)
+      })
+    }
+  }
+
+  async #put(source: DataSource, plan: PutPlan, signal: AbortSignal | undefined): Promise<DataId> {
+    const { door } = this.#host
+    if ('own' in door) return (await door.own.put(piecesOf(source, signal), plan)).id
+    if (source instanceof Uint8Array) return await this.#offer(chunksOfBytes(source), plan, signal)
+    if (isFile(source)) return await this.#offerFile(source.file, plan, signal)
+    // A source that can be read once only is written down first: its entry may be lost in the middle.
+    const spool = join(tmpdir(), `shoal-put-${randomBytes(9).toString('base64url')}`)
+    try {
+      await pipeline(
+        Readable.from(piecesOf(source, signal)),
+        createWriteStream(spool, { flags: 'wx', mode: 0o600 })
+      )
+      return await this.#offerFile(spool, plan, signal)
+    } finally {
+      await rm(spool, { force: true })
+    }
+  }
+
+  async #offerFile(file: string | URL, plan: PutPlan, signal: AbortSignal | undefined): Promise<DataId> {
+    const chunks = await chunksOfFile(file)
+    try {
+      return await this.#offer(chunks, plan, signal)
+    } finally {
+      await chunks.close()
+    }
+  }
+
+  async #offer(chunks: Chunks, plan: PutPlan, signal: AbortSignal | undefined): Promise<DataId> {
+    const { id } = chunks
+    await this.#insist(signal, async (talk, progress) => {
+      talk.say({ kind: 'offer', id, ...plan })
+      const read = async (index: number): Promise<Uint8Array> => {
+        progress()
+        return await chunks.read(index)
+      }
+      const answer = await give(talk, { ...chunks, read })
+      if (answer.kind === 'damaged') throw new Error('it was damaged on the way, or changed meanwhile')
+    })
+    return id
+  }
+
+  async *#chunks(id: DataId, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+    const { door } = this.#host
+    let next = 0
+    const rest = function* (): Generator<number> {
+      for (let index = next; index < chunksIn(id); index++) yield index
+    }
+    if ('own' in door) {
+      const chunks = await door.own.chunks(id)
+      try {
+        for (const index of rest()) {
+          signal?.throwIfAborted()
+          yield await chunks.read(index)
+        }
+      } finally {
+        await chunks.close()
+      }
+      return
+    }
+    const since = new Patience()
+    while (next < chunksIn(id)) {
+      let talk: Talk | undefined
+      try {
+        talk = await this.#talk(door.talk, signal)
+        const list = await askFor(talk, id)
+        for await (const { bytes } of take(talk, id, list, rest())) {
+          next++
+          since.progress()
+          yield bytes
+          signal?.throwIfAborted()
+          since.progress()
+        }
+        await talk.close()
+      } catch (error) {
+        await this.#failed(error, since, talk, signal)
+      } finally {
+        talk?.abort('not wanted any more')
+      }
+    }
+  }
+
+  /** Tries until it is done, or nothing went on for long. */
+  async #insist(
+    signal: AbortSignal | undefined,
+    work: (talk: Talk, progress: () => void) => Promise<void>
+  ): Promise<void> {
+    const { door } = this.#host
+    if ('own' in door) return
+    const since = new Patience()
+    for (;;) {
+      let talk: Talk | undefined
+      try {
+        talk = await this.#talk(door.talk, signal)
+        await work(talk, () => since.progress())
+        await talk.close()
+        return
+      } catch (error) {
+        await this.#failed(error, since, talk, signal)
+      }
+    }
+  }
+
+  async #talk(open: () => Promise<Talk>, signal: AbortSignal | undefined): Promise<Talk> {
+    signal?.throwIfAborted()
+    await this.#host.attached()
+    const talk = await open()
+    signal?.addEventListener('abort', () => talk.abort('not wanted any more'), { once: true })
+    return talk
+  }
+
+  /** Waits a little if trying again may help, else throws. */
+  async #failed(
+    error: unknown,
+    since: Patience,
+    talk: Talk | undefined,
+    signal: AbortSignal | undefined
+  ): Promise<void> {
+    if (error instanceof DamagedError) await talk?.close()
+    talk?.abort(explainError(error))
+    signal?.throwIfAborted()
+    if (error instanceof ShoalError && isErrorCode(error.code)) throw error
+    if (since.isOver)
+      throw new ShoalError('SHOAL_NO_MESH', `a transfer of data came no further (${explainError(error)})`, {
+        cause: error
+      })
+    await sleep(againMs)
+  }
+}
+
+class Patience {
+  #at = performance.now()
+
+  progress(): void {
+    this.#at = performance.now()
+  }
+
+  get isOver(): boolean {
+    return performance.now() - this.#at > stalledMs
+  }
+}
+
+const isFile = (source: DataSource): source is { readonly file: string | URL } =>
+  typeof source === 'object' && source !== null && 'file' in source
+
+function piecesOf(source: DataSource, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
+  if (source instanceof Uint8Array) return slices(source)
+  if (isFile(source)) return piecesOfFile(source.file)
+  if (source instanceof URL) return piecesOfFile(fileURLToPath(source))
+  if (
+    typeof source === 'object' &&
+    source !== null &&
+    (Symbol.asyncIterator in source || Symbol.iterator in source)
+  )
+    return checkedPieces(source, signal)
+  return refuse('`put` takes bytes, `{ file: path }`, or an iterable of bytes; a string is none of these')
+}
+
+async function* slices(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.byteLength; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes)
+}
+
+async function* checkedPieces(
+  source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of source) {
+    signal?.throwIfAborted()
+    if (!(piece instanceof Uint8Array)) {
+      throw new ShoalError(
+        'SHOAL_BAD_VALUE',
+        `a stream of data has a ${typeof piece} in it; give Uint8Arrays`
+      )
+    }
+    yield piece
+  }
+}
+
+function checked(ref: Ref): Ref {
+  return isRef(ref) ? ref : refuse('this is no Ref; `put` gives one')
+}
+
+function planOf({ retention, keepers = 0 }: PutOptions): PutPlan {
+  if (retention !== undefined && !(retention > 0 && retention <= retentionMax))
+    refuse(`\`retention\` is ${retention}; it is milliseconds, above 0 and at most ${retentionMax}`)
+  if (!Number.isInteger(keepers) || keepers < 0 || keepers > keepersMax)
+    refuse(`\`keepers\` is ${keepers}; it is a whole number from 1 to ${keepersMax}`)
+  return { pinMs: Math.ceil(retention ?? 0), copies: keepers }
+}
+
+function refuse(message: string): never {
+  throw new ShoalError('SHOAL_BAD_OPTION', message)
+}

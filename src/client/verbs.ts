@@ -1,0 +1,104 @@
+/**
+ * Verbs of a client that are made of others: data, views of engines, and questions about the mesh.
+ *
+ * Not here: what they are made of (data.ts, views/), and jobs (client.ts).
+ */
+import type { Ref } from '../data/ref.ts'
+import { ShoalError } from '../errors.ts'
+import { type JobId, taskNamed } from '../ids.ts'
+import type { Placement } from '../tasks/messages.ts'
+import type { Explanation, JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
+import type { ClientData } from './data.ts'
+import { checkTaskOptions } from './options.ts'
+import type { Client, DataSource, PutOptions, TaskOptions } from './types.ts'
+import { BalancedView } from './views/balanced.ts'
+import type { EngineInfo, Presence } from './views/engines.ts'
+import { DirectView, type Targets } from './views/view.ts'
+
+interface Waiting {
+  readonly signal?: AbortSignal
+}
+
+/** See `Client` for what each does. */
+export abstract class Verbs {
+  protected abstract readonly data: ClientData
+  protected abstract readonly presence: Presence
+  /** The node that it is attached to now. */
+  protected abstract readonly entry: string
+  /** Asks the mesh; `silent`: nodes that did not answer. Rejects with SHOAL_CLOSED or SHOAL_NO_MESH. */
+  protected abstract ask<T>(what: string, about?: string): Promise<{ value: T; silent: number }>
+  /** This very client. */
+  protected abstract get self(): Client
+
+  put(source: DataSource, options?: PutOptions): Promise<Ref> {
+    return this.data.put(source, options)
+  }
+
+  get(ref: Ref, options?: Waiting): Promise<Uint8Array> {
+    return this.data.get(ref, options)
+  }
+
+  stream(ref: Ref, options?: Waiting): AsyncIterable<Uint8Array> {
+    return this.data.stream(ref, options)
+  }
+
+  save(ref: Ref, path: string, options?: Waiting): Promise<void> {
+    return this.data.save(ref, path, options)
+  }
+
+  free(...refs: Ref[]): Promise<void> {
+    return this.data.free(refs)
+  }
+
+  view(targets: Targets): DirectView {
+    return new DirectView(this.self, this.presence, targets)
+  }
+
+  balanced(options: TaskOptions = {}): BalancedView {
+    checkTaskOptions(options)
+    return new BalancedView(this.self, options)
+  }
+
+  engines(): Promise<EngineInfo[]> {
+    return this.presence.engines()
+  }
+
+  async jobs(): Promise<JobSummary[]> {
+    return (await this.ask<JobSummary[]>('jobs')).value
+  }
+
+  async members(): Promise<MemberInfo[]> {
+    return (await this.ask<MemberInfo[]>('members')).value
+  }
+
+  async status(): Promise<StatusReport> {
+    const { value, silent } = await this.ask<NodeStatus[]>('status')
+    return { entry: this.entry, nodes: value, silent }
+  }
+
+  async explain(task: string): Promise<Explanation> {
+    if (taskNamed(task) === undefined)
+      throw new ShoalError(
+        'SHOAL_BAD_OPTION',
+        `${JSON.stringify(task)} is no id of a task; write <job>:<index>`
+      )
+    return (await this.ask<Explanation>('explain', task)).value
+  }
+
+  async drain(node: string): Promise<void> {
+    const { value } = await this.ask<boolean>('drain', node)
+    if (!value) throw new ShoalError('SHOAL_NOT_FOUND', `no node ${node} is up; see \`shoal status\``)
+  }
+
+  async release(job: JobId): Promise<void> {
+    const { value } = await this.ask<string>('release', job)
+    if (value === 'unfinished')
+      throw new ShoalError('SHOAL_BAD_OPTION', `job ${job} is not complete; cancel it before it is released`)
+    if (value === 'busy')
+      throw new ShoalError('SHOAL_BUSY', 'too many jobs are being released; wait and try again')
+  }
+
+  async locate(job: JobId): Promise<Placement[]> {
+    return (await this.ask<Placement[]>('locate', job)).value
+  }
+}

@@ -1,0 +1,265 @@
+/**
+ * What data lies on this node, for whom, and what may go.
+ *
+ * Not here: who asks others to hold what (guard.ts), files (node/datafiles.ts), bytes on their way (node/courier.ts).
+ * A cloakroom: what is here has a ticket of somebody whose records name it (a lease, renewed now and then), or is to stay
+ * until a certain time (a pin), or was fetched for use and goes when it is not used any more. Nothing is counted that could
+ * be counted wrongly: who does not renew has no ticket, unless it is down.
+ */
+import { type DataId, dataName, type PeerId } from '../ids.ts'
+import { assert, type Millis } from '../machine.ts'
+import { type DataEffect, type DataSurroundings, sendData } from './effects.ts'
+import type { DataMessageOf } from './messages.ts'
+
+/** Between two words of a node that its records name what is held elsewhere. */
+export const renewEveryMs = 60_000
+/** The lease of a node that is up and does not renew it. */
+const leaseMs = 5 * renewEveryMs
+/** The lease of a node that is down: its records may come back. */
+export const absentLeaseMs = 7 * 86_400_000
+/** What was found on the disk at the start stays for so long, whoever needs it. */
+export const restoredPinMs = 86_400_000
+/** What was fetched for use, and is not used any more. */
+export const cacheMs = 600_000
+/** Pins are made longer only if that says something new: or two clocks would make them eternal. */
+const pinSlackMs = 2 * renewEveryMs
+/** Data whose pins were ended, and are not brought back by who was away. */
+const unpinnedMax = 10_000
+
+interface Item {
+  state: 'absent' | 'coming' | 'here'
+  readonly leases: Map<PeerId, Millis>
+  pinnedUntil: Millis
+  /** Said by somebody, and not only found on the disk: this node then sees to the other copies too (guard.ts). */
+  isPinned: boolean
+  /** It was needed once, so that it goes when it is not any more; else it is here for use. */
+  isKept: boolean
+  copies: number
+  usedAt: Millis
+  /** Who wants to hear when it is here. */
+  readonly askers: Set<PeerId>
+}
+
+export class Depot {
+  readonly #view: DataSurroundings
+  readonly #quota: number
+  readonly #items = new Map<DataId, Item>()
+  readonly #unpinned = new Set<DataId>()
+  #bytes = 0
+
+  constructor(view: DataSurroundings, quota: number) {
+    this.#view = view
+    this.#quota = quota
+  }
+
+  get size(): number {
+    return this.#items.size
+  }
+
+  /** On this node's disk. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  has(id: DataId): boolean {
+    return this.#items.get(id)?.state === 'here'
+  }
+
+  /** Needed by somebody, as far as is known here. */
+  isNeeded(id: DataId, now: Millis): boolean {
+    const item = this.#items.get(id)
+    return item !== undefined && this.#isNeeded(item, now)
+  }
+
+  /** All that is here and needed. */
+  *kept(now: Millis): Generator<{ id: DataId; copies: number }> {
+    for (const [id, item] of this.#items)
+      if (item.state === 'here' && this.#isNeeded(item, now)) yield { id, copies: item.copies }
+  }
+
+  /** For how long it is to stay by a pin that somebody gave; 0 if by none. */
+  pinLeft(id: DataId, now: Millis): Millis {
+    const item = this.#items.get(id)
+    return item?.isPinned ? Math.max(0, Math.floor(item.pinnedUntil - now)) : 0
+  }
+
+  hold(from: PeerId, message: DataMessageOf<'hold'>, now: Millis): DataEffect[] {
+    const { ids, isNamed, pinMs, isNew, copies, at } = message
+    const here: DataId[] = []
+    const over: DataId[] = []
+    const effects: DataEffect[] = []
+    for (const id of ids) {
+      if (isNew) this.#unpinned.delete(id)
+      if (!isNamed && this.#unpinned.has(id)) {
+        over.push(id)
+        continue
+      }
+      const item = this.#item(id, now)
+      item.isKept = true
+      item.copies = Math.max(item.copies, copies)
+      if (isNamed) item.leases.set(from, now)
+      if (pinMs > 0 && !this.#unpinned.has(id)) pin(item, now + pinMs, isNew)
+      if (item.state === 'here') here.push(id)
+      else {
+        item.askers.add(from)
+        if (item.state === 'absent') effects.push(this.#fetch(id, item, at))
+      }
+    }
+    if (here.length > 0) effects.push(sendData(from, { kind: 'held', ids: here }))
+    if (over.length > 0) effects.push(sendData(from, { kind: 'unpin', ids: over }))
+    return effects
+  }
+
+  unhold(from: PeerId, ids: readonly DataId[], now: Millis): DataEffect[] {
+    return ids.flatMap((id) => {
+      const item = this.#items.get(id)
+      return item?.leases.delete(from) ? this.#expire(id, item, now) : []
+    })
+  }
+
+  unpin(ids: readonly DataId[], now: Millis): DataEffect[] {
+    return ids.flatMap((id) => {
+      this.#unpinned.add(id)
+      if (this.#unpinned.size > unpinnedMax) this.#unpinned.delete([...this.#unpinned][0] as DataId)
+      return this.unpinHere(id, now)
+    })
+  }
+
+  /** This node need not keep it any more, because others do. */
+  unpinHere(id: DataId, now: Millis): DataEffect[] {
+    const item = this.#items.get(id)
+    if (item === undefined) return []
+    item.pinnedUntil = 0
+    item.isPinned = false
+    return this.#expire(id, item, now)
+  }
+
+  /** On disk at the start. */
+  restored(ids: readonly DataId[], now: Millis): void {
+    for (const id of ids) {
+      const item = this.#item(id, now)
+      item.pinnedUntil = now + restoredPinMs
+      item.isKept = true
+      this.#arrived(id, item)
+    }
+  }
+
+  /** It is on disk now. */
+  arrived(id: DataId, now: Millis): DataEffect[] {
+    const item = this.#item(id, now)
+    item.usedAt = now
+    this.#arrived(id, item)
+    const told = [...item.askers].map((to) => sendData(to, { kind: 'held', ids: [id] }))
+    item.askers.clear()
+    return [...told, ...this.#makeRoom(now)]
+  }
+
+  /** Nobody who was asked has it; whoever wants it here says so again. */
+  failed(id: DataId): void {
+    const item = this.#items.get(id)
+    if (item?.state === 'coming') item.state = 'absent'
+  }
+
+  used(id: DataId, now: Millis): void {
+    const item = this.#items.get(id)
+    if (item !== undefined) item.usedAt = now
+  }
+
+  /** It is not on the disk any more, or not as it was: what is needed is fetched again. */
+  lost(id: DataId, now: Millis): DataEffect[] {
+    const item = this.#items.get(id)
+    if (item?.state !== 'here') return []
+    item.state = 'absent'
+    this.#bytes -= dataName(id).size
+    if (this.#isNeeded(item, now)) return [this.#fetch(id, item, [])]
+    this.#items.delete(id)
+    return []
+  }
+
+  wake(now: Millis): DataEffect[] {
+    const effects: DataEffect[] = []
+    for (const [id, item] of this.#items) effects.push(...this.#expire(id, item, now))
+    return [...effects, ...this.#makeRoom(now)]
+  }
+
+  /** What must stay takes all that this node may keep. */
+  isFull(now: Millis, share: number): boolean {
+    if (this.#bytes <= share * this.#quota) return false
+    let needed = 0
+    for (const { id } of this.kept(now)) needed += dataName(id).size
+    return needed > share * this.#quota
+  }
+
+  check(): void {
+    let bytes = 0
+    for (const [id, { state }] of this.#items) if (state === 'here') bytes += dataName(id).size
+    assert(bytes === this.#bytes, `${this.#bytes} bytes of data, ${bytes} counted`)
+  }
+
+  #item(id: DataId, now: Millis): Item {
+    const old = this.#items.get(id)
+    if (old !== undefined) return old
+    const item: Item = {
+      state: 'absent',
+      leases: new Map(),
+      pinnedUntil: 0,
+      isPinned: false,
+      isKept: false,
+      copies: 0,
+      usedAt: now,
+      askers: new Set()
+    }
+    this.#items.set(id, item)
+    return item
+  }
+
+  #arrived(id: DataId, item: Item): void {
+    if (item.state !== 'here') this.#bytes += dataName(id).size
+    item.state = 'here'
+  }
+
+  #fetch(id: DataId, item: Item, at: readonly PeerId[]): DataEffect {
+    item.state = 'coming'
+    return { kind: 'fetch-data', id, at }
+  }
+
+  #isNeeded({ leases, pinnedUntil }: Item, now: Millis): boolean {
+    if (pinnedUntil > now) return true
+    for (const [peer, at] of leases) {
+      if (now - at < (this.#view.isUp(peer) ? leaseMs : absentLeaseMs)) return true
+      leases.delete(peer)
+    }
+    return false
+  }
+
+  #expire(id: DataId, item: Item, now: Millis): DataEffect[] {
+    if (this.#isNeeded(item, now)) return []
+    if (item.state === 'here' && !item.isKept && now - item.usedAt < cacheMs) return []
+    return this.#drop(id, item)
+  }
+
+  #drop(id: DataId, item: Item): DataEffect[] {
+    this.#items.delete(id)
+    if (item.state !== 'here') return []
+    this.#bytes -= dataName(id).size
+    return [{ kind: 'drop-data', id }]
+  }
+
+  /** Of what is only here for use, what was not used for longest goes first. What is needed never goes. */
+  #makeRoom(now: Millis): DataEffect[] {
+    if (this.#bytes <= this.#quota) return []
+    const effects: DataEffect[] = []
+    const spare = [...this.#items].filter(([, item]) => item.state === 'here' && !this.#isNeeded(item, now))
+    for (const [id, item] of spare.sort(([, a], [, b]) => a.usedAt - b.usedAt)) {
+      if (this.#bytes <= this.#quota) break
+      effects.push(...this.#drop(id, item))
+    }
+    return effects
+  }
+}
+
+function pin(item: Item, until: Millis, isNew: boolean): void {
+  if (until > item.pinnedUntil + pinSlackMs || isNew || !item.isPinned)
+    item.pinnedUntil = Math.max(until, item.isPinned ? item.pinnedUntil : 0)
+  item.isPinned = true
+}

@@ -1,0 +1,306 @@
+/**
+ * Sees to it that data lies where it should: on the first of the nodes that can keep it, in the order of its hash.
+ *
+ * Not here: what is held on this node (depot.ts), which data a node's records name (tasks/references.ts).
+ * Whoever has a reason for some data to exist, its records or a pin, asks the nodes that should hold it to do so, again and
+ * again; so a copy that is lost with its node comes back by itself, and nobody has to be told whose turn it is.
+ * Placement is rendezvous hashing like that of shards: everybody finds the same nodes without a directory.
+ */
+import type { DataId, PeerId } from '../ids.ts'
+import type { Millis } from '../machine.ts'
+import { majorityOf } from '../routing/placement.ts'
+import { type Depot, renewEveryMs } from './depot.ts'
+import { type DataEffect, type DataSurroundings, sendData } from './effects.ts'
+import { type DataMessageOf, idsMax } from './messages.ts'
+
+/** Between two looks. */
+const tendEveryMs = 500
+/** Between two words to one that did not answer. */
+const askAgainMs = 2_000
+/** Copies, unless somebody asks for another number. */
+export const copiesDefault = 3
+/** Nodes named as having some data, in a message or for a fetch. */
+const sourcesMax = 16
+const fetchSourcesMax = 64
+/** A node that leaves asks others to keep what it has for so long: by then those who need it have said so themselves. */
+const leavingPinMs = 600_000
+
+interface Watch {
+  copies: number
+  /** This node's records name it. */
+  isNamed: boolean
+  /** This node leaves, and others shall have it before. */
+  isLeft: boolean
+  targets: readonly PeerId[]
+  /** Who said that it has it. */
+  readonly has: Set<PeerId>
+  /** Who was asked for it, and when that is to be said again. */
+  readonly again: Map<PeerId, Millis>
+  /** Who was told that records here name it. */
+  readonly leased: Set<PeerId>
+  asks: { readonly ask: number; readonly pinMs: Millis }[]
+}
+
+type Hold = Omit<DataMessageOf<'hold'>, 'ids'>
+
+export class Guard {
+  readonly #view: DataSurroundings
+  readonly #depot: Depot
+  readonly #watched = new Map<DataId, Watch>()
+  #situation = ''
+  #isLeaving = false
+  #tendAt: Millis = 0
+
+  constructor(view: DataSurroundings, depot: Depot) {
+    this.#view = view
+    this.#depot = depot
+  }
+
+  get size(): number {
+    return this.#watched.size
+  }
+
+  wakeAt(): Millis {
+    return this.#tendAt
+  }
+
+  /** Records of this node name these, or do no longer. */
+  name(ids: readonly DataId[], copies: number, now: Millis): DataEffect[] {
+    for (const id of ids) {
+      const watch = this.#watch(id, copies, now)
+      if (!watch.isNamed) watch.again.clear()
+      watch.isNamed = true
+    }
+    return this.#tend(ids, now)
+  }
+
+  unname(ids: readonly DataId[], now: Millis): DataEffect[] {
+    const over: DataId[] = []
+    for (const id of ids) {
+      const watch = this.#watched.get(id)
+      if (watch === undefined) continue
+      watch.isNamed = false
+      over.push(id)
+    }
+    return this.#tend(over, now)
+  }
+
+  /** Somebody put it: it is to stay for `pinMs`. Answered by `data-kept`. */
+  keep(id: DataId, ask: number, pinMs: Millis, copies: number, now: Millis): DataEffect[] {
+    const watch = this.#watch(id, copies, now)
+    watch.asks.push({ ask, pinMs })
+    // Who has it already is to know of the pin before that is answered.
+    watch.again.clear()
+    watch.has.clear()
+    return this.#tend([id], now)
+  }
+
+  /** Nobody waits for the answer any more. */
+  unask(ask: number): void {
+    for (const watch of this.#watched.values()) watch.asks = watch.asks.filter((one) => one.ask !== ask)
+  }
+
+  /** These were pinned here by somebody who asks the others at this very moment; from then on this node does that too. */
+  pinned(ids: readonly DataId[], copies: number, now: Millis): void {
+    for (const id of ids) {
+      if (this.#watched.has(id) || this.#depot.pinLeft(id, now) === 0) continue
+      const watch = this.#watch(id, copies, now)
+      for (const peer of watch.targets) watch.again.set(peer, now + renewEveryMs)
+    }
+  }
+
+  held(from: PeerId, ids: readonly DataId[], now: Millis): DataEffect[] {
+    return ids.flatMap((id) => {
+      const watch = this.#watched.get(id)
+      if (watch === undefined) return []
+      watch.has.add(from)
+      watch.again.set(from, now + renewEveryMs)
+      return this.#kept(watch)
+    })
+  }
+
+  /** What it was told before it went it may not know any more. */
+  peerUp(peer: PeerId, now: Millis): void {
+    for (const watch of this.#watched.values()) if (watch.again.has(peer)) watch.again.set(peer, now)
+  }
+
+  /** This node leaves, and hands over what it has. */
+  leave(): void {
+    this.#isLeaving = true
+    this.#tendAt = 0
+  }
+
+  /** The copy of this node is lost. */
+  lost(id: DataId): void {
+    this.#watched.get(id)?.has.delete(this.#view.self)
+  }
+
+  /** What others have yet to take over from a node that leaves. */
+  movable(now: Millis): number {
+    let count = 0
+    for (const { id } of this.#depot.kept(now)) {
+      const watch = this.#watched.get(id)
+      const others = watch?.targets.filter((peer) => peer !== this.#view.self) ?? []
+      if (watch === undefined || (others.length > 0 && !others.every((peer) => watch.has.has(peer)))) count++
+    }
+    return count
+  }
+
+  /** Whom to ask for it, best first. */
+  sources(id: DataId, at: readonly PeerId[] = []): PeerId[] {
+    const { self, isUp, keepersFor, peers } = this.#view
+    const known = this.#watched.get(id)?.has ?? []
+    const all = new Set([...at, ...known, ...keepersFor(id), ...peers()])
+    return [...all].filter((peer) => peer !== self && isUp(peer)).slice(0, fetchSourcesMax)
+  }
+
+  /** Who is known to have it. */
+  holders(id: DataId): ReadonlySet<PeerId> | undefined {
+    return this.#watched.get(id)?.has
+  }
+
+  wake(now: Millis): DataEffect[] {
+    if (now < this.#tendAt) return []
+    this.#tendAt = now + tendEveryMs
+    if (this.#isLeaving)
+      for (const { id, copies } of this.#depot.kept(now)) this.#watch(id, copies, now).isLeft = true
+    const situation = this.#watched.size === 0 ? '' : this.#view.situation(now)
+    const isNews = situation !== this.#situation
+    this.#situation = situation
+    if (isNews) for (const [id, watch] of this.#watched) this.#place(id, watch, now)
+    return this.#tend(this.#watched.keys(), now)
+  }
+
+  #watch(id: DataId, copies: number, now: Millis): Watch {
+    const old = this.#watched.get(id)
+    if (old !== undefined) {
+      if (copies > old.copies) {
+        old.copies = copies
+        this.#place(id, old, now)
+      }
+      return old
+    }
+    const fresh: Watch = {
+      copies: copies || copiesDefault,
+      isNamed: false,
+      isLeft: false,
+      targets: [],
+      has: new Set(this.#depot.has(id) ? [this.#view.self] : []),
+      again: new Map(),
+      leased: new Set(),
+      asks: []
+    }
+    this.#watched.set(id, fresh)
+    this.#place(id, fresh, now)
+    return fresh
+  }
+
+  /** Who has it stays among those who shall, also while it is down for a short time or full. */
+  #place(id: DataId, watch: Watch, now: Millis): void {
+    const { keepersFor, isGone } = this.#view
+    for (const peer of watch.has) if (isGone(peer, now)) watch.has.delete(peer)
+    watch.targets = keepersFor(id, [...watch.has]).slice(0, watch.copies)
+    for (const peer of watch.again.keys()) if (isGone(peer, now)) watch.again.delete(peer)
+  }
+
+  /** A majority of those that shall have it. */
+  #kept(watch: Watch): DataEffect[] {
+    if (watch.asks.length === 0) return []
+    const copies = watch.targets.filter((peer) => watch.has.has(peer)).length
+    if (watch.targets.length === 0 || copies < majorityOf(watch.targets.length)) return []
+    return watch.asks.splice(0).map(({ ask }) => ({ kind: 'data-kept', ask, copies }))
+  }
+
+  #tend(ids: Iterable<DataId>, now: Millis): DataEffect[] {
+    const mail = new Mail()
+    const effects: DataEffect[] = []
+    for (const id of ids) {
+      const watch = this.#watched.get(id)
+      if (watch !== undefined) effects.push(...this.#look(id, watch, mail, now))
+    }
+    return [...effects, ...mail.sends()]
+  }
+
+  #look(id: DataId, watch: Watch, mail: Mail, now: Millis): DataEffect[] {
+    const { isNamed, isLeft, asks, targets, has, again } = watch
+    const { isUp } = this.#view
+    const pinMs = Math.max(
+      this.#depot.pinLeft(id, now),
+      isLeft ? leavingPinMs : 0,
+      ...asks.map((one) => one.pinMs)
+    )
+    if (!isNamed) this.#unlease(id, watch, watch.leased, mail)
+    if (!isNamed && pinMs === 0) {
+      this.#watched.delete(id)
+      return []
+    }
+    const at = [...has].slice(0, sourcesMax)
+    const hold: Hold = { kind: 'hold', isNamed, pinMs, copies: watch.copies, isNew: asks.length > 0, at }
+    for (const peer of targets) {
+      if (!isUp(peer) || (again.get(peer) ?? 0) > now) continue
+      again.set(peer, now + (has.has(peer) ? renewEveryMs : askAgainMs))
+      if (isNamed) watch.leased.add(peer)
+      mail.hold(peer, hold, id)
+    }
+    return this.#spare(id, watch, mail, now)
+  }
+
+  /** Once all have it who shall, the others need not. */
+  #spare(id: DataId, watch: Watch, mail: Mail, now: Millis): DataEffect[] {
+    const { targets, has } = watch
+    if (targets.length === 0 || !targets.every((peer) => has.has(peer))) return []
+    const others = [...new Set([...watch.leased, ...has])].filter((peer) => !targets.includes(peer))
+    if (others.length === 0) return []
+    this.#unlease(
+      id,
+      watch,
+      others.filter((peer) => watch.leased.has(peer)),
+      mail
+    )
+    for (const peer of others) has.delete(peer)
+    return others.includes(this.#view.self) ? this.#depot.unpinHere(id, now) : []
+  }
+
+  #unlease(id: DataId, watch: Watch, peers: Iterable<PeerId>, mail: Mail): void {
+    for (const peer of [...peers]) {
+      mail.unhold(peer, id)
+      watch.leased.delete(peer)
+    }
+  }
+}
+
+/** Messages of one look: ids that go to one node for the same reason go together. */
+class Mail {
+  readonly #holds = new Map<string, { to: PeerId; hold: Hold; ids: DataId[] }>()
+  readonly #unholds = new Map<PeerId, DataId[]>()
+
+  hold(to: PeerId, hold: Hold, id: DataId): void {
+    const { isNamed, pinMs, copies, isNew, at } = hold
+    const name = `${to} ${isNamed} ${pinMs} ${copies} ${isNew} ${at}`
+    const letter = this.#holds.get(name) ?? { to, hold, ids: [] }
+    this.#holds.set(name, letter)
+    letter.ids.push(id)
+  }
+
+  unhold(to: PeerId, id: DataId): void {
+    const ids = this.#unholds.get(to) ?? []
+    this.#unholds.set(to, ids)
+    ids.push(id)
+  }
+
+  sends(): DataEffect[] {
+    const holds = [...this.#holds.values()].flatMap(({ to, hold, ids }) =>
+      inParts(ids).map((part) => sendData(to, { ...hold, ids: part }))
+    )
+    const unholds = [...this.#unholds].flatMap(([to, ids]) =>
+      inParts(ids).map((part) => sendData(to, { kind: 'unhold', ids: part }))
+    )
+    return [...holds, ...unholds]
+  }
+}
+
+function inParts(ids: readonly DataId[]): DataId[][] {
+  const parts: DataId[][] = []
+  for (let at = 0; at < ids.length; at += idsMax) parts.push(ids.slice(at, at + idsMax))
+  return parts
+}

@@ -1,0 +1,38 @@
+/**
+ * What nodes say to each other about data: who is to hold what, and who does.
+ *
+ * Not here: the bytes, which go from shell to shell (node/courier.ts), and what is done about it (depot.ts, guard.ts).
+ */
+import { isDataId, isPeerId } from '../ids.ts'
+import { flag, list, type MessageOf, text, uint } from '../wire.ts'
+
+/** Ids in one message; more go in another one. */
+export const idsMax = 512
+const ids = list(text(64, isDataId), idsMax)
+
+export const dataKinds = {
+  /**
+   * The sender has a reason for these to be there: its records name them, or they are to stay for `pinMs`.
+   * `at`: who has them, as far as it knows. `copies`: how many there should be. `isNew`: somebody has just put them.
+   */
+  hold: {
+    ids,
+    isNamed: flag,
+    pinMs: uint(),
+    copies: uint(15),
+    isNew: flag,
+    at: list(text(128, isPeerId), 16)
+  },
+  /** They are on this node's disk. */
+  held: { ids },
+  /** The sender has no reason for them any more. */
+  unhold: { ids },
+  /** Nobody needs them any more but for jobs that name them. */
+  unpin: { ids }
+} as const
+
+export type DataMessage = MessageOf<typeof dataKinds>
+export type DataMessageOf<K extends DataMessage['kind']> = Extract<DataMessage, { kind: K }>
+
+export const isAboutData = (message: { readonly kind: string }): message is DataMessage =>
+  Object.hasOwn(dataKinds, message.kind)

@@ -1,0 +1,144 @@
+/**
+ * How data is cut and named: chunks of one MiB, each with its hash; the name is the hash of the list of hashes, and the size.
+ *
+ * Not here: files (datafiles.ts), and transfers (courier.ts).
+ * So every chunk can be checked by itself, whoever it comes from, and a broken transfer goes on with the next chunk.
+ */
+import { createHash } from 'node:crypto'
+import { type FileHandle, open } from 'node:fs/promises'
+import { ShoalError } from '../errors.ts'
+import { type DataId, dataId, dataName } from '../ids.ts'
+
+export const chunkBytes = 1 << 20
+/** Bytes of one piece of data; more is refused with SHOAL_BAD_VALUE. */
+export const dataBytesMax = 64 * 2 ** 30
+export const hashBytes = 32
+export const chunksMax = dataBytesMax / chunkBytes
+
+export const hashOf = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest()
+
+/** Data of no bytes is one chunk too. */
+export const chunksIn = (id: DataId): number => Math.max(1, Math.ceil(dataName(id).size / chunkBytes))
+
+export const chunkLength = (id: DataId, index: number): number =>
+  Math.min(chunkBytes, dataName(id).size - index * chunkBytes)
+
+/** What is one chunk is named by its own hash, as everybody would. */
+export function nameOf(list: Uint8Array, size: number): DataId {
+  const hash = list.byteLength === hashBytes ? Buffer.from(list) : hashOf(list)
+  return dataId(hash.toString('base64url'), size)
+}
+
+/** The list of what is one chunk. */
+export const soleList = (id: DataId): Uint8Array => Buffer.from(dataName(id).hash, 'base64url')
+
+export function isListOf(list: Uint8Array, id: DataId): boolean {
+  return list.byteLength === chunksIn(id) * hashBytes && nameOf(list, dataName(id).size) === id
+}
+
+export function isChunk(bytes: Uint8Array, list: Uint8Array, id: DataId, index: number): boolean {
+  if (bytes.byteLength !== chunkLength(id, index)) return false
+  return hashOf(bytes).equals(list.subarray(index * hashBytes, (index + 1) * hashBytes))
+}
+
+/** Gathers hashes of chunks into a list. */
+export class Lister {
+  readonly #hashes: Buffer[] = []
+  size = 0
+
+  add(chunk: Uint8Array): void {
+    this.size += chunk.byteLength
+    if (this.size > dataBytesMax) {
+      const advice = 'put it in parts'
+      throw new ShoalError('SHOAL_BAD_VALUE', `data may have ${dataBytesMax} bytes, this has more; ${advice}`)
+    }
+    this.#hashes.push(hashOf(chunk))
+  }
+
+  end(): { id: DataId; list: Uint8Array } {
+    if (this.#hashes.length === 0) this.add(new Uint8Array(0))
+    const list = Buffer.concat(this.#hashes)
+    return { id: nameOf(list, this.size), list }
+  }
+}
+
+/** Pieces of any size as chunks; a source may use the memory of a piece again when it is asked for the next one. */
+export async function* inChunks(
+  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+): AsyncGenerator<Uint8Array> {
+  let chunk: Buffer | undefined
+  let have = 0
+  for await (const piece of pieces) {
+    for (let at = 0; at < piece.byteLength; ) {
+      const part = piece.subarray(at, at + chunkBytes - have)
+      at += part.byteLength
+      // Whole as it is: nothing to copy.
+      if (part.byteLength === chunkBytes) {
+        yield part
+        continue
+      }
+      chunk ??= Buffer.allocUnsafeSlow(chunkBytes)
+      chunk.set(part, have)
+      have += part.byteLength
+      if (have < chunkBytes) continue
+      yield chunk
+      chunk = undefined
+      have = 0
+    }
+  }
+  if (chunk !== undefined) yield chunk.subarray(0, have)
+}
+
+/** The bytes of a file, a chunk at a time. */
+export async function* piecesOfFile(path: string | URL): AsyncGenerator<Uint8Array> {
+  const file = await open(path, 'r')
+  try {
+    for (;;) {
+      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(chunkBytes))
+      if (bytesRead === 0) return
+      yield buffer.subarray(0, bytesRead)
+    }
+  } finally {
+    await file.close()
+  }
+}
+
+/** What gives the chunks of some data, from wherever they are. */
+export interface Chunks {
+  readonly id: DataId
+  readonly list: Uint8Array
+  read(index: number): Promise<Uint8Array>
+  close(): Promise<void>
+}
+
+export function chunksOfBytes(bytes: Uint8Array): Chunks {
+  const lister = new Lister()
+  for (let at = 0; at < bytes.byteLength; at += chunkBytes) lister.add(bytes.subarray(at, at + chunkBytes))
+  const { id, list } = lister.end()
+  return {
+    id,
+    list,
+    read: async (index) => bytes.subarray(index * chunkBytes, (index + 1) * chunkBytes),
+    close: async () => {}
+  }
+}
+
+/** Reads the file once for its hashes; its chunks are read again when they are wanted. */
+export async function chunksOfFile(path: string | URL): Promise<Chunks> {
+  const lister = new Lister()
+  for await (const chunk of inChunks(piecesOfFile(path))) lister.add(chunk)
+  const { id, list } = lister.end()
+  const file = await open(path, 'r')
+  return { id, list, read: (index) => readChunk(file, id, index), close: () => file.close() }
+}
+
+export async function readChunk(file: FileHandle, id: DataId, index: number): Promise<Uint8Array> {
+  const bytes = Buffer.allocUnsafeSlow(chunkLength(id, index))
+  let at = 0
+  while (at < bytes.byteLength) {
+    const { bytesRead } = await file.read(bytes, at, bytes.byteLength - at, index * chunkBytes + at)
+    if (bytesRead === 0) throw new ShoalError('SHOAL_DISK', `data ${id} is shorter than it was`)
+    at += bytesRead
+  }
+  return bytes
+}

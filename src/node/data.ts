@@ -1,0 +1,333 @@
+/**
+ * Data as the shell handles it: brings here what is wanted here, takes what is put, and gives it to who asks.
+ *
+ * Not here: who is to hold what (the core: data/), files (datafiles.ts), the talk of one transfer (courier.ts).
+ * What comes from several at once comes once; a transfer that breaks goes on from the next one who has it.
+ */
+import type { DataEffect } from '../data/effects.ts'
+import { idOf, makeRef, type Ref } from '../data/ref.ts'
+import { explainError, ShoalError } from '../errors.ts'
+import type { DataId, PeerId } from '../ids.ts'
+import { type Chunks, piecesOfFile } from './chunks.ts'
+import { askFor, DamagedError, give, listOf, take } from './courier.ts'
+import type { DataFiles } from './datafiles.ts'
+import { Gate } from './gate.ts'
+import type { Part } from './part.ts'
+import type { DataInput } from './stock.ts'
+import { refusal, type Talk, type WordOf } from './talk.ts'
+
+/** Data that is brought here at a time; the rest waits. */
+const fetchesMax = 16
+/** Until enough nodes have what was put. */
+const keepMs = 60_000
+/** Between two tries to get what some node should have. */
+const tryAgainMs = 500
+/** Somebody waits for it here: then it counts as lost. */
+export const insistMs = 30_000
+/** What was put stays for so long, unless jobs need it for longer. */
+export const retentionMs = 86_400_000
+const firstWordMs = 20_000
+/** Somebody reads it through this node. */
+const chunksWithinMs = 10_000
+
+export interface DataOptions {
+  readonly files: DataFiles
+  readonly talkTo: (peer: PeerId) => Promise<Talk>
+  /** Whom to ask, best first. */
+  readonly sources: (id: DataId, at: readonly PeerId[]) => readonly PeerId[]
+  /** To the core. */
+  readonly tell: (input: DataInput) => void
+  readonly onNote: (text: string) => void
+}
+
+export interface PutPlan {
+  /** Milliseconds that it stays at least; 0 = `retentionMs`. */
+  readonly pinMs: number
+  /** 0 = as usual. */
+  readonly copies: number
+}
+
+interface Ask {
+  readonly resolve: (copies: number) => void
+  readonly timer: NodeJS.Timeout
+}
+
+export class Data {
+  readonly files: DataFiles
+  readonly #options: DataOptions
+  readonly #coming = new Map<DataId, Promise<void>>()
+  /** Of those who wait for the first chunk. */
+  readonly #begun = new Map<DataId, PromiseWithResolvers<void>>()
+  /** What comes from a client, and so waits for no other node. */
+  readonly #uploads = new Set<DataId>()
+  readonly #asks = new Map<number, Ask>()
+  readonly #closing = new AbortController()
+  #ask = 0
+  readonly #gate = new Gate(fetchesMax)
+
+  constructor(options: DataOptions) {
+    this.#options = options
+    this.files = options.files
+  }
+
+  /** What the core wants. */
+  perform(effect: Exclude<DataEffect, { kind: 'send' }>): void {
+    if (effect.kind === 'drop-data') this.files.drop(effect.id)
+    else if (effect.kind === 'data-kept') this.#asks.get(effect.ask)?.resolve(effect.copies)
+    else this.#wanted(effect.id, effect.at)
+  }
+
+  /**
+   * Takes it, and resolves when enough nodes have it on disk. Rejects with SHOAL_NO_KEEPERS, SHOAL_DISK, SHOAL_BAD_VALUE, or
+   * what the source throws.
+   */
+  async put(
+    pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    plan: PutPlan
+  ): Promise<{ id: DataId; copies: number }> {
+    const id = await this.files.add(pieces)
+    this.#options.tell({ kind: 'data-here', ids: [id], isRestored: false })
+    return { id, copies: await this.#keep(id, plan) }
+  }
+
+  /** Sees to it that it is here and sound, and stays until as many calls of `files.release`. Rejects with SHOAL_NOT_FOUND. */
+  async fetch(id: DataId, withinMs = insistMs): Promise<void> {
+    const until = performance.now() + withinMs
+    this.files.use(id)
+    for (;;) {
+      try {
+        await this.#bring(id, [])
+        if (await this.files.check(id)) return this.#options.tell({ kind: 'data-used', id })
+        this.#damagedHere(id)
+      } catch (error) {
+        if (performance.now() > until || this.#closing.signal.aborted || isDisk(error)) {
+          this.files.release(id)
+          throw error
+        }
+        await this.#pause()
+      }
+    }
+  }
+
+  /**
+   * Where the bytes lie as a file that nobody may write to. It stays until `files.release(idOf(ref))`. Rejects with
+   * SHOAL_NOT_FOUND, after `insistMs`, if no node has them.
+   */
+  async fetchToFile(ref: Ref): Promise<string> {
+    await this.fetch(idOf(ref))
+    return this.files.path(idOf(ref))
+  }
+
+  /** Takes a copy of a file, and resolves when enough nodes have it on disk. Rejects as `put` does. */
+  async putFile(path: string, plan: PutPlan = { pinMs: 0, copies: 0 }): Promise<Ref> {
+    return makeRef((await this.put(piecesOfFile(path), plan)).id)
+  }
+
+  /** Chunk by chunk, also while it is only coming. Rejects with SHOAL_NOT_FOUND. */
+  async chunks(id: DataId): Promise<Chunks> {
+    const until = performance.now() + chunksWithinMs
+    for (;;) {
+      const found = await this.files.chunks(id, true)
+      if (found !== undefined) return found
+      const begun = this.#begun.get(id) ?? Promise.withResolvers<void>()
+      this.#begun.set(id, begun)
+      const failure = await Promise.race([begun.promise, this.#bring(id, [])]).catch(
+        (error: unknown) => error
+      )
+      if (failure === undefined) continue
+      if (performance.now() > until || this.#closing.signal.aborted) throw failure
+      await this.#pause()
+    }
+  }
+
+  free(ids: readonly DataId[]): void {
+    this.#options.tell({ kind: 'data-freed', ids })
+  }
+
+  /** Answers whoever opened this stream. `isClient`: who asks may be made to wait until it comes from elsewhere. Never rejects. */
+  async serve(talk: Talk, isClient: boolean): Promise<void> {
+    try {
+      const word = await talk.word(firstWordMs)
+      if (word.kind === 'ask') await this.#give(talk, word.id, isClient)
+      else if (word.kind === 'offer') await this.#receive(talk, word)
+      else if (word.kind === 'free') {
+        this.free(word.ids)
+        talk.say({ kind: 'freed' })
+      } else talk.say(refusal(new ShoalError('SHOAL_BAD_MESSAGE', 'this begins no transfer')))
+      await talk.close()
+    } catch (error) {
+      talk.abort(explainError(error))
+    }
+  }
+
+  close(): void {
+    this.#closing.abort()
+    for (const { timer } of this.#asks.values()) clearTimeout(timer)
+  }
+
+  #wanted(id: DataId, at: readonly PeerId[]): void {
+    this.#bring(id, at).catch((error: unknown) => {
+      if (this.#closing.signal.aborted) return
+      this.#options.tell({ kind: 'data-failed', id })
+      if (isDisk(error)) this.#options.onNote(explainError(error))
+    })
+  }
+
+  async #give(talk: Talk, id: DataId, isClient: boolean): Promise<void> {
+    let chunks: Chunks | undefined
+    try {
+      chunks = isClient ? await this.chunks(id) : await this.files.chunks(id, this.#uploads.has(id))
+    } catch (error) {
+      talk.say({ kind: 'absent', reason: explainError(error).slice(0, 400) })
+      return
+    }
+    if (chunks === undefined) return talk.say({ kind: 'absent', reason: '' })
+    try {
+      const { kind } = await give(talk, chunks)
+      if (kind === 'damaged' && this.files.has(id) && !(await this.files.checkAgain(id)))
+        this.#damagedHere(id)
+    } finally {
+      await chunks.close()
+    }
+  }
+
+  #damagedHere(id: DataId): void {
+    this.#options.onNote(`data ${id} was damaged on this disk, and is fetched again where it is needed`)
+    this.#options.tell({ kind: 'data-lost', id })
+  }
+
+  async #receive(talk: Talk, { id, pinMs, copies }: WordOf<'offer'>): Promise<void> {
+    try {
+      const list = await listOf(talk, id)
+      const arrives = this.#coming.get(id) ?? this.#arrives(id, () => this.#upload(talk, id, list))
+      // Others are told at once, and get each chunk as it comes.
+      const kept = this.#keep(id, { pinMs, copies })
+      kept.catch(() => {})
+      await arrives.catch(() => this.#arrives(id, () => this.#upload(talk, id, list)))
+      talk.say({ kind: 'kept', copies: await kept })
+    } catch (error) {
+      talk.say(refusal(error))
+    }
+  }
+
+  async #upload(talk: Talk, id: DataId, list: Uint8Array): Promise<void> {
+    if (this.files.has(id)) return this.#here(id)
+    this.#uploads.add(id)
+    const part = await this.files.begin(id, list)
+    this.#hasBegun(id)
+    try {
+      await this.#fill(part, talk)
+    } catch (error) {
+      await this.files.pause(part, error)
+      throw error
+    } finally {
+      this.#uploads.delete(id)
+    }
+  }
+
+  #keep(id: DataId, { pinMs, copies }: PutPlan): Promise<number> {
+    const ask = ++this.#ask
+    const { promise, resolve, reject } = Promise.withResolvers<number>()
+    const timer = setTimeout(() => {
+      this.#options.tell({ kind: 'data-unasked', ask })
+      const advice = 'start more nodes, or see `shoal status` for those that are full'
+      reject(
+        new ShoalError('SHOAL_NO_KEEPERS', `too few nodes took data ${id} within ${keepMs} ms; ${advice}`)
+      )
+    }, keepMs)
+    this.#asks.set(ask, { resolve, timer })
+    this.#options.tell({ kind: 'data-put', id, ask, pinMs: pinMs || retentionMs, copies })
+    return promise.finally(() => {
+      clearTimeout(timer)
+      this.#asks.delete(ask)
+    })
+  }
+
+  #hasBegun(id: DataId): void {
+    this.#begun.get(id)?.resolve()
+    this.#begun.delete(id)
+  }
+
+  #here(id: DataId): void {
+    this.files.reprieve(id)
+    this.#options.tell({ kind: 'data-here', ids: [id], isRestored: false })
+  }
+
+  async #bring(id: DataId, at: readonly PeerId[]): Promise<void> {
+    if (this.files.has(id)) return this.#here(id)
+    await (this.#coming.get(id) ?? this.#arrives(id, () => this.#gate.through(() => this.#fetch(id, at))))
+  }
+
+  #arrives(id: DataId, bring: () => Promise<void>): Promise<void> {
+    const arriving = bring().finally(() => {
+      this.#coming.delete(id)
+    })
+    this.#coming.set(id, arriving)
+    arriving.catch(() => {})
+    return arriving
+  }
+
+  /** From the first who has it; from the next one, if a transfer breaks. */
+  async #fetch(id: DataId, at: readonly PeerId[]): Promise<void> {
+    const failures: string[] = []
+    let part: Part | undefined
+    try {
+      for (const peer of this.#options.sources(id, at)) {
+        const failure = await this.#fetchFrom(peer, id, (begun) => {
+          part = begun
+        })
+        if (failure === undefined) return
+        if (isDisk(failure)) throw failure
+        failures.push(`${peer}: ${explainError(failure)}`)
+      }
+      const asked = failures.length > 0 ? failures.join('; ') : 'nobody to ask is connected'
+      throw new ShoalError('SHOAL_NOT_FOUND', `no node has the data ${id} (${asked})`)
+    } catch (error) {
+      if (part !== undefined) await this.files.pause(part, error)
+      throw error
+    }
+  }
+
+  /** Returns what went wrong, if it did. */
+  async #fetchFrom(peer: PeerId, id: DataId, onBegun: (part: Part) => void): Promise<unknown> {
+    let talk: Talk | undefined
+    try {
+      talk = await this.#options.talkTo(peer)
+      const part = await this.files.begin(id, await askFor(talk, id))
+      onBegun(part)
+      this.#hasBegun(id)
+      await this.#fill(part, talk)
+      await talk.close()
+      return undefined
+    } catch (error) {
+      if (error instanceof DamagedError) {
+        this.#options.onNote(`${peer} sent damaged data ${id}: ${error.message}; it is fetched elsewhere`)
+        // In good order, so that the other side hears what was wrong.
+        await talk?.close()
+      } else talk?.abort(explainError(error))
+      return error
+    }
+  }
+
+  async #fill(part: Part, talk: Talk): Promise<void> {
+    for await (const { index, bytes } of take(talk, part.id, part.list, part.missing()))
+      await part.write(index, bytes)
+    await this.files.finish(part)
+    this.#here(part.id)
+  }
+
+  #pause(): Promise<void> {
+    const { signal } = this.#closing
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', end)
+        resolve()
+      }
+      const timer = setTimeout(end, tryAgainMs)
+      signal.addEventListener('abort', end)
+    })
+  }
+}
+
+const isDisk = (error: unknown): boolean => error instanceof ShoalError && error.code === 'SHOAL_DISK'

@@ -1,0 +1,257 @@
+/**
+ * Data on disk: a file for each, named by its content, which programs may read as it is.
+ *
+ * Not here: what is to be kept (data/depot.ts), and how it comes (fetcher.ts).
+ * What arrives is written to a name of its own, synced, and renamed, so whatever has its name is whole. Beside data of more
+ * than one chunk lies the list of the chunks' hashes. A file is believed once it was hashed in this life of the node and as
+ * long as nobody touched it; every chunk is checked again by whoever receives it.
+ */
+import { randomBytes } from 'node:crypto'
+import { type FileHandle, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { explainError, ShoalError } from '../errors.ts'
+import { type DataId, dataName, isDataId } from '../ids.ts'
+import { type Chunks, chunksIn, inChunks, isChunk, isListOf, Lister, readChunk, soleList } from './chunks.ts'
+import { Part } from './part.ts'
+
+const LIST = '.list'
+const UNFINISHED = '.part'
+/** Transfers that broke and are remembered, to be gone on with. */
+const idlePartsMax = 16
+
+export class DataFiles {
+  readonly folder: string
+  /** Nothing survives this process. */
+  readonly isTemporary: boolean
+  /** When the file was changed last, if it was hashed since. */
+  readonly #here = new Map<DataId, number | undefined>()
+  readonly #parts = new Map<DataId, Part>()
+  readonly #uses = new Map<DataId, number>()
+  readonly #condemned = new Set<DataId>()
+
+  private constructor(folder: string, isTemporary: boolean) {
+    this.folder = folder
+    this.isTemporary = isTemporary
+  }
+
+  /** In `<folder>/data`, or in a temporary folder that `close` removes. Rejects with SHOAL_DISK. */
+  static async open(folder: string | undefined): Promise<DataFiles> {
+    try {
+      if (folder === undefined) return new DataFiles(await mkdtemp(join(tmpdir(), 'shoal-data-')), true)
+      const files = new DataFiles(join(folder, 'data'), false)
+      await mkdir(files.folder, { recursive: true })
+      await files.#restore()
+      return files
+    } catch (error) {
+      throw diskError(`data cannot be read in ${folder ?? tmpdir()}`, error)
+    }
+  }
+
+  ids(): DataId[] {
+    return [...this.#here.keys()]
+  }
+
+  has(id: DataId): boolean {
+    return this.#here.has(id)
+  }
+
+  path(id: DataId): string {
+    return join(this.folder, id)
+  }
+
+  /** What is here, or is just coming if `alsoComing`: then chunks are read when they are there. */
+  async chunks(id: DataId, alsoComing: boolean): Promise<Chunks | undefined> {
+    const part = this.#parts.get(id)
+    if (!this.has(id)) return alsoComing && part?.isComing ? part.chunks() : undefined
+    try {
+      const list = chunksIn(id) === 1 ? soleList(id) : await readFile(this.path(id) + LIST)
+      const file = await open(this.path(id), 'r')
+      return { id, list, read: (index) => readChunk(file, id, index), close: () => file.close() }
+    } catch (error) {
+      throw diskError(`${this.path(id)} cannot be read`, error)
+    }
+  }
+
+  /** Something that is coming, or goes on to come. `list` must be the list of `id`. */
+  async begin(id: DataId, list: Uint8Array): Promise<Part> {
+    const old = this.#parts.get(id)
+    if (old !== undefined) {
+      old.isComing = true
+      return old
+    }
+    const part = await Part.create(this.path(id) + UNFINISHED, id, list).catch((error: unknown) => {
+      throw diskError('data cannot be written', error)
+    })
+    part.isComing = true
+    this.#parts.set(id, part)
+    return part
+  }
+
+  /** All of its chunks were written: it is on the disk for good when this resolves. */
+  async finish(part: Part): Promise<void> {
+    const { id } = part
+    try {
+      await part.end(!this.isTemporary)
+      await this.#settle(part.path, id, part.list)
+    } catch (error) {
+      await this.abandon(part, error)
+      throw diskError(`data ${id} cannot be written`, error)
+    }
+    this.#parts.delete(id)
+    part.arrived()
+  }
+
+  /** It comes no further for now: what waits for its chunks fails. */
+  async pause(part: Part, reason: unknown): Promise<void> {
+    part.fail(reason)
+    const idle = [...this.#parts.values()].filter(({ isComing }) => !isComing)
+    for (const one of idle.slice(0, Math.max(0, idle.length - idlePartsMax))) await this.abandon(one, reason)
+  }
+
+  async abandon(part: Part, reason: unknown): Promise<void> {
+    part.fail(reason)
+    if (this.#parts.get(part.id) === part) this.#parts.delete(part.id)
+    await part.close()
+    await rm(part.path, { force: true })
+  }
+
+  /** Takes it in whole; for what is made on this machine. Rejects with SHOAL_DISK, SHOAL_BAD_VALUE or what the source throws. */
+  async add(pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<DataId> {
+    const path = join(this.folder, randomBytes(9).toString('base64url') + UNFINISHED)
+    const lister = new Lister()
+    const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
+      throw diskError('data cannot be written', error)
+    })
+    try {
+      for await (const chunk of inChunks(pieces)) {
+        lister.add(chunk)
+        await writeAll(file, chunk)
+      }
+      const { id, list } = lister.end()
+      if (this.has(id)) return id
+      if (!this.isTemporary) await file.sync()
+      await this.#settle(path, id, list)
+      return id
+    } finally {
+      await file.close()
+      await rm(path, { force: true })
+    }
+  }
+
+  /** False if the file is not what its name says; then it is removed. */
+  async check(id: DataId): Promise<boolean> {
+    try {
+      const { mtimeMs, size } = await stat(this.path(id))
+      if (size === dataName(id).size && this.#here.get(id) === mtimeMs) return true
+      if (size === dataName(id).size && (await this.#isSound(id))) {
+        this.#here.set(id, mtimeMs)
+        return true
+      }
+    } catch {
+      // It is not there, or cannot be read: gone in any case.
+    }
+    await this.#remove(id)
+    return false
+  }
+
+  /** Checks it by all its bytes, whatever was known. */
+  async checkAgain(id: DataId): Promise<boolean> {
+    if (this.has(id)) this.#here.set(id, undefined)
+    return await this.check(id)
+  }
+
+  /** The file stays until as many calls of `release`. */
+  use(id: DataId): void {
+    this.#uses.set(id, (this.#uses.get(id) ?? 0) + 1)
+  }
+
+  release(id: DataId): void {
+    const left = (this.#uses.get(id) ?? 1) - 1
+    if (left > 0) {
+      this.#uses.set(id, left)
+      return
+    }
+    this.#uses.delete(id)
+    if (this.#condemned.delete(id)) void this.#remove(id)
+  }
+
+  drop(id: DataId): void {
+    if (this.#uses.has(id)) this.#condemned.add(id)
+    else void this.#remove(id)
+  }
+
+  /** It is wanted again before it went. */
+  reprieve(id: DataId): void {
+    this.#condemned.delete(id)
+  }
+
+  async close(): Promise<void> {
+    for (const part of [...this.#parts.values()]) await this.abandon(part, new Error('the node stops'))
+    if (this.isTemporary) await rm(this.folder, { recursive: true, force: true })
+  }
+
+  async #remove(id: DataId): Promise<void> {
+    this.#here.delete(id)
+    await rm(this.path(id), { force: true })
+    await rm(this.path(id) + LIST, { force: true })
+  }
+
+  async #isSound(id: DataId): Promise<boolean> {
+    const chunks = await this.chunks(id, false)
+    if (chunks === undefined) return false
+    try {
+      if (!isListOf(chunks.list, id)) return false
+      for (let index = 0; index < chunksIn(id); index++)
+        if (!isChunk(await chunks.read(index), chunks.list, id, index)) return false
+      return true
+    } finally {
+      await chunks.close()
+    }
+  }
+
+  /** List first: what has its name is whole. */
+  async #settle(from: string, id: DataId, list: Uint8Array): Promise<void> {
+    const isSynced = !this.isTemporary
+    if (chunksIn(id) > 1) {
+      const file = await open(this.path(id) + LIST, 'w', 0o600)
+      try {
+        await file.writeFile(list)
+        if (isSynced) await file.sync()
+      } finally {
+        await file.close()
+      }
+    }
+    await rename(from, this.path(id))
+    if (isSynced && process.platform !== 'win32') {
+      const folder = await open(this.folder, 'r')
+      await folder.sync().finally(() => folder.close())
+    }
+    this.#here.set(id, (await stat(this.path(id))).mtimeMs)
+    this.#condemned.delete(id)
+  }
+
+  async #restore(): Promise<void> {
+    const names = await readdir(this.folder)
+    for (const name of names) {
+      if (name.endsWith(UNFINISHED)) await rm(join(this.folder, name), { force: true })
+      else if (isDataId(name)) this.#here.set(name, undefined)
+    }
+    // A list without its data was written by a node that then stopped.
+    for (const name of names) {
+      const id = name.slice(0, -LIST.length)
+      if (name.endsWith(LIST) && !(isDataId(id) && this.has(id)))
+        await rm(join(this.folder, name), { force: true })
+    }
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  let at = 0
+  while (at < bytes.byteLength) at += (await file.write(bytes, at)).bytesWritten
+}
+
+export function diskError(what: string, error: unknown): ShoalError {
+  if (error instanceof ShoalError) return error
+  return new ShoalError('SHOAL_DISK', `${what} (${explainError(error)})`, { cause: error })
+}

@@ -1,0 +1,105 @@
+/**
+ * Data that is coming, in a file of its own: which chunks are there, and who waits for which.
+ *
+ * Not here: where they come from (fetcher.ts), and the file's place once it is whole (datafiles.ts).
+ * Chunks can be passed on as they come, so that a transfer through a node takes hardly longer than one to it.
+ */
+import { type FileHandle, open } from 'node:fs/promises'
+import type { DataId } from '../ids.ts'
+import { type Chunks, chunkBytes, chunksIn, readChunk } from './chunks.ts'
+
+export class Part {
+  readonly id: DataId
+  readonly list: Uint8Array
+  readonly path: string
+  readonly #file: FileHandle
+  readonly #has: Uint8Array
+  /** Of those who want a chunk that is not there. */
+  readonly #waiting = new Map<number, PromiseWithResolvers<void>>()
+  #readers = 0
+  #isClosed = false
+  #isOver = false
+  /** Somebody brings it. */
+  isComing = false
+
+  private constructor(path: string, id: DataId, list: Uint8Array, file: FileHandle) {
+    this.path = path
+    this.id = id
+    this.list = list
+    this.#file = file
+    this.#has = new Uint8Array(chunksIn(id))
+  }
+
+  static async create(path: string, id: DataId, list: Uint8Array): Promise<Part> {
+    return new Part(path, id, list, await open(path, 'w+', 0o600))
+  }
+
+  *missing(): Generator<number> {
+    for (let index = 0; index < this.#has.length; index++) if (this.#has[index] === 0) yield index
+  }
+
+  /** The bytes were checked. */
+  async write(index: number, bytes: Uint8Array): Promise<void> {
+    let at = 0
+    while (at < bytes.byteLength)
+      at += (await this.#file.write(bytes, at, bytes.byteLength - at, index * chunkBytes + at)).bytesWritten
+    this.#has[index] = 1
+    this.#waiting.get(index)?.resolve()
+    this.#waiting.delete(index)
+  }
+
+  /** For those who pass it on as it comes. */
+  chunks(): Chunks {
+    this.#readers++
+    let isClosed = false
+    return {
+      id: this.id,
+      list: this.list,
+      read: (index) => this.#read(index),
+      close: async () => {
+        if (isClosed) return
+        isClosed = true
+        this.#readers--
+        await this.#closeIfUnused()
+      }
+    }
+  }
+
+  /** All chunks are there. */
+  async end(isSynced: boolean): Promise<void> {
+    if (isSynced) await this.#file.sync()
+  }
+
+  arrived(): void {
+    this.isComing = false
+    void this.close()
+  }
+
+  fail(reason: unknown): void {
+    this.isComing = false
+    for (const { reject } of this.#waiting.values()) reject(reason)
+    this.#waiting.clear()
+  }
+
+  /** Once nobody reads it any more. */
+  async close(): Promise<void> {
+    this.#isOver = true
+    await this.#closeIfUnused()
+  }
+
+  async #closeIfUnused(): Promise<void> {
+    if (!this.#isOver || this.#readers > 0 || this.#isClosed) return
+    this.#isClosed = true
+    await this.#file.close()
+  }
+
+  async #read(index: number): Promise<Uint8Array> {
+    if (this.#has[index] === 0) {
+      if (!this.isComing) throw new Error('it comes no further')
+      const waiting = this.#waiting.get(index) ?? Promise.withResolvers<void>()
+      this.#waiting.set(index, waiting)
+      await waiting.promise
+    }
+    return await readChunk(this.#file, this.id, index)
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * All that a node's core knows and decides of data: what its records name, what lies here, and what others are to hold.
+ *
+ * Not here: each of these (tasks/references.ts, data/depot.ts, data/guard.ts), and the bytes (data.ts).
+ */
+import { Depot } from '../data/depot.ts'
+import type { DataEffect, DataSurroundings } from '../data/effects.ts'
+import { Guard } from '../data/guard.ts'
+import { type DataMessage, idsMax } from '../data/messages.ts'
+import type { DataId, PeerId } from '../ids.ts'
+import type { Millis } from '../machine.ts'
+import type { Keeper } from '../tasks/keeper.ts'
+import type { TaskMessage } from '../tasks/messages.ts'
+import { type Named, References } from '../tasks/references.ts'
+
+/** What the shell tells of data. */
+export type DataInput =
+  /** It is on this node's disk: found there at the start, or brought. */
+  | { kind: 'data-here'; ids: readonly DataId[]; isRestored: boolean }
+  /** Nobody who was asked has it. */
+  | { kind: 'data-failed'; id: DataId }
+  /** It is not on the disk any more, or not as it was. */
+  | { kind: 'data-lost'; id: DataId }
+  | { kind: 'data-used'; id: DataId }
+  /** Somebody put it here and wants it kept; answered by `data-kept`, until `data-unasked`. */
+  | { kind: 'data-put'; id: DataId; ask: number; pinMs: Millis; copies: number }
+  | { kind: 'data-unasked'; ask: number }
+  /** Somebody does not need these any more. */
+  | { kind: 'data-freed'; ids: readonly DataId[] }
+
+export class Stock {
+  readonly #view: DataSurroundings
+  readonly #depot: Depot
+  readonly #guard: Guard
+  readonly #references: References
+
+  constructor(view: DataSurroundings, keeper: Keeper, quota: number) {
+    this.#view = view
+    this.#depot = new Depot(view, quota)
+    this.#guard = new Guard(view, this.#depot)
+    this.#references = new References(keeper)
+  }
+
+  get bytes(): number {
+    return this.#depot.bytes
+  }
+
+  /** Data that lies here, and data that this node sees to. */
+  get counts(): { readonly here: number; readonly guarded: number } {
+    return { here: this.#depot.size, guarded: this.#guard.size }
+  }
+
+  has(id: DataId): boolean {
+    return this.#depot.has(id)
+  }
+
+  /** Whom to ask for it, best first. */
+  sources(id: DataId, at: readonly PeerId[] = []): PeerId[] {
+    return this.#guard.sources(id, at)
+  }
+
+  holders(id: DataId): ReadonlySet<PeerId> | undefined {
+    return this.#guard.holders(id)
+  }
+
+  isFull(now: Millis, share: number): boolean {
+    return this.#depot.isFull(now, share)
+  }
+
+  /** The keeper has read back what is on its disk. */
+  restored(now: Millis): DataEffect[] {
+    return this.#references.restored().flatMap((named) => this.#named(named, now))
+  }
+
+  /** The keeper has heard this. */
+  recorded(message: TaskMessage, now: Millis): DataEffect[] {
+    return this.#named(this.#references.heard(message), now)
+  }
+
+  message(from: PeerId, message: DataMessage, now: Millis): DataEffect[] {
+    switch (message.kind) {
+      case 'hold': {
+        const effects = this.#depot.hold(from, message, now)
+        if (message.pinMs > 0) this.#guard.pinned(message.ids, message.copies, now)
+        return effects
+      }
+      case 'held':
+        return this.#guard.held(from, message.ids, now)
+      case 'unhold':
+        return this.#depot.unhold(from, message.ids, now)
+      case 'unpin':
+        return this.#depot.unpin(message.ids, now)
+    }
+  }
+
+  input(input: DataInput, now: Millis): DataEffect[] {
+    switch (input.kind) {
+      case 'data-here':
+        if (!input.isRestored) return input.ids.flatMap((id) => this.#depot.arrived(id, now))
+        this.#depot.restored(input.ids, now)
+        return []
+      case 'data-failed':
+        this.#depot.failed(input.id)
+        return []
+      case 'data-lost':
+        this.#guard.lost(input.id)
+        return this.#depot.lost(input.id, now)
+      case 'data-used':
+        this.#depot.used(input.id, now)
+        return []
+      case 'data-put':
+        return this.#guard.keep(input.id, input.ask, input.pinMs, input.copies, now)
+      case 'data-unasked':
+        this.#guard.unask(input.ask)
+        return []
+      case 'data-freed':
+        return this.#free(input.ids, now)
+    }
+  }
+
+  peerUp(peer: PeerId, now: Millis): void {
+    this.#guard.peerUp(peer, now)
+  }
+
+  leave(): void {
+    this.#guard.leave()
+  }
+
+  /** What others have yet to take over from a node that leaves. */
+  movable(now: Millis): number {
+    return this.#guard.movable(now)
+  }
+
+  wake(now: Millis): DataEffect[] {
+    if (now < this.#guard.wakeAt()) return []
+    return [...this.#guard.wake(now), ...this.#depot.wake(now)]
+  }
+
+  wakeAt(): Millis | undefined {
+    return this.#depot.size + this.#guard.size === 0 ? undefined : this.#guard.wakeAt()
+  }
+
+  check(): void {
+    this.#depot.check()
+  }
+
+  #named({ fresh, over, copies }: Named, now: Millis): DataEffect[] {
+    const effects = fresh.length === 0 ? [] : this.#guard.name(fresh, copies, now)
+    return over.length === 0 ? effects : [...effects, ...this.#guard.unname(over, now)]
+  }
+
+  #free(ids: readonly DataId[], now: Millis): DataEffect[] {
+    const effects = this.#depot.unpin(ids, now)
+    for (let at = 0; at < ids.length; at += idsMax)
+      for (const to of this.#view.peers())
+        effects.push({ kind: 'send', to, message: { kind: 'unpin', ids: ids.slice(at, at + idsMax) } })
+    return effects
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * A conversation about data on a stream of its own: small messages, and chunks behind the messages that announce them.
+ *
+ * Not here: who says what when (courier.ts), and the frames (stream.ts). Reading is by asking for the next frame; how many may
+ * come before is agreed by credit, so that what a slow reader has not read lies with the sender.
+ */
+import { explainError, ShoalError } from '../errors.ts'
+import { isDataId } from '../ids.ts'
+import { bytes, codec, list, type MessageOf, text, uint } from '../wire.ts'
+import { chunksMax, hashBytes } from './chunks.ts'
+import type { Counters, FrameStream, FrameStreamOptions } from './stream.ts'
+
+export const DATA_PROTOCOL = '/shoal/data/1.0.0'
+/** Transfers of one connection at a time; the next one fails, and its opener goes elsewhere or tries again. */
+export const dataStreamsMax = 128
+/** Frames that nobody asked for yet; with more, the other side ignores its credit. */
+const unreadMax = 64
+/** Bytes handed to the network that it has not sent; then the next chunk is not even read. */
+const writeAheadMax = 2 * 1024 * 1024
+
+const id = text(64, isDataId)
+const kinds = {
+  /** I want it. */
+  ask: { id },
+  /** I have it, and it is to be kept in `copies` copies for `pinMs`; 0 = as usual. */
+  offer: { id, copies: uint(15), pinMs: uint() },
+  /** The hashes of its chunks. */
+  list: { hashes: bytes(chunksMax * hashBytes) },
+  absent: { reason: text(400) },
+  /** Credit for one chunk. */
+  want: { index: uint(chunksMax) },
+  /** The next frame is this chunk. */
+  chunk: { index: uint(chunksMax) },
+  /** The chunk was not what the list says. */
+  damaged: { index: uint(chunksMax) },
+  /** So many nodes have it on disk. */
+  kept: { copies: uint(15) },
+  refused: { code: text(32), message: text(1_024) },
+  free: { ids: list(id, 512) },
+  freed: {}
+} as const
+
+const words = codec(kinds)
+export const dataWords = words
+export type Word = MessageOf<typeof kinds>
+export type WordOf<K extends Word['kind']> = Extract<Word, { kind: K }>
+
+/** Opens a stream whose frames and end go to these. */
+export type OpenStream = (handlers: Pick<FrameStreamOptions, 'onFrame' | 'onEnd'>) => Promise<FrameStream>
+
+export class Talk {
+  #stream: FrameStream | undefined
+  readonly #frames: Uint8Array[] = []
+  #reader: PromiseWithResolvers<Uint8Array> | undefined
+  #end: Error | undefined
+  readonly #counters: Counters
+
+  private constructor(counters: Counters) {
+    this.#counters = counters
+  }
+
+  static async open(counters: Counters, openStream: OpenStream): Promise<Talk> {
+    const talk = new Talk(counters)
+    talk.#stream = await openStream({
+      onFrame: (frame) => talk.#received(frame),
+      onEnd: (reason) => talk.#ended(new Error(reason))
+    })
+    return talk
+  }
+
+  say(word: Word): void {
+    this.#stream?.write(words.encode(word))
+  }
+
+  /** Resolves when another one may be sent. */
+  async sendChunk(index: number, chunk: Uint8Array): Promise<void> {
+    this.say({ kind: 'chunk', index })
+    this.#stream?.write(chunk)
+    this.#counters.add('data-bytes-out', chunk.byteLength)
+    if ((this.#stream?.queuedBytes ?? 0) > writeAheadMax) await this.#stream?.drained()
+    if (this.#end !== undefined) throw this.#end
+  }
+
+  /** The next word. Rejects if the stream ends or says nothing for so long. */
+  async word(patienceMs: number): Promise<Word> {
+    return words.parse(await this.frame(patienceMs))
+  }
+
+  async frame(patienceMs: number): Promise<Uint8Array> {
+    const next = this.#frames.shift()
+    if (next !== undefined) return next
+    if (this.#end !== undefined) throw this.#end
+    this.#reader = Promise.withResolvers()
+    const timer = setTimeout(() => this.abort(`nothing was said for ${patienceMs} ms`), patienceMs)
+    try {
+      return await this.#reader.promise
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  received(bytes: number): void {
+    this.#counters.add('data-bytes-in', bytes)
+  }
+
+  count(name: string): void {
+    this.#counters.add(name)
+  }
+
+  /** Sends what is queued, and ends. */
+  async close(): Promise<void> {
+    await this.#stream?.close()
+    this.#ended(new Error('closed'))
+  }
+
+  abort(reason: string): void {
+    this.#ended(new Error(reason))
+    this.#stream?.abort(reason)
+  }
+
+  #received(frame: Uint8Array): void {
+    if (this.#reader !== undefined) {
+      this.#reader.resolve(frame)
+      this.#reader = undefined
+    } else if (this.#frames.length < unreadMax) this.#frames.push(frame)
+    else this.abort('more came than was asked for')
+  }
+
+  #ended(error: Error): void {
+    this.#end ??= error
+    this.#reader?.reject(error)
+    this.#reader = undefined
+  }
+}
+
+export const refusal = (error: unknown): Word => ({
+  kind: 'refused',
+  code: error instanceof ShoalError ? error.code : 'SHOAL_DISK',
+  message: (error instanceof ShoalError ? error.message : explainError(error)).slice(0, 1_024)
+})

@@ -1,0 +1,123 @@
+/**
+ * Which data the records of this keeper name: inputs of shards that are not settled, and outcomes.
+ *
+ * Not here: what follows from that (data/guard.ts). A value says in its first bytes which data it needs (data/envelope.ts),
+ * so nothing is written down that is not in the records anyway.
+ */
+import { idsIn, namesData } from '../data/envelope.ts'
+import type { DataId, ShardKey } from '../ids.ts'
+import { type Batch, OUTCOME_HEADER_BYTES, valueAt } from './batch.ts'
+import type { Keeper } from './keeper.ts'
+import { keysOf, shardTasksMax, type TaskMessage } from './messages.ts'
+import { openParcel, PARCEL } from './parcel.ts'
+
+export interface Named {
+  readonly fresh: readonly DataId[]
+  readonly over: readonly DataId[]
+  /** Copies that there should be of what is new. */
+  readonly copies: number
+}
+
+const nothing: Named = { fresh: [], over: [], copies: 0 }
+
+export class References {
+  readonly #keeper: Keeper
+  readonly #ofShard = new Map<ShardKey, Set<DataId>>()
+  readonly #counts = new Map<DataId, number>()
+
+  constructor(keeper: Keeper) {
+    this.#keeper = keeper
+  }
+
+  /** True if any record here names it. */
+  has(id: DataId): boolean {
+    return this.#counts.has(id)
+  }
+
+  /** What all records name that were read back from the disk. */
+  restored(): Named[] {
+    return this.#keeper.keys().map((key) => this.#replace(key, this.#read(key)))
+  }
+
+  /** After the keeper has heard it. */
+  heard(message: TaskMessage): Named {
+    switch (message.kind) {
+      case 'store':
+        return this.#add(message.record.key, inputsIn(message.record.inputs))
+      case 'accept':
+        return this.#add(message.key, outcomesIn(message.outcomes))
+      case 'settle':
+      case 'moved':
+        return this.#ofShard.has(message.key) ? this.#replace(message.key, this.#read(message.key)) : nothing
+      case 'forget': {
+        const gone = keysOf(message.name, this.#ofShard.keys())
+        return { ...nothing, over: gone.flatMap((key) => this.#replace(key, new Set()).over) }
+      }
+      default:
+        return nothing
+    }
+  }
+
+  #add(key: ShardKey, ids: ReadonlySet<DataId>): Named {
+    if (ids.size === 0) return nothing
+    return this.#replace(key, new Set([...(this.#ofShard.get(key) ?? []), ...ids]))
+  }
+
+  #read(key: ShardKey): ReadonlySet<DataId> {
+    const record = this.#keeper.record(key)
+    if (record === undefined) return new Set()
+    const ids = new Set(inputsIn(record.inputs))
+    for (const [index, { batch, at }] of this.#keeper.outcomes(key))
+      if (index < shardTasksMax) for (const id of idsIn(payloadAt(batch, at))) ids.add(id)
+    return ids
+  }
+
+  #replace(key: ShardKey, wanted: ReadonlySet<DataId>): Named {
+    const record = this.#keeper.record(key)
+    // What the keeper refused, it does not name.
+    const ids = record === undefined ? new Set<DataId>() : wanted
+    const before = this.#ofShard.get(key) ?? new Set()
+    const fresh = [...ids].filter((id) => !before.has(id) && this.#count(id, 1) === 1)
+    const over = [...before].filter((id) => !ids.has(id) && this.#count(id, -1) === 0)
+    if (ids.size > 0) this.#ofShard.set(key, new Set(ids))
+    else this.#ofShard.delete(key)
+    return { fresh, over, copies: record?.copies ?? 0 }
+  }
+
+  #count(id: DataId, by: 1 | -1): number {
+    const count = (this.#counts.get(id) ?? 0) + by
+    if (count > 0) this.#counts.set(id, count)
+    else this.#counts.delete(id)
+    return count
+  }
+}
+
+/** What the inputs of these tasks need. */
+export function inputsIn(inputs: Batch): ReadonlySet<DataId> {
+  const ids = new Set<DataId>()
+  for (let at = 0; at < inputs.indexes.length; at++)
+    if (startsNaming(inputs, at, 0)) for (const id of idsInInput(valueAt(inputs, at))) ids.add(id)
+  return ids
+}
+
+/** Also of what other tasks brought, once that is in its place. */
+export const idsInInput = (input: Uint8Array): readonly DataId[] =>
+  openParcel(input)?.flatMap(idsIn) ?? idsIn(input)
+
+function outcomesIn(outcomes: Batch): ReadonlySet<DataId> {
+  const ids = new Set<DataId>()
+  for (let at = 0; at < outcomes.indexes.length; at++) {
+    const isOfTask = (outcomes.indexes[at] as number) < shardTasksMax
+    if (isOfTask && startsNaming(outcomes, at, OUTCOME_HEADER_BYTES))
+      for (const id of idsIn(payloadAt(outcomes, at))) ids.add(id)
+  }
+  return ids
+}
+
+/** One look at one byte: most values name nothing. */
+function startsNaming({ ends, body }: Batch, at: number, skip: number): boolean {
+  const from = (at === 0 ? 0 : (ends[at - 1] as number)) + skip
+  return from < (ends[at] as number) && (namesData(body[from]) || body[from] === PARCEL)
+}
+
+const payloadAt = (batch: Batch, at: number): Uint8Array => valueAt(batch, at).subarray(OUTCOME_HEADER_BYTES)

@@ -1,0 +1,112 @@
+/**
+ * Data by reference, on real nodes, sockets and files.
+ *
+ * Not here: what the mesh decides about it (test/data, and the simulator), and files as such (test/node/datafiles.test.ts).
+ */
+import { randomBytes } from 'node:crypto'
+import { open, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type Client, connect, type Ref } from '../../src/index.ts'
+import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
+
+let lab: Lab
+const clients: Client[] = []
+beforeEach(async () => {
+  lab = await Lab.open()
+})
+afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.close()))
+  await lab.close()
+})
+
+async function attach(...nodes: NodeProcess[]): Promise<Client> {
+  const client = await connect({ key: lab.key, peers: nodes.map(({ address }) => address), mdns: false })
+  clients.push(client)
+  return client
+}
+
+const dataOf = (node: NodeProcess): string => join(lab.folder, node.name, 'data')
+const nameOf = ({ hash, size }: Ref): string => `${hash}.${size}`
+
+async function flip(path: string, at: number): Promise<void> {
+  const file = await open(path, 'r+')
+  const byte = Buffer.alloc(1)
+  await file.read(byte, 0, 1, at)
+  byte[0] = (byte[0] as number) ^ 1
+  await file.write(byte, 0, 1, at)
+  await file.close()
+}
+
+test('bytes, files and streams come back as they were put, by any node', async () => {
+  const nodes = await lab.mesh(3)
+  const [one, other] = [await attach(nodes[0] as NodeProcess), await attach(nodes[2] as NodeProcess)]
+  await untilMeshed(one, 3)
+  const bytes = randomBytes(3_500_000)
+  const file = join(lab.folder, 'input.bin')
+  await writeFile(file, bytes)
+  const pieces = async function* () {
+    for (let at = 0; at < bytes.length; at += 70_001) yield bytes.subarray(at, at + 70_001)
+  }
+  const refs = [
+    await one.put(bytes),
+    await one.put({ file }),
+    await one.put(pieces(), { type: 'image/tiff' })
+  ]
+  expect(new Set(refs.map(nameOf)).size).toBe(1)
+  expect(refs.map(({ size, type }) => [size, type])[2]).toEqual([3_500_000, 'image/tiff'])
+  const ref = refs[0] as Ref
+  expect(Buffer.compare(await other.get(ref), bytes)).toBe(0)
+  const output = join(lab.folder, 'out', 'copy.bin')
+  await other.save(ref, output)
+  expect((await readFile(output)).equals(bytes)).toBe(true)
+  expect(Buffer.concat(await Array.fromAsync(other.stream(ref))).equals(bytes)).toBe(true)
+  const nothing = await one.put(new Uint8Array(0))
+  expect(await other.get(nothing)).toEqual(new Uint8Array(0))
+})
+
+test('a ref arrives in the task as its bytes, wherever it stands in the arguments', async () => {
+  const nodes = await lab.mesh(2)
+  const client = await attach(nodes[0] as NodeProcess)
+  await untilMeshed(client, 2)
+  const [a, b] = [await client.put(randomBytes(2_000_000)), await client.put([Buffer.from('abc')])]
+  const sizes = await client.map(
+    ({ part, list, map }: { part: Uint8Array; list: Uint8Array[]; map: Map<string, Uint8Array> }) => [
+      part.length,
+      list.map((one) => String.fromCharCode(...one)).join(),
+      map.get('x')?.constructor.name
+    ],
+    Array.from({ length: 6 }, () => ({ part: a, list: [b, b], map: new Map([['x', b]]) }) as never)
+  )
+  expect(sizes).toEqual(Array.from({ length: 6 }, () => [2_000_000, 'abc,abc', 'Uint8Array']))
+  expect(await client.submit((bytes: Uint8Array) => bytes.length, [a as never])).toBe(2_000_000)
+})
+
+test('a flipped byte at one holder is found, reported and fetched elsewhere', async () => {
+  const nodes = await lab.mesh(3)
+  const client = await attach(nodes[0] as NodeProcess)
+  await untilMeshed(client, 3)
+  const bytes = randomBytes(2_500_000)
+  const ref = await client.put(bytes)
+  const holders: NodeProcess[] = []
+  while (holders.length < 3) {
+    holders.length = 0
+    for (const node of nodes) if ((await readdir(dataOf(node))).includes(nameOf(ref))) holders.push(node)
+  }
+  const fresh = await lab.start('fresh', [nodes[0] as NodeProcess], { slots: 0, more: { roles: ['engine'] } })
+  const reader = await attach(fresh)
+  await untilMeshed(reader, 4)
+  for (const node of holders.slice(0, 2)) await flip(join(dataOf(node), nameOf(ref)), 1_200_000)
+  expect(Buffer.compare(await reader.get(ref), bytes)).toBe(0)
+  const good = holders[2] as NodeProcess
+  // Whoever was asked first was one of the damaged, unless it was the good one: then nothing is to be told.
+  const told = fresh.notes.filter((note) => note.includes('sent damaged data'))
+  for (const note of told) expect(note).not.toContain(good.id)
+  // Every damaged copy is found by whoever uses it there, and replaced by a good one.
+  const found = await client.map(
+    (input: Uint8Array) => input.length,
+    Array.from({ length: 12 }, () => ref as never)
+  )
+  expect(found).toEqual(Array.from({ length: 12 }, () => bytes.length))
+  await Promise.all(holders.slice(0, 2).map((node) => node.noted('was damaged on this disk')))
+})

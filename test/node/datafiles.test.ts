@@ -1,0 +1,123 @@
+/**
+ * Files of data: what is whole, what was damaged, and what a restart finds.
+ *
+ * Not here: transfers (test/integration/data.test.ts).
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { DataId } from '../../src/ids.ts'
+import { chunkBytes, chunksOfBytes, inChunks, piecesOfFile } from '../../src/node/chunks.ts'
+import { DataFiles } from '../../src/node/datafiles.ts'
+
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'shoal-test-'))
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+async function flip(path: string, at: number): Promise<void> {
+  const file = await open(path, 'r+')
+  const byte = Buffer.alloc(1)
+  await file.read(byte, 0, 1, at)
+  byte[0] = (byte[0] as number) ^ 1
+  await file.write(byte, 0, 1, at)
+  await file.close()
+}
+
+async function read(files: DataFiles, id: DataId): Promise<Buffer> {
+  const chunks = await files.chunks(id, true)
+  if (chunks === undefined) throw new Error('not here')
+  const parts = []
+  for (let index = 0; index < chunks.list.byteLength / 32; index++) parts.push(await chunks.read(index))
+  await chunks.close()
+  return Buffer.concat(parts)
+}
+
+test('pieces of any size become chunks of one size', async () => {
+  const bytes = randomBytes(2 * chunkBytes + 5)
+  for (const size of [1_000_003, 64 * 1024, chunkBytes, 3 * chunkBytes]) {
+    const pieces = []
+    for (let at = 0; at < bytes.length; at += size) pieces.push(bytes.subarray(at, at + size))
+    const chunks = await Array.fromAsync(inChunks(pieces))
+    expect(chunks.map((chunk) => chunk.length)).toEqual([chunkBytes, chunkBytes, 5])
+    expect(Buffer.concat(chunks).equals(bytes)).toBe(true)
+  }
+})
+
+test('the same bytes have the same name, however they come', async () => {
+  const files = await DataFiles.open(folder)
+  for (const bytes of [
+    randomBytes(0),
+    randomBytes(10),
+    randomBytes(chunkBytes),
+    randomBytes(3 * chunkBytes + 1)
+  ]) {
+    await writeFile(join(folder, 'source'), bytes)
+    const { id } = chunksOfBytes(bytes)
+    expect(await files.add([bytes])).toBe(id)
+    expect(await files.add(piecesOfFile(join(folder, 'source')))).toBe(id)
+    expect((await read(files, id)).equals(bytes)).toBe(true)
+    expect((await readFile(files.path(id))).equals(bytes)).toBe(true)
+  }
+  expect((await readdir(files.folder)).filter((name) => name.endsWith('.part'))).toEqual([])
+})
+
+test('a restart finds what is whole, and a flipped byte is found before anybody uses it', async () => {
+  const before = await DataFiles.open(folder)
+  const [sound, small, large] = [
+    await before.add([randomBytes(100)]),
+    await before.add([randomBytes(200)]),
+    await before.add([randomBytes(2 * chunkBytes)])
+  ]
+  await writeFile(join(before.folder, 'half.part'), 'half')
+  await flip(before.path(small), 50)
+  await flip(before.path(large), chunkBytes + 7)
+  const after = await DataFiles.open(folder)
+  expect(after.ids().sort()).toEqual([sound, small, large].sort())
+  expect(await Promise.all([sound, small, large].map((id) => after.check(id)))).toEqual([true, false, false])
+  expect(after.ids()).toEqual([sound])
+  expect(await readdir(after.folder)).toEqual([sound])
+})
+
+test('a file that is changed after it was checked is found too', async () => {
+  const files = await DataFiles.open(folder)
+  const id = await files.add([randomBytes(1_000)])
+  expect(await files.check(id)).toBe(true)
+  await flip(files.path(id), 3)
+  expect(await files.check(id)).toBe(false)
+  expect(files.has(id)).toBe(false)
+})
+
+test('what is used stays until it is not used any more', async () => {
+  const files = await DataFiles.open(folder)
+  const id = await files.add([randomBytes(10)])
+  files.use(id)
+  files.use(id)
+  files.drop(id)
+  files.release(id)
+  expect(files.has(id)).toBe(true)
+  files.release(id)
+  expect(files.has(id)).toBe(false)
+})
+
+test('what breaks off goes on where it was', async () => {
+  const files = await DataFiles.open(undefined)
+  const bytes = randomBytes(3 * chunkBytes)
+  const source = chunksOfBytes(bytes)
+  const part = await files.begin(source.id, source.list)
+  await part.write(0, await source.read(0))
+  const reader = await files.chunks(source.id, true)
+  const waits = reader?.read(2)
+  await files.pause(part, new Error('the line is dead'))
+  await expect(waits).rejects.toThrow('the line is dead')
+  await reader?.close()
+  const again = await files.begin(source.id, source.list)
+  expect([...again.missing()]).toEqual([1, 2])
+  for (const index of again.missing()) await again.write(index, await source.read(index))
+  await files.finish(again)
+  expect((await read(files, source.id)).equals(bytes)).toBe(true)
+  await files.close()
+})

@@ -1,0 +1,192 @@
+/**
+ * Data in the simulated world: what lies on which disk, how it is brought from node to node, and what must be true of it.
+ *
+ * Not here: who is to hold what (src/data). A piece of data is its name only, as in the core; a fetch takes a while and fails
+ * where a real one would: the other node is gone, cannot be reached, or has it no more.
+ */
+import type { DataEffect } from '../../src/data/effects.ts'
+import { closeEnvelope } from '../../src/data/envelope.ts'
+import { type DataId, dataId, type JobId, type PeerId } from '../../src/ids.ts'
+import type { Millis } from '../../src/machine.ts'
+import type { Random } from '../../src/random.ts'
+import { Violation } from './checkers.ts'
+import type { SimClient } from './client.ts'
+import type { SimNode } from './node.ts'
+import type { World } from './world.ts'
+
+/** What was put stays for so long by itself: longer than a job may take to be accepted, shorter than the last look. */
+const pinMs = 90_000
+const answerMs = 5_000
+
+interface Put {
+  readonly node: SimNode
+  readonly life: number
+  readonly id: DataId
+  readonly kept: (copies: number) => void
+}
+
+interface Good {
+  readonly job: JobId
+  readonly copies: number
+  readonly least: number
+  readonly keptAt: Millis
+}
+
+export class Goods {
+  readonly #world: World
+  readonly #random: Random
+  readonly #puts = new Map<number, Put>()
+  /** Of whose keeping somebody was told. */
+  readonly #kept = new Map<DataId, Good>()
+  #asks = 0
+  #made = 0
+
+  constructor(world: World, random: Random) {
+    this.#world = world
+    this.#random = random
+  }
+
+  perform(node: SimNode, effect: Exclude<DataEffect, { kind: 'send' }>): void {
+    if (effect.kind === 'fetch-data') this.#fetch(node, effect.id, effect.at)
+    else if (effect.kind === 'drop-data') node.data.delete(effect.id)
+    else this.#wasKept(effect.ask, effect.copies)
+  }
+
+  /** Names so many new pieces of data, has them kept, and then goes on; a client that dies meanwhile does not. */
+  putAll(
+    client: SimClient,
+    job: JobId,
+    count: number,
+    copies: { wanted: number; least: number },
+    then: (ids: readonly DataId[]) => void
+  ): void {
+    const ids = Array.from({ length: count }, () =>
+      dataId(`data${++this.#made}`.padEnd(43, '_'), 1 + this.#random.below(1_000))
+    )
+    let left = count
+    for (const id of ids) {
+      this.#put(client, job, id, copies, () => {
+        if (--left === 0) then(ids)
+      })
+    }
+    if (count === 0) then(ids)
+  }
+
+  /** Data of accepted jobs that is not where it should be, after everything was healed; empty if all is well. */
+  misplaced(): string[] {
+    const sound = this.#sound()
+    const found: string[] = []
+    for (const [id, { job, copies }] of this.#kept) {
+      if (!this.#isNeeded(job)) continue
+      const holders = sound.filter((node) => node.data.has(id))
+      const wanted = Math.min(copies, sound.length)
+      if (holders.length < wanted) found.push(`${id} of ${job} is on ${holders.length} of ${wanted} nodes`)
+    }
+    return found
+  }
+
+  check(): void {
+    for (const [id, { job }] of this.#kept) {
+      if (!this.#isNeeded(job)) continue
+      if (!this.#world.nodes.some((node) => node.data.has(id)))
+        throw new Violation('no-lost', `${id}, which ${job} names, is on no disk any more`)
+    }
+  }
+
+  /** What nobody needs any more is gone, except from nodes that were restarted, which do not know whether anybody does. */
+  areGone(): void {
+    const isWhole = this.#world.broken.size === 0 && this.#world.nodes.every(({ names }) => names === 1)
+    if (!isWhole) return
+    for (const [id, { job, keptAt }] of this.#kept) {
+      if (!this.#world.isReleased(job) || this.#world.clock.now < keptAt + 2 * pinMs) continue
+      const left = this.#sound().find((node) => node.life === 1 && node.data.has(id))
+      if (left !== undefined)
+        throw new Violation('no-zombie', `${left.id} still holds ${id}, whose job ${job} was released`)
+    }
+  }
+
+  #put(
+    client: SimClient,
+    job: JobId,
+    id: DataId,
+    copies: { wanted: number; least: number },
+    kept: () => void
+  ): void {
+    const { clock } = this.#world
+    const again = (): void => clock.after(300, () => this.#put(client, job, id, copies, kept))
+    if (client.session === undefined) return
+    const node = client.entry
+    if (node === undefined || !node.isAnswering || node.hasBadDisk) return again()
+    const ask = ++this.#asks
+    const give = (): void => {
+      const put = this.#puts.get(ask)
+      if (put === undefined) return
+      this.#puts.delete(ask)
+      if (put.node.life === put.life) node.step({ kind: 'data-unasked', ask })
+      again()
+    }
+    this.#puts.set(ask, {
+      node,
+      life: node.life,
+      id,
+      kept: (count) => {
+        this.#puts.delete(ask)
+        // As a job's shards: with fewer copies than it wants at least, it is not content.
+        if (count < Math.floor(copies.least / 2) + 1) return again()
+        this.#kept.set(id, { job, copies: copies.wanted, least: copies.least, keptAt: clock.now })
+        if (client.session !== undefined) kept()
+      }
+    })
+    node.data.add(id)
+    node.step({ kind: 'data-here', ids: [id], isRestored: false })
+    node.step({ kind: 'data-put', id, ask, pinMs, copies: copies.wanted })
+    clock.after(answerMs, give)
+  }
+
+  #wasKept(ask: number, copies: number): void {
+    const put = this.#puts.get(ask)
+    if (put === undefined) return
+    const found = this.#world.nodes.filter((node) => node.data.has(put.id)).length
+    if (found < copies)
+      throw new Violation(
+        'durable-before-ack',
+        `${put.id} is said to have ${copies} copies, and has ${found}`
+      )
+    put.kept(copies)
+  }
+
+  #fetch(node: SimNode, id: DataId, at: readonly PeerId[]): void {
+    const { clock, weather } = this.#world
+    const { life } = node
+    const sources = node.core?.stock.sources(id, at) ?? []
+    const from = sources
+      .map((peer) => this.#world.node(peer))
+      .find((one) => one !== undefined && this.#gives(one, node, id))
+    const lasts = 1 + this.#random.next() * (weather.slowDisk > 0 ? 1_000 : 100)
+    clock.after(lasts, () => {
+      if (node.life !== life) return
+      const isBrought = node.data.has(id) || (from !== undefined && this.#gives(from, node, id))
+      if (isBrought && !node.hasBadDisk) {
+        node.data.add(id)
+        node.step({ kind: 'data-here', ids: [id], isRestored: false })
+      } else node.step({ kind: 'data-failed', id })
+    })
+  }
+
+  #gives(from: SimNode, to: SimNode, id: DataId): boolean {
+    return from.isAnswering && from.data.has(id) && !this.#world.network.isCut(from.id, to.id)
+  }
+
+  #isNeeded(job: JobId): boolean {
+    return this.#world.needsData(job)
+  }
+
+  #sound(): SimNode[] {
+    return this.#world.nodes.filter((node) => !this.#world.broken.has(node) && node.isRunning)
+  }
+}
+
+/** An input that names data. */
+export function naming(ids: readonly DataId[], input: Uint8Array): Uint8Array {
+  return ids.length === 0 ? input : closeEnvelope({ kind: 'naming', ids, inner: input })
+}
