@@ -38,6 +38,8 @@ export class Goods {
   readonly #puts = new Map<number, Put>()
   /** Of whose keeping somebody was told. */
   readonly #kept = new Map<DataId, Good>()
+  /** Jobs that wait for their data to be kept. */
+  readonly #open = new Set<{ readonly client: SimClient }>()
   #asks = 0
   #made = 0
 
@@ -63,13 +65,22 @@ export class Goods {
     const ids = Array.from({ length: count }, () =>
       dataId(`data${++this.#made}`.padEnd(43, '_'), 1 + this.#random.below(1_000))
     )
+    const open = { client }
+    if (count > 0) this.#open.add(open)
     let left = count
     for (const id of ids) {
       this.#put(client, job, id, copies, () => {
-        if (--left === 0) then(ids)
+        if (--left > 0) return
+        this.#open.delete(open)
+        then(ids)
       })
     }
     if (count === 0) then(ids)
+  }
+
+  /** Somebody is yet to submit a job. */
+  get isBusy(): boolean {
+    return [...this.#open].some(({ client }) => client.session !== undefined)
   }
 
   /** Data of accepted jobs that is not where it should be, after everything was healed; empty if all is well. */

@@ -37,6 +37,7 @@ export class Verdicts {
   }
 
   areComplete(): boolean {
+    if (this.#world.goods.isBusy) return false
     return this.#world.clients.every(
       ({ session, jobs }) => session === undefined || jobs.every(({ isComplete }) => isComplete)
     )
