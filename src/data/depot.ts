@@ -120,7 +120,8 @@ export class Depot {
   unpin(ids: readonly DataId[], now: Millis): DataEffect[] {
     return ids.flatMap((id) => {
       this.#unpinned.add(id)
-      if (this.#unpinned.size > unpinnedMax) this.#unpinned.delete([...this.#unpinned][0] as DataId)
+      if (this.#unpinned.size > unpinnedMax)
+        this.#unpinned.delete(this.#unpinned.values().next().value as DataId)
       return this.unpinHere(id, now)
     })
   }

@@ -158,7 +158,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     )
   for (const [name, most] of Object.entries(quota)) {
     if (!(name in defaultQuota) || !(most > 0))
-      refuse(`\`quota.${name}\` is ${String(most)}; there are bytes and shards, numbers above 0`)
+      refuse(`\`quota.${name}\` is ${String(most)}; there are bytes, shards and data, numbers above 0`)
   }
   if (Object.keys(labels).length >= labelsMax) refuse(`more than ${labelsMax - 1} labels`)
   if (Object.keys(resources).length > resourcesMax) refuse(`more than ${resourcesMax} kinds of resources`)

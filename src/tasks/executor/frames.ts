@@ -7,8 +7,8 @@
 import { writeSync } from 'node:fs'
 import { deserialize, serialize } from 'node:v8'
 
-/** A value of 16 MiB and what is around it fit; more is no message of ours. */
-export const frameBytesMax = 64 * 2 ** 20
+/** The largest value and what is around it fit; more is no message of ours. */
+export const frameBytesMax = 128 * 2 ** 20
 const LENGTH_BYTES = 4
 
 export function encodeFrame(message: unknown): Uint8Array {
