@@ -59,7 +59,7 @@ export interface NodeOptions {
   readonly mdns?: boolean
   /** Milliseconds after which another node takes the place of a keeper that is down. Default 30,000; at least 1,000. */
   readonly replaceAfter?: number
-  /** What this node keeps at most; beyond it, work goes to others. Default 1 GiB of inputs and outcomes, 1,000,000 shards. */
+  /** What this node keeps at most; beyond it, work goes to others. Default 1 GiB of inputs and outcomes, 1,000,000 shards, 16 GiB of data. */
   readonly quota?: Partial<Quota>
   /**
    * Runs programs (`mesh.run()`, `shoal run`), as the user of this process and with its environment, but for variables whose
