@@ -9,6 +9,8 @@ import { closeEnvelope } from '../../src/data/envelope.ts'
 import { type DataId, dataId, type JobId, type PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { Random } from '../../src/random.ts'
+import type { Batch } from '../../src/tasks/batch.ts'
+import { inputsIn } from '../../src/tasks/references.ts'
 import { Violation } from './checkers.ts'
 import type { SimClient } from './client.ts'
 import type { SimNode } from './node.ts'
@@ -86,9 +88,10 @@ export class Goods {
   /** Data of accepted jobs that is not where it should be, after everything was healed; empty if all is well. */
   misplaced(): string[] {
     const sound = this.#sound()
+    const named = this.#named(sound)
     const found: string[] = []
     for (const [id, { job, copies }] of this.#kept) {
-      if (!this.#isNeeded(job)) continue
+      if (!this.#isNeeded(job) || !named.has(id)) continue
       const holders = sound.filter((node) => node.data.has(id))
       const wanted = Math.min(copies, sound.length)
       if (holders.length < wanted) found.push(`${id} of ${job} is on ${holders.length} of ${wanted} nodes`)
@@ -97,11 +100,16 @@ export class Goods {
   }
 
   check(): void {
-    for (const [id, { job }] of this.#kept) {
-      if (!this.#isNeeded(job)) continue
-      if (!this.#world.nodes.some((node) => node.data.has(id)))
-        throw new Violation('no-lost', `${id}, which ${job} names, is on no disk any more`)
-    }
+    for (const id of this.#named(this.#sound())) this.#mustBe(id)
+  }
+
+  /** Somebody begins a task with these inputs: if any node still needs its outcome, its data can be had. */
+  begun(inputs: Batch): void {
+    if (this.#kept.size === 0) return
+    const ids = inputsIn(inputs)
+    if (ids.size === 0 || [...ids].every((id) => this.#isSomewhere(id))) return
+    const named = this.#named(this.#world.nodes)
+    for (const id of ids) if (named.has(id)) this.#mustBe(id)
   }
 
   /** What nobody needs any more is gone, except from nodes that were restarted, which do not know whether anybody does. */
@@ -186,6 +194,30 @@ export class Goods {
 
   #gives(from: SimNode, to: SimNode, id: DataId): boolean {
     return from.isAnswering && from.data.has(id) && !this.#world.network.isCut(from.id, to.id)
+  }
+
+  #mustBe(id: DataId): void {
+    const good = this.#kept.get(id)
+    if (good === undefined || !this.#isNeeded(good.job) || this.#isSomewhere(id)) return
+    throw new Violation('no-lost', `${id}, which ${good.job} names, is on no disk any more`)
+  }
+
+  #isSomewhere(id: DataId): boolean {
+    return this.#world.nodes.some((node) => node.data.has(id))
+  }
+
+  /** What records of these nodes name whose tasks are not all known to have ended. */
+  #named(nodes: readonly SimNode[]): ReadonlySet<DataId> {
+    const named = new Set<DataId>()
+    if (this.#kept.size === 0) return named
+    for (const { core } of nodes) {
+      for (const key of core?.keeper.keys() ?? []) {
+        if (core?.keeper.isSettled(key)) continue
+        const record = core?.keeper.record(key)
+        for (const id of record === undefined ? [] : inputsIn(record.inputs)) named.add(id)
+      }
+    }
+    return named
   }
 
   #isNeeded(job: JobId): boolean {

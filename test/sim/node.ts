@@ -227,6 +227,7 @@ export class SimNode {
         return this.#sync()
       case 'run':
         this.#world.checkers.isOpen(this.id, this.core?.runner.availability)
+        this.#world.goods.begun(effect.inputs)
         return this.#engines?.run(effect)
       case 'cancel-run':
         return this.#engines?.cancel(effect.run, effect.indexes)
