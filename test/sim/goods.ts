@@ -40,6 +40,8 @@ export class Goods {
   readonly #puts = new Map<number, Put>()
   /** Of whose keeping somebody was told. */
   readonly #kept = new Map<DataId, Good>()
+  /** Which disks ever had it and were not told to drop it, those included that are lost. */
+  readonly #disks = new Map<DataId, Set<PeerId>>()
   /** Jobs that wait for their data to be kept. */
   readonly #open = new Set<{ readonly client: SimClient }>()
   #asks = 0
@@ -52,7 +54,7 @@ export class Goods {
 
   perform(node: SimNode, effect: Exclude<DataEffect, { kind: 'send' }>): void {
     if (effect.kind === 'fetch-data') this.#fetch(node, effect.id, effect.at)
-    else if (effect.kind === 'drop-data') node.data.delete(effect.id)
+    else if (effect.kind === 'drop-data') this.#drop(node, effect.id)
     else this.#wasKept(effect.ask, effect.copies)
   }
 
@@ -156,16 +158,27 @@ export class Goods {
         if (client.session !== undefined) kept()
       }
     })
-    node.data.add(id)
-    node.step({ kind: 'data-here', ids: [id], isRestored: false })
+    this.#add(node, id)
     node.step({ kind: 'data-put', id, ask, pinMs, copies: copies.wanted })
     clock.after(answerMs, give)
+  }
+
+  #add(node: SimNode, id: DataId): void {
+    const disks = this.#disks.get(id) ?? new Set()
+    this.#disks.set(id, disks.add(node.id))
+    node.data.add(id)
+    node.step({ kind: 'data-here', ids: [id], isRestored: false })
+  }
+
+  #drop(node: SimNode, id: DataId): void {
+    this.#disks.get(id)?.delete(node.id)
+    node.data.delete(id)
   }
 
   #wasKept(ask: number, copies: number): void {
     const put = this.#puts.get(ask)
     if (put === undefined) return
-    const found = this.#world.nodes.filter((node) => node.data.has(put.id)).length
+    const found = this.#disks.get(put.id)?.size ?? 0
     if (found < copies)
       throw new Violation(
         'durable-before-ack',
@@ -186,8 +199,7 @@ export class Goods {
       if (node.life !== life) return
       const isBrought = node.data.has(id) || (from !== undefined && this.#gives(from, node, id))
       if (isBrought && !node.hasBadDisk) {
-        node.data.add(id)
-        node.step({ kind: 'data-here', ids: [id], isRestored: false })
+        this.#add(node, id)
       } else node.step({ kind: 'data-failed', id })
     })
   }
