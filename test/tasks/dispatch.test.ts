@@ -4,9 +4,8 @@
  * Not here: the whole protocol under faults, which is the simulator's.
  */
 import { expect, test } from 'vitest'
-import type { Digest, JobId, PeerId, ShardKey } from '../../src/ids.ts'
+import type { JobId, PeerId, ShardKey } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
-import { anywhere } from '../../src/routing/requirement.ts'
 import { type Batch, encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import type { Run, RunnerEffect, Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
@@ -14,24 +13,11 @@ import { firstSeating } from '../../src/tasks/keepers.ts'
 import type { ShardRecord, TaskMessageOf } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { Runner } from '../../src/tasks/runner.ts'
+import { headerOf } from './header.ts'
 
 const [a, b] = ['peerA', 'peerB'] as [PeerId, PeerId]
 const key = 'abcdefgh/0/0' as ShardKey
-const header = {
-  job: 'abcdefgh' as JobId,
-  name: '',
-  code: 'A'.repeat(43) as Digest,
-  exportName: 'default',
-  retries: 0,
-  timeoutMs: 0,
-  priority: 0,
-  submittedAt: 0,
-  queueTimeoutMs: 0,
-  retentionMs: 0,
-  atMostOnce: false,
-  submitter: '',
-  requires: anywhere
-}
+const header = headerOf()
 const inputsOf = (from: number, count: number): Batch =>
   pack(
     '',

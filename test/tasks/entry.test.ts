@@ -5,10 +5,10 @@
  */
 import { expect, test } from 'vitest'
 import type { ClientMessageOf } from '../../src/client/protocol.ts'
-import type { ClientId, Digest, JobId, PeerId } from '../../src/ids.ts'
-import { anywhere } from '../../src/routing/requirement.ts'
+import type { ClientId, PeerId } from '../../src/ids.ts'
 import { pack } from '../../src/tasks/batch.ts'
 import { Entry } from '../../src/tasks/entry.ts'
+import { headerOf } from './header.ts'
 
 const keepers = ['peerA', 'peerB', 'peerC'] as PeerId[]
 const client = 'client' as ClientId
@@ -16,21 +16,7 @@ const client = 'client' as ClientId
 function submission(bytes: number): ClientMessageOf<'submit'> {
   return {
     kind: 'submit',
-    header: {
-      job: 'abcdefgh' as JobId,
-      name: '',
-      code: 'A'.repeat(43) as Digest,
-      exportName: 'default',
-      retries: 0,
-      timeoutMs: 0,
-      priority: 0,
-      submittedAt: 0,
-      queueTimeoutMs: 0,
-      retentionMs: 0,
-      atMostOnce: false,
-      submitter: '',
-      requires: anywhere
-    },
+    header: headerOf(),
     index: 0,
     epoch: 0,
     first: 0,

@@ -4,14 +4,15 @@
  * Not here: what it is granted (round.test.ts). The runner is real; engines and owners are played by the test.
  */
 import { expect, test } from 'vitest'
-import type { Digest, JobId, PeerId, ShardKey } from '../../src/ids.ts'
+import type { JobId, PeerId, ShardKey } from '../../src/ids.ts'
 import { anywhere, type Requirement, requirementOf } from '../../src/routing/requirement.ts'
 import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import type { Run, RunnerEffect } from '../../src/tasks/effects.ts'
 import { waitHereMs } from '../../src/tasks/fitting.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
-import type { JobHeader, TaskMessageOf } from '../../src/tasks/messages.ts'
+import type { TaskMessageOf } from '../../src/tasks/messages.ts'
 import { Runner } from '../../src/tasks/runner.ts'
+import { headerOf } from './header.ts'
 
 const [self, ann, ben] = ['self', 'ann', 'ben'] as [PeerId, PeerId, PeerId]
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
@@ -46,21 +47,7 @@ class Lab {
   /** Returns the last digit of the job. */
   grant(from: PeerId, count: number, requires: Requirement = anywhere): string {
     const job = `job-${String(++this.#jobs).padStart(6, '0')}` as JobId
-    const header: JobHeader = {
-      job,
-      name: '',
-      code: 'A'.repeat(43) as Digest,
-      exportName: 'default',
-      retries: 0,
-      timeoutMs: 0,
-      priority: 0,
-      submittedAt: 0,
-      queueTimeoutMs: 0,
-      retentionMs: 0,
-      atMostOnce: false,
-      submitter: '',
-      requires
-    }
+    const header = headerOf({ job, requires })
     const key = `${job}/0/0` as ShardKey
     const inputs = pack('', upTo(count), new Array(count).fill(new Uint8Array(1)))
     const grant = { key, header, list: 0, keepers: [from], first: 0, attempt: 1, waiting: 0, inputs }

@@ -6,9 +6,8 @@
  */
 import { expect, test } from 'vitest'
 import { decodeFailure } from '../../src/client/values.ts'
-import type { Digest, JobId, PeerId, ShardKey } from '../../src/ids.ts'
+import type { PeerId, ShardKey } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
-import { anywhere } from '../../src/routing/requirement.ts'
 import {
   encodeOutcome,
   OUTCOME_HEADER_BYTES,
@@ -24,24 +23,11 @@ import { firstSeating } from '../../src/tasks/keepers.ts'
 import type { JobHeader, TaskMessage, TaskMessageOf } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { splitStory } from '../../src/tasks/story.ts'
+import { headerOf } from './header.ts'
 
 const [self, reader] = ['peerA', 'reader'] as [PeerId, PeerId]
 const key = 'abcdefgh/0/0' as ShardKey
-const plain: JobHeader = {
-  job: 'abcdefgh' as JobId,
-  name: '',
-  code: 'A'.repeat(43) as Digest,
-  exportName: 'default',
-  retries: 0,
-  timeoutMs: 0,
-  priority: 0,
-  submittedAt: 0,
-  queueTimeoutMs: 0,
-  retentionMs: 0,
-  atMostOnce: false,
-  submitter: '',
-  requires: anywhere
-}
+const plain = headerOf()
 const nodes = (count: number): PeerId[] => Array.from({ length: count }, (_, i) => `node${i + 1}` as PeerId)
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 

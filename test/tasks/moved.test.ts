@@ -4,14 +4,14 @@
  * Not here: how lists change (the simulator judges that).
  */
 import { expect, test } from 'vitest'
-import type { Digest, JobId, PeerId, ShardKey } from '../../src/ids.ts'
+import type { PeerId, ShardKey } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
-import { anywhere } from '../../src/routing/requirement.ts'
 import { pack } from '../../src/tasks/batch.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
 import { firstSeating } from '../../src/tasks/keepers.ts'
 import type { ShardRecord, TaskMessage } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
+import { headerOf } from './header.ts'
 
 const [a, b, c, d] = ['peerA', 'peerB', 'peerC', 'peerD'] as [PeerId, PeerId, PeerId, PeerId]
 const key = 'abcdefgh/0/0' as ShardKey
@@ -19,21 +19,7 @@ const record: ShardRecord = {
   key,
   ...firstSeating([a, b, c]),
   copies: 3,
-  header: {
-    job: 'abcdefgh' as JobId,
-    name: '',
-    code: 'A'.repeat(43) as Digest,
-    exportName: 'default',
-    retries: 0,
-    timeoutMs: 0,
-    priority: 0,
-    submittedAt: 0,
-    queueTimeoutMs: 0,
-    retentionMs: 0,
-    atMostOnce: false,
-    submitter: '',
-    requires: anywhere
-  },
+  header: headerOf(),
   first: 0,
   count: 1,
   shards: 1,

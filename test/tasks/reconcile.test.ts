@@ -4,17 +4,17 @@
  * Not here: whole meshes (the simulator), and real disks (test/integration/forgetting.test.ts).
  */
 import { expect, test } from 'vitest'
-import { type Digest, type JobId, type PeerId, type ShardKey, shardKey } from '../../src/ids.ts'
+import { type JobId, type PeerId, type ShardKey, shardKey } from '../../src/ids.ts'
 import { peerMessages } from '../../src/node/messages.ts'
 import { seededRandom } from '../../src/random.ts'
-import { anywhere } from '../../src/routing/requirement.ts'
 import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import type { Persist, Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
 import { firstSeating } from '../../src/tasks/keepers.ts'
-import type { JobHeader, TaskMessage } from '../../src/tasks/messages.ts'
+import type { TaskMessage } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { Reconcile } from '../../src/tasks/reconcile.ts'
+import { headerOf } from './header.ts'
 
 const [a, b] = ['peerA', 'peerB'] as [PeerId, PeerId]
 
@@ -129,21 +129,7 @@ class Pair {
   }
 }
 
-const plain: JobHeader = {
-  job: 'abcdefgh' as JobId,
-  name: '',
-  code: 'c'.repeat(43) as Digest,
-  exportName: 'default',
-  retries: 0,
-  timeoutMs: 0,
-  priority: 0,
-  submittedAt: 0,
-  queueTimeoutMs: 0,
-  retentionMs: 0,
-  atMostOnce: false,
-  submitter: '',
-  requires: anywhere
-}
+const plain = headerOf()
 const keyOf = (i: number): ShardKey => shardKey(`job-${String(i).padStart(8, '0')}` as JobId, 0, 0)
 
 test('of 10,000 finished shards three differ: they are found with less than 64 KiB', () => {

@@ -4,42 +4,22 @@
  * Not here: whole meshes (the simulator asks that no shard is kept twice once a job is over).
  */
 import { expect, test } from 'vitest'
-import { type Digest, type JobId, type PeerId, type ShardKey, shardKey } from '../../src/ids.ts'
+import { type JobId, type PeerId, type ShardKey, shardKey } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
-import { anywhere } from '../../src/routing/requirement.ts'
 import { pack } from '../../src/tasks/batch.ts'
 import { encodeClosed } from '../../src/tasks/closing.ts'
 import type { Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
 import { firstSeating } from '../../src/tasks/keepers.ts'
-import {
-  closedIndex,
-  encodePlacement,
-  type JobHeader,
-  placementBase,
-  type ShardRecord
-} from '../../src/tasks/messages.ts'
+import { closedIndex, encodePlacement, placementBase, type ShardRecord } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { Rivals } from '../../src/tasks/rivals.ts'
+import { headerOf } from './header.ts'
 
 const [a, b, c] = ['peerA', 'peerB', 'peerC'] as [PeerId, PeerId, PeerId]
 const job = 'job-0001' as JobId
 const root = shardKey(job, 0, 0)
-const header: JobHeader = {
-  job,
-  name: 'two',
-  code: 'c'.repeat(43) as Digest,
-  exportName: 'default',
-  retries: 0,
-  timeoutMs: 0,
-  priority: 0,
-  submittedAt: 0,
-  queueTimeoutMs: 0,
-  retentionMs: 0,
-  atMostOnce: false,
-  submitter: '',
-  requires: anywhere
-}
+const header = headerOf({ job })
 
 function recordOf(key: ShardKey, keepers: readonly PeerId[] = [a, b, c]): ShardRecord {
   const at = { key: root, keepers, first: 0, count: 1 }
