@@ -10,16 +10,28 @@ import { defineConfig } from 'vitest/config'
 // Every process that a test starts reads the same code: half of its start would go into that. Node.js reads this at its start.
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache')
 
+/** Nothing of these stays behind in a process: they share workers. */
+const pure = ['test/{routing,tasks,client,sim,bin}/*.test.ts', 'test/{tidy,wire}.test.ts']
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    globalSetup: 'test/integration/prepare.ts',
-    // `npm run test:long`: networks that are split take their time.
-    exclude: process.env.SHOAL_LONG === undefined ? ['test/integration/hosts.test.ts'] : [],
     // A test waits for events, so this is the limit of those that never come; a busy machine takes its time.
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // Integration tests start processes of their own and wait for them; two cores carry three files.
-    maxWorkers: 3
+    maxWorkers: 3,
+    projects: [
+      { extends: true, test: { name: 'pure', include: pure, isolate: false } },
+      {
+        extends: true,
+        test: {
+          name: 'real',
+          include: ['test/**/*.test.ts'],
+          // `npm run test:long`: networks that are split take their time.
+          exclude: [...pure, ...(process.env.SHOAL_LONG === undefined ? ['test/integration/hosts.test.ts'] : [])],
+          globalSetup: 'test/integration/prepare.ts'
+        }
+      }
+    ]
   }
 })

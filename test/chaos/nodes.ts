@@ -10,12 +10,12 @@ import { createWriteStream, type WriteStream } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { createKey, type MeshKey, writeKey } from '../../src/index.ts'
+import { programOf } from '../integration/prepare.ts'
 
 /** A process that does not listen by then is a failure of the run. */
 const readyMs = 30_000
-const program = fileURLToPath(new URL('./node.ts', import.meta.url))
+const program = programOf(new URL('./node.ts', import.meta.url))
 
 /** What a node process is told, as JSON. */
 export interface NodeArguments {

@@ -1,23 +1,32 @@
 /**
- * Before all tests: puts the node process of the integration tests into one file, with everything that it imports.
+ * Before all tests: puts the programs that tests start by the hundred into one file each, with everything that they import.
  *
- * Not here: what such a process does (node.ts), and starting it (processes.ts).
- * Hundreds of these processes are started, and more than half of each start went into finding and reading 700 files. The code
- * is the same; what it finds beside itself, such as the file of an engine, it finds where its source is.
+ * Not here: what these programs do, and starting them (processes.ts, test/chaos/nodes.ts).
+ * More than half of the start of a node went into finding and reading 700 files. The code is the same; what it finds beside
+ * itself, such as the file of an engine, it finds where its source is.
  */
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
 
-const source = fileURLToPath(new URL('./node.ts', import.meta.url))
-const folder = fileURLToPath(new URL('../../node_modules/.cache/shoal-test/', import.meta.url))
+const tests = fileURLToPath(new URL('..', import.meta.url))
+const programs = ['integration/node.ts', 'chaos/node.ts']
+const outdir = join(tests, `../node_modules/.cache/shoal-test/${process.pid}`)
+
+/** The file to run for this source: prepared, if that was done. */
+export function programOf(source: URL): string {
+  const file = fileURLToPath(source)
+  const folder = process.env.SHOAL_TEST_PROGRAMS
+  return folder === undefined ? file : join(folder, basename(dirname(file)), `${basename(file, '.ts')}.mjs`)
+}
 
 export default async function prepare(): Promise<() => Promise<void>> {
-  const outfile = `${folder}node-${process.pid}.mjs`
-  await mkdir(folder, { recursive: true })
   await build({
-    entryPoints: [source],
-    outfile,
+    entryPoints: programs.map((name) => join(tests, name)),
+    outdir,
+    outbase: tests,
+    outExtension: { '.js': '.mjs' },
     bundle: true,
     platform: 'node',
     format: 'esm',
@@ -40,6 +49,6 @@ export default async function prepare(): Promise<() => Promise<void>> {
       }
     ]
   })
-  process.env.SHOAL_TEST_NODE = outfile
-  return () => rm(outfile, { force: true })
+  process.env.SHOAL_TEST_PROGRAMS = outdir
+  return () => rm(outdir, { recursive: true, force: true })
 }

@@ -9,7 +9,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import {
   type Client,
   createKey,
@@ -18,9 +17,9 @@ import {
   type NodeStatus,
   writeKey
 } from '../../src/index.ts'
+import { programOf } from './prepare.ts'
 
-/** In one file, if that was prepared (prepare.ts). */
-const program = process.env.SHOAL_TEST_NODE ?? fileURLToPath(new URL('./node.ts', import.meta.url))
+const program = programOf(new URL('./node.ts', import.meta.url))
 
 export interface NodeProcess {
   readonly name: string
