@@ -147,9 +147,9 @@ export class Harvest {
   async #bringOne(completed: Completed<ProgramResult>): Promise<void> {
     const place = this.#places[completed.index] as number
     if ('error' in completed) return this.#tell(place, completed.error)
-    const { ledger, values } = this.#options
+    const { client, ledger, values } = this.#options
     const { stdout, stdoutBytes, stderr, files, written } = completed.value
-    const names = await saveFiles(files, values.into)
+    const names = await saveFiles(client, files, values.into)
     const { text, key } = this.#inputs[place] as Input
     if (written.stdout > (stdoutBytes?.byteLength ?? Buffer.byteLength(stdout)))
       this.#say(

@@ -140,9 +140,10 @@ export class MeshClient extends Verbs implements Client, JobHost {
       inFlightMax: settings.inFlightMax ?? inFlightDefault
     })
     const encode = (input: unknown): Uint8Array => input as Uint8Array
-    const shipped = (): Promise<Shipped> => plan.ship()
+    const put = this.data.putter(settings.signal)
+    const shipped = (): Promise<Shipped> => plan.ship(put)
     this.#run(job, shipped, settings, (header, code) =>
-      this.#feed(job, { header, code, settings, encode }, plan.inputs())
+      this.#feed(job, { header, code, settings, encode }, plan.inputs(put))
     )
     return job
   }

@@ -38,6 +38,7 @@ const answerMs = 20_000
 /** By then the job is submitted, and its records name what its inputs need. */
 const inputPinMs = 3_600_000
 const keepersMax = 15
+const programPinMs = 3_600_000
 const retentionMax = 0xffffffff
 
 /** The node of this very process, for an embedded client. */
@@ -83,6 +84,12 @@ export class ClientData {
     if (value.byteLength <= inlineBytesMax) return value
     const id = await this.#put(value, { pinMs: inputPinMs, copies: copies.wanted }, signal)
     return closeEnvelope({ kind: 'far', ids: [id, ...idsIn(value)], inner: new Uint8Array(0) })
+  }
+
+  /** For files of programs: they stay until the records of their job name them. */
+  putter(signal: AbortSignal | undefined): (source: DataSource) => Promise<DataId> {
+    const options = { retention: programPinMs, ...(signal && { signal }) }
+    return async (source) => idOf(await this.put(source, options))
   }
 
   async get(ref: Ref, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Uint8Array> {

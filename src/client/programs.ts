@@ -8,15 +8,18 @@
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
+import { closeEnvelope, refsMax } from '../data/envelope.ts'
 import { ShoalError } from '../errors.ts'
-import type { Digest } from '../ids.ts'
+import type { DataId, Digest } from '../ids.ts'
 import type { Requires, Rule } from '../routing/requirement.ts'
 import {
   encodeProgramInput,
   encodeRecipe,
+  fileInlineMax,
   filesMax,
   killAfterMsDefault,
   type ProgramFile,
+  type ProgramInput,
   programExport,
   programsLabel,
   type Recipe
@@ -78,14 +81,17 @@ const killAfterMax = 0xffffffff
 /** Inputs whose files are read ahead. */
 const aheadMax = 4
 
+/** Makes bytes, or a file, data of the mesh. */
+export type Put = (source: Uint8Array | { readonly file: string }) => Promise<DataId>
+
 export interface ProgramPlan {
   readonly settings: MapSettings
   /** Looks for the files. Rejects with SHOAL_BAD_OPTION if one is missing. Of a stream of inputs nobody knows what will come. */
   check(): Promise<void>
-  /** Checks, and reads what all tasks share. */
-  ship(): Promise<Shipped>
-  /** Encoded, as they are wanted. */
-  inputs(): AsyncGenerator<Uint8Array, void, undefined>
+  /** Checks, and reads what all tasks share. `put` takes what is too large to travel with it. */
+  ship(put: Put): Promise<Shipped>
+  /** Encoded, as they are wanted. After `ship`. */
+  inputs(put: Put): AsyncGenerator<Uint8Array, void, undefined>
 }
 
 /** Throws SHOAL_BAD_OPTION. */
@@ -127,6 +133,8 @@ class Plan implements ProgramPlan {
   readonly #recipe: Omit<Recipe, 'files'>
   readonly #shared: readonly FileOption[]
   readonly #single: readonly FileOption[]
+  /** Data that every task needs. */
+  #sharedData: readonly DataId[] = []
 
   constructor(settings: MapSettings, options: ProgramOptions) {
     this.settings = settings
@@ -145,27 +153,30 @@ class Plan implements ProgramPlan {
     if (Array.isArray(each)) for (const [at, one] of each.entries()) await this.#look(inputOf(one, at + 1))
   }
 
-  async ship(): Promise<Shipped> {
+  async ship(put: Put): Promise<Shipped> {
     await this.check()
-    const files = await Promise.all(this.#shared.map((file) => load(file, undefined)))
+    const files = await Promise.all(this.#shared.map((file) => load(file, undefined, put)))
     refuseDoubles(files)
+    this.#sharedData = dataIn(files)
     const code = encodeRecipe({ ...this.#recipe, files })
     if (code.byteLength > codeBytesMax)
-      refuse(`the files of all tasks are ${code.byteLength} bytes together, more than ${codeBytesMax}`)
+      refuse(
+        `small files of all tasks are ${code.byteLength} bytes, more than ${codeBytesMax}; make an archive`
+      )
     const digest = createHash('sha256').update(code).digest('base64url') as Digest
     return { code, digest, exportName: programExport, name: this.settings.name ?? '' }
   }
 
-  async *inputs(): AsyncGenerator<Uint8Array, void, undefined> {
+  async *inputs(put: Put): AsyncGenerator<Uint8Array, void, undefined> {
     const { each } = this.#options
     if (each === undefined) {
-      yield encodeProgramInput({ isGiven: false, text: '', number: 1, files: [] })
+      yield this.#encode({ isGiven: false, text: '', number: 1, files: [] })
       return
     }
     const ready: Promise<Uint8Array>[] = []
     let number = 0
     for await (const one of each) {
-      const next = this.#input(inputOf(one, ++number))
+      const next = this.#input(inputOf(one, ++number), put)
       // Whoever waits for it hears of it; meanwhile it is nobody's fault.
       next.catch(() => {})
       ready.push(next)
@@ -174,11 +185,22 @@ class Plan implements ProgramPlan {
     for (const one of ready) yield await one
   }
 
-  async #input(input: TemplateInput): Promise<Uint8Array> {
-    const files = await Promise.all(this.#single.map((file) => load(file, input)))
+  async #input(input: TemplateInput, put: Put): Promise<Uint8Array> {
+    const files = await Promise.all(this.#single.map((file) => load(file, input, put)))
     refuseDoubles(files)
     const text = textThere(this.#options, input.text)
-    return encodeProgramInput({ isGiven: true, text, number: input.number, files })
+    return this.#encode({ isGiven: true, text, number: input.number, files })
+  }
+
+  /** With the names of all data before it, so that nodes see to it without looking inside. */
+  #encode(input: ProgramInput): Uint8Array {
+    const ids = [...new Set([...this.#sharedData, ...dataIn(input.files)])]
+    const inner = encodeProgramInput(input)
+    if (ids.length > refsMax)
+      refuse(
+        `a task has ${ids.length} files of more than ${fileInlineMax} bytes, ${refsMax} are allowed; make an archive`
+      )
+    return ids.length === 0 ? inner : closeEnvelope({ kind: 'naming', ids, inner })
   }
 
   async #look(input: TemplateInput): Promise<void> {
@@ -227,24 +249,30 @@ const isTemplate = (file: FileOption): boolean =>
 const inputOf = (one: EachInput, number: number): TemplateInput =>
   typeof one === 'string' ? { text: one, number } : one
 
-async function load(file: FileOption, input: TemplateInput | undefined): Promise<ProgramFile> {
+async function load(file: FileOption, input: TemplateInput | undefined, put: Put): Promise<ProgramFile> {
   if ('content' in file) {
-    const { content } = file
-    const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content
-    return { name: checkInside(fill(file.as, input), 'files'), isExecutable: false, content: bytes }
+    const { content: given } = file
+    const name = checkInside(fill(file.as, input), 'files')
+    const content = typeof given === 'string' ? new TextEncoder().encode(given) : given
+    if (content.byteLength <= fileInlineMax) return { name, isExecutable: false, content, data: '' }
+    return { name, isExecutable: false, content: nothing, data: await put(content) }
   }
   const path = fill(file.path, input)
-  const isExecutable = await lookAt(path)
+  const { isExecutable, size } = await lookAt(path)
   const name = file.as === undefined ? nameInside(path) : checkInside(fill(file.as, input), 'files')
-  return { name, isExecutable, content: await readFile(path) }
+  if (size <= fileInlineMax) return { name, isExecutable, content: await readFile(path), data: '' }
+  return { name, isExecutable, content: nothing, data: await put({ file: path }) }
 }
 
-/** Returns whether it may be executed. */
-async function lookAt(path: string): Promise<boolean> {
+const nothing = new Uint8Array(0)
+const dataIn = (files: readonly ProgramFile[]): DataId[] =>
+  files.flatMap(({ data }) => (data === '' ? [] : [data]))
+
+async function lookAt(path: string): Promise<{ isExecutable: boolean; size: number }> {
   const found = await stat(path).catch(() => undefined)
   if (found === undefined) refuse(`there is no file ${path}; nothing was submitted`)
   if (!found.isFile()) refuse(`${path} is no file; make an archive of a folder, or send its files`)
-  return (found.mode & 0o111) !== 0
+  return { isExecutable: (found.mode & 0o111) !== 0, size: found.size }
 }
 
 function nameInside(path: string): string {

@@ -3,6 +3,7 @@
  *
  * Not here: how either runs (tasks/executor).
  */
+import type { Ref } from '../data/ref.ts'
 import type { Digest } from '../ids.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
 import { createPool, type Isolation, type PoolOptions } from '../tasks/executor/pool.ts'
@@ -22,6 +23,8 @@ export interface EngineOptions {
   readonly allowRun: boolean
   /** Where data lies that inputs name: files named by their ids. */
   readonly dataFolder: string
+  /** Keeps what a program made as data. */
+  readonly keepFile: (path: string) => Promise<Ref>
 }
 
 /** `undefined` without slots. Rejects with SHOAL_DISK. */
@@ -29,13 +32,13 @@ export async function openExecutor(
   options: EngineOptions,
   { onEvent, onReading }: Pick<PoolOptions, 'onEvent' | 'onReading'>
 ): Promise<Executor | undefined> {
-  const { slots, node, heapMb, isolation, nice, code, data, dataFolder, allowRun } = options
+  const { slots, node, heapMb, isolation, nice, code, data, dataFolder, keepFile, allowRun } = options
   if (slots === 0) return undefined
   const heard = (event: ExecutorEvent): void => shared.heard(event)
-  const scratch = allowRun ? await Scratch.open(data) : undefined
-  const common = { slots, node, code, dataFolder, onEvent: heard }
+  const scratch = allowRun ? await Scratch.open(data, { dataFolder, keepFile }) : undefined
+  const common = { slots, node, code, onEvent: heard }
   const programs = scratch === undefined ? undefined : createPrograms({ ...common, scratch })
-  const functions = createPool({ ...common, heapMb, isolation, nice, onReading })
+  const functions = createPool({ ...common, dataFolder, heapMb, isolation, nice, onReading })
   const shared: SharedSlots = shareSlots(functions, programs, onEvent)
   return shared
 }

@@ -8,6 +8,7 @@ import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createLocalClient } from '../client/local.ts'
 import type { Client } from '../client/types.ts'
+import type { Ref } from '../data/ref.ts'
 import { ShoalError } from '../errors.ts'
 import type { Digest, PeerId } from '../ids.ts'
 import { seededRandom } from '../random.ts'
@@ -22,6 +23,7 @@ import { openExecutor } from './engines.ts'
 import { createLibp2pTransport } from './libp2p.ts'
 import type { Source, SourceOptions } from './offers.ts'
 import { type CheckedOptions, checkOptions, type NodeOptions } from './options.ts'
+import { resultPinMs } from './provisions.ts'
 import { loadIdentity, openStore, type Store } from './store.ts'
 import { keepVigil } from './vigil.ts'
 
@@ -116,7 +118,9 @@ async function open(
   const { heapMb, isolation, nice, allowRun } = options
   const code = (digest: Digest): string => blobs.path(digest)
   const dataFolder = files.folder
-  const engines = { slots, node: peer, heapMb, isolation, nice, code, data, dataFolder, allowRun }
+  const keepFile = (path: string): Promise<Ref> =>
+    driver.data.putFile(path, { pinMs: resultPinMs, copies: 0 })
+  const engines = { slots, node: peer, heapMb, isolation, nice, code, data, dataFolder, keepFile, allowRun }
   const executor = await openExecutor(engines, {
     onEvent: (event) => driver.onExecutor(event),
     onReading: (slot, question) => driver.readers.heard(slot, question)

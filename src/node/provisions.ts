@@ -29,7 +29,7 @@ import type { Supply } from './supply.ts'
 /** Large results that are being kept at a time; the rest waits, and with it what its engine ends later. */
 const keepingMax = 8
 /** By then an outcome is committed, and its keepers' records name it. */
-const resultPinMs = 3_600_000
+export const resultPinMs = 3_600_000
 
 export interface ProvisionsOptions {
   readonly supply: Supply

@@ -245,7 +245,7 @@ test('by the API: files by name and content, environment, stdin, folders of outp
     returnErrors: true
   })
   expect(good).toMatchObject({ input: '0', exitCode: 0, stdout: '' })
-  expect(await saveFiles(good?.files ?? [], folder)).toEqual(['out/1/text'])
+  expect(await saveFiles(client, good?.files ?? [], folder)).toEqual(['out/1/text'])
   expect(await readFile(join(folder, 'out/1/text'), 'utf8')).toBe('ay0a\nof all\n')
   expect(bad).toBeInstanceOf(TaskError)
   expect(bad).toMatchObject({ code: 'TASK_EXIT', exit: { code: 4, signal: null } })

@@ -5,7 +5,8 @@
  * A program travels like a function: its recipe takes the place of the module's code, under a name that no export has, so
  * that keepers, owners and runners need not know the difference.
  */
-import { ShoalError } from '../../errors.ts'
+import type { Ref } from '../../data/ref.ts'
+import { type DataId, isDataId } from '../../ids.ts'
 import { bytes, codec, flag, list, type Of, record, text, uint } from '../../wire.ts'
 
 /** The `exportName` of jobs whose code is a recipe. */
@@ -16,6 +17,8 @@ export const programsLabel = 'allow-run'
 
 /** Of one task, and common to all tasks of a job. More is SHOAL_BAD_OPTION. */
 export const filesMax = 1_000
+/** Larger files travel as data. */
+export const fileInlineMax = 16 << 10
 /** Files that one task may bring back, those of folders counted singly. */
 export const outputFilesMax = 10_000
 /** What is kept of stdout: its beginning. The rest is dropped, and said. */
@@ -27,15 +30,17 @@ export const killAfterMsDefault = 5_000
 const wordsMax = 20_000
 const wordLengthMax = 128 << 10
 const pathLengthMax = 4_096
-const inlineBytesMax = 16 << 20
+/** Of stdin. */
+const stdinBytesMax = 4 << 20
 
 const path = text(pathLengthMax)
 
-/** A file by name and content. */
+/** A file by name and content, which is here, or is data (then `content` is empty). */
 export const programFile = record({
   name: path,
   isExecutable: flag,
-  content: bytes(inlineBytesMax)
+  content: bytes(fileInlineMax),
+  data: text<DataId | ''>(64, (id): id is DataId | '' => id === '' || isDataId(id))
 })
 export type ProgramFile = Of<typeof programFile>
 
@@ -50,7 +55,7 @@ const recipeCodec = codec({
     files: list(programFile, filesMax),
     /** Name of a file in the scratch folder; empty for none. */
     stdinFile: path,
-    stdin: bytes(inlineBytesMax),
+    stdin: bytes(stdinBytesMax),
     /** Name of the file that takes stdout; empty: stdout is part of the result. */
     stdoutFile: path,
     outputs: list(path, filesMax),
@@ -86,7 +91,8 @@ export interface OutputFile {
   readonly name: string
   readonly isExecutable: boolean
   readonly size: number
-  readonly content: Uint8Array
+  /** A file of more than 16 KiB is data: `mesh.stream(ref)`, `mesh.save(ref, path)`. */
+  readonly content: Uint8Array | Ref
 }
 
 /** What a program that ended well left: exit code 0, and every output that was declared. */
@@ -110,9 +116,4 @@ export interface ProgramResult {
 export function isProgramResult(value: unknown): value is ProgramResult {
   const { exitCode, files, written } = Object(value) as Partial<ProgramResult>
   return exitCode === 0 && Array.isArray(files) && typeof written === 'object'
-}
-
-/** Files are together at most as large as a value may be. */
-export function tooLarge(what: string, bytes: number): ShoalError {
-  return new ShoalError('SHOAL_BAD_VALUE', `${what} is ${bytes} bytes, more than ${inlineBytesMax}`)
 }

@@ -25,7 +25,7 @@ import {
   stderrBytesMax,
   stdoutBytesMax
 } from './program.ts'
-import { collect, type Place, type Scratch } from './scratch.ts'
+import type { Place, Scratch } from './scratch.ts'
 import { fill, isInside, shellWord } from './template.ts'
 import { runTree, signalGroup, type TreeEnd, type TreeOptions } from './tree.ts'
 import { Warden } from './warden.ts'
@@ -39,8 +39,6 @@ export interface ProgramsOptions {
   readonly slots: number
   /** Where the recipe of this digest lies on disk. */
   readonly code: (digest: Digest) => string
-  /** Where data lies that inputs name: files named by their ids. */
-  readonly dataFolder: string
   /** The id of this node. */
   readonly node: string
   readonly scratch: Scratch
@@ -185,18 +183,11 @@ class Programs implements Executor {
     }
   }
 
-  /** An input that is too large to travel with its task lies in a file that the node has brought here. */
-  async #near(input: Uint8Array): Promise<Uint8Array> {
-    const envelope = openEnvelope(input)
-    if (envelope?.kind !== 'far') return input
-    return await readFile(join(this.#options.dataFolder, envelope.ids[0] as DataId))
-  }
-
   async #attempt(run: Run, at: number, signal: AbortSignal): Promise<Ended> {
     const recipe = await this.#recipe(run.batch.code)
-    const input = parseProgramInput(await this.#near(valueAt(run.batch.inputs, at)))
+    const input = await this.#input(valueAt(run.batch.inputs, at))
     const { scratch } = this.#options
-    const place = await scratch.place([...recipe.files, ...input.files])
+    const place = await scratch.place(input.files, recipe.files)
     try {
       const task = { recipe, input, place, run, at }
       const words = filled(recipe, input)
@@ -209,7 +200,7 @@ class Programs implements Executor {
         ...textOrBytes(end),
         stderr: textOf(end.stderr),
         written: end.written,
-        files: await collect(place.work, names)
+        files: await scratch.collect(place.work, names)
       }
       return { status: STATUS.ok, payload: encodeValue(result, 'the output of the program') }
     } catch (thrown) {
@@ -273,6 +264,14 @@ class Programs implements Executor {
       SHOAL_ATTEMPT: String(batch.attempt),
       SHOAL_ENGINE: `${this.#options.node}/${batch.slot}`
     }
+  }
+
+  /** Of an input that names data, the rest; of one that is itself data, what lies there. */
+  async #input(value: Uint8Array): Promise<ProgramInput> {
+    const envelope = openEnvelope(value)
+    if (envelope?.kind !== 'far') return parseProgramInput(envelope?.inner ?? value)
+    const far = await readFile(join(this.#options.scratch.dataFolder, envelope.ids[0] as DataId))
+    return parseProgramInput(openEnvelope(far)?.inner ?? far)
   }
 
   #recipe(digest: Digest): Promise<Recipe> {

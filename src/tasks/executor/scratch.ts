@@ -6,12 +6,30 @@
  * at the next start.
  */
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, mkdtemp, opendir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  constants,
+  copyFile,
+  link,
+  mkdir,
+  mkdtemp,
+  opendir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import type { Ref } from '../../data/ref.ts'
 import { explainError, ShoalError } from '../../errors.ts'
-import { type OutputFile, outputFilesMax, type ProgramFile } from './program.ts'
+import { dataName } from '../../ids.ts'
+import { fileInlineMax, type OutputFile, outputFilesMax, type ProgramFile } from './program.ts'
 import { isInside } from './template.ts'
+
+/** Shared files from this size on are linked and not copied. */
+const linkFromBytes = 1 << 20
 
 /** Where one attempt runs. */
 export interface Place {
@@ -23,22 +41,32 @@ export interface Place {
   readonly root: string
 }
 
+/** What a scratch folder has to do with the data of its node. */
+export interface DataStore {
+  /** Files by their ids, which are there as long as the run that names them. */
+  readonly dataFolder: string
+  /** Takes a copy, and resolves when enough nodes have it. */
+  readonly keepFile: (path: string) => Promise<Ref>
+}
+
 export class Scratch {
   readonly folder: string
   /** Resolves when what a crash left was removed, as far as it could be. */
   readonly cleaned: Promise<unknown>
+  readonly #store: DataStore
   #places = 0
 
-  private constructor(folder: string, cleaned: Promise<unknown>) {
+  private constructor(folder: string, cleaned: Promise<unknown>, store: DataStore) {
     this.folder = folder
     this.cleaned = cleaned
+    this.#store = store
   }
 
   /** In `<data>/scratch`, or in the system's temporary folder. What was left there is removed. Rejects with SHOAL_DISK. */
-  static async open(data: string | undefined): Promise<Scratch> {
+  static async open(data: string | undefined, store: DataStore): Promise<Scratch> {
     try {
       if (data === undefined)
-        return new Scratch(await mkdtemp(join(tmpdir(), 'shoal-scratch-')), Promise.resolve())
+        return new Scratch(await mkdtemp(join(tmpdir(), 'shoal-scratch-')), Promise.resolve(), store)
       const all = join(data, 'scratch')
       await mkdir(all, { recursive: true })
       const before = await readdir(all)
@@ -46,26 +74,70 @@ export class Scratch {
       await mkdir(folder)
       // Programs of a killed node may still be writing there for a moment: not a reason not to start.
       const cleaned = Promise.allSettled(before.map((name) => remove(join(all, name))))
-      return new Scratch(folder, cleaned)
+      return new Scratch(folder, cleaned, store)
     } catch (error) {
       throw diskError('the folder for programs cannot be made', error)
     }
   }
 
-  /** A fresh place with these files in it. Rejects with SHOAL_DISK. */
-  async place(files: readonly ProgramFile[]): Promise<Place> {
+  /** Where data lies that inputs name. */
+  get dataFolder(): string {
+    return this.#store.dataFolder
+  }
+
+  /**
+   * A fresh place with these files in it. Those of the task are its own, to do with as it likes (copies, which cost nothing
+   * where the file system shares blocks); large ones that are shared are links, not to be written to. Rejects with SHOAL_DISK.
+   */
+  async place(own: readonly ProgramFile[], shared: readonly ProgramFile[]): Promise<Place> {
     const root = join(this.folder, String(++this.#places))
     const place = { root, work: join(root, 'work'), temp: join(root, 'tmp') }
     try {
       await mkdir(place.work, { recursive: true })
       await mkdir(place.temp)
-      for (const file of files) await put(place.work, file)
+      for (const file of own) await this.#put(place.work, file, false)
+      for (const file of shared) await this.#put(place.work, file, true)
     } catch (error) {
       await this.leave(place)
       if (error instanceof ShoalError) throw error
       throw diskError('the files of a program cannot be put in place', error)
     }
     return place
+  }
+
+  async #put(
+    work: string,
+    { name, isExecutable, content, data }: ProgramFile,
+    isShared: boolean
+  ): Promise<void> {
+    if (!isInside(name)) throw new ShoalError('SHOAL_BAD_VALUE', `${name} is no name of a file in a folder`)
+    const file = join(work, name)
+    await mkdir(dirname(file), { recursive: true })
+    const mode = isExecutable ? 0o755 : 0o644
+    if (data === '') return await writeFile(file, content, { flag: 'wx', mode })
+    const source = join(this.#store.dataFolder, data)
+    if (isShared && !isExecutable && dataName(data).size >= linkFromBytes) {
+      // The node notices if it was written to all the same, and fetches it again.
+      await chmod(source, 0o444)
+      if (await link(source, file).then(isTrue, isFalse)) return
+    }
+    await copyFile(source, file, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
+    await chmod(file, mode)
+  }
+
+  /** What a program made: each name a file, or a folder with all files in it. Rejects with NoOutput, SHOAL_DISK, or as `keepFile` does. */
+  async collect(work: string, names: readonly string[]): Promise<OutputFile[]> {
+    const files: OutputFile[] = []
+    for (const name of names) {
+      if (!isInside(name)) throw new NoOutput(`the output ${name} is not in the folder of the program`)
+      for await (const { path, ...file } of filesAt(work, name)) {
+        const content = file.size > fileInlineMax ? await this.#store.keepFile(path) : await readFile(path)
+        files.push({ ...file, content })
+        if (files.length > outputFilesMax)
+          throw new NoOutput(`there are more than ${outputFilesMax} output files; make an archive of them`)
+      }
+    }
+    return files
   }
 
   /** Never rejects: what cannot be removed now is removed with the whole folder. */
@@ -78,31 +150,17 @@ export class Scratch {
   }
 }
 
-async function put(work: string, { name, isExecutable, content }: ProgramFile): Promise<void> {
-  if (!isInside(name)) throw new ShoalError('SHOAL_BAD_VALUE', `${name} is no name of a file in a folder`)
-  const file = join(work, name)
-  await mkdir(dirname(file), { recursive: true })
-  await writeFile(file, content, { flag: 'wx', mode: isExecutable ? 0o755 : 0o644 })
-}
-
 /** A missing output. */
 export class NoOutput extends Error {}
 
-/** What a program made: each name a file, or a folder with all files in it. Rejects with NoOutput or SHOAL_DISK. */
-export async function collect(work: string, names: readonly string[]): Promise<OutputFile[]> {
-  const files: OutputFile[] = []
-  for (const name of names) {
-    if (!isInside(name)) throw new NoOutput(`the output ${name} is not in the folder of the program`)
-    for await (const file of filesAt(work, name)) {
-      files.push(file)
-      if (files.length > outputFilesMax)
-        throw new NoOutput(`there are more than ${outputFilesMax} output files; make an archive of them`)
-    }
-  }
-  return files
+const isTrue = (): boolean => true
+const isFalse = (): boolean => false
+
+interface Found extends Omit<OutputFile, 'content'> {
+  readonly path: string
 }
 
-async function* filesAt(work: string, name: string): AsyncGenerator<OutputFile> {
+async function* filesAt(work: string, name: string): AsyncGenerator<Found> {
   const path = join(work, name)
   const found = await stat(path).catch(() => undefined)
   if (found === undefined) throw new NoOutput(`it did not make its output ${name}`)
@@ -114,8 +172,7 @@ async function* filesAt(work: string, name: string): AsyncGenerator<OutputFile> 
     return
   }
   if (!found.isFile()) throw new NoOutput(`its output ${name} is no file`)
-  const content = await readFile(path)
-  yield { name, isExecutable: (found.mode & 0o111) !== 0, size: content.byteLength, content }
+  yield { name, path, isExecutable: (found.mode & 0o111) !== 0, size: found.size }
 }
 
 /** Also folders that the program made read-only. */

@@ -4,13 +4,16 @@
  * Not here: the mesh (test/integration/programs.test.ts). Real processes; a test waits for events, and never for time to pass.
  */
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { closeEnvelope } from '../../../src/data/envelope.ts'
+import { idOf, isRef, makeRef, type Ref } from '../../../src/data/ref.ts'
 import type { RemoteFailure } from '../../../src/errors.ts'
-import type { Digest, ShardKey } from '../../../src/ids.ts'
+import { type Digest, dataId, type ShardKey } from '../../../src/ids.ts'
 import {
   hasFailure,
   OUTCOME_HEADER_BYTES,
@@ -56,9 +59,17 @@ afterAll(() => rm(folder, { recursive: true }))
 afterEach(() => executor.close())
 
 async function open(slots = 1): Promise<void> {
-  scratch = await Scratch.open(folder)
+  scratch = await Scratch.open(folder, { dataFolder: folder, keepFile })
   const code = (digest: Digest): string => join(folder, digest)
-  executor = createPrograms({ slots, code, node: 'node', scratch, dataFolder: '', onEvent })
+  executor = createPrograms({ slots, code, node: 'node', scratch, onEvent })
+}
+
+/** As a node does it: a copy that is named by its content. */
+async function keepFile(path: string): Promise<Ref> {
+  const content = await readFile(path)
+  const id = dataId(createHash('sha256').update(content).digest('base64url'), content.byteLength)
+  await copyFile(path, join(folder, id))
+  return makeRef(id)
 }
 
 function onEvent(event: ExecutorEvent): void {
@@ -92,11 +103,13 @@ const plain: Recipe = {
   killAfterMs: 5_000
 }
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
-const textOf = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes)
+const textOf = (content: Uint8Array | Ref | undefined): string =>
+  content instanceof Uint8Array ? new TextDecoder().decode(content) : JSON.stringify(content)
 const file = (name: string, text: string, isExecutable = false): ProgramInput['files'][number] => ({
   name,
   isExecutable,
-  content: bytesOf(text)
+  content: bytesOf(text),
+  data: ''
 })
 
 /** Starts a run of this recipe; resolves when all was told of it. */
@@ -180,6 +193,36 @@ test('outputs come back: files, those of folders, executables, in folders that a
   ])
   expect(files.slice(0, 3).map(({ content }) => textOf(content))).toEqual(['one\n', '1\n', '2\n'])
   expect(files.at(-1)?.size).toBeGreaterThan(1_000)
+})
+
+test('large files come as data and go as data: their own to change, those of all linked', async () => {
+  await open()
+  await writeFile(join(folder, 'large'), 'x'.repeat(2_000_000))
+  const data = idOf(await keepFile(join(folder, 'large')))
+  const large = (name: string): ProgramInput['files'][number] => ({
+    name,
+    isExecutable: false,
+    content: new Uint8Array(),
+    data
+  })
+  const script = 'stat -c %h mine ours; gzip -c mine > made; echo more >> mine; wc -c < mine'
+  const input = closeEnvelope({
+    kind: 'naming',
+    ids: [data],
+    inner: encodeProgramInput({ isGiven: false, text: '', number: 1, files: [large('mine')] })
+  })
+  const [told] = await start(
+    { ...shell(`${script}; cp ours big`), files: [large('ours')], outputs: ['made', 'big'] },
+    [],
+    {
+      inputs: pack('', [0], [input])
+    }
+  )
+  expect(told?.value?.stdout).toBe('1\n2\n2000005\n')
+  const [made, big] = told?.value?.files ?? []
+  expect(made?.content).toBeInstanceOf(Uint8Array)
+  expect(isRef(big?.content) && idOf(big.content)).toBe(data)
+  expect(await readFile(join(folder, data), 'utf8')).toHaveLength(2_000_000)
 })
 
 test('files that may be executed are, from where they lie', async () => {
