@@ -1,8 +1,8 @@
 /**
  * The name of data that lies in the mesh, as people and programs hold it.
  *
- * Not here: how it gets there and back (client/data.ts). A Ref is plain data, so it survives every format; its last field is
- * read when it is encoded, which is how a value is known to have one inside without being searched.
+ * Not here: how it gets there and back (client/data.ts). A Ref is plain data, so it survives every format, JSON included; the
+ * odd name of its last field shows in whatever a value is encoded to, so values without any are not searched.
  */
 import { type DataId, dataId, isDataId } from '../ids.ts'
 
@@ -18,18 +18,11 @@ export interface Ref {
 }
 
 export const typeDefault = 'application/octet-stream'
-let seen: Set<DataId> | undefined
+/** Whatever was encoded with a Ref inside has this in it. */
+export const refMark = 'shoalRef'
 
 export function makeRef(id: DataId, type = typeDefault): Ref {
-  const ref = { hash: id.slice(0, 43), size: Number(id.slice(44)), type }
-  Object.defineProperty(ref, 'shoalRef', {
-    enumerable: true,
-    get: () => {
-      seen?.add(id)
-      return 1
-    }
-  })
-  return Object.freeze(ref) as Ref
+  return Object.freeze({ hash: id.slice(0, 43), size: Number(id.slice(44)), type, shoalRef: 1 })
 }
 
 export function isRef(value: unknown): value is Ref {
@@ -40,19 +33,17 @@ export function isRef(value: unknown): value is Ref {
 
 export const idOf = ({ hash, size }: Ref): DataId => dataId(hash, size)
 
-/** All refs that were read while `work` did its work. */
-export function refsRead<T>(work: () => T): { result: T; ids: readonly DataId[] } {
-  const outer = seen
+/** What all refs inside of a value name. */
+export function idsWithin(value: unknown): DataId[] {
   const ids = new Set<DataId>()
-  seen = ids
-  try {
-    return { result: work(), ids: [...ids] }
-  } finally {
-    seen = outer
-  }
+  replaceRefs(value, (ref) => {
+    ids.add(idOf(ref))
+    return ref
+  })
+  return [...ids]
 }
 
-/** The value with `instead` of every ref that it has inside; in place, where that can be. */
+/** The value with `instead` of every ref that it has inside; in place, and only where that is something else. */
 export function replaceRefs(value: unknown, instead: (ref: Ref) => unknown): unknown {
   if (isRef(value)) return instead(value)
   const todo: unknown[] = [value]
@@ -71,13 +62,17 @@ export function replaceRefs(value: unknown, instead: (ref: Ref) => unknown): unk
 
 function swapWithin(part: object, swap: (part: unknown) => unknown): void {
   if (part instanceof Map) {
-    const entries = [...part].map(([key, item]) => [swap(key), swap(item)] as const)
+    const before = [...part]
+    const after = before.map(([key, item]) => [swap(key), swap(item)] as const)
+    if (after.every(([key, item], at) => key === before[at]?.[0] && item === before[at]?.[1])) return
     part.clear()
-    for (const [key, item] of entries) part.set(key, item)
+    for (const [key, item] of after) part.set(key, item)
   } else if (part instanceof Set) {
-    const items = [...part].map(swap)
+    const before = [...part]
+    const after = before.map(swap)
+    if (after.every((item, at) => item === before[at])) return
     part.clear()
-    for (const item of items) part.add(item)
+    for (const item of after) part.add(item)
   } else {
     const fields = part as Record<string, unknown>
     for (const name of Object.keys(fields)) {

@@ -6,7 +6,7 @@
  */
 import { DefaultDeserializer, DefaultSerializer } from 'node:v8'
 import { closeEnvelope, openEnvelope, refsMax } from '../../data/envelope.ts'
-import { idOf, makeRef, refsRead, replaceRefs } from '../../data/ref.ts'
+import { idOf, idsWithin, refMark, replaceRefs } from '../../data/ref.ts'
 import { ShoalError } from '../../errors.ts'
 import type { DataId } from '../../ids.ts'
 import { noteInstances } from './instances.ts'
@@ -57,7 +57,7 @@ export function decodeValue(bytes: Uint8Array, read?: ReadData): unknown {
     return openEnvelope(inner)?.kind === 'far' ? decodePlain(inner) : decodeValue(inner, read)
   }
   const value = decodePlain(envelope.inner)
-  return replaceRefs(value, (ref) => (read === undefined ? makeRef(idOf(ref), ref.type) : read(idOf(ref))))
+  return read === undefined ? value : replaceRefs(value, (ref) => read(idOf(ref)))
 }
 
 function decodePlain(bytes: Uint8Array): unknown {
@@ -171,10 +171,10 @@ function serialize(value: unknown, path: string): Uint8Array {
     const serializer = new DefaultSerializer()
     serializer.writeRawBytes(Uint8Array.of(TAG.v8))
     serializer.writeHeader()
-    // Serializing reads every field, also those by which refs tell of themselves.
-    const { ids } = refsRead(() => serializer.writeValue(value))
-    if (ids.length > 0) return naming(ids, serializer.releaseBuffer(), path)
+    serializer.writeValue(value)
     const bytes = serializer.releaseBuffer()
+    const ids = bytes.includes(refMark, 0, 'latin1') ? idsWithin(value) : []
+    if (ids.length > 0) return naming(ids, bytes, path)
     noteInstances(value, path)
     return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   } catch (cause) {
