@@ -132,7 +132,7 @@ test('a sweep in Python over 200 inputs prints what a plain loop prints, also if
 })
 
 describe('gzip and back', () => {
-  const [count, size] = isLong ? [100, 10_000_000] : [20, 2_000_000]
+  const [count, size] = isLong ? [100, 10_000_000] : [6, 1_000_000]
 
   test(`${count} files of ${size} bytes are the same afterwards`, async () => {
     const folder = await folderOf('gzip')

@@ -6,7 +6,10 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { idsIn } from '../../../src/data/envelope.ts'
+import { makeRef } from '../../../src/data/ref.ts'
 import { ShoalError, TaskError } from '../../../src/errors.ts'
+import { dataId } from '../../../src/ids.ts'
 import {
   decodeArgs,
   decodeValue,
@@ -222,4 +225,26 @@ test.each([
   ['an object without text', Object.create(null), 'a value was thrown that cannot be turned into text']
 ])('%s can be thrown', (_, thrown, message) => {
   expect(failureOf(thrown, 'TASK_FAILED')).toEqual({ code: 'TASK_FAILED', name: 'Error', message, stack: '' })
+})
+
+test('a ref anywhere in a value is named before it, and gives its bytes to a task', () => {
+  const id = dataId('x'.repeat(43), 3)
+  const ref = makeRef(id, 'text/plain')
+  // As it comes back from a file, or from another thread.
+  const told = JSON.parse(JSON.stringify(ref)) as typeof ref
+  const bytes = Uint8Array.of(1, 2, 3)
+  for (const [value, read] of [
+    [ref, bytes],
+    [
+      { deep: [told, new Map([[ref, new Set([ref])]])] },
+      { deep: [bytes, new Map([[bytes, new Set([bytes])]])] }
+    ]
+  ]) {
+    const encoded = encodeValue(value)
+    expect(idsIn(encoded)).toEqual([id])
+    expect(decodeValue(encoded)).toEqual(value)
+    expect(decodeValue(encoded, () => bytes)).toEqual(read)
+    expect(decodeArgs(encodeArgs([7, value]), () => bytes)).toEqual([7, read])
+  }
+  expect(idsIn(encodeValue({ shoalRef: 'is a word like any other' }))).toEqual([])
 })
