@@ -199,25 +199,15 @@ test('large files come as data and go as data: their own to change, those of all
   await open()
   await writeFile(join(folder, 'large'), 'x'.repeat(2_000_000))
   const data = idOf(await keepFile(join(folder, 'large')))
-  const large = (name: string): ProgramInput['files'][number] => ({
-    name,
-    isExecutable: false,
-    content: new Uint8Array(),
-    data
-  })
+  const large = (name: string): ProgramInput['files'][number] => ({ ...file(name, ''), data })
   const script = 'stat -c %h mine ours; gzip -c mine > made; echo more >> mine; wc -c < mine'
   const input = closeEnvelope({
     kind: 'naming',
     ids: [data],
     inner: encodeProgramInput({ isGiven: false, text: '', number: 1, files: [large('mine')] })
   })
-  const [told] = await start(
-    { ...shell(`${script}; cp ours big`), files: [large('ours')], outputs: ['made', 'big'] },
-    [],
-    {
-      inputs: pack('', [0], [input])
-    }
-  )
+  const recipe = { ...shell(`${script}; cp ours big`), files: [large('ours')], outputs: ['made', 'big'] }
+  const [told] = await start(recipe, [], { inputs: pack('', [0], [input]) })
   expect(told?.value?.stdout).toBe('1\n2\n2000005\n')
   const [made, big] = told?.value?.files ?? []
   expect(made?.content).toBeInstanceOf(Uint8Array)
