@@ -44,6 +44,7 @@ export const ERROR_CODES = {
     retryable: false,
     meaning: 'a task that it waits for did not end as it must, or cannot'
   },
+  SHOAL_TOO_DEEP: { retryable: false, meaning: 'a task submits work from within too many others' },
   TASK_EXIT: {
     retryable: false,
     meaning: 'the program ended with an exit code that is not 0, or by a signal'

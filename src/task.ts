@@ -5,12 +5,10 @@
  * something to ask. It stays out of bundles, and is found again in every engine.
  */
 
-import { aheadDefault, Streams } from './client/stream.ts'
-import type { LiveSource } from './client/types.ts'
+import { createRequire } from 'node:module'
+import type { Client, LiveSource } from './client/types.ts'
 import { ShoalError } from './errors.ts'
-import { answerCodec, creditMax, questionCodec } from './routing/source-messages.ts'
 import { type Context, origin } from './tasks/executor/context.ts'
-import { ear } from './tasks/executor/reading.ts'
 
 export { type ModuleFunction, moduleFunction } from './client/functions.ts'
 
@@ -33,6 +31,15 @@ export interface TaskContext {
    * second for a task and again every two seconds, words are cut at 200 characters, and some are lost on the way. What counts belongs in the result.
    */
   progress(fraction: number, text?: string): void
+  /**
+   * Submits more work: the same client as elsewhere, whose entry is the task's own node. While the task awaits results of
+   * it, its slot is given to others, so tasks may wait for tasks at any depth (at most 16, else SHOAL_TOO_DEEP) on any number of
+   * slots; it goes on when its slot is free again. Its jobs belong to the task: they count as its submitter's, `priority` is
+   * relative to its own, what has not ended is cancelled when the task ends, however it ends, and an attempt that follows a
+   * lost one submits them anew in place of those. A function that the task's own module exports may be given as it is,
+   * whatever it uses of that module. Resources and targets are kept while a task waits: a job must not require what they hold.
+   */
+  readonly client: Client
   /**
    * Reads a live source from now on, best on the node that offers it: `requires: { source: name }`. Items are sent as far ahead
    * as `ahead` says, and no further until they are read. Ends when the source ends or its node goes, and with the task; throws
@@ -60,25 +67,33 @@ export const task: TaskContext = Object.freeze({
       throw new ShoalError('SHOAL_BAD_OPTION', `\`progress\` is ${fraction}; it is a number from 0 to 1`)
     context.progress(fraction, String(text))
   },
-  source<T>(name: string, { ahead = aheadDefault }: { readonly ahead?: number } = {}): LiveSource<T> {
+  get client() {
+    return clientOf(mine())
+  },
+  source<T>(name: string, options: { readonly ahead?: number } = {}): LiveSource<T> {
     const context = mine()
-    if (!Number.isInteger(ahead) || ahead < 1 || ahead > creditMax)
-      throw new ShoalError(
-        'SHOAL_BAD_OPTION',
-        `\`ahead\` is ${ahead}; it is a whole number from 1 to ${creditMax}`
-      )
-    streams ??= new Streams((question) =>
-      context.port.post({ kind: 'asks', bytes: questionCodec.encode(question) })
-    )
-    ear.hear = (answer) => streams?.message(answerCodec.parse(answer))
-    const source = streams.open<T>(name, ahead, undefined)
-    context.whenOver(() => void source.return())
+    const source = clientOf(context).source<T>(name, options)
+    context.whenOver(() => void source.return?.())
     return source
   }
 })
 
-/** What the tasks of this engine read. */
-let streams: Streams | undefined
+let client: Client | undefined
+
+/** One for all tasks of this engine. */
+function clientOf({ port }: Context): Client {
+  client ??= newClient(port)
+  return client
+}
+
+/** Loaded when it is first needed: few tasks submit anything, and engines start faster without it. */
+function newClient(port: Context['port']): Client {
+  const load = createRequire(import.meta.url)
+  const { EngineClient } = load(
+    `./client/within${import.meta.url.slice(-3)}`
+  ) as typeof import('./client/within.ts')
+  return new EngineClient(port) as unknown as Client
+}
 
 function mine(): Context {
   const context = origin.getStore()

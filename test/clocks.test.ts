@@ -25,6 +25,7 @@ test('a wall clock is read only to be shown to people', () => {
       'src/tasks/executor/worker.ts',
       'src/tasks/executor/pool.ts',
       'src/tasks/executor/programs.ts',
+      'src/tasks/executor/slot.ts',
       'src/tasks/executor/slots.ts',
       // Whether a terminal was used of late, and the hours at which a machine is to work.
       'src/node/probe.ts',

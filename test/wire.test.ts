@@ -47,7 +47,8 @@ const header = {
   retentionMs: 60_000,
   atMostOnce: true,
   submitter: '',
-  requires: anywhere
+  requires: anywhere,
+  depth: 0
 }
 const inputs = pack('', [0, 1], [Uint8Array.of(1, 2), new Uint8Array(0)])
 const record = {
@@ -71,7 +72,7 @@ const messages: PeerMessage[] = [
     ballot: 17,
     accepted: [{ ballot: 1, outcomes: pack(a, [1], [Uint8Array.of(9)]) }]
   },
-  { kind: 'claim', tasks: 12, received: 3, room: [], isLast: false },
+  { kind: 'claim', tasks: 12, received: 3, room: [], isLast: false, depth: 0 },
   { kind: 'grant', key, header, list: 0, keepers: [a], first: 7, attempt: 2, waiting: 5, inputs },
   { kind: 'watch', key, have: Uint32Array.of(0, 64_000) }
 ]
@@ -130,8 +131,8 @@ test('every limit is checked: one more than allowed is refused', () => {
       record: { ...record, inputs: { ...inputs, indexes: Uint32Array.of(1, 1) } },
       isRepair: false
     },
-    { kind: 'claim', tasks: 65_537, received: 0, room: [], isLast: false },
-    { kind: 'claim', tasks: -1, received: 0, room: [], isLast: false },
+    { kind: 'claim', tasks: 65_537, received: 0, room: [], isLast: false, depth: 0 },
+    { kind: 'claim', tasks: -1, received: 0, room: [], isLast: false, depth: 0 },
     { kind: 'inquire', key: 'no key' as ShardKey }
   ]
   for (const message of wrong)

@@ -19,8 +19,10 @@ import { feed, type Inputs, mayBeEndless } from './feed.ts'
 import { Feeding, type Outlet } from './feeding.ts'
 import { type ModuleFunction, type PlainFunction, type Shipped, ship } from './functions.ts'
 import { headerOf } from './header.ts'
+import { heed } from './heed.ts'
 import { Job, type JobHost } from './job.ts'
 import type { Line, OpenLine } from './line.ts'
+import type { Within } from './nest.ts'
 import { checkMapOptions, checkTaskOptions, type Settings, whole } from './options.ts'
 import { type TaskAt, tasksNamed } from './places.ts'
 import { type ProgramOptions, planProgram } from './programs.ts'
@@ -64,6 +66,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   readonly #asked = new Map<number, Asked>()
   readonly #closing = new AbortController()
   readonly #submitter: string
+  readonly #within: Within
   protected readonly presence = new Presence(() => this.members())
   readonly #locate = (name: string): Promise<readonly TaskAt[]> =>
     tasksNamed(name, this.#jobs, (job) => this.locate(job))
@@ -75,9 +78,10 @@ export class MeshClient extends Verbs implements Client, JobHost {
   #timerAt = Number.POSITIVE_INFINITY
 
   /** `submitter`: whose share of the mesh its tasks take. */
-  constructor(openLine: OpenLine, submitter: string) {
+  constructor(openLine: OpenLine, submitter: string, within: Within = { ship }) {
     super()
     this.#submitter = submitter
+    this.#within = within
     this.#streams = new Streams((message) => {
       if (this.#state === 'attached') this.#line.send(message)
     })
@@ -105,7 +109,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   ): TaskHandle<R> {
     const settings = checkTaskOptions(options)
     const job = this.#newJob<R>({ ...settings, returnErrors: false, inFlightMax: undefined })
-    const shipped = (): Promise<Shipped> => ship(fn, settings.scope)
+    const shipped = () => this.#within.ship(fn, settings.scope)
     const waits = waitsOf(args, settings.waits)
     this.#run(job, shipped, settings, async (header, code) => {
       const ready = waits && (await prepared(waits, this.#locate))
@@ -114,7 +118,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
       const needs = new NeedsOfShard()
       if (ready !== undefined) needs.add(0, ready)
       const inputs = pack('', [0], [input])
-      this.#perform(this.#session.begin(header, settings.copies, code))
+      this.#perform(this.#session.begin(header, settings.copies, code, job.nest?.epoch))
       job.submitted(1)
       this.#perform(this.#session.add(job.id, inputs, true, needs.build()))
       job.fed()
@@ -127,7 +131,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     const isEndless = mayBeEndless(inputs)
     const inFlightMax = settings.inFlightMax ?? (isEndless ? inFlightDefault : undefined)
     const job = this.#newJob<R>({ ...settings, inFlightMax })
-    const shipped = (): Promise<Shipped> => ship(fn, settings.scope)
+    const shipped = () => this.#within.ship(fn, settings.scope)
     this.#run(job, shipped, settings, (header, code) => this.#feed(job, { header, code, settings }, inputs))
     return job
   }
@@ -202,22 +206,18 @@ export class MeshClient extends Verbs implements Client, JobHost {
     readonly signal: AbortSignal | undefined
   }): Job<R> {
     const { returnErrors, inFlightMax = Number.POSITIVE_INFINITY, signal } = plan
-    const id = plan.id ?? (randomBytes(12).toString('base64url') as JobId)
+    const nest = plan.id === undefined ? this.#within.nest?.() : undefined
+    const id = plan.id ?? nest?.job ?? (randomBytes(12).toString('base64url') as JobId)
+    const gate = nest?.gate ?? this.#within.gate?.() ?? ((promise) => promise)
     const isFound = plan.id !== undefined
-    const job = new Job<R>({ id, host: this, isFound, returnErrors, inFlightMax })
+    const job = new Job<R>({ id, host: this, isFound, returnErrors, inFlightMax, nest, gate })
+    nest?.owns(job)
     if (this.#closing.signal.aborted) {
       job.fail(this.#closing.signal.reason)
       return job
     }
     this.#jobs.set(id, job as Job<unknown>)
-    const abort = (): void => {
-      const error = new ShoalError('SHOAL_CANCELLED', `job ${id} was aborted`, { cause: signal?.reason })
-      // Who only reads a job does not end it for the others.
-      if (plan.id === undefined) job.abandon(error)
-      else job.fail(error)
-    }
-    if (signal?.aborted) abort()
-    else signal?.addEventListener('abort', abort, { once: true })
+    heed(signal, job, !isFound)
     return job
   }
 
@@ -232,7 +232,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
       this.#attach()
       const shipped = await ship()
       if (!job.takesInputs) return
-      const header = headerOf(job.id, shipped, settings, this.#submitter)
+      const header = headerOf(job, shipped, settings, this.#submitter)
       job.submittedAt = header.submittedAt
       await begin(header, shipped.code)
     }
@@ -242,7 +242,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
 
   async #feed<R>(job: Job<R>, work: Work, inputs: Inputs): Promise<void> {
     const { header, code, settings, encode } = work
-    this.#perform(this.#session.begin(header, settings.copies, code))
+    this.#perform(this.#session.begin(header, settings.copies, code, job.nest?.epoch))
     const outlet: Outlet = {
       shrink: (value) => this.data.shrink(value, settings),
       add: (batch, isLast, needs) => this.#perform(this.#session.add(job.id, batch, isLast, needs)),
@@ -297,6 +297,8 @@ export class MeshClient extends Verbs implements Client, JobHost {
       case 'refused':
         return this.#jobs.get(effect.job)?.fail(new ShoalError(effect.code, effect.message))
       case 'absent': {
+        // Another attempt of the task has taken its place: this one will be revoked, and what it makes of it counts nothing.
+        if (this.#jobs.get(effect.job)?.nest !== undefined) return
         const text = `no node that could be asked knows the job ${effect.job}`
         return this.#jobs.get(effect.job)?.fail(new ShoalError('SHOAL_NOT_FOUND', text))
       }

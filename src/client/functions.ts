@@ -171,7 +171,8 @@ function exportText(source: string, name: string, scope: Record<string, unknown>
   return `const ${name} = ${source}\nexport { ${name} as default }\n`
 }
 
-function finish(code: Uint8Array, exportName: string, name: string): Shipped {
+/** Throws SHOAL_BAD_FUNCTION if it is too large to travel. */
+export function finish(code: Uint8Array, exportName: string, name: string): Shipped {
   if (code.byteLength > codeBytesMax) {
     const message = `${name} is ${code.byteLength} bytes of code with its dependencies, more than the limit of ${codeBytesMax}`
     throw refusal(`${message}; import less, or pass data as arguments`)

@@ -6,27 +6,32 @@
 import type { JobId } from '../ids.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import type { Shipped } from './functions.ts'
+import type { Nest } from './nest.ts'
 import type { Settings } from './options.ts'
 
+/** How long results within a task are kept if it does not say: nobody else knows of them. */
+const nestedRetentionMs = 600_000
+
 export function headerOf(
-  job: JobId,
+  { id, nest }: { readonly id: JobId; readonly nest: Nest | undefined },
   { digest, exportName, name }: Shipped,
   settings: Settings,
   submitter: string
 ): JobHeader {
   return {
-    job,
+    job: id,
     name: settings.name ?? name.slice(0, 128),
     code: digest,
     exportName,
     retries: settings.retries,
     timeoutMs: settings.timeoutMs,
-    priority: settings.priority,
+    priority: settings.priority + (nest?.priority ?? 0),
     submittedAt: Date.now(),
-    retentionMs: settings.retentionMs,
+    retentionMs: settings.retentionMs || (nest === undefined ? 0 : nestedRetentionMs),
     atMostOnce: settings.atMostOnce,
     queueTimeoutMs: settings.queueTimeoutMs,
-    submitter,
-    requires: settings.requires
+    submitter: nest?.submitter ?? submitter,
+    requires: settings.requires,
+    depth: nest?.depth ?? 0
   }
 }

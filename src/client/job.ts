@@ -10,6 +10,7 @@ import type { Batch } from '../tasks/batch.ts'
 import type { Placement, TaskWord } from '../tasks/messages.ts'
 import type { Explanation } from './answers.ts'
 import { Live } from './live.ts'
+import type { Gate, Nest } from './nest.ts'
 import { type Found, Places, TaskRef, tasksOf } from './places.ts'
 import { type Settled, settledOf } from './settled.ts'
 import type { Completed, JobHandle, JobProgress, JobStatus, Printed, Progress } from './types.ts'
@@ -40,12 +41,16 @@ export interface JobPlan {
   readonly returnErrors: boolean
   /** Inputs pulled and not taken out. */
   readonly inFlightMax: number
+  /** The task that it is submitted from, and what waiting for results goes through. */
+  readonly nest?: Nest | undefined
+  readonly gate: Gate
 }
 
 type Reading = 'nobody' | 'all' | 'one by one'
 
 export class Job<R> implements JobHandle<R> {
   readonly id: JobId
+  readonly nest: Nest | undefined
   /** Milliseconds since 1970; 0 until it is known. */
   submittedAt = 0
   readonly places: Places
@@ -76,6 +81,7 @@ export class Job<R> implements JobHandle<R> {
     this.#plan = plan
     this.id = plan.id
     this.places = new Places(plan.id, plan.isFound ? () => plan.host.locate(plan.id) : undefined)
+    this.nest = plan.nest
   }
 
   get progress(): Progress {
@@ -94,7 +100,7 @@ export class Job<R> implements JobHandle<R> {
     onRejected?: ((error: unknown) => B | PromiseLike<B>) | null
   ): Promise<A | B> {
     this.#all ??= this.#collect()
-    return this.#all.then(onDone, onRejected)
+    return this.#plan.gate(this.#all).then(onDone, onRejected)
   }
 
   catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R[] | T> {
@@ -335,7 +341,7 @@ export class Job<R> implements JobHandle<R> {
     let isAtEnd = false
     try {
       for (let index = 0; ; index++) {
-        const settled = await this.#next(() => index, index)
+        const settled = await this.#plan.gate(this.#next(() => index, index))
         if (settled === undefined) break
         if (settled.error === undefined) yield settled.value as R
         else if (this.#plan.returnErrors) yield settled.error as R
@@ -352,7 +358,7 @@ export class Job<R> implements JobHandle<R> {
     try {
       for (let at = 0; ; at++) {
         const arrivals = this.#arrivals
-        const settled = await this.#next(() => arrivals[at], at)
+        const settled = await this.#plan.gate(this.#next(() => arrivals[at], at))
         if (settled === undefined) break
         const index = arrivals[at] as number
         const { value, error } = settled

@@ -31,6 +31,7 @@ import {
   type Job,
   newJob,
   newShard,
+  nextShard,
   type SessionEffect,
   type Shard,
   takeBack
@@ -54,9 +55,9 @@ export class Session {
   #heardAt: Millis = 0
   #pingAt: Millis = 0
 
-  /** A new job of this client, and the code of its tasks if that is to travel. Its shards follow by `add`, in order. */
-  begin(header: JobHeader, copies: Copies, code?: Uint8Array): SessionEffect[] {
-    this.#jobs.set(header.job, newJob(header.job, copies, true, header))
+  /** A new job, and its code if that is to travel; shards follow by `add`, in order. Of two of one name the older `epoch` is forgotten. */
+  begin(header: JobHeader, copies: Copies, code?: Uint8Array, epoch = 0): SessionEffect[] {
+    this.#jobs.set(header.job, newJob(header.job, copies, header, epoch))
     if (code === undefined) return []
     this.#codes.add(header.code, code)
     return this.#give(header.code)
@@ -67,9 +68,7 @@ export class Session {
     const job = this.#jobs.get(id)
     if (job === undefined || job.isCancelled) return []
     assert(job.total === 0, `${id} was closed`)
-    const before = job.shards.at(-1)
-    const first = before === undefined ? 0 : before.first + before.count
-    job.shards.push(newShard(job.shards.length, { first, count: inputs.indexes.length }, inputs, needs))
+    job.shards.push(nextShard(job, inputs, needs))
     if (isLast) job.total = job.shards.length
     return this.#push(job)
   }
@@ -87,7 +86,7 @@ export class Session {
   /** Reads a job that somebody made. */
   follow(id: JobId): SessionEffect[] {
     if (this.#jobs.has(id)) return []
-    this.#jobs.set(id, newJob(id, { wanted: 0, least: 0 }, false, undefined))
+    this.#jobs.set(id, newJob(id, { wanted: 0, least: 0 }, undefined))
     return this.#send({ kind: 'find', job: id })
   }
 

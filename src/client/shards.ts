@@ -51,6 +51,8 @@ export interface Job {
   readonly id: JobId
   readonly copies: Copies
   readonly isOwn: boolean
+  /** Its shards begin with it. */
+  readonly epoch: number
   header: JobHeader | undefined
   shards: Shard[]
   /** Number of shards, once no more can come; 0 before. */
@@ -62,11 +64,13 @@ export interface Job {
   isComplete: boolean
 }
 
-export const newJob = (id: JobId, copies: Copies, isOwn: boolean, header: JobHeader | undefined): Job => ({
+/** `header`: of an own job; without one it is somebody else's, to be read. */
+export const newJob = (id: JobId, copies: Copies, header: JobHeader | undefined, epoch = 0): Job => ({
   id,
   copies,
-  isOwn,
+  isOwn: header !== undefined,
   header,
+  epoch,
   shards: [],
   total: 0,
   isCloseSent: false,
@@ -94,6 +98,13 @@ export const newShard = (
   has: new Set(),
   retryAt: 0
 })
+
+/** One more shard of an own job. */
+export function nextShard({ shards, epoch }: Job, inputs: Batch, needs: readonly Needs[]): Shard {
+  const before = shards.at(-1)
+  const first = before === undefined ? 0 : before.first + before.count
+  return { ...newShard(shards.length, { first, count: inputs.indexes.length }, inputs, needs), epoch }
+}
 
 /** True if it is not yet said to be complete, and is. */
 export function isFinished({ isComplete, isOwn, isClosed, total, shards }: Job): boolean {

@@ -167,6 +167,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'said':
       case 'engine-lost':
       case 'recalled':
+      case 'parked':
+      case 'resumed':
         return this.#task(this.runner.heard(input, now))
       case 'addresses-changed':
         return this.#member(this.membership.change({ addresses: [...input.addresses] }), now)

@@ -20,6 +20,7 @@ import { NodeCore } from './core.ts'
 import { Data } from './data.ts'
 import type { DataFiles } from './datafiles.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
+import { Guests } from './guests.ts'
 import { Holding } from './holding.ts'
 import { Journal } from './journal.ts'
 import { gossipMessages, type PeerMessage, peerMessages, splitFrame } from './messages.ts'
@@ -27,7 +28,6 @@ import { Offers } from './offers.ts'
 import { Outbox, rememberEncoded } from './outbox.ts'
 import { messagePatience, recordPatience } from './patience.ts'
 import { Provisions } from './provisions.ts'
-import { Readers } from './readers.ts'
 import type { Quota } from './settings.ts'
 import type { Store } from './store.ts'
 import { Supply } from './supply.ts'
@@ -58,8 +58,8 @@ export interface DriverOptions {
 export class Driver {
   readonly core: NodeCore
   readonly offers = new Offers((news) => this.#step(news))
-  readonly readers = new Readers(this, (slot, answer) => this.#options.executor?.tell?.(slot, answer))
   readonly data: Data
+  readonly guests: Guests
   readonly #options: DriverOptions
   readonly #supply: Supply
   readonly #holding: Holding
@@ -95,6 +95,7 @@ export class Driver {
       tell: (input) => this.#step(input),
       onNote
     })
+    this.guests = new Guests(this, (engine, told) => options.executor?.tell?.(engine, told), onNote)
     this.#supply = new Supply({
       blobs,
       onNote,

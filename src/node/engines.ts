@@ -30,7 +30,7 @@ export interface EngineOptions {
 /** `undefined` without slots. Rejects with SHOAL_DISK. */
 export async function openExecutor(
   options: EngineOptions,
-  { onEvent, onReading }: Pick<PoolOptions, 'onEvent' | 'onReading'>
+  { onEvent, onSaid }: Pick<PoolOptions, 'onEvent' | 'onSaid'>
 ): Promise<Executor | undefined> {
   const { slots, node, heapMb, isolation, nice, code, data, dataFolder, keepFile, allowRun } = options
   if (slots === 0) return undefined
@@ -38,7 +38,8 @@ export async function openExecutor(
   const scratch = allowRun ? await Scratch.open(data, { dataFolder, keepFile }) : undefined
   const common = { slots, node, code, onEvent: heard }
   const programs = scratch === undefined ? undefined : createPrograms({ ...common, scratch })
-  const functions = createPool({ ...common, dataFolder, heapMb, isolation, nice, onReading })
+  const mayResume = (slot: number): boolean => shared.mayResume(slot)
+  const functions = createPool({ ...common, dataFolder, heapMb, isolation, nice, onSaid, mayResume })
   const shared: SharedSlots = shareSlots(functions, programs, onEvent)
   return shared
 }

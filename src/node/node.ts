@@ -123,7 +123,7 @@ async function open(
   const engines = { slots, node: peer, heapMb, isolation, nice, code, data, dataFolder, keepFile, allowRun }
   const executor = await openExecutor(engines, {
     onEvent: (event) => driver.onExecutor(event),
-    onReading: (slot, question) => driver.readers.heard(slot, question)
+    onSaid: (engine, parts) => driver.guests.heard(engine, parts)
   })
   opened.push(() => executor?.close())
   const me = {

@@ -18,6 +18,8 @@ export interface Wants {
   readonly want: number
   readonly standing: number
   readonly room: readonly Amount[]
+  /** Only of jobs that are nested at least so deeply. */
+  readonly depth: number
 }
 
 interface Asked {
@@ -27,6 +29,7 @@ interface Asked {
   base: number
   at: Millis
   waiting: number
+  depth: number
   /** Of each resource, what the owner thinks it may still grant. */
   room: Map<string, number>
 }
@@ -50,19 +53,20 @@ export class Claims {
   }
 
   /** Shares `want` among the owners that have work; the others keep a `standing` claim, so that their next task leaves at once. */
-  renew(owners: readonly PeerId[], { want, standing, room }: Wants, now: Millis): Send[] {
+  renew(owners: readonly PeerId[], { want, standing, room, depth }: Wants, now: Millis): Send[] {
     const busy = owners.filter((owner) => this.#of(owner).waiting > 0).length
     const claims = this.#withdraw(owners)
     for (const owner of owners) {
       const asked = this.#of(owner)
       const share = asked.waiting > 0 ? Math.ceil(want / busy) : Math.min(want, standing)
       const left = asked.tasks - (asked.received - asked.base)
-      const isStale = now - asked.at >= claimAgainMs || isOther(asked.room, room)
+      const isStale = now - asked.at >= claimAgainMs || depth !== asked.depth || isOther(asked.room, room)
       if (!isStale && (left === share || (left > share / 2 && left <= 2 * share))) continue
-      Object.assign(asked, { tasks: share, base: asked.received, at: now })
+      Object.assign(asked, { tasks: share, base: asked.received, at: now, depth })
       if (room.length > 0) asked.room = new Map(room.map(({ name, amount }) => [name, amount]))
       this.#claimed.add(owner)
-      claims.push(send(owner, { kind: 'claim', tasks: share, received: asked.received, room, isLast: false }))
+      const { received } = asked
+      claims.push(send(owner, { kind: 'claim', tasks: share, received, room, isLast: false, depth }))
     }
     return claims
   }
@@ -74,7 +78,14 @@ export class Claims {
       this.#claimed.delete(owner)
       const asked = this.#of(owner)
       Object.assign(asked, { tasks: 0, base: asked.received, at: Number.NEGATIVE_INFINITY })
-      return send(owner, { kind: 'claim', tasks: 0, received: asked.received, room: [], isLast: true })
+      return send(owner, {
+        kind: 'claim',
+        tasks: 0,
+        received: asked.received,
+        room: [],
+        isLast: true,
+        depth: 0
+      })
     })
   }
 
@@ -87,6 +98,7 @@ export class Claims {
       base: 0,
       at: Number.NEGATIVE_INFINITY,
       waiting: 0,
+      depth: 0,
       room: new Map()
     }
     this.#asked.set(owner, asked)

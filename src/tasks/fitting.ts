@@ -8,8 +8,8 @@
 import type { JobId } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Amount, amountOf, isOnlyAt, matches, slotsFor, type Traits } from '../routing/match.ts'
-import type { Requirement } from '../routing/requirement.ts'
 import type { Chunk, Line } from './line.ts'
+import type { JobHeader } from './messages.ts'
 import type { Runs } from './runs.ts'
 import { fitting, take } from './standings.ts'
 
@@ -44,7 +44,11 @@ export class Fitting {
     if (first === undefined) return undefined
     // Nothing that waits is choosy, as usual: then whatever is first begins, or nothing.
     if (this.#line.narrow === 0) {
-      const slot = this.#runs.freeSlot(runsFor(first), now)
+      const slot = this.#runs.freeSlot(
+        runsFor(first),
+        now,
+        (one) => this.#runs.depthAt(one) <= first.header.depth
+      )
       return slot === undefined ? undefined : { chunk: first, slot }
     }
     return this.#scan(runsFor, now)
@@ -60,7 +64,11 @@ export class Fitting {
       const slots = slotsFor(targets, this.#me())
       if (!isShort) {
         const most = resources.length > 0 ? 1 : runsFor(chunk)
-        const slot = this.#runs.freeSlot(most, now, (one) => !kept.has(one) && (slots?.includes(one) ?? true))
+        const slot = this.#runs.freeSlot(
+          most,
+          now,
+          (one) => !kept.has(one) && this.#mayTake(one, chunk, slots)
+        )
         if (slot !== undefined) return { chunk, slot }
         if (slots === undefined) return undefined
         for (const one of slots) kept.add(one)
@@ -70,6 +78,18 @@ export class Fitting {
     return undefined
   }
 
+  /** What may not begin in any slot as long as so many wait there for what is nested more deeply. */
+  barred(): Chunk[] {
+    const { depth } = this.#runs
+    return depth === 0 ? [] : this.#line.chunks().filter(({ header }) => header.depth < depth)
+  }
+
+  /** Who is to run on one engine does not run on its stand-in. */
+  #mayTake(slot: number, { header }: Chunk, slots: readonly number[] | undefined): boolean {
+    if (this.#runs.depthAt(slot) > header.depth) return false
+    return slots === undefined || (slots.includes(slot) && !this.#runs.isLent(slot))
+  }
+
   /** Unstarted tasks that this node would like to hold, while tasks take so long. */
   ahead(taskMs: Millis): number {
     const { slots } = this.#me()
@@ -77,7 +97,8 @@ export class Fitting {
   }
 
   /** How many of these tasks the node takes. The others would be granted in vain. */
-  accepts(requires: Requirement, tasks: number, taskMs: Millis): number {
+  accepts({ requires, depth }: JobHeader, tasks: number, taskMs: Millis): number {
+    if (depth < this.#runs.depth) return 0
     if (requires.text === '') return tasks
     if (!matches(requires, this.#me())) return 0
     if (requires.resources.length === 0) return tasks

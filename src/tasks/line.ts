@@ -1,5 +1,5 @@
 /**
- * Tasks that a node holds and has not begun, in the order in which they came.
+ * Tasks that a node holds and has not begun: the most deeply nested first, then in the order in which they came.
  *
  * Not here: when one begins, and on which engine (runner.ts).
  * They wait in the chunks in which they were granted, which are cut only when a part of one leaves.
@@ -57,7 +57,10 @@ export class Line {
   }
 
   add(chunk: Chunk): void {
-    this.#chunks.push(chunk)
+    // Whoever waits for what is deeper holds a place meanwhile.
+    const at = this.#chunks.findIndex(({ header }) => header.depth < chunk.header.depth)
+    if (at < 0) this.#chunks.push(chunk)
+    else this.#chunks.splice(at, 0, chunk)
     this.#grow(chunk, chunk.inputs.indexes.length)
   }
 

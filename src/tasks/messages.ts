@@ -51,6 +51,8 @@ export const markIndex = closedIndex + 2
 /** A value under `attemptBase + n`: attempts up to `n` of tasks of this shard may have been granted (lead.ts). */
 export const attemptBase = 1 << 16
 export const attemptsMax = 65_535
+/** Jobs within tasks within jobs, and so on; a job that would lie deeper is refused to its task. */
+export const depthMax = 16
 /** From here on: who may begin which attempt of a task that is to run at most once (permits.ts). */
 export const permitBase = attemptBase + attemptsMax + 1
 export const permitsEnd = permitBase + 64 * shardTasksMax
@@ -123,7 +125,9 @@ export const header = record({
   atMostOnce: added(flag, false),
   /** Who shares fairly with others: one client, or those that say the same name. */
   submitter: added(text(128), ''),
-  requires: added(requirement, anywhere)
+  requires: added(requirement, anywhere),
+  /** How many tasks it was submitted from within: 0 by a client, 1 by a task of such a job. */
+  depth: added(uint(depthMax), 0)
 })
 export type JobHeader = Of<typeof header>
 
@@ -242,7 +246,14 @@ export const taskKinds = {
   // Dispatch.
   /** `room`: how much of its resources further tasks may take. */
   /** `isLast`: nothing is asked of this owner any more, until it is asked again. */
-  claim: { tasks: uint(65_536), received: uint(), room: added(amounts, []), isLast: added(flag, false) },
+  claim: {
+    tasks: uint(65_536),
+    received: uint(),
+    room: added(amounts, []),
+    isLast: added(flag, false),
+    /** Only of jobs that are nested at least so deeply. */
+    depth: added(uint(depthMax + 1), 0)
+  },
   grant: {
     key,
     header,

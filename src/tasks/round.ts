@@ -1,5 +1,6 @@
 /**
- * One round of grants: what waits at an owner goes to those who asked, by priority, then fairly between submitters, then by age.
+ * One round of grants: what waits at an owner goes to those who asked, by priority, then fairly between submitters; of one
+ * submitter the most deeply nested first, since tasks wait for it; then by age.
  *
  * Not here: who asked for how much (standings.ts), who had how much (shares.ts), how large a grant is (routing/portions.ts).
  * Tasks that none of the askers may run are stepped over: they keep their place, and hold up nobody. Fair is what one
@@ -29,8 +30,8 @@ export class Round {
   readonly #effects: Send[] = []
   /** Tasks that wait, by the text of what they require. */
   readonly #waiting = new Map<string, { requires: Requirement; tasks: number }>()
-  /** Requirements of which no asker can take anything more. */
-  readonly #served = new Set<string>()
+  /** Requirements of which no asker can take anything more, unless it is nested more deeply than this. */
+  readonly #served = new Map<string, number>()
   /** Who cannot take any of what is left of a shard. */
   readonly #refused = new Map<Lead, Set<PeerId>>()
   /** Of the functions in line, the time of the one that takes least: what others count as until they are known. */
@@ -46,7 +47,7 @@ export class Round {
     for (const lead of line) this.#count(lead)
     if (line.length === 0 || this.#view.standings.size === 0) return []
     // Stable: of equals, the order in which shards came here. A submitter's clock decides nothing.
-    line.sort((a, b) => priorityOf(b) - priorityOf(a))
+    line.sort((a, b) => priorityOf(b) - priorityOf(a) || depthOf(b) - depthOf(a))
     for (let from = 0; from < line.length; ) {
       const first = line[from] as Lead
       const next = line.findIndex((lead, at) => at > from && priorityOf(lead) !== priorityOf(first))
@@ -87,16 +88,16 @@ export class Round {
 
   /** One grant of this shard, to whoever can take most of it; 0 if nobody can. */
   #serve(lead: Lead, rivals: number): number {
-    const { requires } = lead.record.header
+    const { requires, depth } = lead.record.header
     const { self, standings } = this.#view
-    if (this.#served.has(requires.text)) return 0
+    if (depth <= (this.#served.get(requires.text) ?? -1)) return 0
     const refused = this.#refused.get(lead) ?? new Set()
     for (;;) {
       const open = standings.open(lead).filter(({ peer }) => !refused.has(peer))
       const next = nextGrant(this.#waitingFor(requires), open, self, lead.prefers)
       if (next === undefined) {
         // Nobody is left who could take of any shard like this.
-        if (refused.size === 0 && requires.targets.length === 0) this.#served.add(requires.text)
+        if (refused.size === 0 && requires.targets.length === 0) this.#served.set(requires.text, depth)
         return 0
       }
       const most = Math.min(next.tasks, shareOf(open, next.peer, rivals))
@@ -155,3 +156,4 @@ function shareOf(open: readonly Claim[], peer: PeerId, rivals: number): number {
 }
 
 const priorityOf = ({ record }: Lead): number => record.header.priority
+const depthOf = ({ record }: Lead): number => record.header.depth

@@ -18,7 +18,7 @@ import { type Chunk, Line, unstarted } from './line.ts'
 import { everyTask, keysOf, type TaskMessage, type TaskMessageOf } from './messages.ts'
 import { patienceFor, patienceMs } from './patience.ts'
 import { UsedPermits } from './permits.ts'
-import { lostOutcome, type RunNews, type RunNewsOf, Runs } from './runs.ts'
+import { lostOutcome, type RunNews, type RunNewsOf, Runs, stillRunning } from './runs.ts'
 import { Speeds } from './speeds.ts'
 import type { RunnerView } from './surroundings.ts'
 
@@ -97,7 +97,18 @@ export class Runner {
   heard(news: RunNews, now: Millis): RunnerEffect[] {
     if (news.kind === 'said') return this.#said(news)
     if (news.kind === 'ended') return this.ended(news.run, news.outcomes, news.done, now)
+    if (news.kind === 'parked' || news.kind === 'resumed') return this.#parked(news, now)
     return news.kind === 'recalled' ? this.#recalled(news, now) : this.#engineLost(news, now)
+  }
+
+  /** Its task waits for a job of its own, and others may have the slot unless too many wait already; or it has it again. */
+  #parked({ kind, run }: RunNewsOf<'parked' | 'resumed'>, now: Millis): RunnerEffect[] {
+    this.#runs.park(run, kind === 'parked', now)
+    const back = this.fitting
+      .barred()
+      .flatMap((chunk) => this.#returnQueued(chunk, [...chunk.inputs.indexes]))
+    // First it is said what is wanted, or the same would come back at once.
+    return [...(back.length > 0 ? this.#claims(now) : []), ...back, ...this.#work(now)]
   }
 
   #said({ run, words }: RunNewsOf<'said'>): Send[] {
@@ -236,7 +247,7 @@ export class Runner {
     // Who grants is the owner, which after a takeover is not the first keeper.
     if (held.live === 0 || !this.#view.isUp(held.trail.owner)) held.trail.met(from)
     const taskMs = this.#runs.pace(this.#speeds.last, now)
-    let room = this.fitting.accepts(header.requires, inputs.indexes.length, taskMs)
+    let room = this.fitting.accepts(header, inputs.indexes.length, taskMs)
     const fresh: number[] = []
     const back: number[] = []
     let isHeld = false
@@ -331,9 +342,11 @@ export class Runner {
 
   #claims(now: Millis): Send[] {
     const { slots, owners } = this.#view
-    if (!this.#takesWork) return this.#asked.renew(owners(), { want: 0, standing: 0, room: [] }, now)
-    const isIdle = this.#runs.size === 0 && this.#line.length === 0
-    const free = Math.max(0, slots - this.#runs.size)
+    if (!this.#takesWork)
+      return this.#asked.renew(owners(), { want: 0, standing: 0, room: [], depth: 0 }, now)
+    const { busy, depth } = this.#runs
+    const isIdle = busy === 0 && this.#line.length === 0
+    const free = Math.max(0, slots - busy)
     const taskMs = this.#runs.pace(this.#speeds.last, now)
     const ahead = isIdle ? slots : this.fitting.ahead(taskMs)
     // What waits for one engine, or for what others hold, keeps no slot from the rest.
@@ -342,7 +355,8 @@ export class Runner {
     if (free === 0 && 2 * queued > ahead && now < this.#claimAt) return []
     this.#claimAt = now + claimEveryMs
     const want = Math.max(0, free + ahead - queued)
-    return this.#asked.renew(owners(), { want, standing: 2 * slots, room: this.fitting.room(taskMs) }, now)
+    const room = this.fitting.room(taskMs)
+    return this.#asked.renew(owners(), { want, standing: 2 * slots, room, depth }, now)
   }
 
   /** Work that turned out longer than was believed goes back to its owners, who may know an idle node. */
@@ -355,14 +369,7 @@ export class Runner {
   #confirmRuns(now: Millis): Send[] {
     if (now < this.#confirmAt) return []
     this.#confirmAt = now + confirmRunsMs
-    const effects: Send[] = []
-    for (const [, { key, attempt, heardAt, inputs }] of this.#runs.entries()) {
-      const held = this.#held.get(key)
-      if (held === undefined || now - heardAt < confirmRunsMs) continue
-      const indexes = inState(held, inputs.indexes, HELD.running)
-      effects.push(send(held.trail.owner, { kind: 'holding', key, attempt, indexes }))
-    }
-    return effects
+    return stillRunning(this.#runs, this.#held, now - confirmRunsMs)
   }
 
   #handBackQueued(now: Millis): Send[] {

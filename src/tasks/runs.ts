@@ -6,8 +6,11 @@
  * need not wait for that.
  */
 import { fromString } from 'uint8arrays/from-string'
+import type { ShardKey } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { type Batch, encodeOutcome, STATUS } from './batch.ts'
+import { type Send, send } from './effects.ts'
+import { HELD, type Held, inState } from './held.ts'
 import type { Chunk } from './line.ts'
 import type { TaskWord } from './messages.ts'
 
@@ -16,10 +19,15 @@ const stuckMs = 200
 /** Characters of what is told about the end of an engine. */
 const reasonLengthMax = 200
 
+/** For each slot of a node, tasks that may wait for jobs of their own while anything else begins in their slots. */
+export const parkedFreely = 2
+
 export interface Running extends Chunk {
   readonly slot: number
   left: number
   heardAt: Millis
+  /** Its task waits for a job that it submitted, and leaves its slot to others. */
+  isParked: boolean
 }
 
 /** What the engines tell of a run. */
@@ -39,19 +47,24 @@ export type RunNews =
   | { kind: 'said'; run: number; words: readonly TaskWord[] }
   /** Taken back before they began. */
   | { kind: 'recalled'; run: number; indexes: Uint32Array; done: boolean }
+  /** Its task waits for a job of its own, and gives its slot away; or wants it back. */
+  | { kind: 'parked'; run: number }
+  | { kind: 'resumed'; run: number }
 export type RunNewsOf<K extends RunNews['kind']> = Extract<RunNews, { kind: K }>
 
 export class Runs {
   readonly #running = new Map<number, Running>()
   readonly #slotRuns: number[]
+  readonly #parked = new Set<Running>()
   #last = 0
 
   constructor(slots: number) {
     this.#slotRuns = new Array(slots).fill(0)
   }
 
-  get size(): number {
-    return this.#running.size
+  /** Runs that occupy a slot. */
+  get busy(): number {
+    return this.#running.size - this.#parked.size
   }
 
   get tasks(): number {
@@ -71,8 +84,15 @@ export class Runs {
   /** Returns the number of the run. */
   start(chunk: Chunk, inputs: Batch, slot: number, now: Millis): number {
     const run = ++this.#last
-    this.#running.set(run, { ...chunk, inputs, slot, left: inputs.indexes.length, heardAt: now })
-    this.#slotRuns[slot] = (this.#slotRuns[slot] as number) + 1
+    this.#running.set(run, {
+      ...chunk,
+      inputs,
+      slot,
+      left: inputs.indexes.length,
+      heardAt: now,
+      isParked: false
+    })
+    this.#grow(slot, 1)
     return run
   }
 
@@ -91,7 +111,48 @@ export class Runs {
     running.left -= count
     if (!done) return
     this.#running.delete(run)
-    this.#slotRuns[running.slot] = (this.#slotRuns[running.slot] as number) - 1
+    if (!this.#parked.delete(running)) this.#grow(running.slot, -1)
+  }
+
+  /** Its slot is free for others, or is not any more. */
+  park(run: number, isParked: boolean, now: Millis): void {
+    const running = this.#running.get(run)
+    if (running === undefined || running.isParked === isParked) return
+    Object.assign(running, { isParked, heardAt: now })
+    if (isParked) this.#parked.add(running)
+    else this.#parked.delete(running)
+    this.#grow(running.slot, isParked ? -1 : 1)
+  }
+
+  /** Whether a task waits in this slot for a job of its own. */
+  isLent(slot: number): boolean {
+    for (const one of this.#parked) if (one.slot === slot) return true
+    return false
+  }
+
+  /**
+   * How deeply nested a task must be to begin in this slot. Where many wait, each only lends its slot to what lies deeper: so
+   * there are never more of them in a slot than there are depths, and the deepest can always go on.
+   */
+  depthAt(slot: number): number {
+    let depth = 0
+    if (this.#parked.size < this.#freely) return depth
+    for (const one of this.#parked) if (one.slot === slot) depth = Math.max(depth, one.header.depth + 1)
+    return depth
+  }
+
+  /** The least that is needed in any slot. */
+  get depth(): number {
+    if (this.#parked.size < this.#freely) return 0
+    return Math.min(...this.#slotRuns.map((_, slot) => this.depthAt(slot)))
+  }
+
+  get #freely(): number {
+    return parkedFreely * this.#slotRuns.length
+  }
+
+  #grow(slot: number, by: number): void {
+    this.#slotRuns[slot] = (this.#slotRuns[slot] as number) + by
   }
 
   /** The slot with the fewest runs, if those are fewer than `most`; never one that is stuck, or that may not be taken. */
@@ -109,7 +170,8 @@ export class Runs {
   /** What a task takes here at least, if `taskMs` is what was measured: one that has not ended yet may tell more. */
   pace(taskMs: Millis, now: Millis): Millis {
     let pace = taskMs
-    for (const { heardAt } of this.#running.values()) {
+    for (const { heardAt, isParked } of this.#running.values()) {
+      if (isParked) continue
       const age = now - heardAt
       if (age >= stuckMs) pace = Number.isFinite(pace) ? Math.max(pace, age) : age
     }
@@ -121,12 +183,23 @@ export class Runs {
     const stuckSlots = new Set<number>()
     for (const one of this.#running.values()) if (isStuck(one, now)) stuckSlots.add(one.slot)
     const runs: number[] = []
-    for (const [run, { slot, left }] of this.#running) {
+    for (const [run, { slot, left, isParked }] of this.#running) {
+      if (isParked) continue
       const isBehind = (this.#slotRuns[slot] as number) > 1
       if (stuckSlots.has(slot) && (left > 1 || isBehind)) runs.push(run)
     }
     return runs
   }
+}
+
+/** For the owners of tasks of which nothing was heard since `before`: they are still running. */
+export function stillRunning(runs: Runs, held: ReadonlyMap<ShardKey, Held>, before: Millis): Send[] {
+  return [...runs.entries()].flatMap(([, { key, attempt, heardAt, inputs }]) => {
+    const its = held.get(key)
+    if (its === undefined || heardAt > before) return []
+    const indexes = inState(its, inputs.indexes, HELD.running)
+    return [send(its.trail.owner, { kind: 'holding', key, attempt, indexes })]
+  })
 }
 
 /** Of a task that ended together with its engine. */
@@ -136,4 +209,5 @@ export function lostOutcome({ slot, attempt }: Running, news: RunNewsOf<'engine-
   return encodeOutcome(header, fromString(reason.slice(0, reasonLengthMax)))
 }
 
-const isStuck = ({ heardAt }: Running, now: Millis): boolean => now - heardAt >= stuckMs
+const isStuck = ({ heardAt, isParked }: Running, now: Millis): boolean =>
+  !isParked && now - heardAt >= stuckMs

@@ -19,6 +19,8 @@ const perEngine = 16
 
 interface Standing {
   credit: number
+  /** It asks only for jobs that are nested at least so deeply. */
+  depth: number
   granted: number
   grantedAt: Millis
   /** Of each resource, what further grants may take; what one task takes beyond it, it waits for at the node. */
@@ -54,7 +56,7 @@ export class Standings {
     for (const known of this.#known.values()) known.delete(peer)
   }
 
-  claim(from: PeerId, { tasks, received, room, isLast }: TaskMessageOf<'claim'>, now: Millis): void {
+  claim(from: PeerId, { tasks, received, room, isLast, depth }: TaskMessageOf<'claim'>, now: Millis): void {
     // Nothing waits for one that will not ask.
     if (isLast) return this.forget(from)
     const standing = this.#claims.get(from) ?? newStanding(now)
@@ -65,6 +67,7 @@ export class Standings {
     standing.flights = standing.flights.filter(({ upTo }) => upTo > received && upTo <= standing.granted)
     standing.room = new Map(room.map(({ name, amount }) => [name, amount]))
     for (const flight of standing.flights) take(standing.room, flight.requires, flight.tasks)
+    standing.depth = depth
     this.#claims.set(from, standing)
   }
 
@@ -76,11 +79,11 @@ export class Standings {
 
   /** Who asks and may run tasks of this shard, and how many of them. */
   open({ record, queue }: Lead): Claim[] {
-    const { requires } = record.header
+    const { requires, depth } = record.header
     const open: Claim[] = []
-    for (const [peer, { credit, room }] of this.#claims) {
+    for (const [peer, { credit, room, depth: least }] of this.#claims) {
       // Who claims before it is known as a member, or is none, would not be missed if it went with its grants.
-      if (credit <= 0 || !this.#view.isUp(peer)) continue
+      if (credit <= 0 || depth < least || !this.#view.isUp(peer)) continue
       if (requires.text === '') open.push({ peer, credit })
       else if (this.canRun(peer, requires)) {
         const most = Math.min(
@@ -133,6 +136,7 @@ export class Standings {
 
 const newStanding = (now: Millis): Standing => ({
   credit: 0,
+  depth: 0,
   granted: 0,
   grantedAt: now,
   room: new Map(),

@@ -30,7 +30,14 @@ function newJob(options: { returnErrors?: boolean; inFlightMax?: number } = {}) 
   }
   const { returnErrors = false, inFlightMax = Number.POSITIVE_INFINITY } = options
   return {
-    job: new Job<unknown>({ id: 'job' as JobId, host, isFound: false, returnErrors, inFlightMax }),
+    job: new Job<unknown>({
+      id: 'job' as JobId,
+      host,
+      isFound: false,
+      returnErrors,
+      inFlightMax,
+      gate: (one) => one
+    }),
     said
   }
 }

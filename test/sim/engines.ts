@@ -12,6 +12,8 @@ import type { Traits } from '../../src/routing/match.ts'
 import { type Batch, encodeOutcome, pack, STATUS, type Status, valueAt } from '../../src/tasks/batch.ts'
 import type { Run } from '../../src/tasks/effects.ts'
 import { openParcel } from '../../src/tasks/parcel.ts'
+import { parkedFreely } from '../../src/tasks/runs.ts'
+import { depthsMax } from './plan.ts'
 import type { World } from './world.ts'
 
 interface Work {
@@ -26,6 +28,9 @@ interface Work {
 }
 
 type Fate = 'ok' | 'fails' | 'dies' | 'hangs'
+
+/** A task that waits for jobs of its own does so for less. */
+const waitsMs = 3_000
 
 /** A running task that is cancelled has ended by then. */
 const cancelMs = 800
@@ -46,6 +51,8 @@ export class Engines {
   readonly #hanging = new Map<number, () => void>()
   /** What would have ended since it stands still, by slot. */
   readonly #still = new Map<number, () => void>()
+  /** Begun tasks that wait for jobs of their own, and left their slot to others; `wants`: and need it again. */
+  readonly #parked: { readonly slot: number; readonly work: Work; wants: boolean }[] = []
   #isSuspended = false
   #isStopped = false
 
@@ -58,7 +65,8 @@ export class Engines {
 
   /** The shards of what runs or waits here. */
   get busyWith(): ShardKey[] {
-    return this.#lines.flatMap((line) => line.map(({ run }) => run.key))
+    const parked = this.#parked.map(({ work }) => work.run.key)
+    return [...this.#lines.flatMap((line) => line.map(({ run }) => run.key)), ...parked]
   }
 
   stop(): void {
@@ -80,6 +88,7 @@ export class Engines {
   }
 
   cancel(run: number, indexes: Iterable<number>): void {
+    this.#cancelParked(run, new Set(indexes))
     for (const [slot, line] of this.#lines.entries()) {
       const work = line.find((one) => one.run.run === run)
       if (work === undefined) continue
@@ -88,6 +97,54 @@ export class Engines {
       if (work !== line[0] || current === undefined || !work.cancelled.has(current)) continue
       this.#world.clock.after(this.#random.next() * cancelMs, () => this.#endCancelled(slot))
     }
+  }
+
+  /** Its task waits: all that had not begun in its slot goes back, and others may begin there. */
+  #park(slot: number, work: Work): void {
+    const line = this.#lines[slot] as Work[]
+    for (const one of [...line]) this.recall(one.run.run)
+    if (line.includes(work)) line.splice(line.indexOf(work), 1)
+    const parked = { slot, work, wants: false }
+    this.#parked.push(parked)
+    const here = this.#parked.filter((one) => one.slot === slot).length
+    this.#world.bound('tasks that wait in one slot', here, parkedFreely * this.#lines.length + depthsMax + 2)
+    const tell = (kind: 'parked' | 'resumed'): void => {
+      if (!this.#isStopped && this.#parked.includes(parked)) this.#host.report({ kind, run: work.run.run })
+    }
+    this.#world.clock.after(0.2, () => tell('parked'))
+    this.#world.clock.after(1 + this.#random.next() * waitsMs, () => {
+      if (this.#isStopped || !this.#parked.includes(parked)) return
+      parked.wants = true
+      for (const one of [...line]) this.recall(one.run.run)
+      tell('resumed')
+      this.#turn(slot)
+    })
+  }
+
+  /** Whoever waits for its slot goes on, if nobody is at work there. */
+  #turn(slot: number): boolean {
+    const line = this.#lines[slot] as Work[]
+    const at = this.#parked.findLastIndex((one) => one.slot === slot && one.wants)
+    if (at < 0 || line.some(({ busy }) => busy > 0)) return false
+    const [parked] = this.#parked.splice(at, 1)
+    const { work } = parked as { work: Work }
+    line.unshift(work)
+    this.#world.clock.after(this.#world.taskMs(work.run.header.job), () => this.#conclude(slot, work, 1))
+    return true
+  }
+
+  #cancelParked(run: number, indexes: ReadonlySet<number>): void {
+    const parked = this.#parked.find(({ work }) => work.run.run === run)
+    const index = parked?.work.run.inputs.indexes[parked.work.at]
+    if (parked === undefined || index === undefined || !indexes.has(index)) return
+    const { work } = parked
+    work.cancelled.add(index)
+    this.#world.clock.after(this.#random.next() * cancelMs, () => {
+      if (this.#isStopped || !this.#parked.includes(parked)) return
+      this.#parked.splice(this.#parked.indexOf(parked), 1)
+      const outcomes = this.#outcomes(work, 1, STATUS.cancelled)
+      this.#host.report({ kind: 'ended', run, outcomes, done: ++work.at === work.end })
+    })
   }
 
   #endCancelled(slot: number): void {
@@ -117,12 +174,15 @@ export class Engines {
 
   #next(slot: number): void {
     const line = this.#lines[slot] as Work[]
+    if (this.#turn(slot)) return
     const work = line[0]
     if (work === undefined || this.#isStopped) return
     const { run } = work
     const fate = this.#fate(run)
     const left = work.end - work.at
-    const count = fate === 'ok' ? 1 + this.#random.below(Math.min(4, left)) : 1
+    const { nests = 0 } = this.#world.plan
+    const parks = nests > 0 && fate === 'ok' && this.#random.chance(nests)
+    const count = fate === 'ok' && !parks ? 1 + this.#random.below(Math.min(4, left)) : 1
     work.busy = count
     const inWork = this.#lines.flatMap(([first]) =>
       first !== undefined && first.busy > 0 ? [first.run] : []
@@ -134,6 +194,7 @@ export class Engines {
       const index = run.inputs.indexes[work.at + i] as number
       if (!work.cancelled.has(index)) this.#world.checkers.started(this.#host.name, isRepeatable, run, index)
     }
+    if (parks) return this.#park(slot, work)
     const isHung = fate === 'hangs' && !work.cancelled.has(run.inputs.indexes[work.at] as number)
     const { timeoutMs } = run.header
     if (isHung && timeoutMs === 0) {

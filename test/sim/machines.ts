@@ -80,8 +80,9 @@ function rivals(random: Random, plan: Plan): Plan {
       atMostOnce: false,
       submitter: `user${at % 2}`,
       requires: anywhere,
-      needs: undefined
+      needs: undefined,
+      depth: 0
     }
   })
-  return { ...plan, jobs, areRivals: true }
+  return { ...plan, jobs, nests: 0, areRivals: true }
 }

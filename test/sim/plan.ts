@@ -92,6 +92,8 @@ export interface JobPlan {
   readonly submitter: string
   readonly requires: Requirement
   readonly needs: NeedsPlan | undefined
+  /** As if so many tasks were around it: its tasks may wait for others, and run in the slots of those that wait. */
+  readonly depth?: number
   /** Its client lets the mesh forget it so long after it is complete. */
   readonly releaseAfter: Millis | undefined
 }
@@ -112,6 +114,8 @@ export interface Plan {
   readonly leavesBroken: boolean
   /** Two submitters whose tasks are alike and more than the nodes can take at once. */
   readonly areRivals: boolean
+  /** Of a task, that it waits for jobs of its own in the middle. */
+  readonly nests?: number
   /** From how many members on the mesh counts as large. */
   readonly reach?: Reach
 }
@@ -196,8 +200,19 @@ export function drawPlan(seed: number): Plan {
     disksToLose: least < 3 ? 0 : Math.floor(least / 2),
     leavesBroken: random.chance(0.4),
     areRivals: false,
-    reach: drawReach(seededRandom(seed).fork('reach'))
+    reach: drawReach(seededRandom(seed).fork('reach')),
+    ...drawNests(seededRandom(seed).fork('nests'), jobs)
   })
+}
+
+/** Depths of nested jobs in a plan. */
+export const depthsMax = 3
+
+/** In some meshes tasks wait for others, and jobs lie at any depth. */
+function drawNests(random: Random, jobs: readonly JobPlan[]): Partial<Plan> {
+  if (!random.chance(0.25)) return {}
+  const nested = jobs.map((job) => ({ ...job, depth: random.below(depthsMax) }))
+  return { jobs: nested, nests: random.next() * (random.chance(0.3) ? 1 : 0.2) }
 }
 
 /** Half of the meshes behave as if they were large ones, and hold few streams, which soon count as idle. */

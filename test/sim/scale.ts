@@ -355,7 +355,8 @@ function submit(mesh: Mesh, tasks: number): void {
     retentionMs: 0,
     atMostOnce: false,
     submitter: '',
-    requires: anywhere
+    requires: anywhere,
+    depth: 0
   }
   mesh.perform(mesh.session.begin(header, { wanted: 3, least: 3 }))
   for (let first = 0; first < tasks; first += shardTasks) {

@@ -353,7 +353,8 @@ export class World {
       retentionMs: plan.retentionMs,
       atMostOnce: plan.atMostOnce,
       submitter: plan.submitter,
-      requires: plan.requires
+      requires: plan.requires,
+      depth: plan.depth ?? 0
     }
     const state = {
       isClosed: false,

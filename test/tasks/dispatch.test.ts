@@ -97,7 +97,7 @@ test('an owner that counted grants which never arrived believes its peer, and gr
     )
   }
   const claim = (received: number, now: number): void =>
-    void owner.message(b, { kind: 'claim', tasks: 10, received, room: [], isLast: false }, now)
+    void owner.message(b, { kind: 'claim', tasks: 10, received, room: [], isLast: false, depth: 0 }, now)
   claim(0, 200)
   expect(granted(200)).toBe(10)
   // Said again while the grant may be on its way: nothing more. Later it can only be lost.

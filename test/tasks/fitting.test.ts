@@ -45,9 +45,9 @@ class Lab {
   }
 
   /** Returns the last digit of the job. */
-  grant(from: PeerId, count: number, requires: Requirement = anywhere): string {
+  grant(from: PeerId, count: number, requires: Requirement = anywhere, depth = 0): string {
     const job = `job-${String(++this.#jobs).padStart(6, '0')}` as JobId
-    const header = headerOf({ job, requires })
+    const header = headerOf({ job, requires, depth })
     const key = `${job}/0/0` as ShardKey
     const inputs = pack('', upTo(count), new Array(count).fill(new Uint8Array(1)))
     const grant = { key, header, list: 0, keepers: [from], first: 0, attempt: 1, waiting: 0, inputs }
@@ -72,6 +72,13 @@ class Lab {
     const values = [...inputs.indexes].map(() => encodeOutcome(header, new Uint8Array(0)))
     this.running.delete(run)
     this.#perform(this.runner.ended(run, pack('', inputs.indexes, values), true, this.now))
+    this.#perform(this.runner.flush(this.now))
+  }
+
+  /** Its task waits for jobs of its own, or needs its slot again. */
+  park(job: string, kind: 'parked' | 'resumed' = 'parked'): void {
+    const [run] = [...this.running].find(([, one]) => one.header.job.endsWith(job)) as [number, Run]
+    this.#perform(this.runner.heard({ kind, run }, this.now))
     this.#perform(this.runner.flush(this.now))
   }
 
@@ -183,4 +190,57 @@ test('work that does not fit what this node is goes back at once', () => {
   lab.grant(ben, 1, gpus(3))
   expect(lab.back()).toEqual({ ann: 3, ben: 1 })
   expect(lab.running.size).toBe(0)
+})
+
+test('a task that waits gives its slot away, and where many wait only what is nested more deeply begins', () => {
+  const lab = new Lab(1)
+  const waits = [0, 0].map(() => {
+    const job = lab.grant(ann, 1)
+    lab.park(job)
+    return job
+  })
+  lab.back()
+  const [first, second] = waits as [string, string]
+  const third = lab.grant(ann, 1)
+  expect(lab.back()).toEqual({ ann: 1 })
+  expect(lab.at).toBe(`${first}@0 ${second}@0`)
+  // What they wait for begins, and may wait as well.
+  const child = lab.grant(ben, 1, anywhere, 1)
+  expect(lab.at).toBe(`${first}@0 ${second}@0 ${child}@0`)
+  lab.park(child)
+  lab.grant(ben, 1, anywhere, 1)
+  expect(lab.back()).toEqual({ ben: 1 })
+  const grandchild = lab.grant(ben, 1, anywhere, 2)
+  expect(lab.at).toBe(`${first}@0 ${second}@0 ${child}@0 ${grandchild}@0`)
+  lab.end(grandchild)
+  lab.park(child, 'resumed')
+  lab.end(child)
+  lab.park(second, 'resumed')
+  lab.end(second)
+  // One that waits is no reason to refuse anybody.
+  const next = lab.grant(ann, 1)
+  expect(lab.at).toBe(`${first}@0 ${next}@0`)
+  expect(third).not.toBe(next)
+})
+
+test('a node whose slots are given away asks for what is nested more deeply, and says so', () => {
+  const lab = new Lab(1)
+  for (let i = 0; i < 2; i++) lab.park(lab.grant(ann, 1))
+  const claims = lab.sent.filter(({ message }) => message.kind === 'claim')
+  expect(claims.at(-1)?.message).toMatchObject({ depth: 1 })
+})
+
+test('a task for one engine does not begin on its stand-in', () => {
+  const lab = new Lab(2)
+  const target = requirementOf({}, [`${self}/0`])
+  const waits = lab.grant(ann, 1, target)
+  lab.park(waits)
+  const directed = lab.grant(ann, 1, target)
+  const plain = lab.grant(ann, 1)
+  expect(lab.at.split(' ').toSorted()).toEqual(
+    [`${waits}@0`, expect.stringContaining(`${plain}@`)].toSorted()
+  )
+  lab.park(waits, 'resumed')
+  lab.end(waits)
+  expect(lab.at).toContain(`${directed}@0`)
 })

@@ -21,5 +21,6 @@ export const headerOf = (more: Partial<JobHeader> = {}): JobHeader => ({
   atMostOnce: false,
   submitter: '',
   requires: anywhere,
+  depth: 0,
   ...more
 })

@@ -118,7 +118,7 @@ class Solo {
   }
 
   claim(peer: PeerId, tasks: number, received: number, now: number): void {
-    this.says(peer, { kind: 'claim', tasks, received, room: [], isLast: false }, now)
+    this.says(peer, { kind: 'claim', tasks, received, room: [], isLast: false, depth: 0 }, now)
     this.at(now)
   }
 

@@ -42,7 +42,14 @@ class Node {
       timeoutMs: 0,
       priority: 0
     }
-    const limits = { queueTimeoutMs: 0, retentionMs, atMostOnce: false, submitter: '', requires: anywhere }
+    const limits = {
+      queueTimeoutMs: 0,
+      retentionMs,
+      atMostOnce: false,
+      submitter: '',
+      requires: anywhere,
+      depth: 0
+    }
     const header = { job, submittedAt: 0, ...of, ...limits }
     const inputs = pack('', [0], [new Uint8Array(0)])
     const size = { copies: 1, header, first: 0, count: 1, shards: 2, inputs, root: [], needs: [] }

@@ -54,7 +54,7 @@ class Desk {
   }
 
   /** One shard; returns the name of its job. */
-  submit(count: number, { requires = {}, targets = [], ...more }: Work = {}): string {
+  submit(count: number, { requires = {}, targets = [], depth = 0, ...more }: Work = {}): string {
     const job = `job-${String(++this.#shards).padStart(6, '0')}` as JobId
     const key = `${job}/0/0` as ShardKey
     const header: JobHeader = {
@@ -70,6 +70,7 @@ class Desk {
       retentionMs: 0,
       atMostOnce: false,
       submitter: '',
+      depth,
       ...more,
       requires:
         Object.keys(requires).length + targets.length === 0 ? anywhere : requirementOf(requires, targets)
@@ -95,9 +96,13 @@ class Desk {
   }
 
   /** `from` asks for so many tasks; what it gets, as one letter of its job's last digit for each task. */
-  claim(from: PeerId, tasks: number, room: readonly Amount[] = []): string {
+  claim(from: PeerId, tasks: number, room: readonly Amount[] = [], depth = 0): string {
     const received = this.#received.get(from) ?? 0
-    this.owner.message(from, { kind: 'claim', tasks, received, room: [...room], isLast: false }, ++this.#now)
+    this.owner.message(
+      from,
+      { kind: 'claim', tasks, received, room: [...room], isLast: false, depth },
+      ++this.#now
+    )
     return this.flush().get(from) ?? ''
   }
 
@@ -149,7 +154,11 @@ test('a claim says how much room there is, and what is on its way to it counts',
   expect(desk.claim(ben, 8)).toBe('')
   expect(desk.claim(ann, 8, gpu(2))).toBe('11')
   // Said again before the grant came: nothing more fits.
-  desk.owner.message(ann, { kind: 'claim', tasks: 8, received: 0, room: gpu(2), isLast: false }, 100)
+  desk.owner.message(
+    ann,
+    { kind: 'claim', tasks: 8, received: 0, room: gpu(2), isLast: false, depth: 0 },
+    100
+  )
   expect(desk.flush().size).toBe(0)
   expect(desk.claim(ann, 8, gpu(1))).toBe('1')
   // One that needs more than is free now may wait at the node, but only one, and only while anything is free.
@@ -205,4 +214,22 @@ test('nobody saves up time, and nobody pays for having been alone', () => {
   expect(turns.filter((one) => one === 'alone').length).toBeLessThanOrEqual(6)
   for (let i = 0; i < 3_000; i++) shares.charge(`user${i}`, i)
   shares.check()
+})
+
+test('of one submitter the most deeply nested goes first, and of two submitters neither gains by it', () => {
+  const desk = new Desk()
+  const plain = desk.submit(4, { submitter: 'ann' })
+  const nested = desk.submit(4, { submitter: 'ann', depth: 1 })
+  expect(desk.claim(ann, 6)).toBe(nested.at(-1)?.repeat(4) + (plain.at(-1) ?? '').repeat(2))
+  const other = desk.submit(4, { submitter: 'ben' })
+  desk.submit(4, { submitter: 'ann', depth: 1 })
+  expect(desk.claim(ben, 4)).toContain(other.at(-1) ?? '')
+})
+
+test('who asks only for what is nested gets nothing else', () => {
+  const desk = new Desk()
+  desk.submit(4)
+  expect(desk.claim(ann, 4, [], 1)).toBe('')
+  const nested = desk.submit(2, { depth: 1 })
+  expect(desk.claim(ann, 4, [], 1)).toBe((nested.at(-1) ?? '').repeat(2))
 })

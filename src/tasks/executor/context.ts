@@ -17,6 +17,8 @@ import { progressCharsMax } from './words.ts'
 const warnMs = 1_000
 /** Between two words of progress of one task; of those in between, the last one is told. */
 const progressEveryMs = 100
+/** A task that waits for its jobs for so long gives its slot away. */
+const parkAfterMs = 2
 
 export type PrintStream = 'stdout' | 'stderr'
 // User code may replace the global by a fake.
@@ -27,6 +29,13 @@ export class Context {
   readonly position: number
   readonly attempt: number
   readonly port: Port
+  /** Path of the module that its function is from. */
+  readonly file: string
+  readonly depth: number
+  readonly priority: number
+  readonly submitter: string
+  /** Jobs that it has submitted. */
+  jobs = 0
   readonly #key: ShardKey
   readonly #index: number
   readonly #timeoutMs: number
@@ -36,6 +45,12 @@ export class Context {
   /** Of things that must be put away when the task ends; few tasks have any. */
   #atEnd: (() => void)[] | undefined
   #abort: AbortController | undefined
+  /** What it waits for. */
+  #waits = 0
+  #parkTimer: NodeJS.Timeout | undefined
+  /** Since it gave its slot away; resolved when it has it again. */
+  #parked: PromiseWithResolvers<void> | undefined
+  #isWanting = false
   #printed: Record<PrintStream, number> | undefined
   #progress: { timer: NodeJS.Timeout | undefined; last: [number, string] | undefined } | undefined
 
@@ -45,6 +60,10 @@ export class Context {
     this.position = position
     this.attempt = order.attempt
     this.port = port
+    this.file = order.file
+    this.depth = order.depth
+    this.priority = order.priority
+    this.submitter = order.submitter
     this.#key = order.key
     this.#index = order.first + (order.indexes[position] as number)
     this.#timeoutMs = order.timeoutMs
@@ -69,6 +88,44 @@ export class Context {
   end(): void {
     this.isOver = true
     if (this.#atEnd) for (const put of this.#atEnd) put()
+  }
+
+  /** Waits for what needs the slots of others, and perhaps this one: others may have it meanwhile, and what comes is passed on when it is here again. */
+  async wait<T>(promise: Promise<T>): Promise<T> {
+    if (this.isOver) return promise
+    this.#waits++
+    this.#parkSoon()
+    try {
+      return await promise
+    } finally {
+      this.#waits--
+      if (!this.isOver) await this.#goOn()
+    }
+  }
+
+  /** It has its slot again. */
+  resume(): void {
+    this.#parked?.resolve()
+    this.#parked = undefined
+    this.#isWanting = false
+    this.#parkSoon()
+  }
+
+  #parkSoon(): void {
+    this.#parkTimer ??= startTimer(() => {
+      this.#parkTimer = undefined
+      if (this.#waits === 0 || this.#parked || this.isOver) return
+      this.#parked = Promise.withResolvers()
+      this.port.post({ kind: 'parks', run: this.run, position: this.position })
+    }, parkAfterMs)
+  }
+
+  #goOn(): Promise<void> | undefined {
+    if (this.#parked && !this.#isWanting) {
+      this.#isWanting = true
+      this.port.post({ kind: 'wants', run: this.run, position: this.position })
+    }
+    return this.#parked?.promise
   }
 
   whenOver(put: () => void): void {

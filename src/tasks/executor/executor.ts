@@ -7,6 +7,7 @@
 import type { Digest, ShardKey } from '../../ids.ts'
 import type { Batch } from '../batch.ts'
 import type { TaskWord } from '../messages.ts'
+import type { Told } from './guest.ts'
 
 /** Tasks of one shard and one attempt, for one slot; runs in order of position. */
 export interface RunBatch {
@@ -22,6 +23,10 @@ export interface RunBatch {
   readonly exportName: string
   /** Milliseconds one task may run; 0 = unlimited. */
   readonly timeoutMs: number
+  /** Of its job: what jobs that its tasks submit take over. Default 0, 0 and nobody's. */
+  readonly depth?: number
+  readonly priority?: number
+  readonly submitter?: string
   /** Each value: the arguments as `client/values.ts` encodes them. */
   readonly inputs: Batch
 }
@@ -39,6 +44,10 @@ export type ExecutorEvent =
       startedAt: number
       elapsedMs: number
     }
+  /** Its one task waits for jobs of its own: its slot may be given to others. What had not begun in this slot is recalled. */
+  | { kind: 'parked'; run: number }
+  /** It needs its slot again: nothing more is to be given to that, and it goes on as soon as what runs there has ended or waits. */
+  | { kind: 'resumed'; run: number }
   /** What running tasks say; several words of one task as one, and not of those that ended meanwhile. */
   | { kind: 'said'; run: number; words: readonly TaskWord[] }
   /** Tasks that were taken back before they started. `done` if nothing of the run is left. */
@@ -51,8 +60,10 @@ export interface Executor {
   cancel(run: number, indexes?: Uint32Array): void
   /** Takes back what has not started of this run; each such task is reported as recalled, and no other is touched. */
   recall(run: number): void
-  /** To an engine that asked. */
-  tell?(slot: number, answer: Uint8Array): void
+  /** To an engine that speaks with this node, by the number that it has. */
+  tell?(engine: number, told: Told): void
+  /** What else ran in this slot has ended: a task that waits for it may go on. */
+  turn?(slot: number): void
   /** Lets what runs stand still, as far as engines are processes, or go on. Its time limits stand still with it. */
   suspend?(isSuspended: boolean): void
   /** Ends all engines. Nothing is reported any more. */

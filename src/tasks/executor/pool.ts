@@ -6,19 +6,20 @@
  */
 import type { Digest } from '../../ids.ts'
 import { assert } from '../../machine.ts'
-import type { Batch, Status } from '../batch.ts'
-import { encodeOutcome, pack, pickAt, STATUS } from '../batch.ts'
+import type { Batch } from '../batch.ts'
+import { pack, pickAt, STATUS } from '../batch.ts'
 import { startChild } from './child.ts'
 import type { Engine, EngineEnd, EngineOptions, Started } from './engine.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
 import { timeoutFailure } from './failure.ts'
-import type { Ended, Word } from './protocol.ts'
-import { CLAIM, isEnded, isReport, sharedMillis } from './protocol.ts'
-import { questionIn } from './reading.ts'
-import { Standstill } from './standstill.ts'
+import { type Saying, saidIn, type Told } from './guest.ts'
+import { Parking } from './parking.ts'
+import type { Ended, Parking as ParkingWord, Word } from './protocol.ts'
+import { CLAIM, isEnded, isParking, isReport, sharedMillis } from './protocol.ts'
+import { type Condemned, type Lost, newSlot, outcome, type Run, type Slot } from './slot.ts'
 import { startThread } from './thread.ts'
 import { Warden } from './warden.ts'
-import { isWord, type Speaking, Talk } from './words.ts'
+import { isWord, Talk } from './words.ts'
 
 /** The slot is one byte of an outcome's header. */
 export const slotsMax = 256
@@ -46,46 +47,12 @@ export interface PoolOptions {
   readonly isolation?: Isolation
   /** How much engines give way to other processes, 0 to 19; default 0. */
   readonly nice?: number
-  /** A task of this engine reads a live source; `undefined` once the engine has ended, and all its reading has. */
-  readonly onReading?: ((slot: number, question: Uint8Array | undefined) => void) | undefined
+  /** A task of this engine speaks with the node; `undefined` once the engine has ended. Every engine has a number of its own. */
+  readonly onSaid?: ((engine: number, said: Saying | undefined) => void) | undefined
+  /** Whether a task may go on in this slot, as far as others are concerned who run there; they say so by `turn`. */
+  readonly mayResume?: (slot: number) => boolean
   /** Called in a microtask of its own, never from within a call to the pool. */
   readonly onEvent: (event: ExecutorEvent) => void
-}
-
-interface Run extends Speaking {
-  readonly batch: RunBatch
-  /** Path of its module. */
-  readonly file: string
-  /** 1 for each position whose end was reported; keeps every report single, whatever a dying thread sent twice. */
-  readonly reported: Uint8Array
-  left: number
-}
-
-/** A running task whose engine is being terminated for it. */
-interface Condemned {
-  readonly run: Run
-  readonly position: number
-  readonly why: 'timeout' | 'cancelled'
-  readonly elapsedMs: number
-}
-
-/** A task that died with its engine. */
-interface Lost {
-  readonly run: Run
-  readonly position: number
-  readonly startedAt: number
-}
-
-interface Slot {
-  readonly index: number
-  /** Unfinished runs, all sent to the engine, in its order. */
-  readonly runs: Run[]
-  engine: Engine | undefined
-  /** Whether this engine ever reported something. */
-  hasReported: boolean
-  condemned: Condemned | undefined
-  stillbirths: number
-  readonly standstill: Standstill
 }
 
 /** Its engines start at once, and in the background. */
@@ -97,7 +64,7 @@ export function createPool(options: PoolOptions): Executor {
 
 class Pool implements Executor {
   readonly #options: PoolOptions
-  readonly #slots: Slot[]
+  readonly #slots: Parking<Slot>
   readonly #runs = new Map<number, { slot: Slot; run: Run }>()
   readonly #engines = new Set<Engine>()
   readonly #warden = new Warden()
@@ -106,18 +73,19 @@ class Pool implements Executor {
   #timer: NodeJS.Timeout | undefined
   #wakeAt = Number.POSITIVE_INFINITY
   #isClosed = false
+  #started = 0
 
   constructor(options: PoolOptions) {
     this.#options = options
     this.#start = options.isolation === 'process' ? (one) => startChild(one, this.#warden) : startThread
-    this.#slots = Array.from({ length: options.slots }, (_, index) => newSlot(index))
+    this.#slots = new Parking(options.slots, newSlot)
     for (const slot of this.#slots) this.#startEngine(slot)
   }
 
   run(batch: RunBatch): void {
     if (this.#isClosed) return
-    const slot = this.#slots[batch.slot]
-    assert(slot !== undefined, `a batch for slot ${batch.slot} of ${this.#slots.length}`)
+    const slot = this.#slots.at(batch.slot)
+    assert(slot !== undefined, `a batch for slot ${batch.slot} of ${this.#options.slots}`)
     assert(!this.#runs.has(batch.run), `run ${batch.run} was given twice`)
     const count = batch.inputs.indexes.length
     assert(count > 0, `run ${batch.run} has no tasks`)
@@ -165,8 +133,26 @@ class Pool implements Executor {
     this.#emit({ kind: 'recalled', run: number, indexes, done: this.#forgetIfDone(slot, run) })
   }
 
-  tell(slot: number, answer: Uint8Array): void {
-    this.#slots[slot]?.engine?.post({ kind: 'told', bytes: answer })
+  tell(number: number, told: Told): void {
+    for (const slot of this.#slots) if (slot.number === number) slot.engine?.post(told)
+  }
+
+  turn(index: number): void {
+    if (this.#isClosed || this.#options.mayResume?.(index) === false) return
+    const turned = this.#slots.next(index)
+    if (turned?.left) this.#dismiss(turned.left)
+    const run = turned?.next.runs[0]
+    // It has one task that has begun: nothing else of its run was left to it.
+    if (run)
+      turned?.next.engine?.post({ kind: 'resume', run: run.batch.run, position: run.reported.indexOf(0) })
+  }
+
+  /** Nobody replaces it. */
+  #dismiss(slot: Slot): void {
+    const { engine, number } = slot
+    slot.engine = undefined
+    this.#options.onSaid?.(number, undefined)
+    void engine?.terminate()
   }
 
   suspend(isSuspended: boolean): void {
@@ -197,6 +183,7 @@ class Pool implements Executor {
       onEnd: (end) => this.#ended(slot, engine, end)
     })
     slot.engine = engine
+    slot.number = ++this.#started
     slot.standstill.end(sharedMillis(), undefined)
     slot.hasReported = false
     slot.condemned = undefined
@@ -207,6 +194,7 @@ class Pool implements Executor {
   /** Sends the whole run, even again: the engine begins what is not claimed. */
   #send(engine: Engine, { batch, file, reported }: Run): void {
     const { run, key, first, attempt, exportName, timeoutMs, inputs } = batch
+    const { depth = 0, priority = 0, submitter = '' } = batch
     // A copy: the batch may be a window on memory of others, which a message would carry along entirely.
     const { indexes, ends, body } = inputs
     const copy = {
@@ -216,8 +204,8 @@ class Pool implements Executor {
     }
     const claims = reported.map((isReported) => (isReported ? CLAIM.taken : CLAIM.unstarted))
     const { dataFolder = '' } = this.#options
-    const order = { run, key, first, attempt, exportName, timeoutMs, dataFolder, file, claims, ...copy }
-    engine.post({ kind: 'run', ...order })
+    const job = { key, first, attempt, exportName, timeoutMs, dataFolder, depth, priority, submitter }
+    engine.post({ kind: 'run', run, ...job, file, claims, ...copy })
   }
 
   /** Those of these positions that will not run any more, because nobody has begun them. */
@@ -229,8 +217,9 @@ class Pool implements Executor {
   #received(slot: Slot, message: unknown): void {
     if (this.#isClosed) return
     if (isWord(message)) return this.#heard(slot, message)
-    const question = questionIn(message)
-    if (question !== undefined) return this.#options.onReading?.(slot.index, question)
+    const said = saidIn(message)
+    if (said !== undefined) return this.#options.onSaid?.(slot.number, said)
+    if (isParking(message)) return this.#parking(slot, message)
     if (!isEnded(message)) return
     slot.hasReported = true
     slot.stillbirths = 0
@@ -267,7 +256,21 @@ class Pool implements Executor {
     slot.runs.splice(slot.runs.indexOf(run), 1)
     slot.engine?.forget(run.batch.run)
     this.#runs.delete(run.batch.run)
+    // Over before it took its slot back: now its engine is free for others.
+    if (slot.isParked && slot.runs.length === 0) slot.isWanting = true
+    this.turn(slot.index)
     return true
+  }
+
+  #parking(slot: Slot, { kind, run, position }: ParkingWord): void {
+    const found = this.#runs.get(run)
+    if (found?.slot !== slot || found.run.reported[position] !== 0) return
+    if (slot.isParked !== (kind === 'wants')) return
+    for (const { batch } of [...slot.runs, ...this.#slots.top(slot.index).runs]) this.recall(batch.run)
+    if (kind === 'wants') slot.isWanting = true
+    else this.#slots.park(slot)
+    this.#emit({ kind: kind === 'parks' ? 'parked' : 'resumed', run })
+    this.turn(slot.index)
   }
 
   #emit(event: ExecutorEvent): void {
@@ -299,16 +302,21 @@ class Pool implements Executor {
   #ended(slot: Slot, engine: Engine, { reason, rest, started }: EngineEnd): void {
     this.#engines.delete(engine)
     if (this.#isClosed || slot.engine !== engine) return
+    const isDropped = this.#slots.drop(slot)
     const { condemned, hasReported } = slot
     const front = slot.runs[0]
     slot.engine = undefined
-    this.#options.onReading?.(slot.index, undefined)
+    this.#options.onSaid?.(slot.number, undefined)
     const found = rest && this.#runs.get(rest.run)
     if (rest && found && isReport(rest, found.run.reported.length))
       this.#report(slot, found.run, rest.positions, rest)
     if (condemned) this.#reportCondemned(slot, condemned)
     const lost = this.#unreported(started)
     if (lost.length > 0 || (front && !condemned)) this.#reportLost(slot, front, reason, lost)
+    if (isDropped) {
+      for (const { batch } of [...slot.runs]) this.recall(batch.run)
+      return this.turn(slot.index)
+    }
     // An engine that dies idle and young, as on a broken installation, would be replaced for ever: the next run does it.
     if (slot.runs.length > 0 || hasReported || condemned) this.#startEngine(slot)
   }
@@ -378,21 +386,4 @@ class Pool implements Executor {
       }
     }
   }
-}
-
-function newSlot(index: number): Slot {
-  return {
-    index,
-    runs: [],
-    engine: undefined,
-    hasReported: false,
-    condemned: undefined,
-    stillbirths: 0,
-    standstill: new Standstill()
-  }
-}
-
-function outcome({ batch }: Run, status: Status, elapsedMs: number, payload: Uint8Array): Uint8Array {
-  const { slot, attempt } = batch
-  return encodeOutcome({ status, slot, attempt, elapsedMs, startedAt: Date.now() - elapsedMs }, payload)
 }

@@ -8,7 +8,7 @@
 
 import type { ShardKey } from '../../ids.ts'
 import { isSound } from '../batch.ts'
-import type { Asking, Told } from './reading.ts'
+import type { Saying, Told } from './guest.ts'
 
 /** The life of one task in a run. Whoever swaps the byte owns what follows. */
 export const CLAIM = {
@@ -29,7 +29,7 @@ export function swapClaim(claims: Claims, position: number, from: number, to: nu
   return Atomics.compareExchange(claims, position, from, to) === from
 }
 
-export type ToWorker = RunOrder | Abort | Told
+export type ToWorker = RunOrder | Abort | Resume | Told
 
 export type RunOrder = {
   kind: 'run'
@@ -44,6 +44,9 @@ export type RunOrder = {
   timeoutMs: number
   /** Where data lies that inputs name: files named by their ids. */
   dataFolder: string
+  depth: number
+  priority: number
+  submitter: string
   /** One byte for each task. Those that are not `unstarted` are none of this engine's. */
   claims: Claims
   /** The inputs, copied: `RunBatch.inputs` without its node. */
@@ -54,9 +57,14 @@ export type RunOrder = {
 
 /** To a task that listens: it is to come to an end. */
 export type Abort = { kind: 'abort'; run: number; position: number }
+/** To a task that waited: it has its slot again. */
+export type Resume = { kind: 'resume'; run: number; position: number }
 export type ToWorkerOf<K extends ToWorker['kind']> = Extract<ToWorker, { kind: K }>
 
-export type FromWorker = Ended | Word | Asking
+export type FromWorker = Ended | Word | Saying | Parking
+
+/** A task waits for jobs of its own, and needs no slot for that; or it wants to go on. */
+export type Parking = { kind: 'parks' | 'wants'; run: number; position: number }
 
 /** What a running task says. */
 export type Word = { run: number; position: number } & (
@@ -92,6 +100,11 @@ const zero = Math.max(...Array.from({ length: 8 }, threadZero))
 /** Monotonic milliseconds that all threads of this process agree on; each thread's `performance.now()` has its own zero. */
 export function sharedMillis(): number {
   return zero + performance.now()
+}
+
+export function isParking(message: unknown): message is Parking {
+  const { kind, run, position } = Object(message) as Record<string, unknown>
+  return (kind === 'parks' || kind === 'wants') && Number.isSafeInteger(run) && Number.isSafeInteger(position)
 }
 
 /** User code shares the engine, and may post messages of its own. */

@@ -6,16 +6,21 @@
  */
 import { encodeOutcome, pack, pickAt, STATUS } from '../batch.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
+import type { Told } from './guest.ts'
 import { programExport } from './program.ts'
 
 interface Waiting {
   readonly batch: RunBatch
+  /** Its task waits, and left the slot to others. */
+  isParked: boolean
   readonly executor: Executor | undefined
 }
 
 export interface SharedSlots extends Executor {
   /** What either of the two tells. */
   heard(event: ExecutorEvent): void
+  /** Whether a function may go on in this slot. */
+  mayResume(slot: number): boolean
 }
 
 /** `programs`: undefined if this node runs none; such runs go back. */
@@ -43,7 +48,7 @@ class Slots implements SharedSlots {
 
   run(batch: RunBatch): void {
     const isProgram = batch.exportName === programExport
-    this.#waiting.push({ batch, executor: isProgram ? this.#programs : this.#functions })
+    this.#waiting.push({ batch, isParked: false, executor: isProgram ? this.#programs : this.#functions })
     if (isProgram && this.#programs === undefined) this.recall(batch.run)
     else this.#admit()
   }
@@ -78,8 +83,13 @@ class Slots implements SharedSlots {
     this.#emit({ kind: 'recalled', run, indexes: found.batch.inputs.indexes, done: true })
   }
 
-  tell(slot: number, answer: Uint8Array): void {
-    this.#functions.tell?.(slot, answer)
+  tell(engine: number, told: Told): void {
+    this.#functions.tell?.(engine, told)
+  }
+
+  mayResume(slot: number): boolean {
+    const inside = [...this.#inside.values()]
+    return !inside.some(({ batch, executor }) => batch.slot === slot && executor !== this.#functions)
   }
 
   suspend(isSuspended: boolean): void {
@@ -93,9 +103,16 @@ class Slots implements SharedSlots {
   }
 
   heard(event: ExecutorEvent): void {
-    if ((event.kind === 'ended' || event.kind === 'recalled') && event.done) this.#inside.delete(event.run)
+    const one = this.#inside.get(event.run)
+    if (event.kind === 'parked' || event.kind === 'resumed') {
+      if (one !== undefined) one.isParked = event.kind === 'parked'
+    }
+    const isDone = (event.kind === 'ended' || event.kind === 'recalled') && event.done
+    if (isDone) this.#inside.delete(event.run)
     this.#onEvent(event)
     this.#admit()
+    if (isDone && one !== undefined && one.executor !== this.#functions)
+      this.#functions.turn?.(one.batch.slot)
   }
 
   /** Lets in what may, in order for each slot. */
@@ -104,7 +121,7 @@ class Slots implements SharedSlots {
     for (const one of [...this.#waiting]) {
       const { batch, executor } = one
       const isAlone = [...this.#inside.values()].every(
-        (other) => other.batch.slot !== batch.slot || other.executor === executor
+        (other) => other.batch.slot !== batch.slot || other.executor === executor || other.isParked
       )
       if (!isAlone || barred.has(batch.slot)) {
         barred.add(batch.slot)

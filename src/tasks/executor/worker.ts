@@ -20,10 +20,10 @@ import { Context, origin } from './context.ts'
 import type { Port } from './engine.ts'
 import { encodeFailure, failureOf } from './failure.ts'
 import { readArgs } from './gaps.ts'
+import { ear, type Told } from './guest.ts'
 import { catchPrints } from './prints.ts'
-import type { Abort, RunOrder, WorkerData } from './protocol.ts'
+import type { RunOrder, ToWorker, WorkerData } from './protocol.ts'
 import { sharedMillis } from './protocol.ts'
-import { ear } from './reading.ts'
 import { ThreadPort } from './thread-port.ts'
 
 /** Ended tasks are reported at most this late, as long as the thread gets to it. */
@@ -80,15 +80,16 @@ process.exit = (code) => {
 }
 
 port.listen((message) => {
-  if (message.kind === 'abort') return abort(message)
-  if (message.kind === 'told') return ear.hear?.(message.bytes)
+  if (message.kind === 'told' || message.kind === 'done') return ear.hear?.(message)
+  if (message.kind !== 'run') return tell(message)
   queue.push(message)
   if (!isBusy) void drain()
 })
 
-function abort({ run, position }: Abort): void {
-  if (running?.run === run && running.position === position)
-    running.abort(new ShoalError('SHOAL_CANCELLED', 'the task was cancelled'))
+function tell({ kind, run, position }: Exclude<ToWorker, { kind: 'run' | Told['kind'] }>): void {
+  if (running?.run !== run || running.position !== position) return
+  if (kind === 'resume') return running.resume()
+  running.abort(new ShoalError('SHOAL_CANCELLED', 'the task was cancelled'))
 }
 
 async function drain(): Promise<void> {

@@ -91,7 +91,7 @@ function told(event: ExecutorEvent): Told[] {
   if (event.kind === 'engine-lost') {
     return event.index === undefined ? [] : [{ index: event.index, lost: event.reason }]
   }
-  if (event.kind === 'said') return []
+  if (event.kind === 'said' || event.kind === 'parked' || event.kind === 'resumed') return []
   if (event.kind === 'recalled') return Array.from(event.indexes, (index) => ({ index, recalled: true }))
   return Array.from(event.outcomes.indexes, (index, at) => {
     const { outcome: bytes, output } = splitOutput(valueAt(event.outcomes, at))

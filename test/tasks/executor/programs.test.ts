@@ -75,7 +75,7 @@ async function keepFile(path: string): Promise<Ref> {
 function onEvent(event: ExecutorEvent): void {
   const run = runs.get(event.run)
   expect(run).toBeDefined()
-  if (event.kind === 'engine-lost' || event.kind === 'said') return
+  if (event.kind !== 'ended' && event.kind !== 'recalled') return
   if (event.kind === 'recalled') for (const index of event.indexes) run?.told.push({ index, recalled: true })
   else
     for (const [at, index] of event.outcomes.indexes.entries()) {

@@ -1,0 +1,137 @@
+/**
+ * The client of the tasks of one engine: its entry is the node that the engine belongs to, and its jobs belong to the task
+ * that submits them.
+ *
+ * Not here: what a client is (client.ts), how an engine gives its slot away (tasks/executor), and the node's end (node/guests.ts).
+ * A job within a task is named by the task and its place among the jobs of that: an attempt that follows a lost one submits
+ * under the same names, and what the lost one left running is forgotten for it. It is done anew all the same, as an attempt may
+ * decide otherwise than the one before.
+ */
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { ShoalError } from '../errors.ts'
+import type { JobId } from '../ids.ts'
+import { type Context, origin } from '../tasks/executor/context.ts'
+import type { Port } from '../tasks/executor/engine.ts'
+import { ear } from '../tasks/executor/guest.ts'
+import { depthMax } from '../tasks/messages.ts'
+import { MeshClient } from './client.ts'
+import type { DataDoor } from './data.ts'
+import { EngineData } from './errands.ts'
+import {
+  finish,
+  isModuleFunction,
+  type ModuleFunction,
+  type PlainFunction,
+  type Shipped,
+  ship
+} from './functions.ts'
+import type { Line, LineEvents } from './line.ts'
+import type { Gate, Nest } from './nest.ts'
+import { type ClientMessage, clientMessages, entryMessages } from './protocol.ts'
+
+/** Entries that one attempt may lose, at most, while it submits a job; the next attempt counts on from there. */
+const epochsPerAttempt = 15
+const pass: Gate = (promise) => promise
+
+/** There is one in each engine. */
+export class EngineClient extends MeshClient {
+  constructor(port: Port) {
+    super((events) => new EngineLine(port, events), '', { nest, gate: gateHere, ship: shipWithin })
+  }
+
+  /** It ends with its engine. */
+  override async close(): Promise<void> {}
+}
+
+function nest(): Nest {
+  const context = origin.getStore()
+  if (context === undefined || context.isOver)
+    throw new ShoalError('SHOAL_NO_TASK', 'the task has ended; what it submits must be submitted before')
+  const depth = context.depth + 1
+  if (depth > depthMax)
+    throw new ShoalError(
+      'SHOAL_TOO_DEEP',
+      `jobs are nested at most ${depthMax} deep; let an outer task do more`
+    )
+  const { priority, submitter } = context
+  return {
+    job: nameOf(context.task, context.jobs++),
+    epoch: (context.attempt - 1) * epochsPerAttempt,
+    depth,
+    priority,
+    submitter,
+    gate: (promise) => context.wait(promise),
+    owns: (job) => context.whenOver(() => job.abandon(ended(job.id)))
+  }
+}
+
+const ended = (job: JobId): ShoalError =>
+  new ShoalError('SHOAL_CANCELLED', `the task that submitted job ${job} has ended`)
+
+function gateHere(): Gate {
+  const context = origin.getStore()
+  return context === undefined ? pass : (promise) => context.wait(promise)
+}
+
+const nameOf = (task: string, place: number): JobId =>
+  createHash('sha256').update(`${task} ${place}`).digest('base64url').slice(0, 16) as JobId
+
+/** An export of the module that the task itself is from travels as that module, with all that it needs. */
+async function shipWithin(
+  fn: PlainFunction | ModuleFunction,
+  scope?: Record<string, unknown>
+): Promise<Shipped> {
+  const context = origin.getStore()
+  const own = context === undefined || scope !== undefined ? undefined : await ownExport(context, fn)
+  if (context === undefined || own === undefined) return ship(fn, scope)
+  return finish(
+    await readFile(context.file),
+    own,
+    own === 'default' ? (fn as PlainFunction).name || own : own
+  )
+}
+
+async function ownExport({ file }: Context, fn: PlainFunction | ModuleFunction): Promise<string | undefined> {
+  if (isModuleFunction(fn)) return resolve(fn.file) === resolve(file) ? fn.exportName : undefined
+  const module = (await import(pathToFileURL(file).href)) as Record<string, unknown>
+  return Object.keys(module).find((name) => module[name] === fn)
+}
+
+class EngineLine implements Line {
+  readonly #port: Port
+  readonly #data: EngineData
+  #said: Uint8Array[] = []
+
+  constructor(port: Port, events: LineEvents) {
+    this.#port = port
+    this.#data = new EngineData((errand) => port.post(errand))
+    ear.hear = (told) => {
+      if (told.kind === 'done') this.#data.done(told)
+      else events.onMessages(told.parts.map((part) => entryMessages.parse(part)))
+    }
+  }
+
+  async open(): Promise<void> {}
+
+  get data(): DataDoor {
+    return { own: this.#data }
+  }
+
+  send(message: ClientMessage): void {
+    this.#said.push(clientMessages.encode(message))
+    if (this.#said.length > 1) return
+    queueMicrotask(() => {
+      this.#port.post({ kind: 'says', parts: this.#said })
+      this.#said = []
+    })
+  }
+
+  learn(): void {}
+
+  async leave(): Promise<void> {}
+
+  async close(): Promise<void> {}
+}

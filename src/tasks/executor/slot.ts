@@ -1,0 +1,69 @@
+/**
+ * What a pool knows of one slot: its engine, the runs that this was given, and how far each of them is.
+ *
+ * Not here: what is done about it (pool.ts), and who has a slot that is shared (parking.ts, slots.ts).
+ */
+import { encodeOutcome, type Status } from '../batch.ts'
+import type { Engine } from './engine.ts'
+import type { RunBatch } from './executor.ts'
+import type { Seated } from './parking.ts'
+import { Standstill } from './standstill.ts'
+import type { Speaking } from './words.ts'
+
+export interface Run extends Speaking {
+  readonly batch: RunBatch
+  /** Path of its module. */
+  readonly file: string
+  /** 1 for each position whose end was reported; keeps every report single, whatever a dying thread sent twice. */
+  readonly reported: Uint8Array
+  left: number
+}
+
+/** A running task whose engine is being terminated for it. */
+export interface Condemned {
+  readonly run: Run
+  readonly position: number
+  readonly why: 'timeout' | 'cancelled'
+  readonly elapsedMs: number
+}
+
+/** A task that died with its engine. */
+export interface Lost {
+  readonly run: Run
+  readonly position: number
+  readonly startedAt: number
+}
+
+export interface Slot extends Seated {
+  readonly index: number
+  /** Unfinished runs, all sent to the engine, in its order. */
+  readonly runs: Run[]
+  engine: Engine | undefined
+  /** Of its engine. */
+  number: number
+  /** Whether this engine ever reported something. */
+  hasReported: boolean
+  condemned: Condemned | undefined
+  stillbirths: number
+  readonly standstill: Standstill
+}
+
+export function newSlot(index: number): Slot {
+  return {
+    index,
+    runs: [],
+    engine: undefined,
+    number: 0,
+    isParked: false,
+    isWanting: false,
+    hasReported: false,
+    condemned: undefined,
+    stillbirths: 0,
+    standstill: new Standstill()
+  }
+}
+
+export function outcome({ batch }: Run, status: Status, elapsedMs: number, payload: Uint8Array): Uint8Array {
+  const { slot, attempt } = batch
+  return encodeOutcome({ status, slot, attempt, elapsedMs, startedAt: Date.now() - elapsedMs }, payload)
+}

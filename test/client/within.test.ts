@@ -1,0 +1,61 @@
+/**
+ * What jobs of a task take over from it, and how deep they may lie.
+ *
+ * Not here: tasks that run (test/conformance/nested.test.ts).
+ */
+import { expect, test } from 'vitest'
+import { EngineClient } from '../../src/client/within.ts'
+import type { ShardKey } from '../../src/ids.ts'
+import { Context, origin } from '../../src/tasks/executor/context.ts'
+import type { Port } from '../../src/tasks/executor/engine.ts'
+import type { FromWorker, RunOrder } from '../../src/tasks/executor/protocol.ts'
+import { depthMax } from '../../src/tasks/messages.ts'
+
+const said: FromWorker[] = []
+const port = {
+  slot: 0,
+  engine: 'node/0',
+  post: (message: FromWorker) => said.push(message)
+} as unknown as Port
+const client = new EngineClient(port)
+
+function within<T>({ depth = 0, attempt = 1, index = 0 }, act: (context: Context) => T): T {
+  const none = new Uint8Array()
+  const place = { key: 'job-of-test/0/0' as ShardKey, first: 0, indexes: Uint32Array.of(index) }
+  const job = {
+    exportName: 'default',
+    timeoutMs: 0,
+    depth,
+    priority: 0,
+    submitter: 'ann',
+    file: '/no/file',
+    dataFolder: ''
+  }
+  const batch = { claims: none, ends: new Uint32Array(), body: none }
+  const order: RunOrder = { kind: 'run', run: 1, attempt, ...place, ...job, ...batch }
+  const context = new Context(order, 0, port, 0)
+  return origin.run(context, () => act(context))
+}
+
+test('a job has the same name at each attempt, and another than its neighbours', () => {
+  const names = (attempt: number, index: number): string[] =>
+    within({ attempt, index }, () => [client.map((x) => x, []).id, client.map((x) => x, []).id])
+  expect(names(2, 0)).toEqual(names(1, 0))
+  expect(new Set([...names(1, 0), ...names(1, 1)]).size).toBe(4)
+})
+
+test('jobs that would lie too deep are refused', () => {
+  const submit = () => client.submit(() => 1)
+  expect(() => within({ depth: depthMax }, submit)).toThrow(
+    expect.objectContaining({ code: 'SHOAL_TOO_DEEP' })
+  )
+  within({ depth: depthMax - 1 }, submit).catch(() => {})
+})
+
+test('a task that has ended submits nothing more', () => {
+  const late = within({}, (context) => {
+    context.end()
+    return () => origin.run(context, () => client.submit(() => 1))
+  })
+  expect(late).toThrow(expect.objectContaining({ code: 'SHOAL_NO_TASK' }))
+})

@@ -1,0 +1,80 @@
+/**
+ * Tasks that submit tasks: they wait without a slot, whatever engines are, and take nothing with them when they end.
+ *
+ * Not here: nodes that are killed meanwhile (test/integration/nested.test.ts), and the order of things (test/tasks).
+ */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Client, moduleFunction } from '../../src/index.ts'
+import { Mesh, until } from './mesh.ts'
+
+const work = new URL('./nested.ts', import.meta.url)
+
+describe.each(['thread', 'process'] as const)('engines are %ss', (isolation) => {
+  let mesh: Mesh
+  let client: Client
+  beforeAll(async () => {
+    mesh = await Mesh.open(1, { slots: 1, isolation, allowRun: true })
+    client = mesh.client
+  })
+  afterAll(() => mesh.close())
+
+  test('maps five deep end on one slot', async () => {
+    const total = await client.submit<number>(moduleFunction(work, 'tree'), [4, 2])
+    expect(total).toBe(2 ** 5)
+  })
+
+  test('a plain function calls itself through the mesh', async () => {
+    // Written out, as the test runner rewrites `import()`.
+    const fib = new Function(`return async function fib (n) {
+      const { task } = await import('shoal/task')
+      if (n < 2) return n
+      const [a, b] = await task.client.map(fib, [n - 1, n - 2])
+      return a + b
+    }`)() as (n: number) => Promise<number>
+    expect(await client.submit(fib, [5])).toBe(5)
+  })
+
+  test('results come one by one while another job runs', async () => {
+    expect(await client.submit(moduleFunction(work, 'both'))).toEqual([2, 3, 4, 100])
+  })
+
+  test('what is large comes and goes as data', async () => {
+    expect(await client.submit(moduleFunction(work, 'large'), [3_000_000])).toEqual([3_000_000, 3_000_000])
+  })
+
+  test('a program takes the slot of the task that waits for it', async () => {
+    expect(await client.submit(moduleFunction(work, 'program'))).toEqual(['a', 'b'])
+  })
+
+  test.each(['cancelled', 'late'] as const)('a task that is %s takes its jobs with it', async (how) => {
+    const file = join(mesh.folder, how)
+    const outer = client.submit(moduleFunction(work, 'waits'), [file], how === 'late' ? { timeout: 700 } : {})
+    if (how === 'cancelled') {
+      await until(() => existsSync(file))
+      await outer.cancel()
+    }
+    const error: unknown = await outer.catch((error: unknown) => error)
+    expect(error).toMatchObject({ code: how === 'late' ? 'TASK_TIMEOUT' : 'SHOAL_CANCELLED' })
+    await untilIdle()
+  })
+
+  test('a task that ends leaves nothing running', async () => {
+    const id = await client.submit<string>(moduleFunction(work, 'leaves'), [join(mesh.folder, 'left')])
+    await expect(client.job(id)).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+    await untilIdle()
+  })
+
+  test('what the first attempt left running does not outlive its engine', async () => {
+    const file = join(mesh.folder, 'dies')
+    const outer = client.submit(moduleFunction(work, 'dies'), [file])
+    expect(await outer).toBe('second attempt')
+    expect(outer.metadata?.attempt).toBe(2)
+    await untilIdle()
+  })
+
+  async function untilIdle(): Promise<void> {
+    await until(async () => (await mesh.status()).every(({ running, queued }) => running + queued === 0))
+  }
+})
