@@ -13,6 +13,7 @@ export type {
   StatusReport
 } from './client/answers.ts'
 export { type ModuleFunction, moduleFunction } from './client/functions.ts'
+export { type Call, type CallOptions, type Calls, type CallValues, call, ref } from './client/graph.ts'
 export { saveFiles } from './client/outputs.ts'
 export type { Waitable } from './client/places.ts'
 export type { EachInput, FileOption, ProgramOptions } from './client/programs.ts'
@@ -22,6 +23,7 @@ export type {
   Completed,
   DataSource,
   Given,
+  GraphHandle,
   JobHandle,
   JobProgress,
   JobStatus,

@@ -16,8 +16,10 @@ import type { JobHeader } from '../tasks/messages.ts'
 import { Arrivals } from './arrivals.ts'
 import { ClientData } from './data.ts'
 import { feed, type Inputs, mayBeEndless } from './feed.ts'
-import { Feeding, type Outlet } from './feeding.ts'
-import { type ModuleFunction, type PlainFunction, type Shipped, ship } from './functions.ts'
+import { Feeding, type Outlet, type Work } from './feeding.ts'
+import { type ModuleFunction, type PlainFunction, type Shipped, ship, shipTogether } from './functions.ts'
+import { type Calls, GraphPlan } from './graph.ts'
+import { Graph } from './graph-handle.ts'
 import { headerOf } from './header.ts'
 import { heed } from './heed.ts'
 import { Job, type JobHost } from './job.ts'
@@ -28,33 +30,28 @@ import { type TaskAt, tasksNamed } from './places.ts'
 import { type ProgramOptions, planProgram } from './programs.ts'
 import type { EntryMessage } from './protocol.ts'
 import { reach } from './reach.ts'
+import { Replies } from './replies.ts'
 import { Session } from './session.ts'
 import type { SessionEffect } from './shards.ts'
 import { aheadDefault, type SourceStream, Streams } from './stream.ts'
 import { Task } from './task.ts'
-import type { Client, JobHandle, MapOptions, ReadOptions, TaskHandle, TaskOptions } from './types.ts'
-import { encodeArgs } from './values.ts'
+import type {
+  Client,
+  GraphHandle,
+  JobHandle,
+  MapOptions,
+  ReadOptions,
+  TaskHandle,
+  TaskOptions
+} from './types.ts'
 import { Verbs } from './verbs.ts'
 import { Presence } from './views/engines.ts'
-import { NeedsOfShard, prepared, waitsOf } from './waits.ts'
+import { lonely, waitsOf } from './waits.ts'
 
 /** How long a client without an entry looks for another one; then everything that waits rejects with SHOAL_NO_MESH. */
 export const reattachMs = 60_000
 /** Of a job from a source that may be endless. */
 const inFlightDefault = 1_024
-
-/** What is begun before its inputs are fed. */
-interface Work {
-  readonly header: JobHeader
-  readonly code: Uint8Array
-  readonly settings: Settings
-  readonly encode?: (input: unknown) => Uint8Array
-}
-
-interface Asked {
-  readonly resolve: (json: string) => void
-  readonly reject: (error: Error) => void
-}
 
 export class MeshClient extends Verbs implements Client, JobHost {
   readonly #line: Line
@@ -63,7 +60,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   readonly #session = new Session()
   readonly #streams: Streams
   readonly #jobs = new Map<JobId, Job<unknown>>()
-  readonly #asked = new Map<number, Asked>()
+  readonly #replies = new Replies()
   readonly #closing = new AbortController()
   readonly #submitter: string
   readonly #within: Within
@@ -112,15 +109,11 @@ export class MeshClient extends Verbs implements Client, JobHost {
     const shipped = () => this.#within.ship(fn, settings.scope)
     const waits = waitsOf(args, settings.waits)
     this.#run(job, shipped, settings, async (header, code) => {
-      const ready = waits && (await prepared(waits, this.#locate))
-      const input = await this.data.shrink(ready?.input ?? encodeArgs(args), settings)
+      const { inputs, needs } = await lonely(args, waits, this.#outlet(job.id, settings))
       if (!job.takesInputs) return
-      const needs = new NeedsOfShard()
-      if (ready !== undefined) needs.add(0, ready)
-      const inputs = pack('', [0], [input])
       this.#perform(this.#session.begin(header, settings.copies, code, job.nest?.epoch))
       job.submitted(1)
-      this.#perform(this.#session.add(job.id, inputs, true, needs.build()))
+      this.#perform(this.#session.add(job.id, inputs, true, needs))
       job.fed()
     })
     return new Task(job)
@@ -150,6 +143,19 @@ export class MeshClient extends Verbs implements Client, JobHost {
       this.#feed(job, { header, code, settings, encode }, plan.inputs(put))
     )
     return job
+  }
+
+  graph<const N extends Calls>(calls: N, options: MapOptions = {}): GraphHandle<N> {
+    const settings = checkMapOptions(options)
+    const plan = new GraphPlan(calls, settings.waits)
+    const job = this.#newJob<unknown>({ ...settings, inFlightMax: undefined })
+    const shipped = () => shipTogether(plan.functions, settings.scope, this.#within.ship)
+    this.#run(job, shipped, settings, async (header, code) => {
+      this.#perform(this.#session.begin(header, settings.copies, code, job.nest?.epoch))
+      await plan.feed(job, this.#outlet(job.id, settings))
+      job.fed()
+    })
+    return new Graph(job, calls, plan.positions)
   }
 
   job<R>(
@@ -243,23 +249,26 @@ export class MeshClient extends Verbs implements Client, JobHost {
   async #feed<R>(job: Job<R>, work: Work, inputs: Inputs): Promise<void> {
     const { header, code, settings, encode } = work
     this.#perform(this.#session.begin(header, settings.copies, code, job.nest?.epoch))
-    const outlet: Outlet = {
-      shrink: (value) => this.data.shrink(value, settings),
-      add: (batch, isLast, needs) => this.#perform(this.#session.add(job.id, batch, isLast, needs)),
-      close: () => this.#perform(this.#session.close(job.id)),
-      locate: this.#locate
-    }
-    const feeding = new Feeding(job, outlet, settings.waits, encode)
+    const feeding = new Feeding(job, this.#outlet(job.id, settings), settings.waits, encode)
     await feed(inputs, feeding)
     await feeding.done
     job.fed()
+  }
+
+  #outlet(job: JobId, settings: Settings): Outlet {
+    return {
+      shrink: (value) => this.data.shrink(value, settings),
+      add: (batch, isLast, needs) => this.#perform(this.#session.add(job, batch, isLast, needs)),
+      close: () => this.#perform(this.#session.close(job)),
+      locate: this.#locate
+    }
   }
 
   protected async ask<T>(what: string, about = ''): Promise<{ value: T; silent: number }> {
     this.#closing.signal.throwIfAborted()
     this.#attach()
     const { ask, effects } = this.#session.query(what, about)
-    const json = new Promise<string>((resolve, reject) => this.#asked.set(ask, { resolve, reject }))
+    const json = this.#replies.to(ask)
     this.#perform(effects)
     return JSON.parse(await json)
   }
@@ -303,9 +312,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
         return this.#jobs.get(effect.job)?.fail(new ShoalError('SHOAL_NOT_FOUND', text))
       }
       case 'answer':
-        this.#asked.get(effect.ask)?.resolve(effect.json)
-        this.#asked.delete(effect.ask)
-        return
+        return this.#replies.came(effect.ask, effect.json)
       case 'welcome':
         this.entry = effect.peer
         return this.#line.learn(effect.others)
@@ -321,7 +328,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     if (this.#state !== 'attached') return
     this.#state = 'away'
     this.#session.detached()
-    if (this.#jobs.size + this.#asked.size + this.#streams.size > 0) this.#attach()
+    if (this.#jobs.size + this.#replies.open + this.#streams.size > 0) this.#attach()
   }
 
   /** Looks for an entry in the background, unless there is one. */
@@ -345,9 +352,8 @@ export class MeshClient extends Verbs implements Client, JobHost {
 
   #failAll(error: Error): void {
     for (const job of [...this.#jobs.values()]) job.fail(error)
-    for (const { reject } of this.#asked.values()) reject(error)
+    this.#replies.fail(error)
     this.#streams.failAll(error)
-    this.#asked.clear()
     this.#attached.promise.catch(() => {})
     this.#attached.reject(error)
     this.#attached = Promise.withResolvers()

@@ -5,8 +5,9 @@
  * known where those are, and the shards after it behind it; without any such task nothing waits.
  */
 import { type Batch, pack, valueAt } from '../tasks/batch.ts'
-import type { Needs } from '../tasks/messages.ts'
+import type { JobHeader, Needs } from '../tasks/messages.ts'
 import { encodeInput, type Sink } from './feed.ts'
+import type { Settings } from './options.ts'
 import {
   type Asked,
   type Locate,
@@ -16,6 +17,14 @@ import {
   type Waits,
   waitsOf
 } from './waits.ts'
+
+/** What is begun before its inputs are fed. */
+export interface Work {
+  readonly header: JobHeader
+  readonly code: Uint8Array
+  readonly settings: Settings
+  readonly encode?: (input: unknown) => Uint8Array
+}
 
 /** What a job under way is for its feeding. */
 export interface Fed {

@@ -82,6 +82,43 @@ export async function ship(
   return shipped
 }
 
+/**
+ * Packs several functions as one that takes the number of the function before its arguments. They are all plain, or all of
+ * one module. Throws as `ship` does.
+ */
+export async function shipTogether(
+  functions: readonly (PlainFunction | ModuleFunction)[],
+  scope: Record<string, unknown> = {},
+  shipOne: typeof ship = ship
+): Promise<Shipped> {
+  const [first = (): void => {}, ...more] = functions
+  if (more.length === 0) return shipOne(first, Object.keys(scope).length === 0 ? undefined : scope)
+  const modules = functions.filter(isModuleFunction)
+  if (modules.length === 0) return shipPlains(functions as readonly PlainFunction[], scope)
+  const file = modules[0]?.file ?? ''
+  if (modules.length < functions.length || modules.some((one) => one.file !== file))
+    throw refusal('the functions of a graph are all plain, or all of one module; export them from one file')
+  const exports = modules.map(({ exportName }) => exportName)
+  for (const one of modules) await shipOne(one)
+  const { code } = await bundle(file)
+  const choice = `import(import.meta.url).then((all) => all[${JSON.stringify(exports)}[which]](...args))`
+  const text = `\nexport const $shoalGraph = (which, ...args) => ${choice}\n`
+  return finish(Buffer.concat([code, new TextEncoder().encode(text)]), '$shoalGraph', 'graph')
+}
+
+function shipPlains(functions: readonly PlainFunction[], scope: Record<string, unknown>): Shipped {
+  const entries = functions.map((fn) => {
+    const source = fn.toString()
+    refuseUnless(source, fn.name, Object.keys(scope))
+    const isNamed = isBindable(fn.name) && !Object.hasOwn(scope, fn.name)
+    return isNamed ? `(() => { const ${fn.name} = ${source}\nreturn ${fn.name} })()` : `(${source})`
+  })
+  const all = entries.join(',\n')
+  const text = `const $shoalGraph = [${all}]\nexport default (which, ...args) => (0, $shoalGraph[which])(...args)\n`
+  const prelude = `${nameKeeperText(all, scope)}${scopeText(scope)}`
+  return finish(new TextEncoder().encode(`${prelude}${text}`), 'default', 'graph')
+}
+
 /** An arrow function in a loop is a new object each time, and the same text. */
 function shipSource(fn: PlainFunction): Promise<Shipped> {
   const source = `${fn.name}\n${fn.toString()}`

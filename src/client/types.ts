@@ -9,6 +9,7 @@ import type { Requires } from '../routing/requirement.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { Explanation, JobSummary, MemberInfo, StatusReport } from './answers.ts'
 import type { ModuleFunction } from './functions.ts'
+import type { Calls, CallValues } from './graph.ts'
 import type { Waitable } from './places.ts'
 import type { ProgramOptions } from './programs.ts'
 import type { BalancedView } from './views/balanced.ts'
@@ -126,7 +127,14 @@ export type Completed<R> =
  * Arguments of a task: values, or handles whose values the mesh puts in their place. Handles may also be inside of arrays and
  * plain objects, among the first 10,000 values of all.
  */
-export type Given<A extends readonly unknown[]> = { readonly [K in keyof A]: A[K] | Waitable<A[K]> }
+export type Given<A extends readonly unknown[]> = {
+  readonly [K in keyof A]: A[K] | Waitable<A[K]> | Filled<A[K]>
+}
+type Filled<T> = T extends readonly (infer E)[]
+  ? readonly (E | Waitable<E>)[]
+  : T extends object
+    ? { readonly [K in keyof T]: T[K] | Waitable<T[K]> }
+    : never
 
 /**
  * Awaitable: all results in input order. Rejects with TaskError (one failed), CompositeError (several), or ShoalError. As an
@@ -195,6 +203,27 @@ export interface TaskHandle<R> extends PromiseLike<R>, Waitable<R> {
   release(): Promise<void>
   catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R | T>
   finally(onFinally: () => void): Promise<R>
+}
+
+/**
+ * Awaitable: what the calls of a graph give, by their names or in a list as they were given. Rejects as a job does; its tasks
+ * may stand in another order in `client.job(id)`: each behind those that it needs, otherwise as given.
+ */
+export interface GraphHandle<N extends Calls> extends PromiseLike<CallValues<N>> {
+  readonly id: string
+  readonly progress: Progress
+  /** See `JobHandle`. */
+  readonly accepted: Promise<void>
+  /** One call, as an argument of other work or in its `after` and `follow`. Throws SHOAL_NOT_FOUND for other names. */
+  task(name: string | number): Waitable<never>
+  metadata(name: string | number): RunMetadata | undefined
+  explain(name: string | number): Promise<Explanation>
+  status(): Promise<JobStatus>
+  onProgress(listener: (progress: JobProgress) => void): () => void
+  cancel(): Promise<void>
+  release(): Promise<void>
+  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<CallValues<N> | T>
+  finally(onFinally: () => void): Promise<CallValues<N>>
 }
 
 export interface ReadOptions {
@@ -268,6 +297,11 @@ export interface Client extends AsyncDisposable {
    * fails its task with TASK_EXIT: see `TaskError.exit`.
    */
   run(options: ProgramOptions): JobHandle<ProgramResult>
+  /**
+   * Calls that need each other, as one job: `{ a: call(load, ['x']), b: call(count, [ref('a')]) }`, or a list. Throws
+   * SHOAL_BAD_DEPENDENCY for circles and for names that are none of them. The functions are all plain, or all of one module.
+   */
+  graph<const N extends Calls>(calls: N, options?: MapOptions): GraphHandle<N>
   /** A job that anybody made, by its id. Rejects with SHOAL_NOT_FOUND if no reachable node knows it. */
   job<R = unknown>(
     id: string,

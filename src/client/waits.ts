@@ -5,10 +5,12 @@
  * Arguments travel with gaps where handles were; the mesh puts the values in.
  */
 import { ShoalError } from '../errors.ts'
+import { type Batch, pack } from '../tasks/batch.ts'
 import { encodeGaps, type Gap } from '../tasks/executor/gaps.ts'
 import type { Needs, Placement } from '../tasks/messages.ts'
 import { encodeNeeds, type Need, type NeedKind, needShardsMax, needsMax, type Terms } from '../tasks/needs.ts'
-import { isWaitable, type TaskAt, tasksOf, type Waitable } from './places.ts'
+import { type Found, isWaitable, type TaskAt, tasksOf, type Waitable } from './places.ts'
+import { encodeArgs } from './values.ts'
 
 /** What people write: a handle, `job.task(index)`, or an id `<job>` or `<job>:<index>`. */
 export type Before = Waitable | string
@@ -92,13 +94,17 @@ export interface Prepared {
   readonly needs: readonly { readonly terms: Omit<Need, 'task' | 'of'>; readonly of: readonly TaskAt[] }[]
 }
 
-/** Waits until everything that is named was accepted. Rejects with SHOAL_BAD_DEPENDENCY. */
-export async function prepared({ asked, args, paths }: Waits, locate: Locate): Promise<Prepared> {
+/** Waits until everything that is named was accepted, as far as `find` does. Rejects with SHOAL_BAD_DEPENDENCY. */
+export async function prepared(
+  { asked, args, paths }: Waits,
+  locate: Locate,
+  find: (one: Waitable) => Promise<Found> = (one) => one[tasksOf]()
+): Promise<Prepared> {
   const needs: Prepared['needs'][number][] = []
   const gaps: Gap[] = []
   const values: TaskAt[] = []
   for (const { path, of } of paths) {
-    const { tasks, isList } = await of[tasksOf]()
+    const { tasks, isList } = await find(of)
     gaps.push({ path, count: isList ? tasks.length : -1 })
     values.push(...tasks)
   }
@@ -106,12 +112,25 @@ export async function prepared({ asked, args, paths }: Waits, locate: Locate): P
   if (values.length > 0) needs.push({ terms: { kind: 'value', ...always }, of: values })
   for (const { kind, tasks, ...terms } of asked) {
     const found = await Promise.all(
-      tasks.map(async (one) => (typeof one === 'string' ? locate(one) : (await one[tasksOf]()).tasks))
+      tasks.map(async (one) => (typeof one === 'string' ? locate(one) : (await find(one)).tasks))
     )
     const of = found.flat()
     if (of.length > 0) needs.push({ terms: { kind, ...terms }, of })
   }
   return { input: gaps.length === 0 ? undefined : encodeGaps(args, gaps), needs }
+}
+
+/** A shard of one task with these arguments. */
+export async function lonely(
+  args: readonly unknown[],
+  waits: Waits | undefined,
+  { locate, shrink }: { readonly locate: Locate; readonly shrink: (value: Uint8Array) => Promise<Uint8Array> }
+): Promise<{ inputs: Batch; needs: Needs[] }> {
+  const ready = waits && (await prepared(waits, locate))
+  const input = await shrink(ready?.input ?? encodeArgs(args))
+  const needs = new NeedsOfShard()
+  if (ready !== undefined) needs.add(0, ready)
+  return { inputs: pack('', [0], [input]), needs: needs.build() }
 }
 
 /** Needs of the tasks of one shard, in order. `own`: tasks of the same shard, by their index. */

@@ -7,7 +7,16 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { connect, type RunMetadata, type TaskError, type TaskHandle } from '../../src/index.ts'
+import {
+  type Call,
+  call,
+  connect,
+  moduleFunction,
+  type RunMetadata,
+  ref,
+  type TaskError,
+  type TaskHandle
+} from '../../src/index.ts'
 import { Mesh, upTo } from './mesh.ts'
 
 let mesh: Mesh
@@ -44,8 +53,8 @@ test('handles as arguments arrive as their values, wherever they stand, and of a
   expect(await client.submit(add, [one, client.submit(add, [one, two])])).toBe(4)
   expect(await client.submit(sum, [squares])).toBe(14)
   expect(await client.submit(add, [squares.task(2), 1])).toBe(10)
-  const given = { list: [one, 5, two], plain: 'of' } as unknown as Parameters<typeof nested>[0]
-  expect(await client.submit(nested, [given])).toBe('of 1,5,2')
+  const list = [one, 5, two] as unknown as number[]
+  expect(await client.submit(nested, [{ list, plain: 'of' }])).toBe('of 1,5,2')
   expect(await client.map((x: number) => x + 1, [one, 10, two])).toEqual([2, 11, 3])
 })
 
@@ -165,4 +174,53 @@ test('what waits for a task that is cancelled or released fails, and says which 
   const released = await failureOf(client.submit(add, [over, 1]))
   expect(released).toMatchObject({ code: 'TASK_DEPENDENCY' })
   expect(released.message).toContain('was released')
+})
+
+const square = (x: number): number => x * x
+const half = (x: number): number => x / 2
+
+test('a graph is one job: calls with names, in any order, of several functions, whose results have these names', async () => {
+  const { client } = mesh
+  const ten = client.submit(add, [4, 6])
+  const graph = client.graph({
+    all: call(sum, [[ref('a'), ref('b')]]),
+    a: call(add, [ten, 1]),
+    b: call(square, [ref('a')]),
+    last: call(half, [ref('all')], { after: [ref('b')], follow: ref('a') })
+  })
+  const values = await graph
+  expect(values).toEqual({ all: 132, a: 11, b: 121, last: 66 })
+  expect(graph.metadata('last')?.engine).toBe(graph.metadata('a')?.engine)
+  expect(await client.submit(add, [graph.task('b'), 1])).toBe(122)
+  expect(await client.graph([call(add, [1, 2]), call(add, [ref(0), ref(0)])])).toEqual([3, 6])
+  expect(await client.graph({})).toEqual({})
+})
+
+test('a graph of the exports of one module', async () => {
+  const file = new URL('./fixtures/calls.ts', import.meta.url)
+  const [double, join] = [moduleFunction(file, 'double'), moduleFunction(file, 'join')]
+  const graph = mesh.client.graph([call(double, [2]), call<string>(join, [ref(0), ref(0)])])
+  expect(await graph).toEqual([4, '4 and 4'])
+})
+
+test('circles, and names that are no calls, are refused before anything is sent', () => {
+  const { client } = mesh
+  const circle = {
+    a: call(square, [ref('b')]),
+    b: call(square, [ref('c')]),
+    c: call(square, [ref('a')])
+  }
+  expect(() => client.graph(circle)).toThrow('in a circle: a needs b needs c needs a')
+  expect(() => client.graph({ self: call(square, [1], { after: ref('self') }) })).toThrow('circle')
+  expect(() => client.graph([call(square, [ref(7)])])).toThrow('no such call')
+})
+
+test('a chain as long as the graph is no deeper than the stack, and one failure in it ends the rest', async () => {
+  const { client } = mesh
+  const link = (at: number): Call<number> => (at === 0 ? call(add, [0, 0]) : call(add, [ref(at - 1), 1]))
+  const chain = upTo(600).map((at) => (at === 500 ? call(fail) : link(at)))
+  const graph = client.graph(chain, { returnErrors: true })
+  const values: readonly unknown[] = await graph
+  expect(values[499]).toBe(499)
+  expect(values.at(-1)).toMatchObject({ code: 'TASK_DEPENDENCY', cause: { message: 'on purpose' } })
 })

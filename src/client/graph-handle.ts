@@ -1,0 +1,92 @@
+/**
+ * A graph in its submitter's hands: a job whose results have names.
+ *
+ * Not here: everything else about jobs (job.ts), and order (graph.ts).
+ */
+import type { RunMetadata } from '../errors.ts'
+import { ShoalError } from '../errors.ts'
+import type { Explanation } from './answers.ts'
+import type { Calls, CallValues } from './graph.ts'
+import type { Job } from './job.ts'
+import type { Waitable } from './places.ts'
+import type { GraphHandle, JobProgress, JobStatus } from './types.ts'
+
+export class Graph<N extends Calls> implements GraphHandle<N> {
+  readonly #job: Job<unknown>
+  readonly #calls: N
+  readonly #positions: ReadonlyMap<string, number>
+
+  constructor(job: Job<unknown>, calls: N, positions: ReadonlyMap<string, number>) {
+    this.#job = job
+    this.#calls = calls
+    this.#positions = positions
+  }
+
+  get id(): string {
+    return this.#job.id
+  }
+
+  get accepted(): Promise<void> {
+    return this.#job.accepted
+  }
+
+  get progress(): JobProgress {
+    return { ...this.#job.progress, running: [] }
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: a handle is awaitable by design.
+  then<A = CallValues<N>, B = never>(
+    onDone?: ((values: CallValues<N>) => A | PromiseLike<A>) | null,
+    onRejected?: ((error: unknown) => B | PromiseLike<B>) | null
+  ): Promise<A | B> {
+    return this.#job.then((results) => this.#named(results)).then(onDone, onRejected)
+  }
+
+  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<CallValues<N> | T> {
+    return this.then(undefined, onRejected)
+  }
+
+  finally(onFinally: () => void): Promise<CallValues<N>> {
+    return this.then().finally(onFinally)
+  }
+
+  task(name: string | number): Waitable<never> {
+    return this.#job.task(this.#position(name)) as Waitable<unknown> as Waitable<never>
+  }
+
+  metadata(name: string | number): RunMetadata | undefined {
+    return this.#job.metadata(this.#position(name))
+  }
+
+  explain(name: string | number): Promise<Explanation> {
+    return this.#job.explain(this.#position(name))
+  }
+
+  status(): Promise<JobStatus> {
+    return this.#job.status()
+  }
+
+  onProgress(listener: (progress: JobProgress) => void): () => void {
+    return this.#job.onProgress(listener)
+  }
+
+  cancel(): Promise<void> {
+    return this.#job.cancel()
+  }
+
+  release(): Promise<void> {
+    return this.#job.release()
+  }
+
+  #named(results: readonly unknown[]): CallValues<N> {
+    const values = Object.keys(this.#calls).map((name) => [name, results[this.#position(name)]] as const)
+    const isList = Array.isArray(this.#calls)
+    return (isList ? values.map(([, value]) => value) : Object.fromEntries(values)) as CallValues<N>
+  }
+
+  #position(name: string | number): number {
+    const position = this.#positions.get(String(name))
+    if (position !== undefined) return position
+    throw new ShoalError('SHOAL_NOT_FOUND', `the graph has no call ${JSON.stringify(name)}`)
+  }
+}
