@@ -3,10 +3,11 @@
  *
  * Not here: what follows from it (runner.ts). One byte of state per task, as at the owner (queue.ts).
  */
-import type { Attempt, ShardKey } from '../ids.ts'
+import type { ShardKey } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import type { Batch } from './batch.ts'
 import { type Send, send } from './effects.ts'
+import type { Chunk } from './line.ts'
 import { shardTasksMax, type TaskMessageOf } from './messages.ts'
 import { Trail } from './trail.ts'
 
@@ -17,7 +18,6 @@ export interface Held {
   readonly state: Uint8Array
   /** Tasks that are not `none`. */
   live: number
-  attempt: Attempt
   outcomes: Batch[]
   sentAt: Millis
 }
@@ -26,7 +26,6 @@ export const newHeld = ({ keepers, list }: TaskMessageOf<'grant'>): Held => ({
   trail: new Trail(keepers, list),
   state: new Uint8Array(shardTasksMax),
   live: 0,
-  attempt: 0,
   outcomes: [],
   sentAt: 0
 })
@@ -40,13 +39,18 @@ export function inState(
   return indexes.filter((index) => (held?.state[index] ?? HELD.none) === state)
 }
 
-/** To who owns the shard, as far as is known here: the tasks that wait or run here. */
-export function holdingOf(key: ShardKey, { state, attempt, trail }: Held): Send[] {
-  const open: number[] = []
-  for (const [index, one] of state.entries())
-    if (one === HELD.queued || one === HELD.running) open.push(index)
-  const indexes = Uint32Array.from(open)
-  return open.length === 0 ? [] : [send(trail.owner, { kind: 'holding', key, attempt, indexes })]
+/** To who owns the shard, as far as is known here: the tasks that wait or run here, the later attempts first. */
+export function holdingOf(key: ShardKey, held: Held, queued: Iterable<Chunk>, runs: Iterable<Chunk>): Send[] {
+  const own = (chunks: Iterable<Chunk>): Chunk[] => [...chunks].filter((chunk) => chunk.key === key)
+  const waiting = own(queued).map(({ attempt, inputs }) => ({ attempt, indexes: inputs.indexes }))
+  const running = own(runs).map(({ attempt, inputs: { indexes } }) => ({
+    attempt,
+    indexes: inState(held, indexes, HELD.running)
+  }))
+  return [...waiting, ...running]
+    .filter(({ indexes }) => indexes.length > 0)
+    .sort((one, other) => other.attempt - one.attempt)
+    .map((one) => send(held.trail.owner, { kind: 'holding', key, ...one }))
 }
 
 /** Lets go of outcomes that nobody waits for. Whole batches at once: that is the common case. */

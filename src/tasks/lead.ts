@@ -135,8 +135,9 @@ export class Lead {
     }
     for (const index of this.register.committed.keys())
       if (index < this.record.count) this.#queue.commit(index)
-    // Who got a permit may have begun, whatever becomes of it.
-    for (const { index, holder, attempt } of permitsIn(this.register.batches()))
+    // Who got the last permit may have begun, whatever becomes of it.
+    const permits = permitsIn(this.register.batches()).sort((one, other) => other.attempt - one.attempt)
+    for (const { index, holder, attempt } of permits)
       if (attempt >= this.#queue.attempt(index) || this.#inherited === undefined)
         this.#queue.hold(index, holder, attempt)
     return true
@@ -281,11 +282,11 @@ export class Lead {
       .map((to) => send(to, { kind: 'revoke', key, indexes: Uint32Array.from(this.#queue.heldBy(to)) }))
   }
 
-  /** Tasks that came back from `peer`, or never reached it. */
-  returned(peer: PeerId, indexes: Iterable<number>, because: Return): number {
+  /** Tasks that came back from `peer`, or never reached it. What is said of an earlier grant of theirs counts for nothing. */
+  returned(peer: PeerId, indexes: Iterable<number>, because: Return, attempt?: Attempt): number {
     let count = 0
     for (const index of indexes) {
-      if (index >= this.record.count || !this.#queue.isHeldBy(index, peer)) continue
+      if (index >= this.record.count || !this.#queue.isHeldBy(index, peer, attempt)) continue
       if (because === 'handed-back') this.#tellUnbegun(index, peer, 'handed back')
       // What was not begun may be, under another permit; of anything else nobody knows.
       if (this.#isOnce && because !== 'unstarted') this.#once.give(index)
@@ -312,10 +313,8 @@ export class Lead {
     return this.#poison(fatal, now)
   }
 
-  begun(peer: PeerId, indexes: Iterable<number>, attempt: number): Send[] {
-    const isIt = (index: number): boolean =>
-      this.#queue.isHeldBy(index, peer) && this.#queue.attempt(index) === attempt
-    for (const index of indexes) if (isIt(index)) this.#queue.begin(index)
+  begun(peer: PeerId, indexes: Iterable<number>, attempt: Attempt): Send[] {
+    for (const index of indexes) if (this.#queue.isHeldBy(index, peer, attempt)) this.#queue.begin(index)
     return []
   }
 

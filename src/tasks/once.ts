@@ -40,7 +40,7 @@ export class Once {
   permitted(batch: Batch, queue: Queue): ReturnType<typeof grouped> {
     const isOurs = [...batch.indexes.keys()].filter((at) => this.#asked.delete(batch.indexes[at] as number))
     const isWaitedFor = ({ index, holder, attempt }: Permit): boolean =>
-      queue.isHeldBy(index, holder) && queue.attempt(index) === attempt
+      queue.isHeldBy(index, holder, attempt)
     return grouped(permitsIn([pickAt(batch, isOurs)]).filter(isWaitedFor))
   }
 

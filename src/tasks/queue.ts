@@ -43,6 +43,8 @@ export class Queue {
   readonly count: number
   readonly #state: Uint8Array
   readonly #attempt: Uint16Array
+  /** No further run gets a lower number, whatever is said to run: another one may have had it. */
+  readonly #floor: Uint16Array
   readonly #losses: Uint8Array
   readonly #failures: Uint16Array
   /** Granted tasks whose present run is known to have begun. */
@@ -68,6 +70,7 @@ export class Queue {
     this.count = count
     this.#state = new Uint8Array(count)
     this.#attempt = new Uint16Array(count).fill(Math.min(firstAttempt, attemptsMax))
+    this.#floor = new Uint16Array(count)
     this.#losses = new Uint8Array(count)
     this.#failures = new Uint16Array(count)
     this.#begun = new Uint8Array(count)
@@ -121,7 +124,7 @@ export class Queue {
       // If its holder does not report it, the next run of a granted task is another attempt; there is none if it may run once. An
       // outcome that is proposed may not have left this node, while keepers change.
       const isOut = state === TASK.granted || state === TASK.proposed
-      const attempt = this.attempt(index) + (isOut && !isOnce ? 1 : 0)
+      const attempt = isOut && !isOnce ? this.#further(index) : this.attempt(index)
       if (attempt > 1 && state <= TASK.proposed)
         states.push(index, attempt, this.losses(index), this.failures(index))
     }
@@ -176,8 +179,9 @@ export class Queue {
     return this.#holder[index]
   }
 
-  isHeldBy(index: number, peer: PeerId): boolean {
-    return this.#holder[index] === peer
+  /** With `attempt`, by that grant and no later one. */
+  isHeldBy(index: number, peer: PeerId, attempt?: Attempt): boolean {
+    return this.#holder[index] === peer && (attempt === undefined || this.#attempt[index] === attempt)
   }
 
   holds(peer: PeerId): boolean {
@@ -232,6 +236,7 @@ export class Queue {
     if (this.#state[index] !== TASK.waiting) return
     if (this.#back.length > 0) this.#back = this.#back.filter((one) => one.index !== index)
     this.#state[index] = TASK.granted
+    this.#floor[index] = Math.max(this.#floor[index] as number, this.attempt(index))
     this.#attempt[index] = attempt
     this.#highest = Math.max(this.#highest, attempt)
     this.#holder[index] = peer
@@ -256,7 +261,7 @@ export class Queue {
     this.#unhold(index)
     this.#state[index] = TASK.waiting
     if (because !== 'unstarted') {
-      this.#attempt[index] = Math.min(this.attempt(index) + 1, attemptsMax)
+      this.#attempt[index] = this.#further(index)
       this.#begun[index] = 1
     }
     this.#highest = Math.max(this.#highest, this.attempt(index))
@@ -303,6 +308,11 @@ export class Queue {
 
   #isEarly(index: number): boolean {
     return this.#early?.[index] === 1
+  }
+
+  /** The number of the run after the one that is under way. */
+  #further(index: number): Attempt {
+    return Math.min(Math.max(this.attempt(index) + 1, this.#floor[index] as number), attemptsMax)
   }
 
   #unhold(index: number): void {

@@ -34,7 +34,7 @@ export function reported(lead: Lead, from: PeerId, message: AboutTasks, office: 
       dealer.standings.missed(from, lead.returned(from, message.indexes, 'missing'))
       return []
     default:
-      lead.returned(from, message.indexes, message.isStarted ? 'handed-back' : 'unstarted')
+      lead.returned(from, message.indexes, message.isStarted ? 'handed-back' : 'unstarted', message.attempt)
       return []
   }
 }

@@ -89,7 +89,7 @@ export class Runner {
     const effects: RunnerEffect[] = []
     for (const [key, held] of this.#held) {
       if (held.trail.owner === peer && held.trail.next(this.#view.isUp))
-        effects.push(...[...holdingOf(key, held), ...this.#report(key, held, now)])
+        effects.push(...[...this.#holding(key, held), ...this.#report(key, held, now)])
     }
     return effects
   }
@@ -261,7 +261,6 @@ export class Runner {
         fresh.push(at)
       } else back.push(index)
     }
-    held.attempt = Math.max(held.attempt, attempt)
     if (held.live === 0) this.#held.delete(key)
     const chunk = { key, header, first, attempt, from, at: now, inputs: pickAt(inputs, fresh) }
     if (fresh.length > 0) this.#line.add(chunk)
@@ -307,8 +306,12 @@ export class Runner {
     if (held === undefined) return []
     const isNew = held.trail.hint(message, now)
     const isItself = held.trail.owner === from && ownerBy(message, ballot) === from
-    if (isItself) return [...holdingOf(key, held), ...this.#report(key, held, now)]
+    if (isItself) return [...this.#holding(key, held), ...this.#report(key, held, now)]
     return isNew ? this.#report(key, held, now) : []
+  }
+
+  #holding(key: ShardKey, held: Held): Send[] {
+    return holdingOf(key, held, this.#line.chunks(), this.#runs.all())
   }
 
   #report(key: ShardKey, held: Held, now: Millis): Send[] {

@@ -81,6 +81,10 @@ export class Runs {
     return this.#running
   }
 
+  all(): Iterable<Running> {
+    return this.#running.values()
+  }
+
   /** Returns the number of the run. */
   start(chunk: Chunk, inputs: Batch, slot: number, now: Millis): number {
     const run = ++this.#last

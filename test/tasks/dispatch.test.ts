@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import type { JobId, PeerId, ShardKey } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
 import { type Batch, encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
-import type { Run, RunnerEffect, Send } from '../../src/tasks/effects.ts'
+import type { Persist, Run, RunnerEffect, Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
 import { firstSeating } from '../../src/tasks/keepers.ts'
 import type { ShardRecord, TaskMessageOf } from '../../src/tasks/messages.ts'
@@ -62,16 +62,17 @@ test('outcomes go to the keeper that granted, which after a takeover is not the 
   expect(sent.filter(({ message }) => message.kind === 'outcomes').map(({ to }) => to)).toEqual([owner])
 })
 
-test('an owner that counted grants which never arrived believes its peer, and grants again', () => {
+/** A shard of `count` tasks at its only keeper; returns what is granted next. */
+function newOwner(count: number): { owner: Owner; granted: (now: number) => TaskMessageOf<'grant'>[] } {
   const record: ShardRecord = {
     key,
     ...firstSeating([a]),
     copies: 1,
     header,
     first: 0,
-    count: 100,
+    count,
     shards: 1,
-    inputs: inputsOf(0, 100),
+    inputs: inputsOf(0, count),
     root: [],
     needs: []
   }
@@ -85,26 +86,64 @@ test('an owner that counted grants which never arrived believes its peer, and gr
     mayKnow: () => []
   }
   const owner = new Owner({ self: a, keeper, ...view, situation: () => '' }, seededRandom(1))
+  const hear = (effects: readonly (Send | Persist)[], now: number): TaskMessageOf<'grant'>[] =>
+    effects.flatMap((effect) => {
+      if (effect.kind === 'persist') return hear(effect.then, now)
+      const { to, message } = effect
+      if (to === a)
+        return [...hear(keeper.step(a, message), now), ...hear(owner.message(a, message, now), now)]
+      return message.kind === 'grant' ? [message] : []
+    })
   const store = { kind: 'store', record, isRepair: false } as const
   keeper.step(a, store)
   owner.kept(a, store, 0)
   owner.message(a, { kind: 'stored', key }, 0)
-  const granted = (now: number): number => {
-    const effects = [...owner.wake(now), ...owner.flush(now)]
-    return effects.reduce(
-      (sum, { message }) => sum + (message.kind === 'grant' ? message.inputs.indexes.length : 0),
-      0
-    )
+  return {
+    owner,
+    granted: (now) => [
+      ...hear(owner.flush(now), now),
+      ...hear([...owner.wake(now), ...owner.flush(now)], now)
+    ]
   }
-  const claim = (received: number, now: number): void =>
-    void owner.message(b, { kind: 'claim', tasks: 10, received, room: [], isLast: false, depth: 0 }, now)
-  claim(0, 200)
-  expect(granted(200)).toBe(10)
+}
+
+test('an owner that counted grants which never arrived believes its peer, and grants again', () => {
+  const { owner, granted } = newOwner(100)
+  const claim = (received: number, now: number): number => {
+    owner.message(b, { kind: 'claim', tasks: 10, received, room: [], isLast: false, depth: 0 }, now)
+    return granted(now).reduce((sum, { inputs }) => sum + inputs.indexes.length, 0)
+  }
+  expect(claim(0, 200)).toBe(10)
   // Said again while the grant may be on its way: nothing more. Later it can only be lost.
-  claim(0, 300)
-  expect(granted(300)).toBe(0)
-  claim(0, 5_000)
-  expect(granted(5_000)).toBe(10)
+  expect(claim(0, 300)).toBe(0)
+  expect(claim(0, 5_000)).toBe(10)
+})
+
+test('a task that comes back late, from a grant before the present one, goes on where it runs now', () => {
+  const { owner, granted } = newOwner(1)
+  const handback = (attempt: number): void =>
+    void owner.message(b, { kind: 'handback', key, attempt, isStarted: false, indexes: Uint32Array.of(0) }, 1)
+  owner.message(b, { kind: 'claim', tasks: 10, received: 0, room: [], isLast: false, depth: 0 }, 1)
+  expect(granted(1).map(({ attempt }) => attempt)).toEqual([1])
+  owner.message(b, { kind: 'missing', key, indexes: Uint32Array.of(0) }, 1)
+  expect(granted(1).map(({ attempt }) => attempt)).toEqual([2])
+  handback(1)
+  expect(granted(1)).toEqual([])
+  handback(2)
+  expect(granted(1).map(({ attempt }) => attempt)).toEqual([2])
+})
+
+test('a new owner is told of what waits and runs here by the attempt of each', () => {
+  const runner = newRunner()
+  const grants = [grantOf(0, 3), { ...grantOf(3, 2), attempt: 4 }]
+  for (const grant of grants) runner.message(a, grant, 1)
+  runner.flush(1)
+  const leading = { kind: 'leading', key, list: 0, keepers: [a, b], seats: [0, 1], ballot: 65_536 } as const
+  const told = sentIn(runner.message(a, leading, 2)).map(({ message }) => message)
+  const tasks = told.flatMap((message) =>
+    message.kind === 'holding' ? [...message.indexes].map((index) => [index, message.attempt]) : []
+  )
+  expect(tasks.toSorted()).toEqual([0, 1, 2, 3, 4].map((index) => [index, index < 3 ? 1 : 4]))
 })
 
 test('what was queued of a job is not begun once the job is forgotten, and what runs is ended', () => {

@@ -33,3 +33,13 @@ test('of tasks that may run once no further attempt is spoken of', () => {
   queue.take(peer, 1, false)
   expect(handedOver(queue, true)).toEqual([])
 })
+
+test('what is heard to run keeps its number, and the run after it gets one that nobody had', () => {
+  // The owner before had given attempt 2 of this task to somebody, too.
+  const queue = new Queue(2, 3)
+  queue.hold(0, peer, 1)
+  expect(queue.attempt(0)).toBe(1)
+  expect(handedOver(queue)[0]).toEqual([0, 3])
+  queue.release(0, 'lost', peer)
+  expect(queue.attempt(0)).toBe(3)
+})
