@@ -160,7 +160,7 @@ export class Owner {
       case 'handover':
         return this.#handedOver(message, now)
       case 'settle':
-        return this.#settled(message.key)
+        return this.#settled(from, message, now)
       case 'disowned':
         this.#succession.disowned(message.key, from, now)
         return [...this.#storeAt(from, message.key, now), ...this.#dependencies.message(from, message, now)]
@@ -345,7 +345,9 @@ export class Owner {
     return keepers.map((to) => send(to, { kind: 'settle', key, list, ballot }))
   }
 
-  #settled(key: ShardKey): Send[] {
+  #settled(from: PeerId, { key, list }: TaskMessageOf<'settle'>, now: Millis): Send[] {
+    // Who knows no newer list than that does not own this one: it began to bring the shard here, and forgot.
+    if (list < (this.#view.keeper.record(key)?.list ?? 0)) this.#succession.disowned(key, from, now)
     if (!this.#view.keeper.isSettled(key)) return []
     this.leads.delete(key)
     this.#succession.unfollow(key)

@@ -1,5 +1,5 @@
 /**
- * A keeper that is told of a newer list, where it once stayed with the old one for ever.
+ * A keeper that is told of a newer list, or was given one, where it once stayed with what it had for ever.
  *
  * Not here: how lists change (the simulator judges that).
  */
@@ -7,6 +7,7 @@ import { expect, test } from 'vitest'
 import type { PeerId, ShardKey } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
 import { pack } from '../../src/tasks/batch.ts'
+import type { Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
 import { firstSeating } from '../../src/tasks/keepers.ts'
 import type { ShardRecord, TaskMessage } from '../../src/tasks/messages.ts'
@@ -28,33 +29,58 @@ const record: ShardRecord = {
   needs: []
 }
 
-test('a keeper that never got the list that followed, and is in it, turns to those of that list', () => {
-  const keeper = new Keeper(c)
-  const peers = [a, b, d]
-  const owner = new Owner(
-    {
-      self: c,
-      keeper,
-      isUp: () => true,
-      isGone: () => false,
-      neighbours: () => peers,
-      member: () => undefined,
-      mayKnow: () => [],
-      keepersFor: () => [a, b, c, d],
-      situation: () => ''
-    },
-    seededRandom(1)
-  )
-  const hear = (from: PeerId, message: TaskMessage): void => {
-    keeper.step(from, message)
-    if (message.kind === 'store') owner.kept(from, message, 0)
-    owner.message(from, message, 0)
+/** The third keeper of the shard, alone: what it is told, and to whom it turns in the time that follows. */
+class Third {
+  readonly #keeper = new Keeper(c)
+  readonly #owner: Owner
+
+  constructor() {
+    this.#owner = new Owner(
+      {
+        self: c,
+        keeper: this.#keeper,
+        isUp: () => true,
+        isGone: () => false,
+        neighbours: () => [a, b, d],
+        member: () => undefined,
+        mayKnow: () => [],
+        keepersFor: () => [a, b, c, d],
+        situation: () => ''
+      },
+      seededRandom(1)
+    )
+    this.hear(a, { kind: 'store', record, isRepair: false })
   }
-  hear(a, { kind: 'store', record, isRepair: false })
-  hear(a, { kind: 'moved', key, list: 1, keepers: [b, c, d], seats: [1, 2, 3] })
-  const said: PeerId[] = []
-  for (let now = 0; now < 15_000; now += 500) said.push(...owner.wake(now).map(({ to }) => to))
-  expect(said).toContain(b)
+
+  hear(from: PeerId, message: TaskMessage): void {
+    this.#keeper.step(from, message)
+    if (message.kind === 'store') this.#owner.kept(from, message, 0)
+    this.#owner.message(from, message, 0)
+  }
+
+  said(): Send[] {
+    const said: Send[] = []
+    for (let now = 0; now < 15_000; now += 500) said.push(...this.#owner.wake(now))
+    return said
+  }
+}
+
+test('a keeper that never got the list that followed, and is in it, turns to those of that list', () => {
+  const third = new Third()
+  third.hear(a, { kind: 'moved', key, list: 1, keepers: [b, c, d], seats: [1, 2, 3] })
+  expect(third.said().map(({ to }) => to)).toContain(b)
+})
+
+test('a keeper to whom a settled shard was being brought goes on with it, if who brought it has forgotten that', () => {
+  const third = new Third()
+  third.hear(a, { kind: 'settle', key, list: 0, ballot: 0 })
+  const next = { ...record, inputs: pack('', [], []), list: 1, keepers: [a, d, c], seats: [0, 3, 2] }
+  const ofNext = { ...next, seatsGiven: 4, before: [a, b, c], beforeSeats: [0, 1, 2] }
+  third.hear(a, { kind: 'store', record: ofNext, isRepair: true })
+  expect(third.said().map(({ message }) => message.kind)).not.toContain('prepare')
+  // Asked whether it owns the shard, it says that it is over, and knows nothing of the list that follows.
+  third.hear(a, { kind: 'settle', key, list: 0, ballot: 0 })
+  expect(third.said().map(({ message }) => message.kind)).toContain('prepare')
 })
 
 test('who was taken for one that has the inputs, and had let go of them, takes them from a second message', () => {
