@@ -145,7 +145,9 @@ export class Round {
   #costOf({ record }: Lead): Millis {
     const taskMs = this.#view.speeds.of(record.header)
     if (Number.isFinite(taskMs)) return taskMs
-    return Number.isFinite(this.#leastMs) ? this.#leastMs : 1
+    if (Number.isFinite(this.#leastMs)) return this.#leastMs
+    // The clocks run by milliseconds since anything was measured.
+    return Number.isFinite(this.#view.speeds.last) ? this.#view.speeds.last : 1
   }
 }
 

@@ -201,6 +201,19 @@ test('a submitter whose tasks take ten times as long is granted a tenth as many'
   expect(countOf(granted, long)).toBeGreaterThan(5)
 })
 
+test('two who both go on to functions that nobody has measured yet share as before', () => {
+  const desk = new Desk()
+  const first = desk.submit(1, { submitter: 'ann' })
+  expect(desk.claim(ann, 1)).toBe(first.at(-1))
+  desk.ended(1_000)
+  const more = desk.submit(1, { submitter: 'ann', exportName: first })
+  expect(desk.claim(ann, 1)).toBe(more.at(-1))
+  const [mine, yours] = [desk.submit(40, { submitter: 'ann' }), desk.submit(40, { submitter: 'ben' })]
+  let granted = ''
+  for (let round = 0; round < 20; round++) granted += desk.claim(ann, 1)
+  expect(Math.abs(countOf(granted, mine) - countOf(granted, yours))).toBeLessThanOrEqual(2)
+})
+
 test('nobody saves up time, and nobody pays for having been alone', () => {
   const shares = new Shares()
   for (let i = 0; i < 100; i++) shares.charge('alone', 10)
