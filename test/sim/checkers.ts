@@ -231,6 +231,10 @@ export class Checkers {
     }
   }
 
+  isAccepted(key: ShardKey): boolean {
+    return this.#accepted.has(key)
+  }
+
   /** Somebody has a job forgotten that nobody released: everything of it that was acknowledged must have ended. */
   expired(job: JobId): void {
     if (this.durable.hasPair(job)) return

@@ -197,7 +197,7 @@ export function drawPlan(seed: number): Plan {
     jobs: jobs.map((job) => ({ ...job, needs: drawNeeds(needing) })),
     troubleMs,
     replaceAfterMs: ambush?.replaceAfterMs ?? (random.chance(0.7) ? 500 + random.next() * 5_000 : 30_000),
-    disksToLose: least < 3 ? 0 : Math.floor(least / 2),
+    disksToLose: least < 3 ? 0 : Math.floor((least - 1) / 2),
     leavesBroken: random.chance(0.4),
     areRivals: false,
     reach: drawReach(seededRandom(seed).fork('reach')),

@@ -5,6 +5,7 @@
  * its first shard stays open; everything else must come to rest.
  */
 import { type ClientId, type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
+import type { NodeCore } from '../../src/node/core.ts'
 import type { Random } from '../../src/random.ts'
 import { valueAt } from '../../src/tasks/batch.ts'
 import { readClosed } from '../../src/tasks/closing.ts'
@@ -77,8 +78,8 @@ export class Verdicts {
       const job = this.#jobOf(id)
       if (job !== undefined && !this.#isRead(id, job, completed.has(job.id))) return false
     }
-    if (this.#keptTwice() !== undefined) return false
     if (this.#world.goods.misplaced().length > 0) return false
+    if (this.#keptTwice() !== undefined || this.#underWay() !== undefined) return false
     return this.#sound().every((node) => {
       const { core } = node
       if (core === undefined) return false
@@ -200,6 +201,19 @@ export class Verdicts {
     return undefined
   }
 
+  /** A shard that was acknowledged, and of which nobody who is there says that all its tasks have ended. */
+  #underWay(): ShardKey | undefined {
+    const cores = this.#sound().flatMap(({ core }) => core ?? [])
+    const keys = new Set(cores.flatMap(({ keeper }) => keeper.keys()))
+    return [...keys].find((key) => {
+      const { job } = shardName(key)
+      if (!this.#checkers.isAccepted(key) || this.#checkers.durable.hasPair(job)) return false
+      const isOver = ({ keeper, owner }: NodeCore): boolean =>
+        keeper.isSettled(key) || owner.leads.get(key)?.queue.unfinished === 0
+      return !cores.some(isOver)
+    })
+  }
+
   #agree(): void {
     const keepers = this.#sound().flatMap(({ core }) => (core === undefined ? [] : [core.keeper]))
     for (const key of new Set(keepers.flatMap((keeper) => keeper.keys()))) {
@@ -253,7 +267,13 @@ export class Verdicts {
       return isWaiting ? [`${id} waits at ${entry?.id}`] : []
     })
     const twice = this.#keptTwice()
-    return [...parts, ...readers, ...(twice === undefined ? [] : [`${twice} is kept twice`])].join('; ')
+    const underWay = this.#underWay()
+    return [
+      ...parts,
+      ...readers,
+      ...(twice === undefined ? [] : [`${twice} is kept twice`]),
+      ...(underWay === undefined ? [] : [`${underWay} has not ended`])
+    ].join('; ')
   }
 }
 
