@@ -56,6 +56,8 @@ export class World {
   weather: Weather
   /** Stay broken when the others are healed. */
   readonly broken = new Set<SimNode>()
+  /** Ends the solitude of those that reach nobody. */
+  readonly #solitudes = new Map<SimNode, () => void>()
   readonly #byId = new Map<PeerId, SimNode>()
   readonly #random: Random
   readonly #onNote: WorldOptions['onNote']
@@ -310,10 +312,7 @@ export class World {
       if (node.isRunning) this.acts.crash(node, 'synced', this.#random.chance(0.5), undefined)
       return
     }
-    for (const { id } of this.nodes) {
-      this.network.cut(node.id, id)
-      this.network.cut(id, node.id)
-    }
+    this.#solitudes.set(node, this.network.isolate([node.id], this.ids()))
     for (const client of this.clients) if (client.entry === node) client.lose()
   }
 
@@ -326,10 +325,7 @@ export class World {
       })
       if (sound.length >= neededOf(keepers) || !keepers.includes(node.id)) continue
       this.broken.delete(node)
-      for (const { id } of this.nodes) {
-        this.network.mend(node.id, id)
-        this.network.mend(id, node.id)
-      }
+      this.#solitudes.get(node)?.()
       this.clock.after(0, () => this.join(node))
     }
   }
