@@ -141,7 +141,11 @@ export class Entry {
       case 'said':
         return this.#follows.said(message)
       case 'forget':
-        return [...this.#released(message.name), ...this.#follows.forgotten(message.name)]
+        return [
+          ...this.#released(message.name),
+          ...this.#follows.forgotten(message.name),
+          ...this.#searches.forgotten(message.name)
+        ]
       case 'found':
       case 'unknown':
         return this.#searches.answered(from, message)

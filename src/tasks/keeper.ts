@@ -185,6 +185,8 @@ export class Keeper {
 
   #found(to: PeerId, job: JobId): Send {
     const record = this.root(job)
+    if (record === undefined && this.#forgotten.isForgotten(job))
+      return send(to, { kind: 'forget', name: job })
     if (record === undefined) return send(to, { kind: 'unknown', job })
     const { key, keepers, first, count, header, shards } = record
     return send(to, { kind: 'found', placement: { key, keepers, first, count }, header, shards })

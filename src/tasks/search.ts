@@ -1,14 +1,14 @@
 /**
- * Looks for jobs by nothing but their id: asks every node, and believes the newest answer.
+ * Looks for jobs by nothing but their id: asks every node, and believes the newest answer, or one that says that it is forgotten.
  *
  * Not here: what a node answers (keeper.ts), and what the client does with it (client/session.ts).
  * A job can have been begun several times, when its entry died before the acknowledgement; the newest epoch is the one that counts.
  */
-import type { ClientId, JobId, PeerId } from '../ids.ts'
+import { type ClientId, isJobId, type JobId, type PeerId } from '../ids.ts'
 import { earlier, type Millis } from '../machine.ts'
 import { type Send, send } from './effects.ts'
 import type { Reply } from './entry.ts'
-import type { TaskMessageOf } from './messages.ts'
+import type { Forgettable, TaskMessageOf } from './messages.ts'
 
 /** How long nodes are waited for that do not answer whether they know a job. */
 const searchMs = 2_000
@@ -17,6 +17,8 @@ interface Search {
   readonly client: ClientId
   readonly job: JobId
   readonly open: Set<PeerId>
+  /** Who keeps it. */
+  readonly keepers: Set<PeerId>
   best: TaskMessageOf<'found'> | undefined
   readonly until: Millis
 }
@@ -29,7 +31,8 @@ export class Searches {
   }
 
   begin(client: ClientId, job: JobId, nodes: readonly PeerId[], now: Millis): Send[] {
-    this.#searches.push({ client, job, open: new Set(nodes), best: undefined, until: now + searchMs })
+    const [open, keepers] = [new Set(nodes), new Set<PeerId>()]
+    this.#searches.push({ client, job, open, keepers, best: undefined, until: now + searchMs })
     return nodes.map((to) => send(to, { kind: 'find', job }))
   }
 
@@ -42,10 +45,22 @@ export class Searches {
     for (const search of this.#searches) {
       if (search.job !== job) continue
       search.open.delete(from)
+      if (message.kind === 'found') search.keepers.add(from)
       // The newest epoch wins: a client only begins a new one while it has no acknowledgement of the last.
       if (message.kind === 'found' && epochOf(message) > epochOf(search.best)) search.best = message
     }
     return this.wake(0)
+  }
+
+  /** Some node knows that it is over. Whoever still keeps it was away then, and is told. */
+  forgotten(name: Forgettable): (Send | Reply)[] {
+    const over = this.#searches.filter(({ job }) => isJobId(name) && job === name)
+    if (over.length === 0) return []
+    this.#searches = this.#searches.filter((search) => !over.includes(search))
+    return over.flatMap(({ client, job, keepers }): (Send | Reply)[] => [
+      { kind: 'reply', client, message: { kind: 'released', job } },
+      ...[...keepers].map((to) => send(to, { kind: 'forget', name }))
+    ])
   }
 
   peerDown(peer: PeerId): Reply[] {

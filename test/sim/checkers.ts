@@ -31,7 +31,7 @@ export type Checker =
   | 'at-most-once'
   /** What is acknowledged is on as many disks as promised at that very instant. */
   | 'durable-before-ack'
-  /** A client receives no outcome twice. */
+  /** A client receives no outcome twice, in one reading. */
   | 'delivered-once'
   /** What was once seen by anybody is never seen differently, nor taken back. */
   | 'monotone'
@@ -258,6 +258,12 @@ export class Checkers {
       this.#delivered.set(name, value)
       this.outcomes++
     }
+  }
+
+  /** What a client had of a job is void: it was told so, and looks again. */
+  readsAnew(client: string, job: JobId): void {
+    for (const name of this.#delivered.keys())
+      if (name.startsWith(`${client} ${job}:`)) this.#delivered.delete(name)
   }
 
   #expected(job: JobId, index: number, bytes: Uint8Array, value: string): void {

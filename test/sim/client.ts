@@ -200,7 +200,8 @@ export class SimClient {
           // Its time was over before this client heard of its end.
           if (job?.mayBeGone === true) job.isComplete = true
           if (job !== undefined) break
-          // Its keepers may be away for now.
+          // Its keepers may be away for now. A reader that was told so may have had a part: it reads all of it anew.
+          this.#world.checkers.readsAnew(this.id, effect.job)
           this.#world.clock.after(2_000, () => this.read(effect.job))
           break
         }
