@@ -77,11 +77,12 @@ export function isSound(batch: Batch, count: number): boolean {
   return before === body.byteLength
 }
 
-/** How an attempt ended; the first byte of an outcome. `lost` says that its engine ended with it, and is never committed. */
+/**
+ * How an attempt ended; the first byte of an outcome. `lost` says that its engine ended with it, and is never committed; nor is
+ * `cancelled` of an engine, which says that somebody had the run ended: a cancellation that counts is stated by an owner.
+ */
 export const STATUS = { ok: 0, error: 1, cancelled: 2, timedOut: 3, lost: 4 } as const
 export type Status = (typeof STATUS)[keyof typeof STATUS]
-/** True if the payload is a failure: of the task, or of its engine. */
-export const hasFailure = (status: Status): boolean => status !== STATUS.ok && status !== STATUS.cancelled
 /** Set in the first byte if the outcome ends with the story of earlier attempts (story.ts). */
 export const STORY_BIT = 0x80
 /** Set in the first byte if the payload is followed by what the task printed (output.ts). */

@@ -141,11 +141,7 @@ export class Entry {
       case 'said':
         return this.#follows.said(message)
       case 'forget':
-        return [
-          ...this.#released(message.name),
-          ...this.#follows.forgotten(message.name),
-          ...this.#searches.forgotten(message.name)
-        ]
+        return [...this.#released(message.name), ...this.#follows.forgotten(message.name)]
       case 'found':
       case 'unknown':
         return this.#searches.answered(from, message)
@@ -217,14 +213,15 @@ export class Entry {
   }
 
   /** Somebody released the job while it was still being made. */
-  #released(name: Forgettable): Reply[] {
+  #released(name: Forgettable): EntryEffect[] {
     if (isJobId(name)) this.#postings.forget(name)
     const gone = [...this.#submissions.values()].filter(({ message }) => message.header.job === name)
-    return gone.map(({ record, client, message }) => {
+    const refusals = gone.map(({ record, client, message }) => {
       this.#submissions.delete(record.key)
       const { job } = message.header
       return refusal(client, job, message.index, 'SHOAL_NOT_FOUND', `job ${job} was released`)
     })
+    return [...refusals, ...this.#searches.forgotten(name)]
   }
 
   /** Chooses keepers and asks them to store. Every try is an epoch of its own: a keeper list never changes under its key. */

@@ -12,7 +12,6 @@ import type { Traits } from '../routing/match.ts'
 import { Audience } from './audience.ts'
 import {
   type Batch,
-  hasFailure,
   OUTCOME_HEADER_BYTES,
   pack,
   pickAt,
@@ -363,23 +362,25 @@ export class Lead {
     this.#story.add(index, { attempt, engine: peer, how, startedAt: 0, elapsedMs: 0, reason: '' })
   }
 
-  /** True if this failure is not the last word: the task waits again, or has been waiting already. */
+  /** True if this end is not the last word: the task waits again, or has been waiting already. */
   #retries(outcomes: Batch, at: number, index: number): boolean {
     const value = valueAt(outcomes, at)
     const header = readOutcomeHeader(value)
     const { status, attempt } = header
-    if (!hasFailure(status)) return false
+    if (status === STATUS.ok) return false
     const isLost = status === STATUS.lost
+    // A run that was ended by an owner before this one: what that had proposed instead may be lost with it.
+    const isVoid = isLost || status === STATUS.cancelled
     if (attempt < this.#queue.attempt(index)) return true
-    if (this.#queue.state(index) !== TASK.granted) return isLost
-    if (this.#isOnce && isLost) this.#once.give(index)
-    if (this.#isOnce) return isLost
-    if (!isLost && this.#queue.failures(index) >= this.record.header.retries) return false
-    const how = isLost ? 'lost' : status === STATUS.timedOut ? 'timed out' : 'failed'
+    if (this.#queue.state(index) !== TASK.granted) return isVoid
+    if (this.#isOnce && isVoid) this.#once.give(index)
+    if (this.#isOnce) return isVoid
+    if (!isVoid && this.#queue.failures(index) >= this.record.header.retries) return false
     const reason = isLost ? toText(value.subarray(OUTCOME_HEADER_BYTES)) : ''
-    this.#story.add(index, earlier(outcomes.node, header, how, reason))
+    this.#story.add(index, earlier(outcomes.node, header, reason))
     if (isLost) this.#view.waste.lost++
-    this.#queue.release(index, isLost ? 'lost' : 'failed', outcomes.node === '' ? undefined : outcomes.node)
+    const because = isLost ? 'lost' : isVoid ? 'handed-back' : 'failed'
+    this.#queue.release(index, because, outcomes.node === '' ? undefined : outcomes.node)
     return true
   }
 

@@ -7,7 +7,7 @@
  */
 import { fromString } from 'uint8arrays/from-string'
 import { toString as textOf } from 'uint8arrays/to-string'
-import { type Batch, type OutcomeHeader, pack, STORY_BIT, valueAt } from './batch.ts'
+import { type Batch, type OutcomeHeader, pack, STATUS, STORY_BIT, type Status, valueAt } from './batch.ts'
 
 /** Attempts that are told of one task; of more, the last ones. */
 export const storyLengthMax = 64
@@ -16,6 +16,15 @@ const LENGTH_BYTES = 4
 
 export const ENDINGS = ['failed', 'timed out', 'lost', 'handed back'] as const
 export type Ending = (typeof ENDINGS)[number]
+
+/** How an attempt that was not the last ended, by its status; one that ended well is the last. */
+const endings: Readonly<Record<Status, Ending>> = {
+  [STATUS.ok]: 'handed back',
+  [STATUS.error]: 'failed',
+  [STATUS.cancelled]: 'handed back',
+  [STATUS.timedOut]: 'timed out',
+  [STATUS.lost]: 'lost'
+}
 
 export interface EarlierAttempt {
   readonly attempt: number
@@ -56,11 +65,10 @@ export class Story {
 /** The entry of a story for an attempt that ended with this header. */
 export function earlier(
   node: string,
-  { slot, attempt, startedAt, elapsedMs }: OutcomeHeader,
-  how: Ending,
-  reason = ''
+  { status, slot, attempt, startedAt, elapsedMs }: OutcomeHeader,
+  reason: string
 ): EarlierAttempt {
-  return { attempt, engine: `${node}/${slot}`, how, startedAt, elapsedMs, reason }
+  return { attempt, engine: `${node}/${slot}`, how: endings[status], startedAt, elapsedMs, reason }
 }
 
 export function withStory(outcome: Uint8Array, told: readonly EarlierAttempt[]): Uint8Array {

@@ -133,6 +133,16 @@ test('a task that comes back late, from a grant before the present one, goes on 
   expect(granted(1).map(({ attempt }) => attempt)).toEqual([2])
 })
 
+test('a run that was ended by an owner before this one is no outcome: the task runs again', () => {
+  const { owner, granted } = newOwner(1)
+  owner.message(b, { kind: 'claim', tasks: 10, received: 0, room: [], isLast: false }, 1)
+  expect(granted(1).map(({ attempt }) => attempt)).toEqual([1])
+  const header = { status: STATUS.cancelled, slot: 0, attempt: 1, elapsedMs: 1, startedAt: 0 }
+  const outcomes = pack(b, [0], [encodeOutcome(header, new Uint8Array(0))])
+  owner.message(b, { kind: 'outcomes', key, outcomes }, 2)
+  expect(granted(2).map(({ attempt }) => attempt)).toEqual([2])
+})
+
 test('a new owner is told of what waits and runs here by the attempt of each', () => {
   const runner = newRunner()
   const grants = [grantOf(0, 3), { ...grantOf(3, 2), attempt: 4 }]

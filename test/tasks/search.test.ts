@@ -39,7 +39,7 @@ const answerOf = (keeper: Keeper): TaskMessage | undefined => {
 test('a job that one node has forgotten is not read from another that was away then, and that one is told', () => {
   const [keeps, knows] = [new Keeper(b), new Keeper(a)]
   const inputs = pack('', [0], [new Uint8Array(1)])
-  const size = { copies: 1, header, first: 0, count: 1, shards: 1, inputs, root: [] }
+  const size = { copies: 1, header, first: 0, count: 1, shards: 1, inputs, root: [], needs: [] }
   const record = { key: shardKey(job, 0, 0), ...firstSeating([b]), ...size }
   keeps.step(a, { kind: 'store', record, isRepair: false })
   expect(answerOf(knows)).toEqual({ kind: 'unknown', job })

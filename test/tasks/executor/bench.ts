@@ -9,14 +9,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import type { Digest, ShardKey } from '../../../src/ids.ts'
 import type { OutcomeHeader } from '../../../src/tasks/batch.ts'
-import {
-  hasFailure,
-  OUTCOME_HEADER_BYTES,
-  pack,
-  readOutcomeHeader,
-  STATUS,
-  valueAt
-} from '../../../src/tasks/batch.ts'
+import { OUTCOME_HEADER_BYTES, pack, readOutcomeHeader, STATUS, valueAt } from '../../../src/tasks/batch.ts'
 import { decodeValue, encodeArgs } from '../../../src/tasks/executor/codec.ts'
 import type { Executor, ExecutorEvent, RunBatch } from '../../../src/tasks/executor/executor.ts'
 import { decodeFailure } from '../../../src/tasks/executor/failure.ts'
@@ -99,7 +92,7 @@ function told(event: ExecutorEvent): Told[] {
     const payload = bytes.subarray(OUTCOME_HEADER_BYTES)
     const base = { index, header, ...output }
     if (header.status === STATUS.ok) return { ...base, value: decodeValue(payload) }
-    return hasFailure(header.status) ? { ...base, failure: decodeFailure(payload) } : base
+    return header.status === STATUS.cancelled ? base : { ...base, failure: decodeFailure(payload) }
   })
 }
 

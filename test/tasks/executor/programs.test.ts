@@ -14,14 +14,7 @@ import { closeEnvelope } from '../../../src/data/envelope.ts'
 import { idOf, isRef, makeRef, type Ref } from '../../../src/data/ref.ts'
 import type { RemoteFailure } from '../../../src/errors.ts'
 import { type Digest, dataId, type ShardKey } from '../../../src/ids.ts'
-import {
-  hasFailure,
-  OUTCOME_HEADER_BYTES,
-  pack,
-  readOutcomeHeader,
-  STATUS,
-  valueAt
-} from '../../../src/tasks/batch.ts'
+import { OUTCOME_HEADER_BYTES, pack, readOutcomeHeader, STATUS, valueAt } from '../../../src/tasks/batch.ts'
 import { decodeValue } from '../../../src/tasks/executor/codec.ts'
 import type { Executor, ExecutorEvent, RunBatch } from '../../../src/tasks/executor/executor.ts'
 import { decodeFailure } from '../../../src/tasks/executor/failure.ts'
@@ -85,7 +78,11 @@ function onEvent(event: ExecutorEvent): void {
       if (status === STATUS.ok)
         run?.told.push({ index, status, value: decodeValue(payload) as ProgramResult })
       else
-        run?.told.push({ index, status, ...(hasFailure(status) ? { failure: decodeFailure(payload) } : {}) })
+        run?.told.push({
+          index,
+          status,
+          ...(status === STATUS.cancelled ? {} : { failure: decodeFailure(payload) })
+        })
     }
   if (event.done) run?.finish(run.told)
 }
