@@ -51,6 +51,10 @@ const commands: Readonly<Record<string, { readonly about: string; readonly load:
       about: 'say why a task does not run',
       load: async () => (await import('./commands/explain.ts')).explain
     },
+    repl: {
+      about: 'a prompt with the mesh at hand',
+      load: async () => (await import('./commands/repl.ts')).repl
+    },
     drain: {
       about: 'let a node hand over what it has, and stop',
       load: async () => (await import('./commands/drain.ts')).drain

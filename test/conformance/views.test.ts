@@ -181,3 +181,22 @@ test('an engine that ends under a directed call: the call fails, and its success
   await expect(view.pull('kept').get()).rejects.toThrow('kept is not defined')
   expect(await view.execute('1 + 1')).toBe(2)
 })
+
+test('a result tells what was printed where, and how long it took', async () => {
+  mesh = await Mesh.open(2)
+  const { client } = mesh
+  const call = client
+    .view('all')
+    .execute('console.log("here"); await new Promise((done) => setTimeout(done, 30))')
+  await call
+  expect(call.stdout).toEqual(['here\n', 'here\n'])
+  expect(call.stderr).toEqual(['', ''])
+  const job = client.balanced().map((n: number) => new Promise((done) => setTimeout(done, 20, n)), upTo(8))
+  expect(await job).toEqual(upTo(8))
+  // Timers may be a millisecond early.
+  expect(job.serialTime).toBeGreaterThanOrEqual(8 * 19)
+  expect(job.wallTime).toBeGreaterThanOrEqual(4 * 19)
+  const { elapsed } = job
+  expect(elapsed).toBeGreaterThanOrEqual(4 * 19)
+  expect(job.elapsed).toBe(elapsed)
+})

@@ -4,6 +4,7 @@
  * Not here: how work is begun (view.ts, balanced.ts).
  * It is awaitable like any promise; a limit of time ends only the waiting.
  */
+import { performance } from 'node:perf_hooks'
 import { type RunMetadata, ShoalError } from '../../errors.ts'
 import type { JobHandle, Progress, TaskHandle } from '../types.ts'
 
@@ -12,6 +13,8 @@ export class AsyncResult<R> implements PromiseLike<R> {
   readonly #handles: () => readonly TaskHandle<unknown>[]
   readonly #job: JobHandle<unknown> | undefined
   #state: 'open' | 'fine' | 'failed' = 'open'
+  readonly #begunAt = performance.now()
+  #endedAt: number | undefined
   #done = 0
   #failed = 0
 
@@ -23,13 +26,13 @@ export class AsyncResult<R> implements PromiseLike<R> {
     this.#value = value
     this.#handles = handles
     this.#job = job
+    const ended = (state: 'fine' | 'failed'): void => {
+      this.#state = state
+      this.#endedAt = performance.now()
+    }
     value.then(
-      () => {
-        this.#state = 'fine'
-      },
-      () => {
-        this.#state = 'failed'
-      }
+      () => ended('fine'),
+      () => ended('failed')
     )
   }
 
@@ -112,6 +115,37 @@ export class AsyncResult<R> implements PromiseLike<R> {
   /** Of a job, of the task at `index`; else of the call on the engine at that place. */
   metadata(index = 0): RunMetadata | undefined {
     return this.#job === undefined ? this.#handles()[index]?.metadata : this.#job.metadata(index)
+  }
+
+  /** What each call printed, in the order of the engines, or each task of a job; empty for what has not ended. */
+  get stdout(): readonly string[] {
+    return this.#job?.stdout ?? this.#handles().map(({ stdout }) => stdout)
+  }
+
+  get stderr(): readonly string[] {
+    return this.#job?.stderr ?? this.#handles().map(({ stderr }) => stderr)
+  }
+
+  /** Milliseconds since it was begun, or until the last result was here. */
+  get elapsed(): number {
+    return (this.#endedAt ?? performance.now()) - this.#begunAt
+  }
+
+  /** Milliseconds that all tasks that have ended took, one after another, each by its engine's clock. */
+  get serialTime(): number {
+    return this.#runs().reduce((sum, { started = 0, completed = started }) => sum + completed - started, 0)
+  }
+
+  /** Milliseconds from the submission to the last end so far; across machines as right as their clocks are. */
+  get wallTime(): number {
+    const runs = this.#runs()
+    const ends = runs.map(({ submitted, completed = submitted }) => completed)
+    return runs.length === 0 ? 0 : Math.max(...ends) - Math.min(...runs.map(({ submitted }) => submitted))
+  }
+
+  #runs(): RunMetadata[] {
+    const count = this.#job?.progress.total ?? this.#handles().length
+    return Array.from({ length: count }, (_, at) => this.metadata(at)).filter((run) => run !== undefined)
   }
 
   /** Cancels what has not ended. */
