@@ -291,7 +291,7 @@ export class Session {
     const fresh: number[] = []
     const effects: SessionEffect[] = []
     for (const [at, index] of outcomes.indexes.entries()) {
-      if (index === startIndex) effects.push(...this.#started(job, shard, valueAt(outcomes, at)))
+      if (index === startIndex && mayStart(valueAt(outcomes, at))) effects.push(...this.#started(job, shard))
       else if (index > placementBase) effects.push(...this.#placed(job, index, valueAt(outcomes, at)))
       else if (index < shard.count && !shard.has.has(index)) {
         shard.has.add(index)
@@ -307,15 +307,15 @@ export class Session {
       for (let i = 0; i < shard.count; i++) shard.has.add(i)
       // The first shard still tells where the others are, and that the job is closed.
       if (shard.index > 0) effects.push(...this.#send({ kind: 'unfollow', key }))
-      if (!job.isOwn) effects.push(...this.#read(job))
+      effects.push(...(job.isOwn ? this.#started(job, shard) : this.#read(job)))
     }
     return [...effects, ...this.#completed(job)]
   }
 
-  /** Only now it is sure that it runs, and that nothing else of it ever will. */
-  #started({ isOwn, id }: Job, shard: Shard, value: Uint8Array): SessionEffect[] {
+  /** Only now it is sure that it runs, and that nothing else of it ever will; or it was over before that was said. */
+  #started({ isOwn, id, header }: Job, shard: Shard): SessionEffect[] {
     const { index, copies, placement } = shard
-    if (!isOwn || shard.isStarted || !mayStart(value) || placement === undefined) return []
+    if (!isOwn || !header?.atMostOnce || shard.isStarted || placement === undefined) return []
     shard.isStarted = true
     return [{ kind: 'accepted', job: id, index, copies, placement }]
   }
