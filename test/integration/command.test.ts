@@ -378,35 +378,3 @@ describe('an old Node.js', () => {
     expect(await replaced.ended).toMatchObject({ code: 7, stderr: '' })
   })
 })
-
-describe('a prompt', () => {
-  test('has the mesh at hand, awaits, and runs .px lines on every engine', async () => {
-    const lines = [
-      'const squares = await mesh.map((n) => n * n, [1, 2, 3])',
-      'squares',
-      '.px seen = 1; console.log("heard")',
-      'await view.apply((by) => (seen += by), 4)',
-      '.px seen',
-      '.px nowhere',
-      'typeof shoal.createKey',
-      'missing'
-    ]
-    const { code, stdout } = await new Run(['repl', ...near()], { stdin: `${lines.join('\n')}\n` }).ended
-    const said = stdout.replaceAll(/\[.{6}(\/\d)\]/g, '[$1]').split('\n')
-    expect(said.slice(0, 6)).toEqual([
-      '[ 1, 4, 9 ]',
-      '[/0] heard',
-      '[/1] heard',
-      '[ 5, 5 ]',
-      '[/0] 5',
-      '[/1] 5'
-    ])
-    expect(said.slice(6, 9)).toEqual([
-      '[/0] ReferenceError: nowhere is not defined on this engine',
-      '[/1] ReferenceError: nowhere is not defined on this engine',
-      "'function'"
-    ])
-    expect(stdout).toContain('missing is not defined')
-    expect(code).toBe(0)
-  })
-})
