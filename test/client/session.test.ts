@@ -5,28 +5,14 @@
  */
 import { expect, test } from 'vitest'
 import { Session } from '../../src/client/session.ts'
-import type { Digest, JobId, PeerId } from '../../src/ids.ts'
+import type { JobId, PeerId } from '../../src/ids.ts'
 import { shardKey } from '../../src/ids.ts'
-import { anywhere } from '../../src/routing/requirement.ts'
 import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import { startIndex } from '../../src/tasks/messages.ts'
+import { headerOf } from '../tasks/header.ts'
 
 const job = 'job-0001' as JobId
-const header = {
-  job,
-  name: '',
-  code: 'c'.repeat(43) as Digest,
-  exportName: 'default',
-  retries: 0,
-  timeoutMs: 0,
-  priority: 0,
-  submittedAt: 0,
-  queueTimeoutMs: 100,
-  retentionMs: 0,
-  atMostOnce: true,
-  submitter: '',
-  requires: anywhere
-}
+const header = headerOf({ job, queueTimeoutMs: 100, atMostOnce: true })
 
 test('a shard that was over before anybody said that it may start is accepted, once', () => {
   const session = new Session()

@@ -135,7 +135,7 @@ test('a task that comes back late, from a grant before the present one, goes on 
 
 test('a run that was ended by an owner before this one is no outcome: the task runs again', () => {
   const { owner, granted } = newOwner(1)
-  owner.message(b, { kind: 'claim', tasks: 10, received: 0, room: [], isLast: false }, 1)
+  owner.message(b, { kind: 'claim', tasks: 10, received: 0, room: [], isLast: false, depth: 0 }, 1)
   expect(granted(1).map(({ attempt }) => attempt)).toEqual([1])
   const header = { status: STATUS.cancelled, slot: 0, attempt: 1, elapsedMs: 1, startedAt: 0 }
   const outcomes = pack(b, [0], [encodeOutcome(header, new Uint8Array(0))])

@@ -4,33 +4,19 @@
  * Not here: what the reader makes of the answer (client/session.ts), and real meshes (integration/forgetting.test.ts).
  */
 import { expect, test } from 'vitest'
-import type { ClientId, Digest, JobId, PeerId } from '../../src/ids.ts'
+import type { ClientId, JobId, PeerId } from '../../src/ids.ts'
 import { shardKey } from '../../src/ids.ts'
-import { anywhere } from '../../src/routing/requirement.ts'
 import { pack } from '../../src/tasks/batch.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
 import { firstSeating } from '../../src/tasks/keepers.ts'
-import type { JobHeader, TaskMessage } from '../../src/tasks/messages.ts'
+import type { TaskMessage } from '../../src/tasks/messages.ts'
 import { Searches } from '../../src/tasks/search.ts'
+import { headerOf } from './header.ts'
 
 const [a, b] = ['peerA', 'peerB'] as [PeerId, PeerId]
 const job = 'job-0001' as JobId
 const reader = 'reader' as ClientId
-const header: JobHeader = {
-  job,
-  name: '',
-  code: 'c'.repeat(43) as Digest,
-  exportName: 'default',
-  retries: 0,
-  timeoutMs: 0,
-  priority: 0,
-  submittedAt: 0,
-  queueTimeoutMs: 0,
-  retentionMs: 0,
-  atMostOnce: false,
-  submitter: '',
-  requires: anywhere
-}
+const header = headerOf({ job })
 const answerOf = (keeper: Keeper): TaskMessage | undefined => {
   const [answer] = keeper.step(a, { kind: 'find', job })
   return answer?.kind === 'send' ? answer.message : undefined
