@@ -4,17 +4,13 @@
  * Not here: many tasks at a time (overhead.ts).
  * The echo is one hop there and one back; a task makes three times as many, and is written to disks on the way.
  */
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { join } from 'node:path'
-import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Stream } from '@libp2p/interface'
 import { type Client, connect } from '../src/index.ts'
-import { createHost, parseAddress } from '../src/node/host.ts'
 import { ECHO_PROTOCOL } from './echo.ts'
 import { type Answer, median, percentile, type Question, round, type Settings, timed } from './measure.ts'
 import { startMesh } from './nodes.ts'
 import { profiled } from './profile.ts'
+import { openRaw, type Raw } from './raw.ts'
 
 const tasks = 500
 const rounds = 3
@@ -29,7 +25,7 @@ export const latency: Question = {
 }
 
 async function answer({ profiles, say }: Settings): Promise<Answer> {
-  await using echo = await openEcho()
+  await using echo = await openRaw(ECHO_PROTOCOL)
   await echoes(echo.stream, warmups)
   // The usual mesh, where every node has an engine; then an entry that only coordinates: two hops more.
   const usual = await measure([1, 1, 1], echo, say, profiles)
@@ -60,7 +56,7 @@ interface Measured {
 /** The client is attached to the first node. */
 async function measure(
   slots: readonly number[],
-  echo: Echo,
+  echo: Raw,
   say: Settings['say'],
   profiles: Settings['profiles']
 ): Promise<Measured> {
@@ -93,25 +89,6 @@ async function submits(client: Client, count: number): Promise<number[]> {
     samples.push(ms)
   }
   return samples
-}
-
-interface Echo extends AsyncDisposable {
-  readonly stream: Stream
-}
-
-async function openEcho(): Promise<Echo> {
-  const far: ChildProcess = fork(join(import.meta.dirname, 'echo.ts'), { execPath: process.execPath })
-  const [addresses] = (await once(far, 'message')) as [string[]]
-  const host = await createHost({ identity: await generateKeyPair('Ed25519'), listen: [], services: {} })
-  await host.start()
-  const stream = await host.dialProtocol(addresses.map(parseAddress), ECHO_PROTOCOL)
-  const dispose = async (): Promise<void> => {
-    await host.stop()
-    const ended = once(far, 'exit')
-    far.disconnect()
-    await ended
-  }
-  return { stream, [Symbol.asyncDispose]: dispose }
 }
 
 /** Milliseconds of each. */

@@ -6,6 +6,7 @@
  */
 import { parseArgs } from 'node:util'
 import { blocking } from './blocking.ts'
+import { data } from './data.ts'
 import { idle } from './idle.ts'
 import { latency } from './latency.ts'
 import { type Answer, circumstances, type Question } from './measure.ts'
@@ -13,7 +14,7 @@ import { memory } from './memory.ts'
 import { overhead } from './overhead.ts'
 import { recovery } from './recovery.ts'
 
-const questions: readonly Question[] = [overhead, latency, recovery, idle, memory, blocking]
+const questions: readonly Question[] = [overhead, latency, recovery, idle, memory, blocking, data]
 const usage = `usage: npm run -s bench -- [${questions.map(({ name }) => name).join(' | ')}]... [--json] [--profile FOLDER]`
 
 function text(answer: Answer): string {

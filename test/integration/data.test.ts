@@ -82,17 +82,40 @@ test('a ref arrives in the task as its bytes, wherever it stands in the argument
   expect(await client.submit((bytes: Uint8Array) => bytes.length, [a as never])).toBe(2_000_000)
 })
 
+/** The nodes that have it on disk, once there are so many. */
+async function holdersOf(ref: Ref, nodes: readonly NodeProcess[], count: number): Promise<NodeProcess[]> {
+  for (;;) {
+    const all = await Promise.all(
+      nodes.map(async (node) => ((await readdir(dataOf(node))).includes(nameOf(ref)) ? [node] : []))
+    )
+    if (all.flat().length >= count) return all.flat()
+  }
+}
+
+test('CONFORMANCE 33: data with three holders outlives two of them, also for who is just reading it', async () => {
+  const nodes = await lab.mesh(3)
+  const client = await attach(nodes[0] as NodeProcess)
+  await untilMeshed(client, 3)
+  const bytes = randomBytes(12_000_000)
+  const ref = await client.put(bytes)
+  await holdersOf(ref, nodes, 3)
+  const fresh = await lab.start('fresh', [nodes[0] as NodeProcess], { more: { roles: ['engine'] } })
+  const reader = await attach(fresh)
+  await untilMeshed(reader, 4)
+  const pieces: Uint8Array[] = []
+  for await (const piece of reader.stream(ref)) {
+    if (pieces.push(piece) === 1) await Promise.all(nodes.slice(0, 2).map((node) => node.kill()))
+  }
+  expect(Buffer.compare(Buffer.concat(pieces), bytes)).toBe(0)
+})
+
 test('a flipped byte at one holder is found, reported and fetched elsewhere', async () => {
   const nodes = await lab.mesh(3)
   const client = await attach(nodes[0] as NodeProcess)
   await untilMeshed(client, 3)
   const bytes = randomBytes(2_500_000)
   const ref = await client.put(bytes)
-  const holders: NodeProcess[] = []
-  while (holders.length < 3) {
-    holders.length = 0
-    for (const node of nodes) if ((await readdir(dataOf(node))).includes(nameOf(ref))) holders.push(node)
-  }
+  const holders = await holdersOf(ref, nodes, 3)
   const fresh = await lab.start('fresh', [nodes[0] as NodeProcess], { slots: 0, more: { roles: ['engine'] } })
   const reader = await attach(fresh)
   await untilMeshed(reader, 4)
