@@ -39,8 +39,10 @@ export function statusText({ nodes, silent }: StatusReport): string {
   const sum = (of: (node: NodeStatus) => number): number => nodes.reduce((all, node) => all + of(node), 0)
   const waiting = sum((node) => node.waiting)
   const unfinished = sum((node) => node.unfinished)
+  const dependent = sum((node) => node.dependent ?? 0)
+  const others = dependent === 0 ? '' : `, ${dependent} for other tasks`
   const lines = [
-    `${counted(waiting, 'task waits', 'tasks wait')} to be run, ${unfinished} without a result in all`
+    `${counted(waiting, 'task waits', 'tasks wait')} to be run${others}, ${unfinished} without a result in all`
   ]
   if (silent > 0) lines.push(`${counted(silent, 'node')} did not answer`)
   return `${table(columns, rows)}\n${lines.join('\n')}\n`

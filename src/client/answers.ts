@@ -40,6 +40,8 @@ export interface NodeStatus extends MemberInfo {
   readonly owns: number
   readonly waiting: number
   readonly unfinished: number
+  /** Of these, those that wait for other tasks. */
+  readonly dependent: number
   /** Runs of tasks that this node owned and that brought nothing, since it started: with a lost engine or node … */
   readonly lostRuns: number
   /** … and those whose outcome came when another run's was committed. */
@@ -81,6 +83,13 @@ export interface NodeExplanation {
   readonly waitsFor: readonly Lack[]
 }
 
+export interface TasksBefore {
+  readonly how: 'value' | 'after' | 'follow'
+  readonly tasks: readonly string[]
+  /** All of them, also those that are not shown. */
+  readonly count: number
+}
+
 /** Why a task does not run, or where it does, at the moment of asking. */
 export interface Explanation {
   readonly task: string
@@ -96,6 +105,10 @@ export interface Explanation {
   readonly attempt: number
   readonly losses: number
   readonly failures: number
+  /** Tasks without an outcome that it waits for, by how it needs them; of each at most `shownMax` (16). */
+  readonly waitsFor: readonly TasksBefore[]
+  /** The engine on which it is to run, because it follows others. */
+  readonly follows: string | undefined
   /** Tasks that its owner grants before it, those of other submitters aside. */
   readonly before: number
   readonly nodes: readonly NodeExplanation[]

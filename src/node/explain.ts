@@ -4,7 +4,7 @@
  * Not here: asking the nodes (inquiry.ts), and what decides where a task may run (routing/match.ts): the answer comes from the
  * same function. Everything here is of the moment in which it was asked.
  */
-import type { Explanation, NodeExplanation } from '../client/answers.ts'
+import type { Explanation, NodeExplanation, TasksBefore } from '../client/answers.ts'
 import { type JobId, type PeerId, shardName, taskNamed } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { type Amount, type Lack, lacks, type Traits } from '../routing/match.ts'
@@ -17,6 +17,9 @@ import type { Owner } from '../tasks/owner.ts'
 import { TASK } from '../tasks/queue.ts'
 import type { Runner } from '../tasks/runner.ts'
 
+/** Tasks that are named of those that another one waits for. */
+const shownMax = 16
+
 interface Owned {
   readonly state: 'waiting' | 'granted' | 'ended'
   readonly attempt: number
@@ -25,6 +28,8 @@ interface Owned {
   readonly holder: string | undefined
   /** Tasks that this owner grants before it. */
   readonly before: number
+  readonly waitsFor: readonly TasksBefore[]
+  readonly follows: string | undefined
   /** False while the owner has yet to learn, or to write down, what must be known before it may grant. */
   readonly isReady: boolean
 }
@@ -99,6 +104,12 @@ function owned(lead: Lead, index: number, leads: readonly Lead[], now: Millis): 
     failures: queue.failures(index),
     holder: queue.holder(index),
     before: state === TASK.waiting ? tasksBefore(lead, index, leads, now) : 0,
+    waitsFor: (lead.dependents?.waitsFor(index) ?? []).map(({ kind, open }) => ({
+      how: kind,
+      tasks: open.slice(0, shownMax),
+      count: open.length
+    })),
+    follows: lead.dependents?.place(index),
     isReady: lead.waiting(now) > 0
   }
 }
@@ -139,18 +150,28 @@ export function explanation(
   })
   const state = stateOf(kept, owner?.owned, holder?.holds)
   const { attempt = 1, losses = 0, failures = 0, before = 0, isReady = false } = owner?.owned ?? {}
+  const { waitsFor = [], follows } = owner?.owned ?? {}
   const told = { task: about, state, owner: owner?.node, keepers: kept?.keepers ?? [], nodes, silent }
   const rest = {
     requires: needs.text === '' ? {} : JSON.parse(needs.text),
     attempt,
     losses,
     failures,
+    waitsFor,
+    follows,
     before
   }
   return {
     ...told,
     ...rest,
-    reason: reasonOf({ ...told, before, isReady, holder: holder?.node ?? owner?.owned?.holder })
+    reason: reasonOf({
+      ...told,
+      before,
+      isReady,
+      waitsFor,
+      follows,
+      holder: holder?.node ?? owner?.owned?.holder
+    })
   }
 }
 
@@ -183,16 +204,21 @@ interface Told {
   readonly nodes: readonly NodeExplanation[]
   readonly before: number
   readonly isReady: boolean
+  readonly waitsFor: readonly TasksBefore[]
+  readonly follows: string | undefined
   readonly holder: string | undefined
 }
 
 /** One sentence for people. */
-function reasonOf({ state, owner, keepers, nodes, before, isReady, holder }: Told): string {
+function reasonOf(told: Told): string {
+  const { state, owner, keepers, nodes, before, isReady, waitsFor, follows, holder } = told
   if (state === 'unknown') return 'no node that answered keeps it'
   if (state === 'ended') return 'it has ended'
   if (state === 'running') return `it runs on ${holder}`
   if (state === 'queued') return `it lies at ${holder ?? 'a node'}, and waits there for its turn`
   if (owner === undefined) return `none of its keepers says that it leads it; they are ${keepers.join(', ')}`
+  if (waitsFor.length > 0) return `it waits for ${waitsFor.map(beforeText).join(', and ')}`
+  if (follows !== undefined) return `it follows others to engine ${follows}, and waits there for its turn`
   const able = nodes.filter(({ missing }) => missing.length === 0)
   if (able.length === 0) return 'no node that is up has what it requires'
   if (!isReady) return 'its owner has yet to learn what ran before'
@@ -201,6 +227,11 @@ function reasonOf({ state, owner, keepers, nodes, before, isReady, holder }: Tol
   if (free.length === 0)
     return `${could}; all that it needs is in use there, and ${before} tasks are before it`
   return `${could}, and ${before} tasks are before it`
+}
+
+function beforeText({ how, tasks: [first = ''], count }: TasksBefore): string {
+  const others = count === 1 ? first : `${first} and ${count - 1} more`
+  return how === 'value' ? `the value of ${others}` : `${others} to end`
 }
 
 /** What nodes of other versions say is left out. */

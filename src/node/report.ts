@@ -46,6 +46,7 @@ export function nodeReport(
     queued: runner.queued,
     owns: owner.shards,
     waiting: owner.waiting(now),
+    dependent: [...owner.leads.values()].reduce((sum, { queue }) => sum + queue.early, 0),
     unfinished: owner.unfinished,
     lostRuns: owner.waste.lost,
     droppedRuns: owner.waste.dropped,

@@ -197,7 +197,9 @@ export class Dependents {
   /** What a task waits for now. */
   waitsFor(task: number): { readonly kind: Need['kind']; readonly open: readonly TaskId[] }[] {
     const all = this.#waits.get(task)?.all ?? []
-    return all.flatMap(({ need }) => {
+    return all.flatMap((wait) => {
+      const { need } = wait
+      if (isMet(wait)) return []
       const refs = need.of.map(([shard, index]) => refOf(shard, index)).filter((ref) => !this.#ends.has(ref))
       return refs.length === 0 ? [] : [{ kind: need.kind, open: refs.map((ref) => this.#nameOf(ref)) }]
     })

@@ -29,6 +29,7 @@ const node: NodeStatus = {
   lostRuns: 0,
   droppedRuns: 0,
   unfinished: 8,
+  dependent: 0,
   keeps: 10,
   bytes: 0,
   tombstones: 0,

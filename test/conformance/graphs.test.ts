@@ -224,3 +224,20 @@ test('a chain as long as the graph is no deeper than the stack, and one failure 
   expect(values[499]).toBe(499)
   expect(values.at(-1)).toMatchObject({ code: 'TASK_DEPENDENCY', cause: { message: 'on purpose' } })
 })
+
+test('what waits for others says for whom, and status counts it', async () => {
+  const { client } = mesh
+  const late = client.submit(slowly, [1, 60_000])
+  const waiting = client.submit(add, [late, 1], { after: late })
+  await waiting.accepted
+  const { state, reason, waitsFor } = await waiting.explain()
+  const on = [`${late.id}:0`]
+  expect([state, waitsFor]).toEqual([
+    'waiting',
+    ['value', 'after'].map((how) => ({ how, tasks: on, count: 1 }))
+  ])
+  expect(reason).toContain(`it waits for the value of ${on}`)
+  expect((await mesh.status()).reduce((sum, { dependent }) => sum + dependent, 0)).toBe(1)
+  await late.cancel()
+  await waiting.catch(() => {})
+})

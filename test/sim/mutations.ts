@@ -13,6 +13,7 @@ const owner = 'src/tasks/owner.ts'
 const entry = 'src/tasks/entry.ts'
 const queue = 'src/tasks/queue.ts'
 const session = 'src/client/session.ts'
+const dependents = 'src/tasks/dependents.ts'
 
 export const mutations: readonly Mutation[] = [
   {
@@ -329,6 +330,27 @@ export const mutations: readonly Mutation[] = [
     from: "if (item.state === 'here') here.push(id)",
     to: 'if (item.copies > 0) here.push(id)',
     why: 'a node says that it has data which it has yet to fetch'
+  },
+  {
+    name: 'one-is-enough',
+    file: dependents,
+    from: '(need.all ? good === need.of.length : good > 0)',
+    to: 'good > 0',
+    why: 'a task that waits for several begins with the first of them'
+  },
+  {
+    name: 'lose-hope',
+    file: dependents,
+    from: 'if (need.all ? wait.bad > 0 : wait.bad === need.of.length) {',
+    to: 'if (wait.bad > 0) {',
+    why: 'a task that waits for any of several fails with the first of them'
+  },
+  {
+    name: 'begin-on-proposal',
+    file: lead,
+    from: 'return fatal.length === 0 ? effects : [...effects, ...this.#poison(fatal, now)]',
+    to: 'const early = this.dependents?.learn(this.key, pickAt(outcomes, fresh)); return [...effects, ...this.#poison(fatal, now), ...(early ? this.heed(early, now) : [])]',
+    why: 'a task begins when what it waits for is proposed, and not when it is committed'
   }
 ]
 
