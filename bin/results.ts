@@ -228,7 +228,7 @@ function lineOf(result: unknown, format: Format): string {
 }
 
 /** Both streams of a task go to stderr here: stdout is for results. */
-function tellPrinted({ index, stdout, stderr }: Printed, line: ProgressLine | undefined): void {
+export function tellPrinted({ index, stdout, stderr }: Printed, line: ProgressLine | undefined): void {
   line?.aside()
   const lines = (stdout + stderr).replace(/\n$/, '').split('\n')
   for (const text of lines) process.stderr.write(`[${index}] ${plain(text)}\n`)

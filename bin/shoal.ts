@@ -39,6 +39,10 @@ const commands: Readonly<Record<string, { readonly about: string; readonly load:
       about: 'print the results of a job, also while it runs',
       load: async () => (await import('./commands/result.ts')).result
     },
+    watch: {
+      about: 'tell how far a job is, until it has ended',
+      load: async () => (await import('./commands/watch.ts')).watch
+    },
     cancel: {
       about: 'cancel what is left of a job',
       load: async () => (await import('./commands/cancel.ts')).cancel

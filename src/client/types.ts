@@ -184,7 +184,7 @@ export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R>, Waitab
 
 /** Awaitable: the value. Rejects with TaskError or ShoalError. As an argument of another task it stands for its value. */
 export interface TaskHandle<R> extends PromiseLike<R>, Waitable<R> {
-  /** Id of the job of this one task: `client.job(id)` finds it again. */
+  /** Id of the job of this one task: `client.task(id)` finds it again, from anywhere. */
   readonly id: string
   readonly accepted: Promise<void>
   readonly metadata: RunMetadata | undefined
@@ -307,6 +307,11 @@ export interface Client extends AsyncDisposable {
     id: string,
     options?: { readonly returnErrors?: boolean; readonly signal?: AbortSignal }
   ): JobHandle<R>
+  /**
+   * A task that anybody submitted by `submit()`, by the id of its handle, which may have been kept as a string. Its client may be
+   * gone. Rejects like `job()`; throws SHOAL_NOT_FOUND for what is no such id.
+   */
+  task<R = unknown>(id: string, options?: { readonly signal?: AbortSignal }): TaskHandle<R>
   /**
    * Particular engines and their namespaces: `'all'` and a predicate are looked up anew at each call, ids and places in
    * `engines()` are fixed.

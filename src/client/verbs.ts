@@ -9,8 +9,10 @@ import { type JobId, taskNamed } from '../ids.ts'
 import type { Placement } from '../tasks/messages.ts'
 import type { Explanation, JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
 import type { ClientData } from './data.ts'
+import type { Job } from './job.ts'
 import { checkTaskOptions } from './options.ts'
-import type { Client, DataSource, PutOptions, TaskOptions } from './types.ts'
+import { Task } from './task.ts'
+import type { Client, DataSource, PutOptions, TaskHandle, TaskOptions } from './types.ts'
 import { BalancedView } from './views/balanced.ts'
 import type { EngineInfo, Presence } from './views/engines.ts'
 import { DirectView, type Targets } from './views/view.ts'
@@ -29,6 +31,18 @@ export abstract class Verbs {
   protected abstract ask<T>(what: string, about?: string): Promise<{ value: T; silent: number }>
   /** This very client. */
   protected abstract get self(): Client
+
+  task<R>(id: string, options: Waiting = {}): TaskHandle<R> {
+    const named = taskNamed(id)
+    if (named === undefined || named.index > 0) {
+      const advice = named === undefined ? '' : `; it is one of many: read it by job('${named.job}')`
+      throw new ShoalError(
+        'SHOAL_NOT_FOUND',
+        `${JSON.stringify(id)} is no id of a handle of submit()${advice}`
+      )
+    }
+    return new Task<R>(this.self.job<R>(named.job, options) as Job<R>)
+  }
 
   put(source: DataSource, options?: PutOptions): Promise<Ref> {
     return this.data.put(source, options)
