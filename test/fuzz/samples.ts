@@ -7,7 +7,8 @@
 import { encode } from 'cborg'
 import type { Random } from '../../src/random.ts'
 import { pack } from '../../src/tasks/batch.ts'
-import { batch, shardRecord } from '../../src/tasks/messages.ts'
+import { batch, needs, shardRecord } from '../../src/tasks/messages.ts'
+import { encodeNeeds, type NeedKind } from '../../src/tasks/needs.ts'
 import type { Codec, Fields, Type } from '../../src/wire.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: samples of whatever it is.
@@ -71,8 +72,22 @@ export class Samples {
         values
       )
     )
-    const fixed: Record<string, unknown> = { count, inputs, keepers, seats: keepers.map((_, i) => i) }
+    const seats = keepers.map((_, i) => i)
+    const fixed: Record<string, unknown> = { count, inputs, keepers, seats, needs: this.#needs(count) }
     return Object.entries(fields).map(([name, field]) => fixed[name] ?? this.plain(field))
+  }
+
+  /** Of some tasks: the first ones of another shard, or those before them in their own. */
+  #needs(count: number): unknown[] {
+    if (this.#random.chance(0.5)) return []
+    const placement = { key: 'aaaaaaaa/1/0', keepers: names.slice(0, 1), first: 0, count: 3 }
+    const found = Array.from({ length: this.#random.below(3) }, () => {
+      const task = this.#random.below(count)
+      const kind: NeedKind = this.#random.pick(['value', 'after', 'follow'] as const) ?? 'value'
+      const of = task > 0 && this.#random.chance(0.5) ? ([1, task - 1] as const) : ([0, 2] as const)
+      return { task, kind, all: this.#random.chance(0.5), success: true, failure: false, of: [of] }
+    })
+    return [needs.plain({ shards: [placement as never], words: encodeNeeds(found) })]
   }
 
   bytes(most: number): Uint8Array {

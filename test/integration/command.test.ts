@@ -170,7 +170,7 @@ describe('a node', () => {
     expect(inUse.stderr).toMatch(/^SHOAL_DATA_IN_USE: another node runs on other; .*--data folder\n$/)
     expect(taken).toMatchObject({ code: 2, stdout: '' })
     expect(taken.stderr).toMatch(
-      /^SHOAL_PORT_TAKEN: .*; stop that process, or choose another port with --listen.*\n$/
+      /^SHOAL_PORT_TAKEN: .*; stop that process, or choose another port with --listen.*\n$/m
     )
     first.run.child.kill('SIGTERM')
     expect(await first.run.ended).toMatchObject({ code: 0 })

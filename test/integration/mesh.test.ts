@@ -7,6 +7,7 @@ import { fork } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import {
   type Client,
@@ -168,8 +169,8 @@ test('a module travels with its imports, and its code is run by nodes that never
   const mesh = await attach(a, b)
   const file = fileURLToPath(new URL('../../examples/word-count/words.ts', import.meta.url))
   const job = mesh.map<Map<string, number>>(moduleFunction(file, 'countWords'), [
-    { name: 'a', text: 'Nodes node NODE' },
-    { name: 'b', text: 'meshes' }
+    { name: 'a', packed: gzipSync('Nodes node NODE') },
+    { name: 'b', packed: gzipSync('meshes') }
   ])
   expect((await job).map((counts) => [...counts])).toEqual([[['node', 3]], [['mesh', 1]]])
 })
