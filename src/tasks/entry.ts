@@ -16,6 +16,7 @@ import { type Send, seek, send } from './effects.ts'
 import { Follows } from './follows.ts'
 import { firstSeating } from './keepers.ts'
 import {
+  areSound,
   closedIndex,
   encodePlacement,
   type Forgettable,
@@ -190,7 +191,7 @@ export class Entry {
   }
 
   #submit(client: ClientId, message: ClientMessageOf<'submit'>, now: Millis): EntryEffect[] {
-    const { header, index, epoch, inputs } = message
+    const { header, index, epoch, inputs, needs } = message
     const refuse = (code: ErrorCode, text: string): Reply[] => [
       refusal(client, header.job, index, code, text)
     ]
@@ -198,11 +199,10 @@ export class Entry {
       return refuse('SHOAL_BUSY', `this entry already places ${submissionsMax} shards; wait for some of them`)
     }
     const isOrdered = inputs.indexes.every((taskIndex, at) => taskIndex === at)
-    if (!isOrdered || inputs.indexes.length === 0 || index > 0 !== (message.root.length === 1)) {
-      return refuse(
-        'SHOAL_BAD_MESSAGE',
-        'a shard without inputs, with inputs out of order, or without its root'
-      )
+    const isWhole = inputs.indexes.length > 0 && areSound(needs, inputs.indexes.length)
+    if (!isOrdered || !isWhole || index > 0 !== (message.root.length === 1)) {
+      const text = 'a shard without inputs, with inputs out of order, with odd needs, or without its root'
+      return refuse('SHOAL_BAD_MESSAGE', text)
     }
     for (const { client: other, message: old } of this.#submissions.values()) {
       // The same again, because the client lost patience: it is on its way.

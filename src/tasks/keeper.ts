@@ -341,8 +341,9 @@ export class Keeper {
   }
 
   /** Who was taken for one that has the inputs, and had let go of them, gets them in a second message. */
-  #complete(kept: Kept, { list, inputs, needs }: ShardRecord): boolean {
-    if (kept.record.list !== list || kept.record.inputs.indexes.length >= inputs.indexes.length) return false
+  #complete(kept: Kept, { list, count, inputs, needs }: ShardRecord): boolean {
+    if (kept.record.list !== list || kept.record.count !== count) return false
+    if (kept.record.inputs.indexes.length >= inputs.indexes.length) return false
     this.#bytes -= weigh(kept)
     kept.record = { ...kept.record, inputs, needs }
     this.#bytes += weigh(kept)
