@@ -54,10 +54,10 @@ test('an HTTP server with a node inside: it answers while the mesh works, and it
   const first = start('server/server.ts', { PORT: '0' })
   const url = await addressOf(first)
   const { id } = await post(url, { below: 200_000 })
-  const health = (await (await fetch(`${url}/health`)).json()) as { id: string }[]
-  expect(health.map((member) => member.id)).toEqual(expect.arrayContaining(nodes.map((node) => node.id)))
+  await untilJoined(url)
   first.kill('SIGKILL')
   const second = start('server/server.ts', { PORT: '0' })
+  await untilJoined(await addressOf(second))
   const answer = await fetch(`${await addressOf(second)}/jobs/${id}`)
   const parts = (await answer.text())
     .trim()
@@ -70,6 +70,15 @@ test('an HTTP server with a node inside: it answers while the mesh works, and it
   second.kill('SIGTERM')
   expect(await once(second, 'exit')).toEqual([0, null])
 })
+
+/** A node that has just started knows nobody yet, and no job. */
+async function untilJoined(url: string): Promise<void> {
+  const members = async (): Promise<string[]> => {
+    const all = (await (await fetch(`${url}/health`)).json()) as { id: string }[]
+    return all.map(({ id }) => id)
+  }
+  await expect.poll(members, { timeout: 30_000 }).toEqual(expect.arrayContaining(nodes.map(({ id }) => id)))
+}
 
 const addresses = new Map<ChildProcess, Promise<string>>()
 function addressOf(server: ChildProcess): Promise<string> {
