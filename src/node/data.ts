@@ -4,6 +4,7 @@
  * Not here: who is to hold what (the core: data/), files (datafiles.ts), the talk of one transfer (courier.ts).
  * What comes from several at once comes once; a transfer that breaks goes on from the next one who has it.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { DataEffect } from '../data/effects.ts'
 import { idOf, makeRef, type Ref } from '../data/ref.ts'
 import { explainError, ShoalError } from '../errors.ts'
@@ -316,17 +317,9 @@ export class Data {
     this.#here(part.id)
   }
 
+  /** Ends early, and well, if the node stops. */
   #pause(): Promise<void> {
-    const { signal } = this.#closing
-    return new Promise((resolve) => {
-      const end = (): void => {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', end)
-        resolve()
-      }
-      const timer = setTimeout(end, tryAgainMs)
-      signal.addEventListener('abort', end)
-    })
+    return sleep(tryAgainMs, undefined, { signal: this.#closing.signal }).catch(() => {})
   }
 }
 

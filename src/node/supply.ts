@@ -4,6 +4,7 @@
  * Not here: the files (blobs.ts), the stream that a blob comes by (exchange.ts).
  * A node that says it keeps a shard can also run it: the code is stored before the shard is.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { explainError, ShoalError } from '../errors.ts'
 import type { Digest, PeerId } from '../ids.ts'
 import type { Blobs } from './blobs.ts'
@@ -92,16 +93,8 @@ export class Supply {
     }
   }
 
+  /** Ends early, and well, if the node stops. */
   #pause(): Promise<void> {
-    const { signal } = this.#closing
-    return new Promise((resolve) => {
-      const end = (): void => {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', end)
-        resolve()
-      }
-      const timer = setTimeout(end, tryAgainMs)
-      signal.addEventListener('abort', end)
-    })
+    return sleep(tryAgainMs, undefined, { signal: this.#closing.signal }).catch(() => {})
   }
 }
