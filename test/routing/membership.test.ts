@@ -8,32 +8,17 @@ import { expect, test } from 'vitest'
 import type { PeerId } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
 import { heartbeatEveryMs, Membership, silenceMaxMs } from '../../src/routing/membership.ts'
-import { type Member, slownessMaxMs } from '../../src/routing/messages.ts'
+import { slownessMaxMs } from '../../src/routing/messages.ts'
+import { memberOf } from './member.ts'
 
-const member = (peer: string): Member => ({
-  peer: peer as PeerId,
-  addresses: [`/ip4/10.0.0.1/tcp/1`],
-  boot: 1,
-  storeId: peer,
-  slots: 1,
-  isKeeper: true,
-  isLeaving: false,
-  isFull: false,
-  zone: '',
-  labels: [],
-  resources: [],
-  sources: [],
-  version: '0',
-  incarnation: 0
-})
 const [ada, ben, eve] = ['ada', 'ben', 'eve'] as [PeerId, PeerId, PeerId]
 
 /** Ada's view at 0 ms: ben and eve are up. */
 function meshed(): Membership {
-  const membership = new Membership(member(ada), seededRandom(1), 0)
+  const membership = new Membership(memberOf(ada), seededRandom(1), 0)
   for (const peer of [ben, eve]) {
     membership.connected(peer, [], 0)
-    membership.greeted(peer, { self: member(peer), others: [], knowsYou: true }, 0)
+    membership.greeted(peer, { self: memberOf(peer), others: [], knowsYou: true }, 0)
   }
   return membership
 }
@@ -103,7 +88,7 @@ test('after a long pause of its own a node asks everybody before it judges anyon
   expect(downWithin(membership, back, 1_000)).toEqual([])
   // One answers; the other is then judged like anybody.
   for (let now = back; now < back + 30_000; now += 1_000) {
-    membership.greeted(ben, { self: member(ben), others: [], knowsYou: true }, now)
+    membership.greeted(ben, { self: memberOf(ben), others: [], knowsYou: true }, now)
     membership.wake(now)
   }
   expect(membership.isUp(ben)).toBe(true)
@@ -112,6 +97,6 @@ test('after a long pause of its own a node asks everybody before it judges anyon
 
 test('who is asked like that answers', () => {
   const membership = meshed()
-  const effects = membership.greeted(ben, { self: member(ben), others: [], knowsYou: false }, 1_000)
+  const effects = membership.greeted(ben, { self: memberOf(ben), others: [], knowsYou: false }, 1_000)
   expect(effects).toMatchObject([{ kind: 'greet', to: ben, knowsYou: true }])
 })

@@ -22,23 +22,10 @@ import { type Doubt, type Member, membersMax, newsMax, refuted } from '../../src
 import { answerWithinMs, vouchersMax, vouchWithinMs } from '../../src/routing/probes.ts'
 import { compare, complete } from '../../src/routing/roll.ts'
 import { Rumours, rumoursTold } from '../../src/routing/rumours.ts'
+import { memberOf } from './member.ts'
 
-const member = (peer: string, incarnation = 0, boot = 1): Member => ({
-  peer: peer as PeerId,
-  addresses: [`/ip4/10.0.0.1/tcp/1/p2p/${peer}`],
-  boot,
-  storeId: peer,
-  slots: 1,
-  isKeeper: true,
-  isLeaving: false,
-  isFull: false,
-  zone: '',
-  labels: [],
-  resources: [],
-  sources: [],
-  version: '0',
-  incarnation
-})
+const member = (peer: string, incarnation = 0, boot = 1): Member =>
+  memberOf(peer, { addresses: [`/ip4/10.0.0.1/tcp/1/p2p/${peer}`], boot, incarnation })
 const [ada, ben, eve, far] = ['ada', 'ben', 'eve', 'far'] as [PeerId, PeerId, PeerId, PeerId]
 const wide: Reach = { ...usualReach, closeMax: 0, linksMin: 2, linksMax: 2, idleAfterMs: 10_000 }
 const doubtOf = (peer: PeerId, by: PeerId, incarnation = 0): Doubt => ({ peer, boot: 1, incarnation, by })

@@ -22,9 +22,9 @@ import {
 import { type Random, seededRandom } from '../../src/random.ts'
 import { type Reach, usualReach } from '../../src/routing/links.ts'
 import { routingKinds } from '../../src/routing/messages.ts'
-import { anywhere } from '../../src/routing/requirement.ts'
 import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import type { Run } from '../../src/tasks/effects.ts'
+import { headerOf } from '../tasks/header.ts'
 import { Clockwork } from './clockwork.ts'
 
 const latencyMs = 1
@@ -342,22 +342,7 @@ function submit(mesh: Mesh, tasks: number): void {
   const job = 'job-scale' as JobId
   mesh.step(entry, { kind: 'client-connected', client })
   mesh.perform(mesh.session.attached(mesh.clock.now))
-  const header = {
-    job,
-    name: 'scale',
-    code: 'c'.repeat(43) as Digest,
-    exportName: 'scale',
-    retries: 0,
-    timeoutMs: 0,
-    priority: 0,
-    submittedAt: 0,
-    queueTimeoutMs: 0,
-    retentionMs: 0,
-    atMostOnce: false,
-    submitter: '',
-    requires: anywhere,
-    depth: 0
-  }
+  const header = headerOf({ job, name: 'scale', exportName: 'scale', code: 'c'.repeat(43) as Digest })
   mesh.perform(mesh.session.begin(header, { wanted: 3, least: 3 }))
   for (let first = 0; first < tasks; first += shardTasks) {
     const count = Math.min(shardTasks, tasks - first)

@@ -5,7 +5,7 @@
  * The owner and the keeper are real, alone in their world; the nodes that ask for work are played by the test.
  */
 import { expect, test } from 'vitest'
-import type { Digest, JobId, PeerId, ShardKey } from '../../src/ids.ts'
+import type { JobId, PeerId, ShardKey } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
 import type { Amount, Traits } from '../../src/routing/match.ts'
 import { anywhere, type Requires, requirementOf } from '../../src/routing/requirement.ts'
@@ -15,6 +15,7 @@ import { firstSeating } from '../../src/tasks/keepers.ts'
 import type { JobHeader, TaskMessageOf } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { Shares } from '../../src/tasks/shares.ts'
+import { headerOf } from './header.ts'
 
 const [self, ann, ben] = ['self', 'ann', 'ben'] as [PeerId, PeerId, PeerId]
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
@@ -57,24 +58,9 @@ class Desk {
   submit(count: number, { requires = {}, targets = [], depth = 0, ...more }: Work = {}): string {
     const job = `job-${String(++this.#shards).padStart(6, '0')}` as JobId
     const key = `${job}/0/0` as ShardKey
-    const header: JobHeader = {
-      job,
-      name: '',
-      code: 'A'.repeat(43) as Digest,
-      exportName: job,
-      retries: 0,
-      timeoutMs: 0,
-      priority: 0,
-      submittedAt: 0,
-      queueTimeoutMs: 0,
-      retentionMs: 0,
-      atMostOnce: false,
-      submitter: '',
-      depth,
-      ...more,
-      requires:
-        Object.keys(requires).length + targets.length === 0 ? anywhere : requirementOf(requires, targets)
-    }
+    const isAnywhere = Object.keys(requires).length + targets.length === 0
+    const asked = isAnywhere ? anywhere : requirementOf(requires, targets)
+    const header = headerOf({ job, exportName: job, depth, ...more, requires: asked })
     const inputs = pack('', upTo(count), new Array(count).fill(new Uint8Array(1)))
     const record = {
       key,
