@@ -53,6 +53,9 @@ test('what ends well ends as ever, each once', async () => {
   const tasks = paths.map((path) => first().client.submit(mark, [path, 5], { atMostOnce: true }))
   expect(await Promise.all(tasks)).toEqual(paths.map(() => 'done'))
   expect(paths.map(runsOf)).toEqual(paths.map(() => 1))
+  // A busy node hands back what it has not begun, and then the run has another number; nothing else may have come before it.
+  const before = tasks.flatMap(({ metadata }) => metadata?.earlier ?? [])
+  expect(before.filter(({ how }) => how !== 'handed back')).toEqual([])
 })
 
 test('an engine that ends takes the task with it: TASK_UNKNOWN, and no second run', async () => {
