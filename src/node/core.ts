@@ -7,7 +7,7 @@
 import type { ClientMessage } from '../client/protocol.ts'
 import type { DataEffect } from '../data/effects.ts'
 import { type DataMessage, isAboutData } from '../data/messages.ts'
-import type { ClientId, PeerId, ShardKey } from '../ids.ts'
+import type { ClientId, DataId, PeerId, ShardKey } from '../ids.ts'
 import { assert, earlier, type Machine, type Millis } from '../machine.ts'
 import { Board } from '../routing/board.ts'
 import type { MembershipEffect } from '../routing/effects.ts'
@@ -72,7 +72,8 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.membership = new Membership(me, random.fork('membership'), now, reach)
     this.#doorstep = new Doorstep(this.membership)
     const around = surroundingsOf(this.membership, replaceAfterMs, random.fork('seek'))
-    const keeping = { ...around, keeper: this.keeper }
+    const holders = (id: DataId): ReadonlySet<PeerId> => this.stock.holders(id)
+    const keeping = { ...around, keeper: this.keeper, holders }
     this.owner = new Owner(keeping, random.fork('owner'))
     this.entry = new Entry(around)
     this.release = new Release(around)
@@ -241,8 +242,11 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   }
 
   #hear(from: PeerId, message: OwnMessage, now: Millis): void {
-    if (isAboutData(message)) this.#data(this.stock.message(from, message, now))
-    else this.#taskMessage(from, message, now)
+    if (isAboutData(message)) {
+      this.#data(this.stock.message(from, message, now))
+      // Tasks may wait for whoever has their data.
+      if (message.kind === 'held') this.owner.look()
+    } else this.#taskMessage(from, message, now)
   }
 
   /** Each kind concerns some of the machines; the others ignore it. */
@@ -376,7 +380,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   }
 
   #notice(now: Millis): void {
-    if (this.owner.shards === 0 || !this.#board.mayTell(now) || this.owner.dealer.left === 0) return
+    if (this.owner.leads.size === 0 || !this.#board.mayTell(now) || this.owner.dealer.left === 0) return
     const waiting = this.owner.waiting(now)
     if (waiting === 0) return
     this.#board.told(now)

@@ -59,8 +59,11 @@ export class Stock {
     return this.#guard.sources(id, at)
   }
 
-  holders(id: DataId): ReadonlySet<PeerId> | undefined {
-    return this.#guard.holders(id)
+  /** Who is known to have it. */
+  holders(id: DataId): ReadonlySet<PeerId> {
+    const others = this.#guard.holders(id) ?? new Set()
+    const { self } = this.#view
+    return others.has(self) || !this.has(id) ? others : new Set([...others, self])
   }
 
   isFull(now: Millis, share: number): boolean {

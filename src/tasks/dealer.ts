@@ -7,24 +7,36 @@ import type { PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Batch } from './batch.ts'
 import type { Send } from './effects.ts'
-import type { Lead } from './lead.ts'
+import type { Lead, LeadView } from './lead.ts'
 import type { JobHeader, TaskMessageOf } from './messages.ts'
+import { type HoldersView, Nearby } from './nearby.ts'
 import { Round } from './round.ts'
 import { Shares } from './shares.ts'
 import { Speeds } from './speeds.ts'
 import { Standings, type StandingsView } from './standings.ts'
+import type { Waste } from './waste.ts'
 
-export class Dealer {
+export class Dealer implements LeadView {
   readonly self: PeerId
   readonly standings: Standings
   readonly shares = new Shares()
   readonly speeds = new Speeds()
+  readonly nearby: Nearby
+  readonly member: LeadView['member']
+  readonly waste: Waste = { lost: 0, dropped: 0 }
   /** Tasks that the last round left, because nobody who asks can take them. */
   left = 0
 
-  constructor(view: StandingsView & { readonly self: PeerId }) {
+  constructor(view: StandingsView & HoldersView & { readonly self: PeerId }) {
     this.self = view.self
     this.standings = new Standings(view)
+    this.nearby = new Nearby(view)
+    this.member = view.member
+  }
+
+  forget(peer: PeerId): void {
+    this.standings.forget(peer)
+    this.nearby.forget(peer)
   }
 
   claim(from: PeerId, claim: TaskMessageOf<'claim'>, now: Millis): void {

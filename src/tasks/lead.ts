@@ -8,26 +8,19 @@
 import { toString as toText } from 'uint8arrays/to-string'
 import { type Attempt, type PeerId, type ShardKey, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
-import type { Traits } from '../routing/match.ts'
 import { Audience } from './audience.ts'
-import {
-  type Batch,
-  OUTCOME_HEADER_BYTES,
-  pack,
-  pickAt,
-  readOutcomeHeader,
-  STATUS,
-  valueAt
-} from './batch.ts'
+import { type Batch, OUTCOME_HEADER_BYTES, pickAt, readOutcomeHeader, STATUS, valueAt } from './batch.ts'
 import { isClosed } from './closing.ts'
 import { Deadline } from './deadline.ts'
 import { Dependents, isThere, type News } from './dependents.ts'
 import { confirm, type Send, send } from './effects.ts'
 import { Entries } from './entries.ts'
 import { grantsOf } from './grants.ts'
-import { attemptBase, closedIndex, type ShardRecord, type TaskMessageOf } from './messages.ts'
+import { Locality, type LocalityView } from './locality.ts'
+import { Marks } from './marks.ts'
+import { closedIndex, type ShardRecord, type TaskMessageOf } from './messages.ts'
 import { Once } from './once.ts'
-import { isPermit, permitsFor, permitsIn, permitsMax } from './permits.ts'
+import { permitsFor, permitsIn, permitsMax } from './permits.ts'
 import { lossesMax, type Picked, Queue, type Return, TASK } from './queue.ts'
 import type { Register } from './register.ts'
 import { Silence } from './silence.ts'
@@ -42,10 +35,8 @@ export const inheritMs = 150
 const nothing = new Uint8Array(0)
 
 /** What an owner shares with all that it owns. */
-export interface LeadView {
+export interface LeadView extends LocalityView {
   readonly waste: Waste
-  /** What a node that is up says of itself. */
-  readonly member: (peer: PeerId) => Traits | undefined
 }
 
 export class Lead {
@@ -53,15 +44,13 @@ export class Lead {
   readonly audience: Audience
   /** Only where tasks wait for others. */
   readonly dependents: Dependents | undefined
-  /** Nodes that have at hand what its tasks need, and are served first. */
-  prefers: ((peer: PeerId) => boolean) | undefined
+  /** Only where tasks name data. */
+  readonly locality: Locality | undefined
   #queue: Queue
   readonly #entries: Entries
   readonly #silence = new Silence()
   readonly #inherited: Uint32Array | undefined
-  /** Attempts up to this one are marked in the register, so that no later owner gives one of them to another run. */
-  #marked: Attempt = 1
-  #marking: Attempt = 1
+  readonly #marks = new Marks()
   readonly #story = new Story()
   readonly #view: LeadView
   readonly #dropped: Dropped
@@ -76,6 +65,7 @@ export class Lead {
     this.register = register
     this.audience = new Audience(register)
     this.dependents = Dependents.of(register.record, view.member)
+    this.locality = Locality.of(register.record, view)
     this.#entries = new Entries(register)
     this.#view = view
     this.#dropped = new Dropped(view.waste)
@@ -106,12 +96,13 @@ export class Lead {
     const isReady =
       this.#isStarted && this.#isOpen && now >= this.#grantsFrom && inputs.indexes.length === count
     // Nor may anything be granted before the number of its attempt is marked.
-    return isReady && this.#queue.highestAttempt <= this.#marked ? this.#queue.waiting : 0
+    return isReady && this.#marks.has(this.#queue.highestAttempt) ? this.#queue.waiting : 0
   }
 
   /** When tasks that wait may be granted, if that is later than `now`. */
   opensAt(now: Millis): Millis | undefined {
-    return this.#isOpen && this.#queue.waiting > 0 && this.#grantsFrom > now ? this.#grantsFrom : undefined
+    if (!this.#isOpen || this.#queue.waiting === 0) return undefined
+    return [this.#grantsFrom, this.locality?.opensAt].find((at) => at !== undefined && at > now)
   }
 
   /** What was taken over is known now: the rest may be granted, once those who run some of it had time to say so. */
@@ -123,11 +114,10 @@ export class Lead {
     this.#grantsFrom = now + inheritMs
     this.#deadline.countFrom(this.#grantsFrom)
     const taken = [...this.register.taken()]
-    for (const index of taken) if (isMark(index)) this.#marked = Math.max(this.#marked, index - attemptBase)
+    this.#marks.found(taken)
     // What the owner before granted is not known, unless it said so: no attempt of its is used again.
-    this.#queue = this.#newQueue(this.#inherited === undefined ? this.#marked + 1 : 1)
+    this.#queue = this.#newQueue(this.#inherited === undefined ? this.#marks.highest + 1 : 1)
     if (this.#inherited !== undefined) this.#queue.inherit(this.#inherited)
-    this.#marking = this.#marked
     for (const index of taken) {
       if (index < this.record.count) this.#queue.propose(index)
       else this.#entries.took(index)
@@ -145,9 +135,8 @@ export class Lead {
   /** Marks the attempts that are about to be granted. Nothing is granted before that is committed. */
   mark(now: Millis): Send[] {
     const { highestAttempt, waiting } = this.#queue
-    if (!this.#isOpen || waiting === 0 || highestAttempt <= this.#marking) return []
-    this.#marking = highestAttempt
-    return this.register.propose(pack('', [attemptBase + highestAttempt], [nothing]), now)
+    const mark = this.#isOpen && waiting > 0 ? this.#marks.upTo(highestAttempt) : undefined
+    return mark === undefined ? [] : this.register.propose(mark, now)
   }
 
   /** What the next owner should know, if it is told in good order. */
@@ -170,7 +159,10 @@ export class Lead {
     elsewhere: boolean,
     now: Millis
   ): { effects: Send[]; tasks: number } | undefined {
-    const picked = this.#queue.take(to, most, elsewhere)
+    const picked =
+      this.locality === undefined
+        ? this.#queue.take(to, most, elsewhere)
+        : this.locality.take(this.#queue, { to, most, elsewhere }, now)
     if (picked === undefined) return undefined
     this.#silence.heard(to, now)
     const { indexes, attempt } = picked
@@ -188,6 +180,7 @@ export class Lead {
 
   #newQueue(firstAttempt: Attempt): Queue {
     const queue = new Queue(this.record.count, firstAttempt)
+    if (this.locality !== undefined) queue.lineUp()
     if (this.dependents === undefined) return queue
     queue.holdBack()
     for (const task of this.dependents.news.ready) queue.ready(task, this.dependents.place(task))
@@ -237,7 +230,7 @@ export class Lead {
     for (const [at, index] of all.indexes.entries()) {
       if (index < this.record.count) this.#queue.commit(index)
       if (index <= closedIndex) told.push(at)
-      else if (isMark(index)) this.#marked = Math.max(this.#marked, index - attemptBase)
+      else this.#marks.committed(index)
     }
     // Who has a permit that is committed may begin.
     const permitted = told.length === 0 ? this.#once.permitted(all, this.#queue) : []
@@ -290,6 +283,7 @@ export class Lead {
       // What was not begun may be, under another permit; of anything else nobody knows.
       if (this.#isOnce && because !== 'unstarted') this.#once.give(index)
       else this.#queue.release(index, this.#isOnce ? 'handed-back' : because)
+      if (because === 'unstarted') this.locality?.returned(peer, index)
       count++
     }
     // Overdue tasks that come back unbegun are not granted again.
@@ -395,5 +389,3 @@ export class Lead {
     return outcomes === undefined ? [] : this.register.propose(outcomes, now)
   }
 }
-
-const isMark = (index: number): boolean => index > attemptBase && !isPermit(index)

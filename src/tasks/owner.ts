@@ -13,7 +13,7 @@ import { Departure } from './departure.ts'
 import { Dependencies, type DependenciesView, recalled } from './dependencies.ts'
 import { passOn, type Send, send } from './effects.ts'
 import { listOf, movedMessage } from './keepers.ts'
-import { Lead, type LeadView } from './lead.ts'
+import { Lead } from './lead.ts'
 import {
   covers,
   type Forgettable,
@@ -22,12 +22,12 @@ import {
   type TaskMessage,
   type TaskMessageOf
 } from './messages.ts'
+import type { HoldersView } from './nearby.ts'
 import { Orphans } from './orphans.ts'
 import { Register } from './register.ts'
 import { Repairs, type RepairView } from './repair.ts'
 import { reported } from './reports.ts'
 import { Succession } from './succession.ts'
-import type { Waste } from './waste.ts'
 import { type AboutTasks, type Kept, leadingMessage, Whereabouts } from './whereabouts.ts'
 
 /** Between two looks at what was not answered. */
@@ -35,7 +35,7 @@ const tendEveryMs = 500
 /** Shards that are complete wait so long for others: nothing depends on it, and a hundred of them share messages and a sync. */
 const settleAfterMs = 50
 
-export interface OwnerView extends RepairView, DependenciesView {
+export interface OwnerView extends RepairView, DependenciesView, HoldersView {
   readonly keeper: Kept
   /** Peers that hear of everything at once: all, or in a large mesh some. */
   readonly neighbours: () => readonly PeerId[]
@@ -56,8 +56,6 @@ export class Owner {
   #settleAt: Millis | undefined
   #isDirty = false
   readonly #departure: Departure
-  readonly waste: Waste = { lost: 0, dropped: 0 }
-  readonly #lead: LeadView
 
   constructor(view: OwnerView, random: Random) {
     this.#view = view
@@ -66,7 +64,6 @@ export class Owner {
     this.#departure = new Departure(view, this.leads, this.#succession)
     this.dealer = new Dealer(view)
     this.#dependencies = new Dependencies(view, this.leads)
-    this.#lead = { waste: this.waste, member: view.member }
     this.#whereabouts = new Whereabouts(view.keeper, this.leads, this.#succession, this.#orphans)
   }
 
@@ -80,13 +77,14 @@ export class Owner {
     return [...this.leads.values()].reduce((sum, { queue }) => sum + queue.unfinished, 0)
   }
 
-  get shards(): number {
-    return this.leads.size
-  }
-
   /** True if `flush` may have something to grant. */
   get hasNews(): boolean {
     return this.#isDirty
+  }
+
+  /** Somebody turned out to have some data. */
+  look(): void {
+    this.#isDirty = true
   }
 
   /** A shard that this node keeps since now, or in a newer list than before. */
@@ -97,7 +95,7 @@ export class Owner {
     if (this.leads.has(key)) return
     // A repair may give back what an earlier life had owned, and proposed in: then it begins as after any restart.
     if (record.keepers[0] === self && !isRepair) {
-      const lead = new Lead(Register.first(record, self, from === self), this.#lead, now)
+      const lead = new Lead(Register.first(record, self, from === self), this.dealer, now)
       this.leads.set(key, lead)
       this.#dependencies.begin(lead)
     } else this.#succession.follow(keeper.record(key) ?? record, this.#succession.seen(key)?.ballot ?? 0, now)
@@ -192,7 +190,7 @@ export class Owner {
   }
 
   peerDown(peer: PeerId, now: Millis): Send[] {
-    this.dealer.standings.forget(peer)
+    this.dealer.forget(peer)
     this.#succession.peerDown(now)
     this.#isDirty = true
     const lost = [...this.leads.values()].flatMap((lead) => {
@@ -393,7 +391,7 @@ export class Owner {
     const { key } = record
     const promised = Math.max(ballot, keeper.promised(key))
     const register = Register.takeOver(record, self, promised, keeper.inForce(key))
-    this.leads.set(key, new Lead(register, this.#lead, now, inherited))
+    this.leads.set(key, new Lead(register, this.dealer, now, inherited))
     return register.begin(now)
   }
 }

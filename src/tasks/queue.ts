@@ -39,6 +39,9 @@ export interface Picked {
   readonly engine?: string | undefined
 }
 
+type Suited = (index: number) => boolean
+const all: Suited = () => true
+
 export class Queue {
   readonly count: number
   readonly #state: Uint8Array
@@ -86,6 +89,13 @@ export class Queue {
     // They are granted from the line, in the order in which they become ready.
     this.#cursor = this.count
     this.#waiting = 0
+  }
+
+  /** Tasks are picked from the line, and not in order. Before anything else is done. */
+  lineUp(): void {
+    if (this.#early !== undefined) return
+    this.#back = Array.from({ length: this.count }, (_, index) => ({ index, avoid: undefined }))
+    this.#cursor = this.count
   }
 
   /** What it waited for has ended. */
@@ -142,6 +152,11 @@ export class Queue {
       this.#begun[index] = 1
       this.#highest = Math.max(this.#highest, this.attempt(index))
     }
+  }
+
+  /** True if it could be granted now. */
+  isWaiting(index: number): boolean {
+    return this.#state[index] === TASK.waiting && !this.#isEarly(index)
   }
 
   /** Tasks that could be granted now. */
@@ -217,9 +232,12 @@ export class Queue {
     return found
   }
 
-  /** Up to `most` waiting tasks of one attempt, now granted to `peer`. Retried ones go elsewhere while `elsewhere` is true. */
-  take(peer: PeerId, most: number, elsewhere: boolean): Picked | undefined {
-    const picked = this.#takeBack(peer, most, elsewhere) ?? this.#takeNew(most)
+  /**
+   * Up to `most` waiting tasks of one attempt, now granted to `peer`. Retried ones go elsewhere while `elsewhere` is true. Only
+   * those that are `suited`, if all were lined up.
+   */
+  take(peer: PeerId, most: number, elsewhere: boolean, suited: Suited = all): Picked | undefined {
+    const picked = this.#takeBack(peer, most, elsewhere, suited) ?? this.#takeNew(most)
     if (picked === undefined) return undefined
     for (const index of picked.indexes) {
       this.#state[index] = TASK.granted
@@ -325,7 +343,7 @@ export class Queue {
     else this.#held.delete(holder)
   }
 
-  #takeBack(peer: PeerId, most: number, elsewhere: boolean): Picked | undefined {
+  #takeBack(peer: PeerId, most: number, elsewhere: boolean, suited: Suited): Picked | undefined {
     if (this.#back.length === 0) return undefined
     const indexes: number[] = []
     let attempt = 0
@@ -335,6 +353,7 @@ export class Queue {
       if (this.#state[index] !== TASK.waiting) return false
       const place = this.#places.get(index)
       if (indexes.length >= most || (elsewhere && avoid === peer && place === undefined)) return true
+      if (!suited(index)) return true
       if (place !== undefined && !place.startsWith(`${peer}/`)) return true
       if (indexes.length > 0 && (this.attempt(index) !== attempt || place !== engine)) return true
       const weight = weightOf(this.losses(index))

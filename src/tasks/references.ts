@@ -94,10 +94,17 @@ export class References {
 
 /** What the inputs of these tasks need. */
 export function inputsIn(inputs: Batch): ReadonlySet<DataId> {
-  const ids = new Set<DataId>()
-  for (let at = 0; at < inputs.indexes.length; at++)
-    if (startsNaming(inputs, at, 0)) for (const id of idsInInput(valueAt(inputs, at))) ids.add(id)
-  return ids
+  const all = new Set<DataId>()
+  for (const [, ids] of needsIn(inputs)) for (const id of ids) all.add(id)
+  return all
+}
+
+/** The tasks whose inputs need any, each with what it needs. */
+export function* needsIn(inputs: Batch): Generator<[task: number, ids: readonly DataId[]]> {
+  for (let at = 0; at < inputs.indexes.length; at++) {
+    const ids = startsNaming(inputs, at, 0) ? idsInInput(valueAt(inputs, at)) : []
+    if (ids.length > 0) yield [inputs.indexes[at] as number, ids]
+  }
 }
 
 /** Also of what other tasks brought, once that is in its place. */

@@ -94,14 +94,17 @@ export class Round {
     const refused = this.#refused.get(lead) ?? new Set()
     for (;;) {
       const open = standings.open(lead).filter(({ peer }) => !refused.has(peer))
-      const next = nextGrant(this.#waitingFor(requires), open, self, lead.prefers)
+      const prefers = lead.locality?.preference(lead.queue, this.#now)
+      const next = nextGrant(this.#waitingFor(requires), open, self, prefers)
       if (next === undefined) {
         // Nobody is left who could take of any shard like this.
         if (refused.size === 0 && requires.targets.length === 0) this.#served.set(requires.text, depth)
         return 0
       }
       const most = Math.min(next.tasks, shareOf(open, next.peer, rivals))
-      const elsewhere = standings.able(requires) > refused.size + 1
+      // Who has not the data refuses only for now.
+      const refusing = lead.locality === undefined ? refused.size : 0
+      const elsewhere = standings.able(requires) > refusing + 1
       const made = lead.grant(next.peer, most, elsewhere, this.#now)
       if (made !== undefined) return this.#made(next.peer, lead, made)
       refused.add(next.peer)

@@ -136,7 +136,7 @@ test('what admitted peers say again and again is held once', () => {
     peerMessages.parse(samples.message(peerMessages, random.pick(kinds)))
   )
   const sizeOf = (): number =>
-    life.core.keeper.keys().length + life.core.owner.shards + life.core.runner.queued
+    life.core.keeper.keys().length + life.core.owner.leads.size + life.core.runner.queued
   for (const message of said) life.step({ kind: 'received', from: others[0] as PeerId, messages: [message] })
   const before = sizeOf()
   for (let round = 0; round < 20; round++)

@@ -133,3 +133,29 @@ test('a flipped byte at one holder is found, reported and fetched elsewhere', as
   expect(found).toEqual(Array.from({ length: 12 }, () => bytes.length))
   await Promise.all(holders.slice(0, 2).map((node) => node.noted('was damaged on this disk')))
 })
+
+test('tasks go where their data is: hardly any of it moves, though each piece lies on one node only', async () => {
+  const nodes = await lab.mesh(3)
+  const client = await attach(nodes[0] as NodeProcess)
+  await untilMeshed(client, 3)
+  const once = { keepers: 1 }
+  const inputs = await Promise.all(
+    Array.from({ length: 6 }, async (_, at) => await client.put(Buffer.alloc(20_000_000, at), once))
+  )
+  const copies = async (): Promise<number> => {
+    const all = await Promise.all(nodes.map((node) => readdir(dataOf(node))))
+    return all.flat().filter((name) => inputs.some((ref) => name === nameOf(ref))).length
+  }
+  const before = await copies()
+  const job = client.map(
+    async (bytes: Uint8Array) => {
+      await new Promise((resolve) => setTimeout(resolve, 40))
+      return bytes[7]
+    },
+    Array.from({ length: 30 }, (_, at) => inputs[at % 6] as never),
+    once
+  )
+  expect(await job).toEqual(Array.from({ length: 30 }, (_, at) => at % 6))
+  const moved = (await copies()) - before
+  expect(moved).toBeLessThan(inputs.length)
+})

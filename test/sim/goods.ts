@@ -6,7 +6,7 @@
  */
 import type { DataEffect } from '../../src/data/effects.ts'
 import { closeEnvelope } from '../../src/data/envelope.ts'
-import { type DataId, dataId, type JobId, type PeerId } from '../../src/ids.ts'
+import { type DataId, dataId, dataName, type JobId, type PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { Random } from '../../src/random.ts'
 import type { Batch } from '../../src/tasks/batch.ts'
@@ -19,6 +19,8 @@ import type { World } from './world.ts'
 /** What was put stays for so long by itself: longer than a job may take to be accepted, shorter than the last look. */
 const pinMs = 90_000
 const answerMs = 5_000
+/** Of one piece; the largest are worth a wait for a node that has them. */
+const bytesMax = 200_000_000
 
 interface Put {
   readonly node: SimNode
@@ -44,8 +46,13 @@ export class Goods {
   readonly #disks = new Map<DataId, Set<PeerId>>()
   /** Jobs that wait for their data to be kept. */
   readonly #open = new Set<{ readonly client: SimClient }>()
+  /** What was brought to a node because a task there needs it. */
+  readonly #cached = new Map<SimNode, Set<DataId>>()
   #asks = 0
   #made = 0
+  /** Bytes of that, and of all that was put. */
+  movedBytes = 0
+  putBytes = 0
 
   constructor(world: World, random: Random) {
     this.#world = world
@@ -67,8 +74,9 @@ export class Goods {
     then: (ids: readonly DataId[]) => void
   ): void {
     const ids = Array.from({ length: count }, () =>
-      dataId(`data${++this.#made}`.padEnd(43, '_'), 1 + this.#random.below(1_000))
+      dataId(`data${++this.#made}`.padEnd(43, '_'), 1 + this.#random.below(bytesMax))
     )
+    for (const id of ids) this.putBytes += dataName(id).size
     const open = { client }
     if (count > 0) this.#open.add(open)
     let left = count
@@ -105,6 +113,28 @@ export class Goods {
     for (const id of this.#named(this.#sound())) this.#mustBe(id)
   }
 
+  /** What of these inputs' data a node lacks. */
+  lacking(node: SimNode, inputs: Batch): DataId[] {
+    return this.#kept.size === 0 ? [] : [...inputsIn(inputs)].filter((id) => !node.data.has(id))
+  }
+
+  /** Brings what tasks need that are to begin, as far as it can be had. */
+  bring(node: SimNode, ids: readonly DataId[], then: () => void): void {
+    const { life } = node
+    this.#world.clock.after(1 + this.#random.next() * 100, () => {
+      if (node.life !== life) return
+      for (const id of ids) {
+        const sources = (node.core?.stock.sources(id) ?? []).map((peer) => this.#world.node(peer))
+        const isThere = sources.some((from) => from !== undefined && this.#gives(from, node, id))
+        if (node.data.has(id) || !isThere) continue
+        this.movedBytes += dataName(id).size
+        this.#cached.set(node, (this.#cached.get(node) ?? new Set()).add(id))
+        this.#add(node, id)
+      }
+      then()
+    })
+  }
+
   /** Somebody begins a task with these inputs: if any node still needs its outcome, its data can be had. */
   begun(inputs: Batch): void {
     if (this.#kept.size === 0) return
@@ -120,7 +150,9 @@ export class Goods {
     if (!isWhole) return
     for (const [id, { job, keptAt }] of this.#kept) {
       if (!this.#world.isReleased(job) || this.#world.clock.now < keptAt + 2 * pinMs) continue
-      const left = this.#sound().find((node) => node.life === 1 && node.data.has(id))
+      const left = this.#sound().find(
+        (node) => node.life === 1 && node.data.has(id) && !this.#cached.get(node)?.has(id)
+      )
       if (left !== undefined)
         throw new Violation('no-zombie', `${left.id} still holds ${id}, whose job ${job} was released`)
     }

@@ -89,7 +89,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'unmarked-attempts',
     file: lead,
-    from: 'isReady && this.#queue.highestAttempt <= this.#marked',
+    from: 'isReady && this.#marks.has(this.#queue.highestAttempt)',
     to: 'isReady',
     why: 'an attempt is granted before the register says that its number is taken'
   },

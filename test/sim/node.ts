@@ -9,7 +9,7 @@ import type { Millis } from '../../src/machine.ts'
 import { NodeCore } from '../../src/node/core.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
 import { hash32, type Random, seededRandom } from '../../src/random.ts'
-import type { Availability } from '../../src/tasks/effects.ts'
+import type { Availability, Run } from '../../src/tasks/effects.ts'
 import type { TaskMessage } from '../../src/tasks/messages.ts'
 import { Disk } from './disk.ts'
 import { Engines } from './engines.ts'
@@ -44,6 +44,8 @@ export class SimNode {
   #waiting: CoreInput[] = []
   #isDraining = false
   readonly clients = new Set<ClientId>()
+  /** Runs whose data is being brought, and what of them was cancelled meanwhile. */
+  readonly #awaited = new Map<number, Uint32Array[]>()
   /** Data on its disk, all of it synced. */
   data = new Set<DataId>()
 
@@ -121,6 +123,7 @@ export class SimNode {
     this.#pausedUntil = 0
     this.#waiting = []
     this.#isDraining = false
+    this.#awaited.clear()
     const records = this.#disk.read()
     // By luck, more may have reached the disk than was synced.
     for (const message of records) this.#world.checkers.durable.synced(this.id, message)
@@ -228,8 +231,9 @@ export class SimNode {
       case 'run':
         this.#world.checkers.isOpen(this.id, this.core?.runner.availability)
         this.#world.goods.begun(effect.inputs)
-        return this.#engines?.run(effect)
+        return this.#provide(effect)
       case 'cancel-run':
+        this.#awaited.get(effect.run)?.push(effect.indexes)
         return this.#engines?.cancel(effect.run, effect.indexes)
       case 'recall-run':
         return this.#engines?.recall(effect.run)
@@ -246,6 +250,19 @@ export class SimNode {
       default:
         return
     }
+  }
+
+  /** A run begins when its data is here. */
+  #provide(run: Run): void {
+    const lacking = this.#world.goods.lacking(this, run.inputs)
+    if (lacking.length === 0) return this.#engines?.run(run)
+    this.#awaited.set(run.run, [])
+    this.#world.goods.bring(this, lacking, () => {
+      const cancelled = this.#awaited.get(run.run) ?? []
+      this.#awaited.delete(run.run)
+      this.#engines?.run(run)
+      for (const indexes of cancelled) this.#engines?.cancel(run.run, indexes)
+    })
   }
 
   #sync(): void {

@@ -80,6 +80,7 @@ function newOwner(count: number): { owner: Owner; granted: (now: number) => Task
   const view = {
     isUp: () => true,
     isGone: () => false,
+    holders: () => undefined,
     neighbours: () => [b],
     keepersFor: () => [a, b],
     member: () => undefined,

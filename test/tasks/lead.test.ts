@@ -73,6 +73,7 @@ class Solo {
     const view = {
       isUp,
       isGone: () => false,
+      holders: () => undefined,
       neighbours: () => nodes(6),
       keepersFor: () => [self],
       member: () => undefined,
@@ -185,7 +186,7 @@ test('a task that ends three engines fails and names them; its neighbours run on
   expect(others.map((index) => solo.ended.get(index))).toEqual(
     others.map(() => ({ code: 'ok', message: '', attempt: 1, earlier: [] }))
   )
-  expect(solo.owner.waste).toEqual({ lost: 3, dropped: 0 })
+  expect(solo.owner.dealer.waste).toEqual({ lost: 3, dropped: 0 })
 })
 
 test.each([
@@ -280,9 +281,9 @@ test('a run that comes too late is counted once, and the committed one said agai
   solo.claim(b, 1, 0, 3)
   solo.outcome(b, 0, STATUS.ok, 2, 4)
   solo.outcome(b, 0, STATUS.ok, 2, 5)
-  expect(solo.owner.waste).toEqual({ lost: 1, dropped: 0 })
+  expect(solo.owner.dealer.waste).toEqual({ lost: 1, dropped: 0 })
   for (const now of [6, 7]) solo.outcome(a, 0, STATUS.ok, 1, now)
-  expect(solo.owner.waste).toEqual({ lost: 1, dropped: 1 })
+  expect(solo.owner.dealer.waste).toEqual({ lost: 1, dropped: 1 })
 })
 
 test('who runs what has ended already is told to stop', () => {

@@ -41,6 +41,7 @@ class Third {
         keeper: this.#keeper,
         isUp: () => true,
         isGone: () => false,
+        holders: () => undefined,
         neighbours: () => [a, b, d],
         member: () => undefined,
         mayKnow: () => [],

@@ -34,6 +34,7 @@ class Half {
       neighbours: () => [other],
       isUp: () => true,
       isGone: () => false,
+      holders: () => undefined,
       member: () => undefined,
       mayKnow: () => []
     }

@@ -37,6 +37,7 @@ function registrar(keepers: readonly PeerId[]): Owner {
     neighbours: () => keepers,
     isUp: () => true,
     isGone: () => false,
+    holders: () => undefined,
     member: () => undefined,
     mayKnow: () => []
   }

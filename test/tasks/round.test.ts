@@ -43,6 +43,7 @@ class Desk {
     const view = {
       isUp: () => true,
       isGone: () => false,
+      holders: () => undefined,
       neighbours: () => [ann, ben],
       keepersFor: () => [self],
       mayKnow: () => []

@@ -1,0 +1,70 @@
+/**
+ * In a simulated lab, tasks go where their data is: how much of it moves because tasks need it elsewhere.
+ *
+ * Not here: the choice itself (test/tasks/locality.test.ts), and real bytes (test/integration/data.test.ts).
+ */
+import { expect, test } from 'vitest'
+import { anywhere } from '../../src/routing/requirement.ts'
+import { CALM, type JobPlan, type Plan } from './plan.ts'
+import { World } from './world.ts'
+
+const job: JobPlan = {
+  at: 2_000,
+  client: 0,
+  taskMs: 400,
+  shards: [50],
+  isOpen: false,
+  retries: 0,
+  priority: 0,
+  timeoutMs: 0,
+  copies: { wanted: 3, least: 3 },
+  cancelAfter: undefined,
+  queueTimeoutMs: 0,
+  retentionMs: 0,
+  atMostOnce: false,
+  submitter: '',
+  requires: anywhere,
+  needs: undefined,
+  releaseAfter: undefined,
+  data: 10
+}
+
+const plan = (copies: number): Plan => ({
+  hosts: ['A', 'B', 'C', 'D', 'E'].map((letter) => ({
+    name: `peer${letter}`,
+    slots: 1,
+    labels: [],
+    resources: [],
+    joinAt: 0,
+    rate: 1,
+    loopMs: 0
+  })),
+  clients: 1,
+  jobs: [{ ...job, copies: { wanted: copies, least: copies } }],
+  acts: [],
+  troubleMs: 12_000,
+  weather: CALM,
+  replaceAfterMs: 30_000,
+  disksToLose: 0,
+  leavesBroken: false,
+  areRivals: false
+})
+
+function movedShare(copies: number, seed: number): number {
+  const world = new World(seed, { plan: plan(copies), onNote: () => {} })
+  world.run()
+  expect(world.goods.putBytes).toBeGreaterThan(0)
+  return world.goods.movedBytes / world.goods.putBytes
+}
+
+const seeds = Array.from({ length: 10 }, (_, at) => at + 1)
+
+test('50 tasks over 10 inputs on 5 nodes move hardly anything of what three nodes have', () => {
+  const shares = seeds.map((seed) => movedShare(3, seed))
+  expect(Math.max(...shares)).toBeLessThan(0.5)
+})
+
+test('and less than the inputs once more if each lies on one node only', () => {
+  const shares = seeds.map((seed) => movedShare(1, seed))
+  expect(Math.max(...shares)).toBeLessThan(1)
+})
