@@ -5,7 +5,8 @@
  * Not here: what a client is (client.ts), how an engine gives its slot away (tasks/executor), and the node's end (node/guests.ts).
  * A job within a task is named by the task and its place among the jobs of that: an attempt that follows a lost one submits
  * under the same names, and what the lost one left running is forgotten for it. It is done anew all the same, as an attempt may
- * decide otherwise than the one before.
+ * decide otherwise than the one before. A shard stored anew counts its attempts from one again, and might be taken for the
+ * earlier one: so its tasks give other names.
  */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -58,7 +59,7 @@ function nest(): Nest {
     )
   const { priority, submitter } = context
   return {
-    job: nameOf(context.task, context.jobs++),
+    job: nameOf(context.place, context.jobs++),
     epoch: (context.attempt - 1) * epochsPerAttempt,
     depth,
     priority,
@@ -76,8 +77,8 @@ function gateHere(): Gate {
   return context === undefined ? pass : (promise) => context.wait(promise)
 }
 
-const nameOf = (task: string, place: number): JobId =>
-  createHash('sha256').update(`${task} ${place}`).digest('base64url').slice(0, 16) as JobId
+const nameOf = (place: string, nth: number): JobId =>
+  createHash('sha256').update(`${place} ${nth}`).digest('base64url').slice(0, 16) as JobId
 
 /** An export of the module that the task itself is from travels as that module, with all that it needs. */
 async function shipWithin(

@@ -19,9 +19,9 @@ const port = {
 } as unknown as Port
 const client = new EngineClient(port)
 
-function within<T>({ depth = 0, attempt = 1, index = 0 }, act: (context: Context) => T): T {
+function within<T>({ depth = 0, attempt = 1, index = 0, epoch = 0 }, act: (context: Context) => T): T {
   const none = new Uint8Array()
-  const place = { key: 'job-of-test/0/0' as ShardKey, first: 0, indexes: Uint32Array.of(index) }
+  const place = { key: `job-of-test/0/${epoch}` as ShardKey, first: 0, indexes: Uint32Array.of(index) }
   const job = {
     exportName: 'default',
     timeoutMs: 0,
@@ -42,6 +42,12 @@ test('a job has the same name at each attempt, and another than its neighbours',
     within({ attempt, index }, () => [client.map((x) => x, []).id, client.map((x) => x, []).id])
   expect(names(2, 0)).toEqual(names(1, 0))
   expect(new Set([...names(1, 0), ...names(1, 1)]).size).toBe(4)
+})
+
+test('the first attempt in a shard that was stored anew is not taken for an earlier one than the second in the old shard', () => {
+  const name = (epoch: number, attempt: number): string =>
+    within({ epoch, attempt }, () => client.map((x) => x, []).id)
+  expect(name(240, 1)).not.toBe(name(0, 2))
 })
 
 test('jobs that would lie too deep are refused', () => {

@@ -3,6 +3,7 @@
  *
  * Not here: the `shoal` command, whose tests start it as users do.
  */
+import { flushCompileCache } from 'node:module'
 import { createNode, readKey } from '../../src/index.ts'
 
 const { key, ...options } = JSON.parse(process.argv[2] ?? '{}')
@@ -15,6 +16,8 @@ try {
     onNote: (text) => console.error(text)
   })
   console.log(JSON.stringify({ id: node.id, address: node.addresses[0] }))
+  // Nodes of tests end by being killed, and would leave nothing for the next one: each would compile all of it again.
+  flushCompileCache()
 } catch (error) {
   console.error(error)
   process.exitCode = 1

@@ -75,6 +75,11 @@ export class Context {
     return taskId(shardName(this.#key).job, this.#index)
   }
 
+  /** Of no other task, nor of one that stands for the same part of a job in a shard that was stored in place of this one. */
+  get place(): string {
+    return `${this.#key} ${this.#index}`
+  }
+
   /** Aborts when the task is cancelled, or its timeout is near. */
   get signal(): AbortSignal {
     this.#abort ??= this.#listen()
