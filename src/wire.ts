@@ -5,7 +5,7 @@
  * encoding, by a library; a record travels as the list of its fields, in the order of its type, which is append only.
  * Past `parse` nobody checks for missing fields: a value has the stated type, or SHOAL_BAD_MESSAGE was thrown.
  */
-import { decode, encode } from 'cborg'
+import { decode, encode, encodeInto } from 'cborg'
 import { ShoalError } from './errors.ts'
 
 export interface Type<T> {
@@ -78,18 +78,25 @@ export function list<T>(of: Type<T>, max: number): Type<readonly T[]> {
 export function record<F extends Fields>(fields: F): Type<Shape<F>> {
   const entries = Object.entries(fields)
   return {
-    check: (value, path) => {
-      if (!Array.isArray(value)) return bad(path, 'a list of fields')
-      const result: Record<string, unknown> = {}
-      for (let i = 0; i < entries.length; i++) {
-        const [name, type] = entries[i] as [string, Type<unknown>]
-        result[name] = type.check(value[i], `${path}.${name}`)
-      }
-      return result as Shape<F>
-    },
+    check: (value, path) => fill({}, entries, value, path) as Shape<F>,
     plain: (value) => entries.map(([name, type]) => type.plain(value[name as keyof F])),
     parts: fields
   }
+}
+
+/** Into `result`, which becomes a record of these fields. */
+function fill(
+  result: Record<string, unknown>,
+  entries: readonly (readonly [string, Type<unknown>])[],
+  value: unknown,
+  path: string
+): Record<string, unknown> {
+  if (!Array.isArray(value)) return bad(path, 'a list of fields')
+  for (let i = 0; i < entries.length; i++) {
+    const [name, type] = entries[i] as [string, Type<unknown>]
+    result[name] = type.check(value[i], `${path}.${name}`)
+  }
+  return result
 }
 
 /** Numbers as unsigned 32 bit, little endian. */
@@ -116,13 +123,14 @@ export type MessageOf<S extends Kinds> = { [K in keyof S]: { readonly kind: K } 
 
 export function codec<S extends Kinds>(kinds: S): Codec<MessageOf<S>> {
   const types = new Map(Object.entries(kinds).map(([kind, fields]) => [kind, record(fields)]))
+  const entries = new Map(Object.entries(kinds).map(([kind, fields]) => [kind, Object.entries(fields)]))
   return {
     kinds,
     encode: (message) => {
       const { kind } = message as { kind: string }
       const type = types.get(kind)
       if (type === undefined) throw new Error(`no type for ${kind}`)
-      return encode([kind, type.plain(message as never)])
+      return bytesOf([kind, type.plain(message as never)])
     },
     parse: (input) => {
       let value: unknown
@@ -132,11 +140,22 @@ export function codec<S extends Kinds>(kinds: S): Codec<MessageOf<S>> {
         throw new ShoalError('SHOAL_BAD_MESSAGE', 'these bytes are no message of ours', { cause })
       }
       const [kind, body] = Array.isArray(value) ? value : []
-      const type = typeof kind === 'string' ? types.get(kind) : undefined
+      const type = typeof kind === 'string' ? entries.get(kind) : undefined
       if (type === undefined) {
         throw new ShoalError('SHOAL_BAD_MESSAGE', `unknown kind of message: ${String(kind).slice(0, 40)}`)
       }
-      return { kind, ...type.check(body, String(kind)) } as MessageOf<S>
+      return fill({ kind }, type, body, String(kind)) as MessageOf<S>
     }
+  }
+}
+
+/** Most messages are small: they are written here and copied, instead of being joined from pieces. */
+const scratch = new Uint8Array(16 << 10)
+
+function bytesOf(value: unknown): Uint8Array {
+  try {
+    return scratch.slice(0, encodeInto(value, scratch).written)
+  } catch {
+    return encode(value)
   }
 }

@@ -27,6 +27,7 @@ const pinSlackMs = 2 * renewEveryMs
 const unpinnedMax = 10_000
 
 interface Item {
+  readonly bytes: number
   state: 'absent' | 'coming' | 'here'
   readonly leases: Map<PeerId, Millis>
   pinnedUntil: Millis
@@ -141,7 +142,7 @@ export class Depot {
       const item = this.#item(id, now)
       item.pinnedUntil = now + restoredPinMs
       item.isKept = true
-      this.#arrived(id, item)
+      this.#arrived(item)
     }
   }
 
@@ -149,7 +150,7 @@ export class Depot {
   arrived(id: DataId, now: Millis): DataEffect[] {
     const item = this.#item(id, now)
     item.usedAt = now
-    this.#arrived(id, item)
+    this.#arrived(item)
     const told = [...item.askers].map((to) => sendData(to, { kind: 'held', ids: [id] }))
     item.askers.clear()
     return [...told, ...this.#makeRoom(now)]
@@ -171,7 +172,7 @@ export class Depot {
     const item = this.#items.get(id)
     if (item?.state !== 'here') return []
     item.state = 'absent'
-    this.#bytes -= dataName(id).size
+    this.#bytes -= item.bytes
     if (this.#isNeeded(item, now)) return [this.#fetch(id, item, [])]
     this.#items.delete(id)
     return []
@@ -193,7 +194,7 @@ export class Depot {
 
   check(): void {
     let bytes = 0
-    for (const [id, { state }] of this.#items) if (state === 'here') bytes += dataName(id).size
+    for (const item of this.#items.values()) if (item.state === 'here') bytes += item.bytes
     assert(bytes === this.#bytes, `${this.#bytes} bytes of data, ${bytes} counted`)
   }
 
@@ -201,6 +202,7 @@ export class Depot {
     const old = this.#items.get(id)
     if (old !== undefined) return old
     const item: Item = {
+      bytes: dataName(id).size,
       state: 'absent',
       leases: new Map(),
       pinnedUntil: 0,
@@ -214,8 +216,8 @@ export class Depot {
     return item
   }
 
-  #arrived(id: DataId, item: Item): void {
-    if (item.state !== 'here') this.#bytes += dataName(id).size
+  #arrived(item: Item): void {
+    if (item.state !== 'here') this.#bytes += item.bytes
     item.state = 'here'
   }
 
@@ -242,7 +244,7 @@ export class Depot {
   #drop(id: DataId, item: Item): DataEffect[] {
     this.#items.delete(id)
     if (item.state !== 'here') return []
-    this.#bytes -= dataName(id).size
+    this.#bytes -= item.bytes
     return [{ kind: 'drop-data', id }]
   }
 

@@ -5,7 +5,7 @@
  * Once settled it is read now and then and kept for long, so it is put into few pieces, and written once more as a whole.
  */
 import type { Ballot } from '../ids.ts'
-import type { Millis } from '../machine.ts'
+import { assert, type Millis } from '../machine.ts'
 import { type Accepted, newest, regroup } from './accepted.ts'
 import { type Batch, pack, valueAt } from './batch.ts'
 import type { KeeperList } from './keepers.ts'
@@ -18,6 +18,10 @@ export interface Kept {
   acceptors: Acceptor[]
   /** No list before this one counts. */
   inForce: KeeperList | undefined
+  /** Bytes of inputs and outcomes, as far as they are counted. */
+  weight: number
+  /** Nothing of it has changed since it was checked. */
+  isChecked: boolean
 }
 
 export interface Acceptor {
@@ -43,17 +47,23 @@ export const newAcceptor = (list: number): Acceptor => ({
   settledAt: 0
 })
 
-/** Bytes of what a shard was made with. */
-export const weightOf = ({ inputs, needs: [some] }: ShardRecord): number =>
-  inputs.body.byteLength + (some?.words.byteLength ?? 0)
-
 /** Bytes of inputs and outcomes. */
-export function weigh(kept: Kept | undefined): number {
-  if (kept === undefined) return 0
-  let sum = weightOf(kept.record)
-  for (const { accepted } of kept.acceptors)
-    for (const { outcomes } of accepted) sum += outcomes.body.byteLength
+export function weigh({ record, acceptors }: Kept): number {
+  let sum = record.inputs.body.byteLength + (record.needs[0]?.words.byteLength ?? 0)
+  for (const { accepted } of acceptors) for (const { outcomes } of accepted) sum += outcomes.body.byteLength
   return sum
+}
+
+export function checkKept(kept: Kept): void {
+  const { record, acceptors, weight } = kept
+  const { key } = record
+  if (acceptors.at(-1)?.list !== record.list) assert(false, `${key} has no acceptor for its newest list`)
+  for (const { accepted, promised } of acceptors) {
+    for (const { ballot } of accepted)
+      if (ballot > promised) assert(false, `${key} accepted ${ballot} above ${promised}`)
+  }
+  const found = weigh(kept)
+  if (weight !== found) assert(false, `${key} is counted with ${weight} bytes, and has ${found}`)
 }
 
 /** Records from which a settled shard can be read back as it is. */

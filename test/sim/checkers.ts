@@ -17,7 +17,7 @@ import {
 import type { Availability, Run } from '../../src/tasks/effects.ts'
 import { startIndex, type TaskMessageOf } from '../../src/tasks/messages.ts'
 import { splitStory } from '../../src/tasks/story.ts'
-import { Durable } from './durable.ts'
+import { Durable, text } from './durable.ts'
 import { Graph } from './graph.ts'
 
 export type Checker =
@@ -65,8 +65,6 @@ export class Violation extends Error {
 
 /** Engines that a task must have ended before it may be called poisoned. */
 const lossesMax = 3
-
-const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
 
 export class Checkers {
   readonly durable = new Durable()

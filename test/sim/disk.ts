@@ -9,6 +9,7 @@ import { peerMessages } from '../../src/node/messages.ts'
 import { hash32, type Random } from '../../src/random.ts'
 import type { Persist } from '../../src/tasks/effects.ts'
 import type { TaskMessage } from '../../src/tasks/messages.ts'
+import { encodeOnce } from './network.ts'
 import type { DiskFate } from './plan.ts'
 
 interface Written {
@@ -32,7 +33,7 @@ export class Disk {
   }
 
   write({ key, replaces, messages }: Persist): void {
-    const parts = messages.map((message) => peerMessages.encode(message))
+    const parts = messages.map(encodeOnce)
     this.#records.push({ key, replaces, messages, parts, checksum: 0 })
   }
 

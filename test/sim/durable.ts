@@ -110,7 +110,11 @@ export class Durable {
 }
 
 const name = (key: ShardKey, outcomes: Batch, at: number): string =>
-  `${key}:${outcomes.indexes[at]}:${Buffer.from(valueAt(outcomes, at)).toString('latin1')}`
+  `${key}:${outcomes.indexes[at]}:${text(valueAt(outcomes, at))}`
+
+/** Bytes as a text, to compare and to name by. */
+export const text = ({ buffer, byteOffset, byteLength }: Uint8Array): string =>
+  Buffer.from(buffer, byteOffset, byteLength).toString('latin1')
 
 function add<K>(map: Map<K, Set<PeerId>>, key: K, peer: PeerId): void {
   const all = map.get(key)

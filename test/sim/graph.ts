@@ -14,7 +14,7 @@ import { decodeNeeds, encodeNeeds, type Need, type NeedKind } from '../../src/ta
 import { openParcel } from '../../src/tasks/parcel.ts'
 import { splitStory } from '../../src/tasks/story.ts'
 import { Violation } from './checkers.ts'
-import type { Durable } from './durable.ts'
+import { type Durable, text } from './durable.ts'
 
 /** What a job's tasks wait for. */
 export interface NeedsPlan {
@@ -172,7 +172,6 @@ export class Graph {
   }
 }
 
-const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
 const payloadOf = (value: Uint8Array): Uint8Array => splitStory(value).outcome.subarray(OUTCOME_HEADER_BYTES)
 const said = ({ kind, all, success, failure, of }: Need): string =>
   JSON.stringify({ kind, all, success, failure, of })

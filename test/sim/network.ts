@@ -6,7 +6,7 @@
  */
 import type { PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
-import { joinFrame, type PeerMessage, peerMessages, splitFrame } from '../../src/node/messages.ts'
+import { type PeerMessage, peerMessages } from '../../src/node/messages.ts'
 import type { Random } from '../../src/random.ts'
 import type { SimNode } from './node.ts'
 import type { World } from './world.ts'
@@ -39,8 +39,8 @@ export class Network {
     const stream = this.#streams.get(way)
     if (stream === undefined) return
     const { weather, clock } = this.#world
-    const frame = joinFrame([encodeOnce(message)])
-    this.bytes += frame.byteLength
+    const bytes = encodeOnce(message)
+    this.bytes += bytes.byteLength
     this.frames++
     if (this.#cut.has(way) || this.#random.chance(weather.loss)) return
     const times = this.#random.chance(weather.duplication) ? 2 : 1
@@ -55,7 +55,7 @@ export class Network {
       clock.after(at - clock.now, () => {
         this.#inFlight--
         const waiting = this.#clogged.get(way)
-        const arrive = (): void => this.#arrive(from.id, to, stream, frame)
+        const arrive = (): void => this.#arrive(from.id, to, stream, bytes)
         if (waiting === undefined) arrive()
         else waiting.push(arrive)
       })
@@ -165,20 +165,27 @@ export class Network {
     this.#world.node(at)?.step({ kind: 'peer-disconnected', peer })
   }
 
-  #arrive(from: PeerId, to: PeerId, stream: number, frame: Uint8Array): void {
+  #arrive(from: PeerId, to: PeerId, stream: number, bytes: Uint8Array): void {
     if (this.#streams.get(`${to}>${from}`) !== stream || this.#cut.has(`${from}>${to}`)) return
-    const messages = splitFrame(frame).map((part) => peerMessages.parse(part))
-    this.#world.node(to)?.step({ kind: 'received', from, messages })
+    const message = peerMessages.parse(bytes)
+    remember(message, bytes)
+    this.#world.node(to)?.step({ kind: 'received', from, messages: [message] })
   }
 }
 
-const encoded = new WeakMap<PeerMessage, Uint8Array>()
+/** The last few messages, and their bytes: one to three keepers, and one that is written down as it came. */
+const lately: { message: PeerMessage; bytes: Uint8Array }[] = []
+const latelyMax = 4
+let next = 0
 
-/** A message to three keepers is one object. */
+function remember(message: PeerMessage, bytes: Uint8Array): void {
+  lately[next] = { message, bytes }
+  next = (next + 1) % latelyMax
+}
+
 export function encodeOnce(message: PeerMessage): Uint8Array {
-  const before = encoded.get(message)
-  if (before !== undefined) return before
+  for (const one of lately) if (one.message === message) return one.bytes
   const bytes = peerMessages.encode(message)
-  encoded.set(message, bytes)
+  remember(message, bytes)
   return bytes
 }

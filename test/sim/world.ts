@@ -15,7 +15,7 @@ import { type ClientId, type Digest, isJobId, type JobId, type PeerId } from '..
 import type { Millis } from '../../src/machine.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
 import { type GossipMessage, gossipMessages } from '../../src/node/messages.ts'
-import { hash32, type Random, seededRandom } from '../../src/random.ts'
+import { type Random, seededRandom } from '../../src/random.ts'
 import { matches } from '../../src/routing/match.ts'
 import { valueAt } from '../../src/tasks/batch.ts'
 import { type JobHeader, nextIndex, type Placement, parseNext } from '../../src/tasks/messages.ts'
@@ -29,6 +29,7 @@ import { traitsOf } from './machines.ts'
 import { Network } from './network.ts'
 import { SimNode } from './node.ts'
 import { CALM, drawPlan, type HostPlan, type JobPlan, type Plan, type Weather } from './plan.ts'
+import { Trace } from './trace.ts'
 import { Verdicts } from './verdicts.ts'
 
 /** After healing, everything must be complete by then. */
@@ -62,7 +63,7 @@ export class World {
   readonly #random: Random
   readonly #onNote: WorldOptions['onNote']
   readonly #onStep: WorldOptions['onStep']
-  #trace = 0
+  readonly #trace = new Trace()
   #nonce = 0
   #jobs = 0
   readonly #plans = new Map<JobId, JobPlan>()
@@ -98,7 +99,7 @@ export class World {
     this.until(() => verdicts.isQuiet(), settleMs)
     verdicts.quiet()
     verdicts.stayQuiet()
-    return this.#trace
+    return this.#trace.sum
   }
 
   node(id: PeerId): SimNode | undefined {
@@ -150,7 +151,7 @@ export class World {
   }
 
   trace(who: string, what: string, effects: number): void {
-    this.#trace = hash32(`${this.#trace} ${this.clock.now} ${who} ${what} ${effects}`)
+    this.#trace.add(this.clock.now, who, what, effects)
   }
 
   note(who: string, what: string): void {
