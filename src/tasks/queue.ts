@@ -258,9 +258,8 @@ export class Queue {
     this.#attempt[index] = attempt
     this.#highest = Math.max(this.#highest, attempt)
     this.#holder[index] = peer
-    // Who granted it knew that it was ready.
-    if (this.#early !== undefined && this.#isEarly(index)) this.#early[index] = 0
-    else this.#waiting--
+    // Who granted it knew that it was ready, and with which values. Here that has yet to be heard, or it may not run again.
+    if (!this.#isEarly(index)) this.#waiting--
     this.#held.set(peer, (this.#held.get(peer) ?? 0) + 1)
   }
 
@@ -285,6 +284,7 @@ export class Queue {
     this.#highest = Math.max(this.#highest, this.attempt(index))
     if (because === 'failed') this.#failures[index] = this.failures(index) + 1
     if (because === 'lost') this.#losses[index] = Math.min(this.losses(index) + 1, 255)
+    if (this.#isEarly(index)) return
     // A task that was held before the cursor came to it is still ahead of the cursor.
     if (index < this.#cursor) this.#back.push({ index, avoid })
     this.#waiting++

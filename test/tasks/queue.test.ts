@@ -43,3 +43,15 @@ test('what is heard to run keeps its number, and the run after it gets one that 
   queue.release(0, 'lost', peer)
   expect(queue.attempt(0)).toBe(3)
 })
+
+test('a task that an earlier owner had granted, and that is lost, waits until all it needs is known here', () => {
+  const queue = new Queue(1)
+  queue.holdBack()
+  queue.hold(0, peer, 1)
+  queue.release(0, 'lost')
+  expect(queue.waiting).toBe(0)
+  expect(queue.take(peer, 1, false)).toBeUndefined()
+  queue.ready(0)
+  expect(queue.take(peer, 1, false)?.indexes).toEqual([0])
+  queue.check()
+})
