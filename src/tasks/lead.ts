@@ -34,6 +34,9 @@ export const inheritMs = 150
 
 const nothing = new Uint8Array(0)
 
+/** What the owner before said when it left. */
+export type Inheritance = Pick<TaskMessageOf<'handover'>, 'states' | 'untried'>
+
 /** What an owner shares with all that it owns. */
 export interface LeadView extends LocalityView {
   readonly waste: Waste
@@ -49,7 +52,7 @@ export class Lead {
   #queue: Queue
   readonly #entries: Entries
   readonly #silence = new Silence()
-  readonly #inherited: Uint32Array | undefined
+  readonly #inherited: Inheritance | undefined
   readonly #marks = new Marks()
   readonly #story = new Story()
   readonly #view: LeadView
@@ -61,7 +64,7 @@ export class Lead {
   #grantsFrom: Millis = 0
 
   /** `inherited`: what the owner before this one handed over. */
-  constructor(register: Register, view: LeadView, now: Millis, inherited?: Uint32Array) {
+  constructor(register: Register, view: LeadView, now: Millis, inherited?: Inheritance) {
     this.register = register
     this.audience = new Audience(register)
     this.dependents = Dependents.of(register.record, view.member)
@@ -117,7 +120,7 @@ export class Lead {
     this.#marks.found(taken)
     // What the owner before granted is not known, unless it said so: no attempt of its is used again.
     this.#queue = this.#newQueue(this.#inherited === undefined ? this.#marks.highest + 1 : 1)
-    if (this.#inherited !== undefined) this.#queue.inherit(this.#inherited)
+    if (this.#inherited !== undefined) this.#queue.inherit(this.#inherited.states, this.#inherited.untried)
     for (const index of taken) {
       if (index < this.record.count) this.#queue.propose(index)
       else this.#entries.took(index)
@@ -144,7 +147,8 @@ export class Lead {
     // Who does not know yet what was granted before has nothing to tell.
     if (!this.#isOpen) return undefined
     const states = this.#queue.states(this.#isOnce)
-    return { kind: 'handover', key: this.key, ballot: this.register.ballot, states }
+    const untried = Uint32Array.from(this.#queue.untried().filter((index) => this.#queue.attempt(index) > 1))
+    return { kind: 'handover', key: this.key, ballot: this.register.ballot, states, untried }
   }
 
   /** True if every task, and every entry of the job's register, is committed and at every keeper. */

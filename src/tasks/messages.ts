@@ -278,8 +278,16 @@ export const taskKinds = {
   say: words,
   /** The same, to whoever watches the shard. */
   said: words,
-  /** From an owner that leaves to the keeper that follows: of each task that is not new, index, attempt, losses and failures. */
-  handover: { key, ballot, states: indexes(4 * shardTasksMax) }
+  /**
+   * From an owner that leaves to the keeper that follows: of each task that is not new, index, attempt, losses and failures; and
+   * those of them that no engine ever began.
+   */
+  handover: {
+    key,
+    ballot,
+    states: indexes(4 * shardTasksMax),
+    untried: added(tasks, new Uint32Array(0))
+  }
 } as const
 
 /** For what concerns all tasks of a shard. */

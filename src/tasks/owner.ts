@@ -13,7 +13,7 @@ import { Departure } from './departure.ts'
 import { Dependencies, type DependenciesView, recalled } from './dependencies.ts'
 import { passOn, type Send, send } from './effects.ts'
 import { listOf, movedMessage } from './keepers.ts'
-import { Lead } from './lead.ts'
+import { type Inheritance, Lead } from './lead.ts'
 import {
   covers,
   type Forgettable,
@@ -379,13 +379,13 @@ export class Owner {
     return record !== undefined && isLacking ? this.#tryToOwn(record, 0, now) : []
   }
 
-  #handedOver({ key, ballot, states }: TaskMessageOf<'handover'>, now: Millis): Send[] {
+  #handedOver({ key, ballot, ...rest }: TaskMessageOf<'handover'>, now: Millis): Send[] {
     const record = this.#view.keeper.record(key)
     const isWanted = record !== undefined && !this.#view.keeper.isSettled(key) && !this.#departure.isBegun
-    return isWanted && !this.leads.has(key) ? this.#tryToOwn(record, ballot, now, states) : []
+    return isWanted && !this.leads.has(key) ? this.#tryToOwn(record, ballot, now, rest) : []
   }
 
-  #tryToOwn(record: ShardRecord, ballot: Ballot, now: Millis, inherited?: Uint32Array): Send[] {
+  #tryToOwn(record: ShardRecord, ballot: Ballot, now: Millis, inherited?: Inheritance): Send[] {
     const { self, keeper } = this.#view
     this.#succession.unfollow(record.key)
     const { key } = record

@@ -142,14 +142,15 @@ export class Queue {
   }
 
   /** What the owner before said with `states`. Before anything else is done. */
-  inherit(states: Uint32Array): void {
+  inherit(states: Uint32Array, untried: Iterable<number>): void {
+    const fresh = new Set(untried)
     for (let at = 0; at + 3 < states.length; at += 4) {
       const [index = 0, attempt = 1, losses = 0, failures = 0] = states.subarray(at, at + 4)
       if (index >= this.count) continue
       this.#attempt[index] = Math.min(attempt, attemptsMax)
       this.#losses[index] = Math.min(losses, 255)
       this.#failures[index] = Math.min(failures, 65_535)
-      this.#begun[index] = 1
+      this.#begun[index] = fresh.has(index) ? 0 : 1
       this.#highest = Math.max(this.#highest, this.attempt(index))
     }
   }

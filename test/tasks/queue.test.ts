@@ -24,7 +24,7 @@ test('what runs, or ended with an outcome that may not have left this node, has 
     [1, 2]
   ])
   const next = new Queue(4)
-  next.inherit(queue.states())
+  next.inherit(queue.states(), queue.untried())
   expect([0, 1, 2, 3].map((index) => next.attempt(index))).toEqual([2, 2, 1, 1])
 })
 
@@ -54,4 +54,14 @@ test('a task that an earlier owner had granted, and that is lost, waits until al
   queue.ready(0)
   expect(queue.take(peer, 1, false)?.indexes).toEqual([0])
   queue.check()
+})
+
+test('a task that never began is known as such to the next owner, whatever number its first run will have', () => {
+  // An owner that took over without a word: attempt 1 may have been given.
+  const queue = new Queue(2, 2)
+  queue.take(peer, 1, false)
+  queue.begin(0)
+  const next = new Queue(2)
+  next.inherit(queue.states(), queue.untried())
+  expect(next.untried()).toEqual([1])
 })
