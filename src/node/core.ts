@@ -259,6 +259,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     if (message.kind === 'store' && listOf(message.record.key) > before) this.owner.kept(from, message, now)
     this.#task(this.owner.message(from, message, now))
     this.#task(this.runner.message(from, message, now))
+    if (message.kind === 'grant') this.#board.gave(from)
     this.#task(this.#upkeep.message(from, message, now))
     this.#task(this.entry.message(from, message, now))
     if (message.kind === 'forgotten') this.#asked(this.#desk.forgotten(from, message.name))

@@ -45,6 +45,8 @@ export class Board {
   readonly #notices = new Map<PeerId, Notice>()
   /** Whom this node asks at present, in a large mesh. */
   #asked: PeerId[] = []
+  /** Who granted something since the last review. */
+  readonly #gave = new Set<PeerId>()
   #reviewAt: Millis = Number.NEGATIVE_INFINITY
   #noticeAt: Millis = Number.NEGATIVE_INFINITY
 
@@ -62,6 +64,11 @@ export class Board {
     const isInvited = this.#random.chance(share)
     this.#notices.set(owner, { waiting, at: now, isInvited })
     if (isInvited && !this.#asked.includes(owner)) this.#reviewAt = now
+  }
+
+  /** It granted something. */
+  gave(owner: PeerId): void {
+    this.#gave.add(owner)
   }
 
   forget(owner: PeerId): void {
@@ -91,7 +98,10 @@ export class Board {
     assert(this.#notices.size <= noticesMax, `${this.#notices.size} notices on the board`)
   }
 
-  /** Those with work first, of each two the one with more; then who was asked before; then any with a stream. */
+  /**
+   * Those with work first, of each two the one with more; then who was asked before; then any with a stream. Who has work
+   * and gave none of it makes place for others who have some: what waits there may be for other nodes than this one.
+   */
   #review(now: Millis): void {
     this.#reviewAt = now + reviewEveryMs
     const { isUp, neighbours } = this.#view
@@ -101,8 +111,9 @@ export class Board {
       if (now - at > noticeMaxMs) this.#notices.delete(owner)
       else if (isInvited && isUp(owner)) busy.push(owner)
     }
-    const asked = new Set(this.#asked.filter((owner) => busy.includes(owner)))
-    const left = busy.filter((owner) => !asked.has(owner))
+    const asked = new Set(this.#asked.filter((owner) => busy.includes(owner) && this.#gave.has(owner)))
+    this.#gave.clear()
+    const left = busy.filter((owner) => !this.#asked.includes(owner))
     while (asked.size < askMax && left.length > 0) asked.add(this.#better(left))
     for (const owner of this.#asked) if (asked.size < askMax && isUp(owner)) asked.add(owner)
     const others = neighbours()
