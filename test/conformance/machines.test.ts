@@ -34,23 +34,24 @@ const nodeOf = (engine: string | undefined): string => engine?.split('/')[0] ?? 
 
 test('CONFORMANCE 37, 38: a node that joins a busy mesh gets work, and what has begun elsewhere stays where it is', async () => {
   mesh = await Mesh.open(1, { slots: 1 })
+  const tasks = 40
   const path = `${mesh.folder}/37`
   const job = mesh.client.map(
     note,
-    upTo(30).map((index): [string, number, number] => [path, index, 150])
+    upTo(tasks).map((index): [string, number, number] => [path, index, 250])
   )
   await until(async () => ((await mesh?.trace('37'))?.length ?? 0) > 0)
   const joined = await Promise.all([mesh.join(), mesh.join(), mesh.join()])
-  expect(await job).toEqual(upTo(30))
+  expect(await job).toEqual(upTo(tasks))
   const by = new Map<string, number>()
-  for (const index of upTo(30)) {
+  for (const index of upTo(tasks)) {
     const node = nodeOf(job.metadata(index)?.engine)
     by.set(node, (by.get(node) ?? 0) + 1)
   }
   for (const { id } of joined) expect(by.get(id)).toBeGreaterThan(1)
   // Whatever was moved had not begun: each ran once, as its first attempt.
-  expect((await mesh.trace('37')).toSorted()).toEqual(upTo(30).map(String).toSorted())
-  for (const index of upTo(30)) expect(job.metadata(index)?.attempt).toBe(1)
+  expect((await mesh.trace('37')).toSorted()).toEqual(upTo(tasks).map(String).toSorted())
+  for (const index of upTo(tasks)) expect(job.metadata(index)?.attempt).toBe(1)
 })
 
 test('CONFORMANCE 38: restricted tasks move to nodes that may run them and to no others, and hold up nobody', async () => {

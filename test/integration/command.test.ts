@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 
 // None takes 3 s on a machine that is not busy otherwise; a test that hangs is what this ends.
-vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const launcher = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
 const loopback = ['--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns']
