@@ -28,6 +28,8 @@ interface Source {
   readonly trail: Trail
   /** Shards of this node whose tasks wait. */
   readonly leads: Set<ShardKey>
+  /** Keepers that said to have none of it. */
+  readonly lacking: Set<PeerId>
   askedAt: Millis
 }
 
@@ -79,7 +81,11 @@ export class Dependencies {
         source.trail.next(this.#view.isUp)
         // Not at once: if nobody has the shard, two keepers would send us to each other for ever.
         source.askedAt = now - askAgainMs / 2
-        return []
+        source.lacking.add(from)
+        if (!source.trail.keepers.every((peer) => source.lacking.has(peer))) return []
+        // Others may know who has it now, or that it was released while these were away.
+        source.lacking.clear()
+        return seek(message.key, this.#view.mayKnow(message.key))
       }
       case 'forget':
         return keysOf(message.name, this.#sources.keys()).flatMap((key) => {
@@ -125,7 +131,7 @@ export class Dependencies {
     if (old !== undefined) return old
     const trail = new Trail(keepers)
     if (!this.#view.isUp(trail.owner)) trail.next(this.#view.isUp)
-    const source: Source = { trail, leads: new Set(), askedAt: Number.NEGATIVE_INFINITY }
+    const source: Source = { trail, leads: new Set(), lacking: new Set(), askedAt: Number.NEGATIVE_INFINITY }
     this.#sources.set(key, source)
     return source
   }

@@ -135,8 +135,7 @@ export class Entry {
       case 'disowned':
         for (const trail of this.#trails(message.key)) if (trail.owner === from) trail.next(this.#view.isUp)
         this.#postings.disowned(from, message.key)
-        this.#follows.disowned(from, message.key, now)
-        return []
+        return this.#follows.disowned(from, message.key, now)
       case 'moved':
         return this.#moved(message, now)
       case 'said':

@@ -19,6 +19,8 @@ interface Follow {
   readonly placement: Placement
   readonly trail: Trail
   readonly clients: Map<ClientId, Set<number>>
+  /** Keepers that said to have none of it. */
+  readonly lacking: Set<PeerId>
   isCancelled: boolean
   askedAt: Millis
 }
@@ -116,12 +118,17 @@ export class Follows {
     return effects
   }
 
-  disowned(from: PeerId, key: ShardKey, now: Millis): void {
+  disowned(from: PeerId, key: ShardKey, now: Millis): Send[] {
     const follow = this.#follows.get(key)
-    if (follow?.trail.owner !== from) return
+    if (follow?.trail.owner !== from) return []
     follow.trail.next(this.#view.isUp)
     // Not at once: if nobody has the shard, two keepers would send us to each other for ever.
     follow.askedAt = now - askAgainMs / 2
+    follow.lacking.add(from)
+    if (!follow.trail.keepers.every((peer) => follow.lacking.has(peer))) return []
+    // Others may know who has it now, or that it was released while these were away.
+    follow.lacking.clear()
+    return seek(key, this.#view.mayKnow(key))
   }
 
   peerDown(peer: PeerId, now: Millis): Send[] {
@@ -155,7 +162,14 @@ export class Follows {
     if (old !== undefined) return old
     const trail = new Trail(placement.keepers)
     if (!this.#view.isUp(trail.owner)) trail.next(this.#view.isUp)
-    const follow: Follow = { placement, trail, clients: new Map(), isCancelled: false, askedAt: 0 }
+    const follow: Follow = {
+      placement,
+      trail,
+      clients: new Map(),
+      lacking: new Set(),
+      isCancelled: false,
+      askedAt: 0
+    }
     this.#follows.set(placement.key, follow)
     return follow
   }

@@ -59,6 +59,7 @@ export class Whereabouts {
     const { key, kind } = message
     if (kind === 'inquire') return [this.#answer(from, key)]
     // From one who knows no keeper any more.
+    if (this.#keeper.isForgotten(key)) return [send(from, this.#keeper.epitaph(key))]
     const at = this.best(key)
     return at === undefined ? [] : [send(from, at)]
   }
