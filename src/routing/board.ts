@@ -73,6 +73,7 @@ export class Board {
 
   forget(owner: PeerId): void {
     this.#notices.delete(owner)
+    this.#gave.delete(owner)
     this.#reviewAt = Number.NEGATIVE_INFINITY
   }
 

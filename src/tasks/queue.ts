@@ -87,13 +87,13 @@ export class Queue {
   holdBack(): void {
     this.#early = new Uint8Array(this.count).fill(1)
     // They are granted from the line, in the order in which they become ready.
+    this.#back = []
     this.#cursor = this.count
     this.#waiting = 0
   }
 
   /** Tasks are picked from the line, and not in order. Before anything else is done. */
   lineUp(): void {
-    if (this.#early !== undefined) return
     this.#back = Array.from({ length: this.count }, (_, index) => ({ index, avoid: undefined }))
     this.#cursor = this.count
   }

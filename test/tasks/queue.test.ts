@@ -65,3 +65,13 @@ test('a task that never began is known as such to the next owner, whatever numbe
   next.inherit(queue.states(), queue.untried())
   expect(next.untried()).toEqual([1])
 })
+
+test('a task that waits for others stands in no line, though tasks are to be picked from one', () => {
+  const queue = new Queue(2)
+  queue.lineUp()
+  queue.holdBack()
+  expect(queue.take(peer, 2, false)).toBeUndefined()
+  queue.ready(1)
+  expect(queue.take(peer, 2, false)?.indexes).toEqual([1])
+  queue.check()
+})
