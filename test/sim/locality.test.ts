@@ -4,30 +4,10 @@
  * Not here: the choice itself (test/tasks/locality.test.ts), and real bytes (test/integration/data.test.ts).
  */
 import { expect, test } from 'vitest'
-import { anywhere } from '../../src/routing/requirement.ts'
-import { CALM, type JobPlan, type Plan } from './plan.ts'
+import { CALM, type JobPlan, PLAIN_JOB, type Plan } from './plan.ts'
 import { World } from './world.ts'
 
-const job: JobPlan = {
-  at: 2_000,
-  client: 0,
-  taskMs: 400,
-  shards: [50],
-  isOpen: false,
-  retries: 0,
-  priority: 0,
-  timeoutMs: 0,
-  copies: { wanted: 3, least: 3 },
-  cancelAfter: undefined,
-  queueTimeoutMs: 0,
-  retentionMs: 0,
-  atMostOnce: false,
-  submitter: '',
-  requires: anywhere,
-  needs: undefined,
-  releaseAfter: undefined,
-  data: 10
-}
+const job: JobPlan = { ...PLAIN_JOB, at: 2_000, taskMs: 400, shards: [50], data: 10 }
 
 const plan = (copies: number): Plan => ({
   hosts: ['A', 'B', 'C', 'D', 'E'].map((letter) => ({

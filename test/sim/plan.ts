@@ -120,6 +120,27 @@ export interface Plan {
   readonly reach?: Reach
 }
 
+/** A job of one task, with nothing special about it. */
+export const PLAIN_JOB: JobPlan = {
+  at: 0,
+  client: 0,
+  taskMs: 1,
+  shards: [1],
+  isOpen: false,
+  retries: 0,
+  priority: 0,
+  timeoutMs: 0,
+  copies: { wanted: 3, least: 3 },
+  cancelAfter: undefined,
+  queueTimeoutMs: 0,
+  retentionMs: 0,
+  atMostOnce: false,
+  submitter: '',
+  requires: anywhere,
+  needs: undefined,
+  releaseAfter: undefined
+}
+
 export const CALM: Weather = {
   loss: 0,
   duplication: 0,

@@ -8,9 +8,8 @@
 import { seatOf } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
-import { anywhere } from '../../src/routing/requirement.ts'
 import type { TaskMessageOf } from '../../src/tasks/messages.ts'
-import { type Act, CALM, type HostPlan, type JobPlan, type Plan } from './plan.ts'
+import { type Act, CALM, type HostPlan, type JobPlan, PLAIN_JOB, type Plan } from './plan.ts'
 import { World } from './world.ts'
 
 export interface Story {
@@ -30,23 +29,10 @@ const host = (name: string, slots: number): HostPlan => ({
 })
 
 const job = (at: Millis, taskMs: Millis, shards: readonly number[]): JobPlan => ({
+  ...PLAIN_JOB,
   at,
-  client: 0,
   taskMs,
-  shards,
-  isOpen: false,
-  retries: 0,
-  priority: 0,
-  timeoutMs: 0,
-  copies: { wanted: 3, least: 3 },
-  cancelAfter: undefined,
-  queueTimeoutMs: 0,
-  retentionMs: 0,
-  atMostOnce: false,
-  submitter: '',
-  requires: anywhere,
-  needs: undefined,
-  releaseAfter: undefined
+  shards
 })
 
 function planOf(

@@ -6,10 +6,9 @@
  */
 import { expect, test } from 'vitest'
 import type { PeerId, ShardKey } from '../../src/ids.ts'
-import { anywhere } from '../../src/routing/requirement.ts'
 import type { ShardRecord } from '../../src/tasks/messages.ts'
 import { changesAtOnce } from '../../src/tasks/repair.ts'
-import { CALM, type HostPlan, type JobPlan, type Plan } from './plan.ts'
+import { CALM, type HostPlan, type JobPlan, PLAIN_JOB, type Plan } from './plan.ts'
 import { World } from './world.ts'
 
 const names = Array.from({ length: 30 }, (_, i) => `host${'abcdefghijkmnopqrstuvwxyzABCDE'[i]}`)
@@ -18,25 +17,7 @@ const sixOClock = 15_000
 const replaceAfterMs = 10_000
 const troubleMs = sixOClock + replaceAfterMs + 30_000
 
-const job = (at: number): JobPlan => ({
-  at,
-  client: 0,
-  taskMs: 1,
-  shards: new Array(30).fill(2),
-  isOpen: false,
-  retries: 0,
-  priority: 0,
-  timeoutMs: 0,
-  copies: { wanted: 3, least: 3 },
-  cancelAfter: undefined,
-  queueTimeoutMs: 0,
-  retentionMs: 0,
-  atMostOnce: false,
-  submitter: '',
-  requires: anywhere,
-  needs: undefined,
-  releaseAfter: undefined
-})
+const job = (at: number): JobPlan => ({ ...PLAIN_JOB, at, shards: new Array(30).fill(2) })
 const plan: Plan = {
   hosts: names.map(
     (name): HostPlan => ({ name, slots: 1, labels: [], resources: [], joinAt: 0, rate: 1, loopMs: 0 })
