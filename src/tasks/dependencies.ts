@@ -28,8 +28,6 @@ interface Source {
   readonly trail: Trail
   /** Shards of this node whose tasks wait. */
   readonly leads: Set<ShardKey>
-  /** Keepers that said to have none of it. */
-  readonly lacking: Set<PeerId>
   askedAt: Millis
 }
 
@@ -81,11 +79,7 @@ export class Dependencies {
         source.trail.next(this.#view.isUp)
         // Not at once: if nobody has the shard, two keepers would send us to each other for ever.
         source.askedAt = now - askAgainMs / 2
-        source.lacking.add(from)
-        if (!source.trail.keepers.every((peer) => source.lacking.has(peer))) return []
-        // Others may know who has it now, or that it was released while these were away.
-        source.lacking.clear()
-        return seek(message.key, this.#view.mayKnow(message.key))
+        return source.trail.disowned(from) ? seek(message.key, this.#view.mayKnow(message.key)) : []
       }
       case 'forget':
         return keysOf(message.name, this.#sources.keys()).flatMap((key) => {
@@ -131,7 +125,7 @@ export class Dependencies {
     if (old !== undefined) return old
     const trail = new Trail(keepers)
     if (!this.#view.isUp(trail.owner)) trail.next(this.#view.isUp)
-    const source: Source = { trail, leads: new Set(), lacking: new Set(), askedAt: Number.NEGATIVE_INFINITY }
+    const source: Source = { trail, leads: new Set(), askedAt: Number.NEGATIVE_INFINITY }
     this.#sources.set(key, source)
     return source
   }

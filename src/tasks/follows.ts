@@ -19,8 +19,6 @@ interface Follow {
   readonly placement: Placement
   readonly trail: Trail
   readonly clients: Map<ClientId, Set<number>>
-  /** Keepers that said to have none of it. */
-  readonly lacking: Set<PeerId>
   isCancelled: boolean
   askedAt: Millis
 }
@@ -124,11 +122,7 @@ export class Follows {
     follow.trail.next(this.#view.isUp)
     // Not at once: if nobody has the shard, two keepers would send us to each other for ever.
     follow.askedAt = now - askAgainMs / 2
-    follow.lacking.add(from)
-    if (!follow.trail.keepers.every((peer) => follow.lacking.has(peer))) return []
-    // Others may know who has it now, or that it was released while these were away.
-    follow.lacking.clear()
-    return seek(key, this.#view.mayKnow(key))
+    return follow.trail.disowned(from) ? seek(key, this.#view.mayKnow(key)) : []
   }
 
   peerDown(peer: PeerId, now: Millis): Send[] {
@@ -166,7 +160,6 @@ export class Follows {
       placement,
       trail,
       clients: new Map(),
-      lacking: new Set(),
       isCancelled: false,
       askedAt: 0
     }

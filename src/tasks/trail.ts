@@ -18,6 +18,8 @@ export class Trail {
   #rank = 0
   #ballot: Ballot = -1
   #turnedAt: Millis = Number.NEGATIVE_INFINITY
+  /** Keepers that said to have none of it. */
+  readonly #lacking = new Set<PeerId>()
 
   constructor(keepers: readonly PeerId[], list = 0) {
     this.#keepers = keepers
@@ -52,6 +54,17 @@ export class Trail {
     this.#rank = hint.keepers.indexOf(owner)
     this.#ballot = hint.ballot
     this.#turnedAt = now
+    return true
+  }
+
+  /**
+   * This keeper has none of the shard. True if by now every one has said so: then others may know who has it, or that it was
+   * released while these were away.
+   */
+  disowned(peer: PeerId): boolean {
+    this.#lacking.add(peer)
+    if (!this.#keepers.every((keeper) => this.#lacking.has(keeper))) return false
+    this.#lacking.clear()
     return true
   }
 
