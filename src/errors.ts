@@ -35,6 +35,10 @@ export const ERROR_CODES = {
   SHOAL_NO_TASK: { retryable: false, meaning: 'asked for something of a task where no task runs' },
   SHOAL_NOT_FOUND: { retryable: false, meaning: 'no reachable node knows this job, node or source' },
   SHOAL_OLD_NODE: { retryable: false, meaning: 'the installed Node.js is too old' },
+  SHOAL_OWN_ENGINE: {
+    retryable: false,
+    meaning: 'a task calls an engine that waits for it, such as its own'
+  },
   SHOAL_PORT_TAKEN: { retryable: false, meaning: 'another process listens on this address' },
   SHOAL_REFUSED: { retryable: false, meaning: 'the other side does not hold the mesh key' },
   SHOAL_TIMEOUT: { retryable: true, meaning: 'what was waited for did not come in time; it goes on' },

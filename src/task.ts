@@ -37,7 +37,8 @@ export interface TaskContext {
    * slots; it goes on when its slot is free again. Its jobs belong to the task: they count as its submitter's, `priority` is
    * relative to its own, what has not ended is cancelled when the task ends, however it ends, and an attempt that follows a
    * lost one submits them anew in place of those. A function that the task's own module exports may be given as it is,
-   * whatever it uses of that module. Resources and targets are kept while a task waits: a job must not require what they hold.
+   * whatever it uses of that module. Resources are kept while a task waits: a job must not require what it holds. A call of the engine
+   * that it runs on, or of one whose task waits for it, is refused with SHOAL_OWN_ENGINE; two tasks that call each other's wait for ever.
    */
   readonly client: Client
   /**

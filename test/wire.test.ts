@@ -48,7 +48,8 @@ const header = {
   atMostOnce: true,
   submitter: '',
   requires: anywhere,
-  depth: 0
+  depth: 0,
+  around: []
 }
 const inputs = pack('', [0, 1], [Uint8Array.of(1, 2), new Uint8Array(0)])
 const record = {

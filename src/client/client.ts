@@ -64,7 +64,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   readonly #closing = new AbortController()
   readonly #submitter: string
   readonly #within: Within
-  protected readonly presence = new Presence(() => this.members())
+  protected readonly presence: Presence
   readonly #locate = (name: string): Promise<readonly TaskAt[]> =>
     tasksNamed(name, this.#jobs, (job) => this.locate(job))
   #state: 'away' | 'opening' | 'attached' = 'away'
@@ -79,6 +79,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     super()
     this.#submitter = submitter
     this.#within = within
+    this.presence = new Presence(() => this.members(), within.around)
     this.#streams = new Streams((message) => {
       if (this.#state === 'attached') this.#line.send(message)
     })

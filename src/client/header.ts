@@ -1,12 +1,12 @@
 /**
- * What a submission says of all its tasks, from the options of its client.
+ * What a submission says of all its tasks, from the options of its client. Throws SHOAL_OWN_ENGINE (nest.ts).
  *
  * Not here: checking them (options.ts).
  */
 import type { JobId } from '../ids.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import type { Shipped } from './functions.ts'
-import type { Nest } from './nest.ts'
+import { type Nest, refuseAround } from './nest.ts'
 import type { Settings } from './options.ts'
 
 /** How long results within a task are kept if it does not say: nobody else knows of them. */
@@ -18,6 +18,7 @@ export function headerOf(
   settings: Settings,
   submitter: string
 ): JobHeader {
+  refuseAround(settings.requires.targets, nest?.around ?? [])
   return {
     job: id,
     name: settings.name ?? name.slice(0, 128),
@@ -32,6 +33,7 @@ export function headerOf(
     queueTimeoutMs: settings.queueTimeoutMs,
     submitter: nest?.submitter ?? submitter,
     requires: settings.requires,
-    depth: nest?.depth ?? 0
+    depth: nest?.depth ?? 0,
+    around: nest?.around ?? []
   }
 }

@@ -3,6 +3,7 @@
  *
  * Not here: who is within a task (within.ts), and the rest of what a submitter says of a job (header.ts).
  */
+import { ShoalError } from '../errors.ts'
 import type { JobId } from '../ids.ts'
 import type { ship } from './functions.ts'
 
@@ -14,6 +15,8 @@ export interface Nest {
   readonly depth: number
   readonly priority: number
   readonly submitter: string
+  /** Engines that wait for it, from the outermost. */
+  readonly around: readonly string[]
   /** Waits, and lets others have the slot meanwhile. */
   readonly gate: Gate
   /** Ends the job with the task. */
@@ -28,4 +31,16 @@ export interface Within {
   /** Throws if no task may submit one now. */
   readonly nest?: () => Nest
   readonly gate?: () => Gate
+  /** Engines that wait for whatever is submitted now. */
+  readonly around?: () => readonly string[]
+}
+
+/** Throws SHOAL_OWN_ENGINE if nothing but engines that wait for it may run it. */
+export function refuseAround(targets: readonly string[], around: readonly string[]): void {
+  if (targets.length === 0 || !targets.every((target) => around.includes(target))) return
+  const who = targets.join(', ')
+  throw new ShoalError(
+    'SHOAL_OWN_ENGINE',
+    `a task cannot call the engine that it runs on, or one whose task waits for it (${who}); call it from outside, or leave it out of the view`
+  )
 }

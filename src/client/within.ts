@@ -40,7 +40,7 @@ const pass: Gate = (promise) => promise
 /** There is one in each engine. */
 export class EngineClient extends MeshClient {
   constructor(port: Port) {
-    super((events) => new EngineLine(port, events), '', { nest, gate: gateHere, ship: shipWithin })
+    super((events) => new EngineLine(port, events), '', { nest, gate: gateHere, around, ship: shipWithin })
   }
 
   /** It ends with its engine. */
@@ -64,6 +64,7 @@ function nest(): Nest {
     depth,
     priority,
     submitter,
+    around: context.engines,
     gate: (promise) => context.wait(promise),
     owns: (job) => context.whenOver(() => job.abandon(ended(job.id)))
   }
@@ -71,6 +72,8 @@ function nest(): Nest {
 
 const ended = (job: JobId): ShoalError =>
   new ShoalError('SHOAL_CANCELLED', `the task that submitted job ${job} has ended`)
+
+const around = (): readonly string[] => origin.getStore()?.engines ?? []
 
 function gateHere(): Gate {
   const context = origin.getStore()

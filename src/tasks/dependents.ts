@@ -175,12 +175,13 @@ export class Dependents {
     }
   }
 
-  /** The engine on which a task is to run, if it follows others, and that engine is there. */
+  /** The engine on which a task is to run, if it follows others, and that engine is there and does not wait for it. */
   place(task: number): string | undefined {
     for (const { need } of this.#waits.get(task)?.all ?? []) {
       if (need.kind !== 'follow') continue
       const [engine] = this.#engines(need)
-      if (engine !== undefined && isThere(engine, this.#member)) return engine
+      if (engine === undefined || this.#record.header.around.includes(engine)) continue
+      if (isThere(engine, this.#member)) return engine
     }
     return undefined
   }

@@ -127,7 +127,9 @@ export const header = record({
   submitter: added(text(128), ''),
   requires: added(requirement, anywhere),
   /** How many tasks it was submitted from within: 0 by a client, 1 by a task of such a job. */
-  depth: added(uint(depthMax), 0)
+  depth: added(uint(depthMax), 0),
+  /** Engines of those tasks, from the outermost: they wait for it, so it cannot run there. */
+  around: added(list(text(160), depthMax), [])
 })
 export type JobHeader = Of<typeof header>
 

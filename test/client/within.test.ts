@@ -28,6 +28,7 @@ function within<T>({ depth = 0, attempt = 1, index = 0, epoch = 0 }, act: (conte
     depth,
     priority: 0,
     submitter: 'ann',
+    around: ['outer/1'],
     file: '/no/file',
     dataFolder: ''
   }

@@ -74,6 +74,15 @@ describe.each(['thread', 'process'] as const)('engines are %ss', (isolation) => 
     await untilIdle()
   })
 
+  test('whoever calls an engine that waits for it hears so at once', async () => {
+    const heard = await client.submit(moduleFunction(work, 'callsItself'))
+    expect(heard).toEqual(new Array(4).fill('SHOAL_OWN_ENGINE'))
+  })
+
+  test('what follows a task that ran in place of this one runs all the same', async () => {
+    expect(await client.submit(moduleFunction(work, 'followed'))).toBe(2)
+  })
+
   async function untilIdle(): Promise<void> {
     await until(async () => (await mesh.status()).every(({ running, queued }) => running + queued === 0))
   }

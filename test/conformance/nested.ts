@@ -63,3 +63,29 @@ export async function large(size: number): Promise<number[]> {
   const got = await task.client.get(ref)
   return [back, got].map((some) => some.filter((byte) => byte === 7).byteLength)
 }
+
+const codeOf = (call: PromiseLike<unknown>): Promise<unknown> =>
+  Promise.resolve(call).then(
+    (value) => value,
+    ({ code }) => code
+  )
+
+/** Calls the engine of this task, as one of a view, as a target, and by a task that this one waits for. */
+export async function callsItself(): Promise<unknown[]> {
+  const { engine, client } = task
+  const fn = () => 1
+  return [
+    await codeOf(client.view('all').execute('1')),
+    await codeOf(client.view(engine).push({ a: 1 })),
+    await codeOf(client.submit(fn, [], { targets: [engine] })),
+    await client.submit(calls, [engine])
+  ]
+}
+
+export const calls = (engine: string): Promise<unknown> => codeOf(task.client.view(engine).apply(() => 1))
+
+/** What follows a task that ran in this slot meanwhile. */
+export async function followed(): Promise<unknown> {
+  const first = task.client.submit(() => 1)
+  return await task.client.submit((x: number) => x + 1, [first], { follow: first })
+}

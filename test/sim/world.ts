@@ -351,7 +351,8 @@ export class World {
       atMostOnce: plan.atMostOnce,
       submitter: plan.submitter,
       requires: plan.requires,
-      depth: plan.depth ?? 0
+      depth: plan.depth ?? 0,
+      around: []
     }
     const state = {
       isClosed: false,

@@ -22,5 +22,6 @@ export const headerOf = (more: Partial<JobHeader> = {}): JobHeader => ({
   submitter: '',
   requires: anywhere,
   depth: 0,
+  around: [],
   ...more
 })

@@ -48,7 +48,8 @@ class Node {
       atMostOnce: false,
       submitter: '',
       requires: anywhere,
-      depth: 0
+      depth: 0,
+      around: []
     }
     const header = { job, submittedAt: 0, ...of, ...limits }
     const inputs = pack('', [0], [new Uint8Array(0)])

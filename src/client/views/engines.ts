@@ -5,6 +5,7 @@
  * A member may be away for a moment, because its stream broke and is made anew; so it is gone when it was missing twice.
  */
 import type { MemberInfo } from '../answers.ts'
+import { refuseAround } from '../nest.ts'
 
 export interface EngineInfo {
   /** `<node>/<slot>` */
@@ -37,15 +38,24 @@ export function enginesOf(members: readonly MemberInfo[]): EngineInfo[] {
 
 export class Presence {
   readonly #members: () => Promise<MemberInfo[]>
+  readonly #around: () => readonly string[]
   readonly #watched = new Set<Watched>()
   #timer: ReturnType<typeof setTimeout> | undefined
 
-  constructor(members: () => Promise<MemberInfo[]>) {
+  /** `around`: the engines that wait for who asks now. */
+  constructor(members: () => Promise<MemberInfo[]>, around: () => readonly string[] = () => []) {
     this.#members = members
+    this.#around = around
   }
 
   async engines(): Promise<EngineInfo[]> {
     return enginesOf(await this.#members())
+  }
+
+  /** Throws SHOAL_OWN_ENGINE if one of them waits for who calls it, before any is called. */
+  refuseAround(engines: readonly EngineInfo[]): void {
+    const around = this.#around()
+    for (const { id } of engines) refuseAround([id], around)
   }
 
   /** The promise resolves when the engine is gone. Call `end` when nobody waits any more. */

@@ -163,6 +163,7 @@ export class DirectView {
     const fn = typeof what === 'string' ? operation(what) : what
     const begin = async (): Promise<{ value: Promise<unknown>; handles: TaskHandle<unknown>[] }> => {
       const [argsOf, engines] = await Promise.all([plan(), this.engines()])
+      this.#presence.refuseAround(engines)
       const handles = engines.map(({ id }, at) => {
         const options: TaskOptions = { targets: [id], atMostOnce: true, retention }
         return this.#client.submit(fn, argsOf(at, engines.length), options)

@@ -34,6 +34,7 @@ export class Context {
   readonly depth: number
   readonly priority: number
   readonly submitter: string
+  readonly #around: readonly string[]
   /** Jobs that it has submitted. */
   jobs = 0
   readonly #key: ShardKey
@@ -64,10 +65,16 @@ export class Context {
     this.depth = order.depth
     this.priority = order.priority
     this.submitter = order.submitter
+    this.#around = order.around
     this.#key = order.key
     this.#index = order.first + (order.indexes[position] as number)
     this.#timeoutMs = order.timeoutMs
     this.#startedAt = startedAt
+  }
+
+  /** Engines that wait for what it submits: of the tasks around it, and its own. */
+  get engines(): readonly string[] {
+    return [...this.#around, this.port.engine]
   }
 
   /** `<job>:<index>` */

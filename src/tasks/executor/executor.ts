@@ -23,10 +23,11 @@ export interface RunBatch {
   readonly exportName: string
   /** Milliseconds one task may run; 0 = unlimited. */
   readonly timeoutMs: number
-  /** Of its job: what jobs that its tasks submit take over. Default 0, 0 and nobody's. */
+  /** Of its job: what jobs that its tasks submit take over. Default 0, 0, nobody's, and none. */
   readonly depth?: number
   readonly priority?: number
   readonly submitter?: string
+  readonly around?: readonly string[]
   /** Each value: the arguments as `client/values.ts` encodes them. */
   readonly inputs: Batch
 }

@@ -194,7 +194,7 @@ class Pool implements Executor {
   /** Sends the whole run, even again: the engine begins what is not claimed. */
   #send(engine: Engine, { batch, file, reported }: Run): void {
     const { run, key, first, attempt, exportName, timeoutMs, inputs } = batch
-    const { depth = 0, priority = 0, submitter = '' } = batch
+    const { depth = 0, priority = 0, submitter = '', around = [] } = batch
     // A copy: the batch may be a window on memory of others, which a message would carry along entirely.
     const { indexes, ends, body } = inputs
     const copy = {
@@ -204,7 +204,7 @@ class Pool implements Executor {
     }
     const claims = reported.map((isReported) => (isReported ? CLAIM.taken : CLAIM.unstarted))
     const { dataFolder = '' } = this.#options
-    const job = { key, first, attempt, exportName, timeoutMs, dataFolder, depth, priority, submitter }
+    const job = { key, first, attempt, exportName, timeoutMs, dataFolder, depth, priority, submitter, around }
     engine.post({ kind: 'run', run, ...job, file, claims, ...copy })
   }
 

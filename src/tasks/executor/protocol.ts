@@ -47,6 +47,7 @@ export type RunOrder = {
   depth: number
   priority: number
   submitter: string
+  around: readonly string[]
   /** One byte for each task. Those that are not `unstarted` are none of this engine's. */
   claims: Claims
   /** The inputs, copied: `RunBatch.inputs` without its node. */
