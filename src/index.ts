@@ -12,12 +12,14 @@ export type {
   NodeStatus,
   StatusReport
 } from './client/answers.ts'
+export type { Endable, Ended, Waited, WaitOptions } from './client/endings.ts'
 export { type ModuleFunction, moduleFunction } from './client/functions.ts'
 export { type Call, type CallOptions, type Calls, type CallValues, call, ref } from './client/graph.ts'
 export { saveFiles } from './client/outputs.ts'
 export type { Waitable } from './client/places.ts'
 export type { EachInput, FileOption, ProgramOptions } from './client/programs.ts'
 export { type ConnectOptions, connect } from './client/remote.ts'
+export type { Times } from './client/timing.ts'
 export type {
   Client,
   Completed,

@@ -24,7 +24,7 @@ import { headerOf } from './header.ts'
 import { heed } from './heed.ts'
 import { Job, type JobHost } from './job.ts'
 import type { Line, OpenLine } from './line.ts'
-import type { Within } from './nest.ts'
+import type { Gate, Within } from './nest.ts'
 import { checkMapOptions, checkTaskOptions, type Settings, whole } from './options.ts'
 import { type TaskAt, tasksNamed } from './places.ts'
 import { type ProgramOptions, planProgram } from './programs.ts'
@@ -173,6 +173,10 @@ export class MeshClient extends Verbs implements Client, JobHost {
     return job
   }
 
+  protected gate(): Gate {
+    return this.#within.gate?.() ?? ((promise) => promise)
+  }
+
   protected get self(): Client {
     return this
   }
@@ -215,7 +219,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     const { returnErrors, inFlightMax = Number.POSITIVE_INFINITY, signal } = plan
     const nest = plan.id === undefined ? this.#within.nest?.() : undefined
     const id = plan.id ?? nest?.job ?? (randomBytes(12).toString('base64url') as JobId)
-    const gate = nest?.gate ?? this.#within.gate?.() ?? ((promise) => promise)
+    const gate = nest?.gate ?? this.gate()
     const isFound = plan.id !== undefined
     const job = new Job<R>({ id, host: this, isFound, returnErrors, inFlightMax, nest, gate })
     nest?.owns(job)

@@ -6,6 +6,7 @@
 import type { RunMetadata } from '../errors.ts'
 import { ShoalError } from '../errors.ts'
 import type { Explanation } from './answers.ts'
+import { type End, endOf } from './endings.ts'
 import type { Calls, CallValues } from './graph.ts'
 import type { Job } from './job.ts'
 import type { Waitable } from './places.ts'
@@ -32,6 +33,22 @@ export class Graph<N extends Calls> implements GraphHandle<N> {
 
   get progress(): JobProgress {
     return { ...this.#job.progress, running: [] }
+  }
+
+  get elapsed(): number {
+    return this.#job.elapsed
+  }
+
+  get serialTime(): number {
+    return this.#job.serialTime
+  }
+
+  get wallTime(): number {
+    return this.#job.wallTime
+  }
+
+  [endOf](): End {
+    return this.#job[endOf]()
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a handle is awaitable by design.

@@ -1,18 +1,20 @@
 /**
- * A job in its submitter's or reader's hands: outcomes as they come, given out as a promise, in order, or as completed.
+ * A job in its submitter's or reader's hands: how far it is, and when more of its inputs may be pulled.
  *
- * Not here: where outcomes come from (session.ts), where inputs go (feed.ts).
- * A handle is a shelf: whatever arrives is put on it once, and one reader takes it down.
+ * Not here: where outcomes come from (session.ts), how they are read (shelf.ts), where inputs go (feed.ts).
  */
-import { CompositeError, type RunMetadata, ShoalError, TaskError } from '../errors.ts'
+import type { RunMetadata } from '../errors.ts'
 import { type JobId, taskId } from '../ids.ts'
 import type { Batch } from '../tasks/batch.ts'
 import type { Placement, TaskWord } from '../tasks/messages.ts'
 import type { Explanation } from './answers.ts'
+import { End, type Endable, endOf } from './endings.ts'
 import { Live } from './live.ts'
 import type { Gate, Nest } from './nest.ts'
 import { type Found, Places, TaskRef, tasksOf } from './places.ts'
-import { type Settled, settledOf } from './settled.ts'
+import { settledOf } from './settled.ts'
+import { Shelf } from './shelf.ts'
+import { Timing } from './timing.ts'
 import type { Completed, JobHandle, JobProgress, JobStatus, Printed, Progress } from './types.ts'
 
 /** Shards that were handed to the session and not acknowledged, at most; then inputs are pulled no further. */
@@ -46,52 +48,68 @@ export interface JobPlan {
   readonly gate: Gate
 }
 
-type Reading = 'nobody' | 'all' | 'one by one'
-
-export class Job<R> implements JobHandle<R> {
+export class Job<R> implements JobHandle<R>, Endable {
   readonly id: JobId
   readonly nest: Nest | undefined
   /** Milliseconds since 1970; 0 until it is known. */
   submittedAt = 0
   readonly places: Places
   readonly #plan: JobPlan
-  readonly #settled = new Map<number, Settled>()
-  /** Indexes in order of arrival, if somebody reads them so. */
-  #arrivals: number[] = []
+  readonly #shelf: Shelf<R>
+  readonly #end = new End()
+  readonly #timing = new Timing()
   readonly #listeners = new Set<(progress: JobProgress) => void>()
   readonly #live = new Live()
-  #reading: Reading = 'nobody'
   #pulled = 0
-  #taken = 0
-  #done = 0
-  #failed = 0
-  #total: number | undefined
   #shards = 0
   #acceptedShards = 0
   #isFed = false
-  #isAcceptAwaited = false
+  /** Somebody waits for it as a whole: results that nobody takes out are kept. */
+  #isKept = false
   #isFull = false
-  #isCancelled = false
-  #isComplete = false
-  #failure: Error | undefined
   #all: Promise<R[]> | undefined
-  #change = Promise.withResolvers<void>()
 
   constructor(plan: JobPlan) {
     this.#plan = plan
     this.id = plan.id
     this.places = new Places(plan.id, plan.isFound ? () => plan.host.locate(plan.id) : undefined)
     this.nest = plan.nest
+    this.#shelf = new Shelf({
+      id: plan.id,
+      returnErrors: plan.returnErrors,
+      gate: plan.gate,
+      leave: () => this.cancel(),
+      onTaken: () => {
+        if (this.#isFull) this.#shelf.changed()
+      }
+    })
   }
 
   get progress(): Progress {
-    return { done: this.#done, total: this.#total, failed: this.#failed }
+    const { done, total, failed } = this.#shelf
+    return { done, total, failed }
+  }
+
+  get elapsed(): number {
+    return this.#timing.elapsed
+  }
+
+  get serialTime(): number {
+    return this.#timing.serialTime
+  }
+
+  get wallTime(): number {
+    return this.#timing.wallTime
   }
 
   get accepted(): Promise<void> {
-    this.#isAcceptAwaited = true
-    this.#changed()
+    this.#keep()
     return this.#untilAccepted()
+  }
+
+  [endOf](): End {
+    this.#keep()
+    return this.#end
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a handle is awaitable by design.
@@ -99,7 +117,7 @@ export class Job<R> implements JobHandle<R> {
     onDone?: ((results: R[]) => A | PromiseLike<A>) | null,
     onRejected?: ((error: unknown) => B | PromiseLike<B>) | null
   ): Promise<A | B> {
-    this.#all ??= this.#collect()
+    this.#all ??= this.#shelf.all()
     return this.#plan.gate(this.#all).then(onDone, onRejected)
   }
 
@@ -112,33 +130,34 @@ export class Job<R> implements JobHandle<R> {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<R> {
-    this.#read('one by one')
-    return this.#ordered()
+    this.#shelf.read('one by one')
+    return this.#shelf.ordered()
   }
 
   asCompleted(): AsyncIterable<Completed<R>> {
-    this.#read('one by one')
-    return this.#completed()
+    this.#shelf.read('one by one')
+    return this.#shelf.completed()
   }
 
   async status(): Promise<JobStatus> {
     const { done, total, failed } = this.progress
     const running = this.#isFed ? 'running' : 'open'
-    const state = this.#isCancelled ? 'cancelled' : this.#isComplete ? 'done' : running
+    const { isCancelled, isComplete } = this.#shelf
+    const state = isCancelled ? 'cancelled' : isComplete ? 'done' : running
     return { id: this.id, state, done, total, failed }
   }
 
   async cancel(): Promise<void> {
-    if (this.#isComplete || this.#isCancelled) return
-    this.#isCancelled = true
+    if (this.#shelf.isComplete || this.#shelf.isCancelled) return
+    this.#shelf.isCancelled = true
     this.#isFed = true
     this.#plan.host.cancel(this.id)
-    this.#changed()
+    this.#shelf.changed()
   }
 
   explain(index?: number): Promise<Explanation> {
     let open = 0
-    while (this.#settled.has(open)) open++
+    while (this.#shelf.has(open)) open++
     return this.#plan.host.explain(taskId(this.id, index ?? open))
   }
 
@@ -155,7 +174,7 @@ export class Job<R> implements JobHandle<R> {
   }
 
   metadata(index: number): RunMetadata | undefined {
-    return this.#settled.get(index)?.run
+    return this.#shelf.at(index)?.run
   }
 
   get stdout(): readonly string[] {
@@ -178,13 +197,13 @@ export class Job<R> implements JobHandle<R> {
   /** Tasks `first + index` say something as they run. */
   said({ first, words }: { readonly first: number; readonly words: readonly TaskWord[] }): void {
     const open = words.map((word) => ({ ...word, index: first + word.index }))
-    this.#live.said(open.filter(({ index }) => !this.#settled.has(index)))
+    this.#live.said(open.filter(({ index }) => !this.#shelf.has(index)))
     this.#tell()
   }
 
   /** False once nothing more may be submitted. */
   get takesInputs(): boolean {
-    return !this.#isFed && this.#failure === undefined
+    return !this.#isFed && this.#shelf.failure === undefined
   }
 
   /** How many inputs may be pulled now; resolves when that is at least one, with 0 if no more are wanted at all. */
@@ -192,8 +211,9 @@ export class Job<R> implements JobHandle<R> {
     for (;;) {
       if (!this.takesInputs) return 0
       // Only a reader who takes one by one holds the source back by his own pace.
-      const isPaced = this.#reading === 'one by one' || (this.#reading === 'nobody' && !this.#isAcceptAwaited)
-      const inFlight = this.#pulled - (isPaced ? this.#taken : this.#done)
+      const { reading, taken, done } = this.#shelf
+      const isPaced = reading === 'one by one' || (reading === 'nobody' && !this.#isKept)
+      const inFlight = this.#pulled - (isPaced ? taken : done)
       const room = this.#plan.inFlightMax - inFlight
       // Not one by one: shards of a single task would cost the mesh more than their tasks.
       if (
@@ -203,8 +223,8 @@ export class Job<R> implements JobHandle<R> {
       )
         return room
       this.#isFull = true
-      this.#changed()
-      await this.#change.promise
+      this.#shelf.changed()
+      await this.#shelf.change
       this.#isFull = false
     }
   }
@@ -221,9 +241,9 @@ export class Job<R> implements JobHandle<R> {
 
   fed(): void {
     this.#isFed = true
-    if (!this.#isCancelled) this.#total = this.#pulled
+    if (!this.#shelf.isCancelled) this.#shelf.total = this.#pulled
     this.#placed()
-    this.#changed()
+    this.#shelf.changed()
   }
 
   found(submittedAt: number): void {
@@ -234,7 +254,7 @@ export class Job<R> implements JobHandle<R> {
     this.places.add(placement)
     this.#acceptedShards++
     this.#placed()
-    this.#changed()
+    this.#shelf.changed()
   }
 
   /** Tasks `first + indexes[i]` ended. */
@@ -242,42 +262,52 @@ export class Job<R> implements JobHandle<R> {
     for (let at = 0; at < outcomes.indexes.length; at++) {
       const index = first + (outcomes.indexes[at] as number)
       const settled = settledOf(this.id, index, { outcomes, at, submitted: this.submittedAt })
-      this.#settled.set(index, settled)
-      this.#arrivals.push(index)
+      this.#shelf.put(index, settled)
+      this.#timing.ran(settled.run)
       this.#live.ended(index, settled.run)
-      this.#done++
-      if (settled.error !== undefined) this.#failed++
+      if (settled.error !== undefined && !this.#plan.returnErrors) this.#end.failed()
     }
     this.#tell()
-    this.#changed()
+    this.#shelf.changed()
   }
 
   completed(tasks: number): void {
-    if (this.#failure !== undefined) return this.#plan.host.forget(this.id)
-    this.#isComplete = true
+    if (this.#shelf.failure !== undefined) return this.#plan.host.forget(this.id)
+    this.#shelf.isComplete = true
     this.#isFed = true
-    this.#total = tasks
+    this.#shelf.total = tasks
     this.#acceptedShards = this.#shards
     this.#plan.host.forget(this.id)
-    this.#changed()
+    this.#over(this.#shelf.isCancelled)
   }
 
   /** Ends all waiting, and cancels what was submitted. */
   abandon(error: Error): void {
-    if (this.#isComplete || this.#failure !== undefined) return
-    this.#failure = error
+    if (this.#shelf.isComplete || this.#shelf.failure !== undefined) return
+    this.#shelf.failure = error
     this.places.close(error)
     this.#plan.host.cancel(this.id)
-    this.#changed()
+    this.#over(true)
   }
 
   /** Ends all waiting. The mesh may go on with what was submitted. */
   fail(error: Error): void {
-    if (this.#isComplete || this.#failure !== undefined) return
-    this.#failure = error
+    if (this.#shelf.isComplete || this.#shelf.failure !== undefined) return
+    this.#shelf.failure = error
     this.places.close(error)
     this.#plan.host.forget(this.id)
-    this.#changed()
+    this.#over(true)
+  }
+
+  #over(hasFailed: boolean): void {
+    this.#timing.over()
+    this.#shelf.changed()
+    this.#end.over(hasFailed)
+  }
+
+  #keep(): void {
+    this.#isKept = true
+    this.#shelf.changed()
   }
 
   #placed(): void {
@@ -290,104 +320,15 @@ export class Job<R> implements JobHandle<R> {
   }
 
   #printed(stream: 'stdout' | 'stderr'): string[] {
-    const count = this.#total ?? this.#pulled
-    return Array.from({ length: count }, (_, index) => this.#settled.get(index)?.run[stream] ?? '')
-  }
-
-  #changed(): void {
-    this.#change.resolve()
-    this.#change = Promise.withResolvers()
-  }
-
-  #read(how: Reading): void {
-    if (this.#reading !== 'nobody') {
-      const text = `the results of job ${this.id} are read already; read them once, or open it again by client.job(id)`
-      throw new ShoalError('SHOAL_BAD_OPTION', text)
-    }
-    this.#reading = how
-    this.#changed()
+    const count = this.#shelf.total ?? this.#pulled
+    return Array.from({ length: count }, (_, index) => this.#shelf.at(index)?.run[stream] ?? '')
   }
 
   async #untilAccepted(): Promise<void> {
     for (;;) {
-      if (this.#failure !== undefined) throw this.#failure
+      if (this.#shelf.failure !== undefined) throw this.#shelf.failure
       if (this.#isFed && this.#acceptedShards >= this.#shards) return
-      await this.#change.promise
+      await this.#shelf.change
     }
   }
-
-  async #collect(): Promise<R[]> {
-    this.#read('all')
-    while (!this.#isComplete && this.#failure === undefined) await this.#change.promise
-    if (this.#failure !== undefined) throw this.#failure
-    const results: R[] = new Array(this.#total ?? 0)
-    const errors: Error[] = []
-    for (let index = 0; index < results.length; index++) {
-      const { value, error } = this.#settled.get(index) as Settled
-      if (error !== undefined) errors.push(error)
-      results[index] = (error ?? value) as R
-    }
-    if (this.#isCancelled || (errors.length > 0 && errors.every(isCancel))) throw this.#cancelled()
-    if (errors.length === 0 || this.#plan.returnErrors) return results
-    throw errors.length === 1 ? errors[0] : new CompositeError(errors as TaskError[])
-  }
-
-  #cancelled(): ShoalError {
-    const text = `job ${this.id} was cancelled; ${this.#done - this.#failed} of its tasks had ended before`
-    return new ShoalError('SHOAL_CANCELLED', text)
-  }
-
-  async *#ordered(): AsyncGenerator<R> {
-    let isAtEnd = false
-    try {
-      for (let index = 0; ; index++) {
-        const settled = await this.#plan.gate(this.#next(() => index, index))
-        if (settled === undefined) break
-        if (settled.error === undefined) yield settled.value as R
-        else if (this.#plan.returnErrors) yield settled.error as R
-        else throw isCancel(settled.error) ? this.#cancelled() : settled.error
-      }
-      isAtEnd = true
-    } finally {
-      if (!isAtEnd) await this.cancel()
-    }
-  }
-
-  async *#completed(): AsyncGenerator<Completed<R>> {
-    let isAtEnd = false
-    try {
-      for (let at = 0; ; at++) {
-        const arrivals = this.#arrivals
-        const settled = await this.#plan.gate(this.#next(() => arrivals[at], at))
-        if (settled === undefined) break
-        const index = arrivals[at] as number
-        const { value, error } = settled
-        yield error === undefined ? { index, value: value as R } : { index, error }
-      }
-      isAtEnd = true
-    } finally {
-      if (!isAtEnd) await this.cancel()
-    }
-  }
-
-  /** Waits for the `nth` result in the reader's order and takes it out; `undefined` at the end. */
-  async #next(indexOf: () => number | undefined, nth: number): Promise<Settled | undefined> {
-    for (;;) {
-      const index = indexOf()
-      const settled = index === undefined ? undefined : this.#settled.get(index)
-      if (settled !== undefined && index !== undefined) {
-        this.#settled.delete(index)
-        this.#taken++
-        if (this.#isFull) this.#changed()
-        return settled
-      }
-      if (this.#failure !== undefined) throw this.#failure
-      if (this.#isComplete && nth >= (this.#total ?? 0)) return undefined
-      await this.#change.promise
-    }
-  }
-}
-
-function isCancel(error: Error): boolean {
-  return error instanceof TaskError && error.code === 'SHOAL_CANCELLED'
 }

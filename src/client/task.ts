@@ -5,6 +5,7 @@
  */
 import type { RunMetadata } from '../errors.ts'
 import type { Explanation } from './answers.ts'
+import { type End, endOf } from './endings.ts'
 import type { Job } from './job.ts'
 import { type Found, tasksOf } from './places.ts'
 import type { JobStatus, Printed, TaskHandle, TaskProgress } from './types.ts'
@@ -26,6 +27,18 @@ export class Task<R> implements TaskHandle<R> {
 
   get metadata(): RunMetadata | undefined {
     return this.#job.metadata(0)
+  }
+
+  get elapsed(): number {
+    return this.#job.elapsed
+  }
+
+  get serialTime(): number {
+    return this.#job.serialTime
+  }
+
+  get wallTime(): number {
+    return this.#job.wallTime
   }
 
   get stdout(): string {
@@ -50,6 +63,10 @@ export class Task<R> implements TaskHandle<R> {
 
   finally(onFinally: () => void): Promise<R> {
     return this.then().finally(onFinally)
+  }
+
+  [endOf](): End {
+    return this.#job[endOf]()
   }
 
   async [tasksOf](): Promise<Found> {

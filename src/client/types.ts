@@ -8,10 +8,12 @@ import type { RunMetadata } from '../errors.ts'
 import type { Requires } from '../routing/requirement.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { Explanation, JobSummary, MemberInfo, StatusReport } from './answers.ts'
+import type { Endable, Ended, Waited, WaitOptions } from './endings.ts'
 import type { ModuleFunction } from './functions.ts'
 import type { Calls, CallValues } from './graph.ts'
 import type { Waitable } from './places.ts'
 import type { ProgramOptions } from './programs.ts'
+import type { Times } from './timing.ts'
 import type { BalancedView } from './views/balanced.ts'
 import type { EngineInfo } from './views/engines.ts'
 import type { DirectView, Targets } from './views/view.ts'
@@ -140,7 +142,7 @@ type Filled<T> = T extends readonly (infer E)[]
  * Awaitable: all results in input order. Rejects with TaskError (one failed), CompositeError (several), or ShoalError. As an
  * argument of another task it stands for the list of its results.
  */
-export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R>, Waitable<R[]> {
+export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R>, Waitable<R[]>, Endable, Times {
   readonly id: string
   readonly progress: Progress
   /**
@@ -183,7 +185,7 @@ export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R>, Waitab
 }
 
 /** Awaitable: the value. Rejects with TaskError or ShoalError. As an argument of another task it stands for its value. */
-export interface TaskHandle<R> extends PromiseLike<R>, Waitable<R> {
+export interface TaskHandle<R> extends PromiseLike<R>, Waitable<R>, Endable, Times {
   /** Id of the job of this one task: `client.task(id)` finds it again, from anywhere. */
   readonly id: string
   readonly accepted: Promise<void>
@@ -209,7 +211,7 @@ export interface TaskHandle<R> extends PromiseLike<R>, Waitable<R> {
  * Awaitable: what the calls of a graph give, by their names or in a list as they were given. Rejects as a job does; its tasks
  * may stand in another order in `client.job(id)`: each behind those that it needs, otherwise as given.
  */
-export interface GraphHandle<N extends Calls> extends PromiseLike<CallValues<N>> {
+export interface GraphHandle<N extends Calls> extends PromiseLike<CallValues<N>>, Endable, Times {
   readonly id: string
   readonly progress: Progress
   /** See `JobHandle`. */
@@ -312,6 +314,20 @@ export interface Client extends AsyncDisposable {
    * gone. Rejects like `job()`; throws SHOAL_NOT_FOUND for what is no such id.
    */
   task<R = unknown>(id: string, options?: { readonly signal?: AbortSignal }): TaskHandle<R>
+  /**
+   * Waits for several handles and AsyncResults at once: until all have ended, one has, or something of one has failed. What
+   * failed rejects nothing here; nothing is cancelled, and no result is taken out. Rejects with SHOAL_BAD_OPTION, and with
+   * SHOAL_CANCELLED if `signal` aborts.
+   */
+  wait<H extends Endable>(handles: Iterable<H>, options?: WaitOptions): Promise<Waited<H>>
+  /**
+   * These handles one by one as they end, well or not; those first that have ended already. Throws SHOAL_TIMEOUT once `timeout`
+   * milliseconds have passed in all. Leaving early cancels nothing.
+   */
+  asCompleted<H extends Endable>(
+    handles: Iterable<H>,
+    options?: Omit<WaitOptions, 'until'>
+  ): AsyncIterableIterator<Ended<H>>
   /**
    * Particular engines and their namespaces: `'all'` and a predicate are looked up anew at each call, ids and places in
    * `engines()` are fixed.

@@ -9,7 +9,9 @@ import { type JobId, taskNamed } from '../ids.ts'
 import type { Placement } from '../tasks/messages.ts'
 import type { Explanation, JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
 import type { ClientData } from './data.ts'
+import { type Endable, type Ended, inOrderOfEnd, type Waited, type WaitOptions, wait } from './endings.ts'
 import type { Job } from './job.ts'
+import type { Gate } from './nest.ts'
 import { checkTaskOptions } from './options.ts'
 import { Task } from './task.ts'
 import type { Client, DataSource, PutOptions, TaskHandle, TaskOptions } from './types.ts'
@@ -27,6 +29,8 @@ export abstract class Verbs {
   protected abstract readonly presence: Presence
   /** The node that it is attached to now. */
   protected abstract readonly entry: string
+  /** What waiting for results goes through. */
+  protected abstract gate(): Gate
   /** Asks the mesh; `silent`: nodes that did not answer. Rejects with SHOAL_CLOSED or SHOAL_NO_MESH. */
   protected abstract ask<T>(what: string, about?: string): Promise<{ value: T; silent: number }>
   /** This very client. */
@@ -42,6 +46,17 @@ export abstract class Verbs {
       )
     }
     return new Task<R>(this.self.job<R>(named.job, options) as Job<R>)
+  }
+
+  async wait<H extends Endable>(handles: Iterable<H>, options?: WaitOptions): Promise<Waited<H>> {
+    return this.gate()(wait(handles, options))
+  }
+
+  asCompleted<H extends Endable>(
+    handles: Iterable<H>,
+    options?: Omit<WaitOptions, 'until'>
+  ): AsyncIterableIterator<Ended<H>> {
+    return inOrderOfEnd(handles, options, this.gate())
   }
 
   put(source: DataSource, options?: PutOptions): Promise<Ref> {

@@ -4,17 +4,19 @@
  * Not here: how work is begun (view.ts, balanced.ts).
  * It is awaitable like any promise; a limit of time ends only the waiting.
  */
-import { performance } from 'node:perf_hooks'
 import { type RunMetadata, ShoalError } from '../../errors.ts'
+import { End, type Endable, endOf, limited } from '../endings.ts'
+import { type Times, Timing } from '../timing.ts'
 import type { JobHandle, Progress, TaskHandle } from '../types.ts'
 
-export class AsyncResult<R> implements PromiseLike<R> {
+export class AsyncResult<R> implements PromiseLike<R>, Endable, Times {
   readonly #value: Promise<R>
   readonly #handles: () => readonly TaskHandle<unknown>[]
   readonly #job: JobHandle<unknown> | undefined
   #state: 'open' | 'fine' | 'failed' = 'open'
-  readonly #begunAt = performance.now()
-  #endedAt: number | undefined
+  /** Of tasks; a job has its own. */
+  readonly #end = new End()
+  readonly #timing = new Timing()
   #done = 0
   #failed = 0
 
@@ -28,7 +30,8 @@ export class AsyncResult<R> implements PromiseLike<R> {
     this.#job = job
     const ended = (state: 'fine' | 'failed'): void => {
       this.#state = state
-      this.#endedAt = performance.now()
+      this.#timing.over()
+      this.#end.over(state === 'failed')
     }
     value.then(
       () => ended('fine'),
@@ -45,13 +48,8 @@ export class AsyncResult<R> implements PromiseLike<R> {
       handles = one.handles
       for (const handle of handles) {
         handle.then(
-          () => {
-            result.#done++
-          },
-          () => {
-            result.#done++
-            result.#failed++
-          }
+          () => result.#ended(handle, false),
+          () => result.#ended(handle, true)
         )
       }
       return one.value
@@ -84,18 +82,7 @@ export class AsyncResult<R> implements PromiseLike<R> {
 
   /** True once it has ended, well or not; false after `timeout` milliseconds. */
   async wait(timeout?: number): Promise<boolean> {
-    const end = this.#value.then(
-      () => true,
-      () => true
-    )
-    if (timeout === undefined) return end
-    const { promise: late, resolve } = Promise.withResolvers<boolean>()
-    const timer = setTimeout(resolve, timeout, false)
-    try {
-      return await Promise.race([end, late])
-    } finally {
-      clearTimeout(timer)
-    }
+    return limited(this.#value, timeout)
   }
 
   get ready(): boolean {
@@ -126,26 +113,28 @@ export class AsyncResult<R> implements PromiseLike<R> {
     return this.#job?.stderr ?? this.#handles().map(({ stderr }) => stderr)
   }
 
-  /** Milliseconds since it was begun, or until the last result was here. */
   get elapsed(): number {
-    return (this.#endedAt ?? performance.now()) - this.#begunAt
+    return this.#job?.elapsed ?? this.#timing.elapsed
   }
 
-  /** Milliseconds that all tasks that have ended took, one after another, each by its engine's clock. */
   get serialTime(): number {
-    return this.#runs().reduce((sum, { started = 0, completed = started }) => sum + completed - started, 0)
+    return this.#job?.serialTime ?? this.#timing.serialTime
   }
 
-  /** Milliseconds from the submission to the last end so far; across machines as right as their clocks are. */
   get wallTime(): number {
-    const runs = this.#runs()
-    const ends = runs.map(({ submitted, completed = submitted }) => completed)
-    return runs.length === 0 ? 0 : Math.max(...ends) - Math.min(...runs.map(({ submitted }) => submitted))
+    return this.#job?.wallTime ?? this.#timing.wallTime
   }
 
-  #runs(): RunMetadata[] {
-    const count = this.#job?.progress.total ?? this.#handles().length
-    return Array.from({ length: count }, (_, at) => this.metadata(at)).filter((run) => run !== undefined)
+  [endOf](): End {
+    return this.#job?.[endOf]() ?? this.#end
+  }
+
+  #ended({ metadata }: TaskHandle<unknown>, hasFailed: boolean): void {
+    this.#done++
+    if (metadata !== undefined) this.#timing.ran(metadata)
+    if (!hasFailed) return
+    this.#failed++
+    this.#end.failed()
   }
 
   /** Cancels what has not ended. */

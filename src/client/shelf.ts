@@ -1,0 +1,152 @@
+/**
+ * The results of one job as they arrive, until one reader takes them down: all at once, in order, or as they come.
+ *
+ * Not here: where they come from, and when the job ends (job.ts).
+ * Who reads one by one takes each result away, so that an endless job needs no endless memory; everybody else only looks.
+ */
+import { CompositeError, ShoalError, TaskError } from '../errors.ts'
+import type { Gate } from './nest.ts'
+import type { Settled } from './settled.ts'
+import type { Completed } from './types.ts'
+
+export interface ShelfPlan {
+  readonly id: string
+  readonly returnErrors: boolean
+  readonly gate: Gate
+  /** A reader left before the end. */
+  readonly leave: () => Promise<void>
+  /** One result was taken out. */
+  readonly onTaken: () => void
+}
+
+export class Shelf<R> {
+  readonly #plan: ShelfPlan
+  readonly #settled = new Map<number, Settled>()
+  /** Indexes in order of arrival, if somebody reads them so. */
+  #arrivals: number[] = []
+  #change = Promise.withResolvers<void>()
+  reading: 'nobody' | 'all' | 'one by one' = 'nobody'
+  done = 0
+  failed = 0
+  taken = 0
+  /** Tasks of the job, once no more can come. */
+  total: number | undefined
+  isCancelled = false
+  isComplete = false
+  /** Why nothing more will arrive. */
+  failure: Error | undefined
+
+  constructor(plan: ShelfPlan) {
+    this.#plan = plan
+  }
+
+  put(index: number, settled: Settled): void {
+    this.#settled.set(index, settled)
+    this.#arrivals.push(index)
+    this.done++
+    if (settled.error !== undefined) this.failed++
+  }
+
+  has(index: number): boolean {
+    return this.#settled.has(index)
+  }
+
+  at(index: number): Settled | undefined {
+    return this.#settled.get(index)
+  }
+
+  /** Resolves at the next change. */
+  get change(): Promise<void> {
+    return this.#change.promise
+  }
+
+  changed(): void {
+    this.#change.resolve()
+    this.#change = Promise.withResolvers()
+  }
+
+  /** Throws SHOAL_BAD_OPTION if somebody reads already. */
+  read(how: 'all' | 'one by one'): void {
+    if (this.reading !== 'nobody') {
+      const text = `the results of job ${this.#plan.id} are read already; read them once, or open it again by client.job(id)`
+      throw new ShoalError('SHOAL_BAD_OPTION', text)
+    }
+    this.reading = how
+    this.changed()
+  }
+
+  async all(): Promise<R[]> {
+    this.read('all')
+    while (!this.isComplete && this.failure === undefined) await this.change
+    if (this.failure !== undefined) throw this.failure
+    const results: R[] = new Array(this.total ?? 0)
+    const errors: Error[] = []
+    for (let index = 0; index < results.length; index++) {
+      const { value, error } = this.#settled.get(index) as Settled
+      if (error !== undefined) errors.push(error)
+      results[index] = (error ?? value) as R
+    }
+    if (this.isCancelled || (errors.length > 0 && errors.every(isCancel))) throw this.#cancelled()
+    if (errors.length === 0 || this.#plan.returnErrors) return results
+    throw errors.length === 1 ? errors[0] : new CompositeError(errors as TaskError[])
+  }
+
+  async *ordered(): AsyncGenerator<R> {
+    let isAtEnd = false
+    try {
+      for (let index = 0; ; index++) {
+        const settled = await this.#plan.gate(this.#next(() => index, index))
+        if (settled === undefined) break
+        if (settled.error === undefined) yield settled.value as R
+        else if (this.#plan.returnErrors) yield settled.error as R
+        else throw isCancel(settled.error) ? this.#cancelled() : settled.error
+      }
+      isAtEnd = true
+    } finally {
+      if (!isAtEnd) await this.#plan.leave()
+    }
+  }
+
+  async *completed(): AsyncGenerator<Completed<R>> {
+    let isAtEnd = false
+    try {
+      for (let at = 0; ; at++) {
+        const arrivals = this.#arrivals
+        const settled = await this.#plan.gate(this.#next(() => arrivals[at], at))
+        if (settled === undefined) break
+        const index = arrivals[at] as number
+        const { value, error } = settled
+        yield error === undefined ? { index, value: value as R } : { index, error }
+      }
+      isAtEnd = true
+    } finally {
+      if (!isAtEnd) await this.#plan.leave()
+    }
+  }
+
+  #cancelled(): ShoalError {
+    const text = `job ${this.#plan.id} was cancelled; ${this.done - this.failed} of its tasks had ended before`
+    return new ShoalError('SHOAL_CANCELLED', text)
+  }
+
+  /** Waits for the `nth` result in the reader's order and takes it out; `undefined` at the end. */
+  async #next(indexOf: () => number | undefined, nth: number): Promise<Settled | undefined> {
+    for (;;) {
+      const index = indexOf()
+      const settled = index === undefined ? undefined : this.#settled.get(index)
+      if (settled !== undefined && index !== undefined) {
+        this.#settled.delete(index)
+        this.taken++
+        this.#plan.onTaken()
+        return settled
+      }
+      if (this.failure !== undefined) throw this.failure
+      if (this.isComplete && nth >= (this.total ?? 0)) return undefined
+      await this.change
+    }
+  }
+}
+
+function isCancel(error: Error): boolean {
+  return error instanceof TaskError && error.code === 'SHOAL_CANCELLED'
+}

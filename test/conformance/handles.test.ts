@@ -1,0 +1,120 @@
+/**
+ * What users of ipyparallel and dask rely on in handles: waiting for several, timing, results in other hands.
+ *
+ * Not here: one AsyncResult by itself (views.test.ts). Names begin with the item of CONFORMANCE.md, where there is one.
+ */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Endable, WaitOptions } from '../../src/index.ts'
+import { Mesh, upTo } from './mesh.ts'
+
+let mesh: Mesh
+beforeAll(async () => {
+  mesh = await Mesh.open(1, { slots: 4 })
+})
+afterAll(() => mesh.close())
+
+/** Ends when the file is there, so that nothing depends on how fast this machine is. */
+const gate = (name: string): string => join(mesh.folder, name)
+const open = (name: string): Promise<void> => writeFile(gate(name), '')
+const behind = async (path: string, value: number): Promise<number> => {
+  const { existsSync } = process.getBuiltinModule('node:fs')
+  while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 5))
+  return value
+}
+const fail = (): never => {
+  throw new RangeError('no')
+}
+
+/** How things stand, by places: handles of one kind look equal. */
+async function standing(handles: Endable[], options?: WaitOptions): Promise<Record<string, number[]>> {
+  const { done, pending, failed } = await mesh.client.wait(handles, options)
+  const places = (some: Endable[]): number[] => some.map((one) => handles.indexOf(one))
+  return { done: places(done), pending: places(pending), failed: places(failed) }
+}
+
+test('CONFORMANCE 13: until the first exception, wait answers with what failed while slow ones run', async () => {
+  const { client } = mesh
+  const slow = client.submit(behind, [gate('13'), 1])
+  const failed = client.balanced().apply(fail)
+  const until = 'firstException'
+  expect(await standing([slow, failed], { until })).toEqual({ done: [1], pending: [0], failed: [1] })
+  // The failure of one engine is enough, or of one task, also while others run.
+  const call = client.view('all').execute(`
+    const { existsSync, writeFileSync } = process.getBuiltinModule('node:fs')
+    if (existsSync(${JSON.stringify(gate('13a'))})) throw new Error('late')
+    writeFileSync(${JSON.stringify(gate('13a'))}, '')
+    while (!existsSync(${JSON.stringify(gate('13b'))})) await new Promise((done) => setTimeout(done, 5))
+  `)
+  expect(await standing([slow, call], { until })).toEqual({ done: [], pending: [0, 1], failed: [1] })
+  expect(await standing([call, slow], { timeout: 0 })).toEqual({ done: [], pending: [0, 1], failed: [0] })
+  await Promise.all([open('13'), open('13b')])
+  expect(await standing([slow, call])).toEqual({ done: [0, 1], pending: [], failed: [1] })
+  await expect(call.get()).rejects.toThrow('late')
+  // Errors that are asked for as results are no failures, and without any it waits for all.
+  const asked = client.map(fail, [1], { returnErrors: true })
+  expect(await standing([asked, slow], { until })).toEqual({ done: [0, 1], pending: [], failed: [] })
+})
+
+test('wait until the first completed or all, with a limit; nothing is taken out of what is waited for', async () => {
+  const { client } = mesh
+  const slow = client.submit(behind, [gate('wait'), 7])
+  const quick = client.map((n: number) => n + 1, upTo(3))
+  const until = 'firstCompleted'
+  expect(await standing([slow, quick], { until })).toEqual({ done: [1], pending: [0], failed: [] })
+  expect(await standing([slow, quick], { timeout: 1 })).toEqual({ done: [1], pending: [0], failed: [] })
+  await expect(client.wait([slow], { signal: AbortSignal.timeout(1) })).rejects.toMatchObject({
+    code: 'SHOAL_CANCELLED'
+  })
+  await open('wait')
+  expect(await standing([slow, quick])).toEqual({ done: [0, 1], pending: [], failed: [] })
+  const seen: number[] = []
+  for await (const n of quick) seen.push(n)
+  expect([seen, await slow]).toEqual([[1, 2, 3], 7])
+  expect(await standing([])).toEqual({ done: [], pending: [], failed: [] })
+  await expect(client.wait([Promise.resolve() as never])).rejects.toMatchObject({ code: 'SHOAL_BAD_OPTION' })
+})
+
+test('several handles come as they are completed, failed ones among them', async () => {
+  const { client } = mesh
+  const [first, last] = [client.submit(behind, [gate('c1'), 1]), client.submit(behind, [gate('c2'), 2])]
+  const failed = client.balanced().apply(fail)
+  const order: unknown[] = []
+  for await (const { index, handle, hasFailed } of client.asCompleted([last, first, failed])) {
+    order.push([index, hasFailed])
+    if (handle === failed) await open('c1')
+    if (handle === first) await open('c2')
+  }
+  expect(order).toEqual([
+    [2, true],
+    [1, false],
+    [0, false]
+  ])
+  const never = client.submit(behind, [gate('c3'), 3])
+  const late = client.asCompleted([never, first], { timeout: 20 })
+  expect((await late.next()).value).toMatchObject({ index: 1, hasFailed: false })
+  await expect(late.next()).rejects.toMatchObject({ code: 'SHOAL_TIMEOUT' })
+  await open('c3')
+  expect(await never).toBe(3)
+})
+
+test('handles know how long the work took, also when results were taken out one by one', async () => {
+  const { client } = mesh
+  const job = client.map((n: number) => new Promise((done) => setTimeout(done, 20, n)), upTo(8))
+  for await (const _ of job);
+  const task = client.submit(() => new Promise((done) => setTimeout(done, 20)))
+  await task
+  // Timers may be a millisecond early.
+  expect(job.serialTime).toBeGreaterThanOrEqual(8 * 19)
+  expect(job.wallTime).toBeGreaterThanOrEqual(2 * 19)
+  for (const one of [job, task]) {
+    const { elapsed } = one
+    expect(elapsed).toBeGreaterThanOrEqual(19)
+    await new Promise((done) => setTimeout(done, 2))
+    expect(one.elapsed).toBe(elapsed)
+  }
+  const { submitted = 0, started = 0, completed = 0 } = task.metadata ?? {}
+  expect(task.serialTime).toBe(completed - started)
+  expect(task.wallTime).toBe(completed - submitted)
+})
