@@ -4,7 +4,7 @@
  * Not here: the protocol (session.ts), the line (line.ts), handles (job.ts), inputs (feed.ts).
  * If the entry is lost, the client attaches to another one and nobody who waits notices more than a pause.
  */
-import { randomBytes } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import { ShoalError } from '../errors.ts'
 import { isJobId, type JobId, shardName } from '../ids.ts'
@@ -218,7 +218,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   }): Job<R> {
     const { returnErrors, inFlightMax = Number.POSITIVE_INFINITY, signal } = plan
     const nest = plan.id === undefined ? this.#within.nest?.() : undefined
-    const id = plan.id ?? nest?.job ?? (randomBytes(12).toString('base64url') as JobId)
+    const id = plan.id ?? nest?.job ?? newJobId()
     const gate = nest?.gate ?? this.gate()
     const isFound = plan.id !== undefined
     const job = new Job<R>({ id, host: this, isFound, returnErrors, inFlightMax, nest, gate })
@@ -382,3 +382,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     }, this.#timerAt - now)
   }
 }
+
+/** From the first 90 random bits of a UUID: Node draws those of many at a time, which costs a hundredth of as many bytes alone. */
+const newJobId = (): JobId =>
+  Buffer.from(randomUUID().replaceAll('-', ''), 'hex').subarray(0, 12).toString('base64url') as JobId

@@ -6,7 +6,8 @@
  * a state would have forgotten what it promised. So every group carries a seal, the number of the group and a sum over all that
  * the store then holds, and the number of the last synced group is noted in a file beside it. A sum that differs, or a group
  * below that number, is damage. The note is not synced: it survives the process, and after a power cut it is a little behind,
- * so what a machine lost of its unsynced end is not taken for damage.
+ * so what a machine lost of its unsynced end is not taken for damage. Several groups share a note, since it costs as much as a
+ * group does: so nothing is found out about the last groups before a crash, those of `noteEveryMs`.
  */
 import { constants } from 'node:fs'
 import { type FileHandle, open, readFile } from 'node:fs/promises'
@@ -16,6 +17,7 @@ import { crc32 } from 'node:zlib'
 /** The key of the seal; sorts after all others. */
 export const sealKey = '~seal'
 const noteFile = 'SYNCED'
+const noteEveryMs = 20
 
 interface Entry {
   readonly key: string
@@ -26,13 +28,14 @@ export class Seal {
   readonly #sums = new Map<string, number>()
   #sum = 0
   #group = 0
-  readonly #note: FileHandle
+  readonly #file: FileHandle
   #syncedGroup = 0
   #notedGroup = 0
   #noting: Promise<void> | undefined
+  #later: ReturnType<typeof setTimeout> | undefined
 
-  private constructor(note: FileHandle) {
-    this.#note = note
+  private constructor(file: FileHandle) {
+    this.#file = file
   }
 
   /** The number of the last group that is known to have been synced in this folder. 0 if nobody noted one. */
@@ -71,12 +74,19 @@ export class Seal {
   /** The last group that `next` sealed is on disk. Noted soon; of several, the newest. */
   synced(): void {
     this.#syncedGroup = this.#group
-    this.#noting ??= this.#write()
+    this.#later ??= setTimeout(this.#note, noteEveryMs)
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#later)
+    this.#note()
     await this.#noting
-    await this.#note.close()
+    await this.#file.close()
+  }
+
+  readonly #note = (): void => {
+    this.#later = undefined
+    this.#noting ??= this.#write()
   }
 
   async #write(): Promise<void> {
@@ -85,7 +95,7 @@ export class Seal {
       this.#notedGroup = this.#syncedGroup
       const text = `${group} ${String(crc32(group)).padStart(10, '0')}\n`
       // A note that cannot be written leaves an older one: less is found out, and nothing is taken for damage that is none.
-      await this.#note.write(text, 0).catch(() => {})
+      await this.#file.write(text, 0).catch(() => {})
     }
     this.#noting = undefined
   }

@@ -29,7 +29,7 @@ export interface RetentionView {
   readonly peers: () => readonly PeerId[]
   readonly keeper: Pick<
     Keeper,
-    'jobs' | 'root' | 'isSettled' | 'outcomes' | 'shardsOf' | 'settledFor' | 'uptime'
+    'jobs' | 'size' | 'root' | 'isSettled' | 'outcomes' | 'shardsOf' | 'settledFor' | 'uptime'
   >
 }
 
@@ -80,7 +80,7 @@ export class Retention {
   }
 
   wakeAt(): Millis | undefined {
-    return this.#view.keeper.jobs().length > 0 ? this.#lookAt : undefined
+    return this.#view.keeper.size > 0 ? this.#lookAt : undefined
   }
 
   message(from: PeerId, message: TaskMessage, now: Millis): Send[] {
