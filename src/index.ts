@@ -38,7 +38,8 @@ export type {
   TaskFunction,
   TaskHandle,
   TaskOptions,
-  TaskProgress
+  TaskProgress,
+  Zipped
 } from './client/types.ts'
 export { BalancedView, type ImapOptions } from './client/views/balanced.ts'
 export type { EngineInfo } from './client/views/engines.ts'

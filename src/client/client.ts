@@ -15,8 +15,8 @@ import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import { Arrivals } from './arrivals.ts'
 import { ClientData } from './data.ts'
-import { feed, type Inputs, mayBeEndless } from './feed.ts'
-import { Feeding, type Outlet, type Work } from './feeding.ts'
+import { feed, type Inputs } from './feed.ts'
+import { type Encoding, Feeding, type Outlet, type Work } from './feeding.ts'
 import { type ModuleFunction, type PlainFunction, type Shipped, ship, shipTogether } from './functions.ts'
 import { type Calls, GraphPlan } from './graph.ts'
 import { Graph } from './graph-handle.ts'
@@ -47,6 +47,7 @@ import type {
 import { Verbs } from './verbs.ts'
 import { Presence } from './views/engines.ts'
 import { lonely, waitsOf } from './waits.ts'
+import { plainInputs, zipped } from './zip.ts'
 
 /** How long a client without an entry looks for another one; then everything that waits rejects with SHOAL_NO_MESH. */
 export const reattachMs = 60_000
@@ -120,13 +121,20 @@ export class MeshClient extends Verbs implements Client, JobHost {
     return new Task(job)
   }
 
-  map<R>(fn: PlainFunction | ModuleFunction, inputs: Inputs, options: MapOptions = {}): JobHandle<R> {
-    const settings = checkMapOptions(options)
-    const isEndless = mayBeEndless(inputs)
-    const inFlightMax = settings.inFlightMax ?? (isEndless ? inFlightDefault : undefined)
+  map<R>(
+    fn: PlainFunction | ModuleFunction,
+    inputs: unknown,
+    options: MapOptions & { readonly zip?: boolean } = {}
+  ): JobHandle<R> {
+    const settings = checkMapOptions(options, ['zip'])
+    const rows = options.zip === true ? zipped(inputs) : plainInputs(inputs as Inputs)
+    const inFlightMax = settings.inFlightMax ?? (rows.mayBeEndless ? inFlightDefault : undefined)
     const job = this.#newJob<R>({ ...settings, inFlightMax })
     const shipped = () => this.#within.ship(fn, settings.scope)
-    this.#run(job, shipped, settings, (header, code) => this.#feed(job, { header, code, settings }, inputs))
+    const encoding: Encoding = options.zip === true ? { argsOf: (row) => row as unknown[] } : {}
+    this.#run(job, shipped, settings, (header, code) =>
+      this.#feed(job, { header, code, settings, encoding }, rows.inputs)
+    )
     return job
   }
 
@@ -137,11 +145,11 @@ export class MeshClient extends Verbs implements Client, JobHost {
       ...settings,
       inFlightMax: settings.inFlightMax ?? inFlightDefault
     })
-    const encode = (input: unknown): Uint8Array => input as Uint8Array
+    const encoding: Encoding = { bytesOf: (input) => input as Uint8Array }
     const put = this.data.putter(settings.signal)
     const shipped = (): Promise<Shipped> => plan.ship(put)
     this.#run(job, shipped, settings, (header, code) =>
-      this.#feed(job, { header, code, settings, encode }, plan.inputs(put))
+      this.#feed(job, { header, code, settings, encoding }, plan.inputs(put))
     )
     return job
   }
@@ -252,9 +260,9 @@ export class MeshClient extends Verbs implements Client, JobHost {
   }
 
   async #feed<R>(job: Job<R>, work: Work, inputs: Inputs): Promise<void> {
-    const { header, code, settings, encode } = work
+    const { header, code, settings, encoding } = work
     this.#perform(this.#session.begin(header, settings.copies, code, job.nest?.epoch))
-    const feeding = new Feeding(job, this.#outlet(job.id, settings), settings.waits, encode)
+    const feeding = new Feeding(job, this.#outlet(job.id, settings), settings.waits, encoding)
     await feed(inputs, feeding)
     await feeding.done
     job.fed()

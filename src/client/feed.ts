@@ -132,7 +132,7 @@ class Packer {
 
   add(input: unknown): void {
     const index = this.#before + this.#values.length
-    const value = this.#sink.encode ? this.#sink.encode(input, index) : encodeInput(input, index)
+    const value = this.#sink.encode ? this.#sink.encode(input, index) : encodeInput([input], index)
     if (value.byteLength <= inlineBytesMax) {
       this.#values.push(value)
       this.bytes += value.byteLength
@@ -157,9 +157,9 @@ class Packer {
 }
 
 /** Throws SHOAL_BAD_VALUE that names the input. */
-export function encodeInput(input: unknown, index: number): Uint8Array {
+export function encodeInput(args: readonly unknown[], index: number): Uint8Array {
   try {
-    return encodeArgs([input])
+    return encodeArgs(args)
   } catch (error) {
     if (!(error instanceof ShoalError)) throw error
     throw new ShoalError(error.code, `input ${index} cannot be sent: ${error.message}`, { cause: error })

@@ -23,7 +23,13 @@ export interface Work {
   readonly header: JobHeader
   readonly code: Uint8Array
   readonly settings: Settings
-  readonly encode?: (input: unknown) => Uint8Array
+  readonly encoding?: Encoding
+}
+
+/** How an input travels: as these arguments of the function, or as these bytes. Default: as its only argument. */
+export interface Encoding {
+  readonly argsOf?: (input: unknown) => readonly unknown[]
+  readonly bytesOf?: (input: unknown, index: number) => Uint8Array
 }
 
 /** What a job under way is for its feeding. */
@@ -49,22 +55,17 @@ export class Feeding implements Sink {
   readonly #outlet: Outlet
   /** What all tasks wait for. */
   readonly #common: Promise<Prepared> | undefined
-  readonly #encode: ((input: unknown, index: number) => Uint8Array) | undefined
+  readonly #encoding: Encoding
   /** Inputs with handles among those that were pulled and not sent, by index in the job. */
   #waiting = new Map<number, Waits>()
   #sent = 0
   /** Settles when all that was submitted has left. */
   done: Promise<void> | undefined
 
-  constructor(
-    job: Fed,
-    outlet: Outlet,
-    asked: readonly Asked[],
-    encode?: (input: unknown, index: number) => Uint8Array
-  ) {
+  constructor(job: Fed, outlet: Outlet, asked: readonly Asked[], encoding: Encoding = {}) {
     this.#job = job
     this.#outlet = outlet
-    this.#encode = encode
+    this.#encoding = encoding
     if (asked.length === 0) return
     this.#common = prepared({ ...nothing, asked }, outlet.locate)
     this.#common.catch(() => {})
@@ -79,9 +80,11 @@ export class Feeding implements Sink {
   }
 
   encode(input: unknown, index: number): Uint8Array {
-    if (this.#encode !== undefined) return this.#encode(input, index)
-    const waits = typeof input === 'object' && input !== null ? waitsOf([input], []) : undefined
-    if (waits === undefined) return encodeInput(input, index)
+    const { argsOf, bytesOf } = this.#encoding
+    if (bytesOf !== undefined) return bytesOf(input, index)
+    const args = argsOf === undefined ? [input] : argsOf(input)
+    const waits = args.some((arg) => typeof arg === 'object' && arg !== null) ? waitsOf(args, []) : undefined
+    if (waits === undefined) return encodeInput(args, index)
     this.#waiting.set(index, waits)
     return new Uint8Array(0)
   }

@@ -59,8 +59,9 @@ export function checkTaskOptions(options: TaskOptions): Settings {
   return settingsOf(options)
 }
 
-export function checkMapOptions(options: MapOptions): MapSettings {
-  onlyKnown(options, ofMaps)
+/** `more`: what else there may be. */
+export function checkMapOptions(options: MapOptions, more: readonly string[] = []): MapSettings {
+  onlyKnown(options, [...ofMaps, ...more])
   const { returnErrors = false, inFlightMax } = options
   if (inFlightMax !== undefined) whole('inFlightMax', inFlightMax, 1, Number.MAX_SAFE_INTEGER)
   return { ...settingsOf(options), returnErrors, inFlightMax }

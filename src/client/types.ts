@@ -88,6 +88,11 @@ export interface MapOptions extends TaskOptions {
   readonly inFlightMax?: number
 }
 
+/** Sources of several arguments, side by side: arrays, generators, asynchronous iterables. */
+export type Zipped<A extends readonly unknown[]> = {
+  readonly [K in keyof A]: Iterable<A[K] | Waitable<A[K]>> | AsyncIterable<A[K] | Waitable<A[K]>>
+}
+
 export interface Progress {
   readonly done: number
   /** `undefined` while more inputs may come. */
@@ -283,7 +288,15 @@ export interface Client extends AsyncDisposable {
     options?: TaskOptions
   ): TaskHandle<Result<R>>
   submit<R = unknown>(fn: ModuleFunction, args?: readonly unknown[], options?: TaskOptions): TaskHandle<R>
-  /** One task for each input. */
+  /**
+   * One task for each input. With `zip`, for each row of several sources, whose items are its arguments; the shortest source
+   * ends it.
+   */
+  map<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    inputs: Zipped<A>,
+    options: MapOptions & { readonly zip: true }
+  ): JobHandle<Result<R>>
   map<I, R>(
     fn: (input: I) => R,
     inputs: Iterable<I | Waitable<I>> | AsyncIterable<I | Waitable<I>>,
@@ -292,7 +305,7 @@ export interface Client extends AsyncDisposable {
   map<R = unknown>(
     fn: ModuleFunction,
     inputs: Iterable<unknown> | AsyncIterable<unknown>,
-    options?: MapOptions
+    options?: MapOptions & { readonly zip?: boolean }
   ): JobHandle<R>
   /**
    * A program on nodes that allow it (`allowRun`), once or for each input. A program that ends with another exit code than 0

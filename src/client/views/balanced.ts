@@ -5,7 +5,7 @@
  * Nothing but the client's own verbs, with options said once.
  */
 import type { ModuleFunction } from '../functions.ts'
-import type { Client, Completed, MapOptions, TaskOptions } from '../types.ts'
+import type { Client, Completed, MapOptions, TaskOptions, Zipped } from '../types.ts'
 import { AsyncResult } from './result.ts'
 
 export interface ImapOptions {
@@ -14,6 +14,14 @@ export interface ImapOptions {
   /** In the order of the inputs, or as they are completed. Default true. */
   readonly ordered?: boolean
 }
+
+interface Zip {
+  readonly zip: true
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: user functions take what they like.
+type Work<R> = ((...args: any[]) => R) | ModuleFunction
+type Inputs = Iterable<unknown> | AsyncIterable<unknown>
 
 export class BalancedView {
   readonly #client: Pick<Client, 'submit' | 'map'>
@@ -34,22 +42,39 @@ export class BalancedView {
     return AsyncResult.ofTasks(Promise.resolve({ value, handles: [handle] }))
   }
 
+  /** As `Client.map`; with `zip`, over several sources side by side. */
+  map<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    inputs: Zipped<A>,
+    options: MapOptions & Zip
+  ): AsyncResult<Awaited<R>[]>
   map<I, R>(
     fn: ((input: I) => R) | ModuleFunction,
     inputs: Iterable<I> | AsyncIterable<I>,
-    options: MapOptions = {}
-  ): AsyncResult<Awaited<R>[]> {
+    options?: MapOptions
+  ): AsyncResult<Awaited<R>[]>
+  map<R>(fn: Work<R>, inputs: Inputs, options: MapOptions = {}): AsyncResult<Awaited<R>[]> {
     const job = this.#client.map<Awaited<R>>(fn as ModuleFunction, inputs, { ...this.#options, ...options })
     return AsyncResult.ofJob(job)
   }
 
   /** Pulls inputs as results are taken out, so they may have no end. Leaving early cancels the rest. */
-  async *imap<I, R>(
+  imap<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    inputs: Zipped<A>,
+    options: ImapOptions & Zip
+  ): AsyncGenerator<Awaited<R>>
+  imap<I, R>(
     fn: ((input: I) => R) | ModuleFunction,
     inputs: Iterable<I> | AsyncIterable<I>,
-    { maxOutstanding = 10, ordered = true }: ImapOptions = {}
+    options?: ImapOptions
+  ): AsyncGenerator<Awaited<R>>
+  async *imap<R>(
+    fn: Work<R>,
+    inputs: Inputs,
+    { maxOutstanding = 10, ordered = true, ...zip }: ImapOptions = {}
   ): AsyncGenerator<Awaited<R>> {
-    const options = { ...this.#options, inFlightMax: maxOutstanding }
+    const options = { ...this.#options, ...zip, inFlightMax: maxOutstanding }
     const job = this.#client.map<Awaited<R>>(fn as ModuleFunction, inputs, options)
     if (ordered) yield* job
     else {

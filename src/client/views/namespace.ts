@@ -43,11 +43,15 @@ export async function apply(fn: string, args: readonly unknown[]): Promise<unkno
   return await called(...args.map((arg) => (isNamed(arg) ? space[arg.shoalReference] : arg)))
 }
 
-/** One chunk of a map. */
-export async function applyEach(fn: string, inputs: readonly unknown[]): Promise<unknown[]> {
-  const called = within(`(${fn})`) as (input: unknown) => unknown
+/** One chunk of a map; `isZipped`: each input is a list of arguments. */
+export async function applyEach(
+  fn: string,
+  inputs: readonly unknown[],
+  isZipped: boolean
+): Promise<unknown[]> {
+  const called = within(`(${fn})`) as (...args: unknown[]) => unknown
   const results: unknown[] = []
-  for (const input of inputs) results.push(await called(input))
+  for (const input of inputs) results.push(await called(...(isZipped ? (input as unknown[]) : [input])))
   return results
 }
 

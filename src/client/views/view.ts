@@ -8,8 +8,10 @@
 import { readFile } from 'node:fs/promises'
 import { CompositeError, ShoalError, TaskError } from '../../errors.ts'
 import { capturesOf } from '../captures.ts'
+import type { Inputs } from '../feed.ts'
 import { isModuleFunction, type ModuleFunction, moduleFunction } from '../functions.ts'
-import type { Client, TaskHandle, TaskOptions } from '../types.ts'
+import type { Client, TaskHandle, TaskOptions, Zipped } from '../types.ts'
+import { collected, zipped } from '../zip.ts'
 import type { EngineInfo, Presence } from './engines.ts'
 import { AsyncResult } from './result.ts'
 import { prepare } from './statements.ts'
@@ -115,14 +117,24 @@ export class DirectView {
     return this.#call('apply', () => [text, sent])
   }
 
-  /** Cuts the inputs into one part for each engine, in order, and calls a function for each input. Gives all results in order. */
-  map<I, R>(fn: (input: I) => R, inputs: Iterable<I>): AsyncResult<Awaited<R>[]> {
-    const text = textOf(fn as AnyFunction)
-    const all = [...inputs]
-    const join = (parts: unknown): Awaited<R>[] => (parts as Awaited<R>[][]).flat(1)
-    return this.#call('applyEach', (at, of) => [text, part(all, at, of)], undefined, join) as AsyncResult<
-      Awaited<R>[]
-    >
+  /**
+   * Cuts the inputs into one part for each engine, in order, and calls a function for each input; with `zip`, for each row of
+   * several sources, of which the shortest ends it. Gives all results in order.
+   */
+  map<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    inputs: Zipped<A>,
+    options: { readonly zip: true }
+  ): AsyncResult<Awaited<R>[]>
+  map<I, R>(fn: (input: I) => R, inputs: Iterable<I> | AsyncIterable<I>): AsyncResult<Awaited<R>[]>
+  map(fn: AnyFunction, inputs: Inputs, { zip = false } = {}): AsyncResult<unknown[]> {
+    const text = textOf(fn)
+    const join = (parts: unknown): unknown[] => (parts as unknown[][]).flat(1)
+    const plan = async (): Promise<(at: number, of: number) => readonly unknown[]> => {
+      const all = await collected(zip ? zipped(inputs).inputs : inputs)
+      return (at, of) => [text, part(all, at, of), zip]
+    }
+    return this.#begin('applyEach', plan, undefined, join) as AsyncResult<unknown[]>
   }
 
   /** Gives each engine a contiguous part under this name, the first ones one longer if it does not come out even. */
