@@ -11,7 +11,7 @@ import { defineConfig } from 'vitest/config'
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache')
 
 /** Nothing of these stays behind in a process: they share workers. */
-const pure = ['test/{routing,tasks,sim,bin}/*.test.ts', 'test/{tidy,wire}.test.ts']
+const pure = ['test/{routing,data,tasks,sim,bin}/*.test.ts', 'test/{tidy,wire}.test.ts']
 
 export default defineConfig({
   test: {

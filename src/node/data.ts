@@ -129,7 +129,10 @@ export class Data {
     const until = performance.now() + chunksWithinMs
     for (;;) {
       const found = await this.files.chunks(id, true)
-      if (found !== undefined) return found
+      if (found !== undefined) {
+        this.#options.tell({ kind: 'data-used', id })
+        return found
+      }
       const begun = this.#begun.get(id) ?? Promise.withResolvers<void>()
       this.#begun.set(id, begun)
       const failure = await Promise.race([begun.promise, this.#bring(id, [])]).catch(

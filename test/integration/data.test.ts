@@ -8,6 +8,7 @@ import { open, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type Client, connect, type Ref } from '../../src/index.ts'
+import { until } from '../conformance/mesh.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 let lab: Lab
@@ -159,3 +160,41 @@ test('tasks go where their data is: hardly any of it moves, though each piece li
   const moved = (await copies()) - before
   expect(moved).toBeLessThan(inputs.length)
 })
+
+test('data stays for whoever needs it and goes with the last of them; an engine keeps what it used last', async () => {
+  const nodes = await lab.mesh(3, 0)
+  const client = await attach(nodes[0] as NodeProcess)
+  const more = { roles: ['engine' as const], quota: { data: 5_000_000 } }
+  const engine = await lab.start('engine', nodes, { more })
+  await untilMeshed(client, 4)
+  const size = (bytes: Uint8Array): number => bytes.length
+  const pieces = Array.from({ length: 4 }, (_, at) => Buffer.alloc(2_000_000, at))
+  const refs = await Promise.all(pieces.map((piece) => client.put(piece)))
+  for (const ref of refs) await client.submit(size, [ref as never])
+  await until(async () => (await having(engine, refs)) === 'cd')
+  await client.free(...refs)
+  for (const node of nodes) await until(async () => (await having(node, refs)) === '')
+
+  const retention = 2_000
+  const ref = await client.put(randomBytes(2_000_000), { retention })
+  const putAt = performance.now()
+  const open = join(lab.folder, 'open')
+  const waits = async (bytes: Uint8Array, file: string): Promise<number> => {
+    const { existsSync } = process.getBuiltinModule('node:fs')
+    while (!existsSync(file)) await new Promise((resolve) => setTimeout(resolve, 20))
+    return bytes.length
+  }
+  const task = client.submit(waits as never, [ref, open])
+  await task.accepted
+  await until(async () => performance.now() - putAt > retention + 1_500)
+  expect(await Promise.all(nodes.map((node) => having(node, [ref])))).toEqual(['a', 'a', 'a'])
+  await writeFile(open, '')
+  expect(await task).toBe(2_000_000)
+  for (const node of nodes) await until(async () => (await having(node, [ref])) === '')
+})
+
+/** Which of these a node has on its disk, as letters. */
+async function having(node: NodeProcess, refs: readonly Ref[]): Promise<string> {
+  const names = await readdir(dataOf(node))
+  return refs.flatMap((ref, at) => (names.includes(nameOf(ref)) ? ['abcdefgh'[at]] : [])).join('')
+}

@@ -1,0 +1,127 @@
+/**
+ * What data stays on a node, and what goes: by quota, by the jobs that name it, and by time.
+ *
+ * Not here: files (test/node/datafiles.test.ts), who is asked to hold what (the simulator).
+ */
+import { expect, test } from 'vitest'
+import { absentLeaseMs, cacheMs, Depot, renewEveryMs } from '../../src/data/depot.ts'
+import type { DataEffect } from '../../src/data/effects.ts'
+import { type DataId, dataId, type PeerId } from '../../src/ids.ts'
+import { seededRandom } from '../../src/random.ts'
+
+const [self, ann, ben] = ['self', 'ann', 'ben'] as [PeerId, PeerId, PeerId]
+const mb = 1_000_000
+const named = (name: string | number, size = mb): DataId => dataId(String(name).padEnd(43, '_'), size)
+
+/** A node of this quota; `isDown`: members that are. */
+function depotOf(quota: number, isDown: ReadonlySet<PeerId> = new Set()): Depot {
+  const isUp = (peer: PeerId): boolean => !isDown.has(peer)
+  const nobody = (): PeerId[] => []
+  const view = { self, isUp, peers: nobody, keepersFor: nobody, isGone: () => false, situation: () => '' }
+  return new Depot(view, quota)
+}
+
+/** Records of that node name these, or somebody pinned them. */
+function hold(depot: Depot, from: PeerId, ids: readonly DataId[], now: number, pinMs = 0): DataEffect[] {
+  const said = { isNamed: pinMs === 0, pinMs, isNew: pinMs > 0, copies: 3, at: [] }
+  return depot.hold(from, { kind: 'hold', ids, ...said }, now)
+}
+
+const dropped = (effects: readonly DataEffect[]): DataId[] =>
+  effects.flatMap((effect) => (effect.kind === 'drop-data' ? [effect.id] : []))
+
+test('what was fetched for use goes when there is no more room, least recently used first', () => {
+  const depot = depotOf(3 * mb)
+  const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map((name) => named(name)) as DataId[]
+  for (const [at, id] of [a, b, c].entries()) expect(depot.arrived(id as DataId, at)).toEqual([])
+  depot.used(a as DataId, 10)
+  expect(dropped(depot.arrived(d as DataId, 11))).toEqual([b])
+  expect(dropped(depot.arrived(e as DataId, 12))).toEqual([c])
+  expect([a, d, e].every((id) => depot.has(id as DataId))).toBe(true)
+})
+
+test('what a job names or somebody pinned stays, however little room there is', () => {
+  const depot = depotOf(2 * mb)
+  const [job, put, used, more] = ['job', 'put', 'used', 'more'].map((name) => named(name)) as DataId[]
+  hold(depot, ann, [job as DataId], 0)
+  hold(depot, ann, [put as DataId], 0, 60_000)
+  const gone = [job, put, used, more].flatMap((id, at) => dropped(depot.arrived(id as DataId, at)))
+  // There is no room for what is only used, however new it is.
+  expect(gone).toEqual([used, more])
+  expect(depot.bytes).toBe(2 * mb)
+  expect(depot.isFull(4, 0.9)).toBe(true)
+})
+
+test('data goes with the last job that names it, of whatever node', () => {
+  const depot = depotOf(100 * mb)
+  const id = named('shared')
+  hold(depot, ann, [id], 0)
+  hold(depot, ben, [id], 0)
+  depot.arrived(id, 1)
+  expect(depot.unhold(ann, [id], 2)).toEqual([])
+  expect(dropped(depot.unhold(ben, [id], 3))).toEqual([id])
+  expect(depot.has(id)).toBe(false)
+})
+
+test('a pin and a job are two reasons: each alone is enough', () => {
+  const depot = depotOf(100 * mb)
+  const id = named('both')
+  hold(depot, ann, [id], 0, 1_000)
+  hold(depot, ben, [id], 0)
+  depot.arrived(id, 1)
+  expect(depot.wake(2_000)).toEqual([])
+  expect(dropped(depot.unhold(ben, [id], 2_001))).toEqual([id])
+})
+
+test('who is up and says nothing any more names nothing; who is down may come back with its records', () => {
+  const depot = depotOf(100 * mb, new Set([ben]))
+  const [ofAnn, ofBen] = [named('of ann'), named('of ben')]
+  hold(depot, ann, [ofAnn], 0)
+  hold(depot, ben, [ofBen], 0)
+  for (const id of [ofAnn, ofBen]) depot.arrived(id, 1)
+  expect(depot.wake(4 * renewEveryMs)).toEqual([])
+  expect(dropped(depot.wake(6 * renewEveryMs))).toEqual([ofAnn])
+  expect(dropped(depot.wake(absentLeaseMs + 1))).toEqual([ofBen])
+})
+
+test('what is not used any more goes after a while, though there is room', () => {
+  const depot = depotOf(100 * mb)
+  const id = named('cached')
+  depot.arrived(id, 0)
+  depot.used(id, 1_000)
+  expect(depot.wake(cacheMs)).toEqual([])
+  expect(dropped(depot.wake(cacheMs + 1_000))).toEqual([id])
+})
+
+test('whatever happens, what is needed stays, and the rest fits the quota', () => {
+  const wrong: string[] = []
+  for (let seed = 1; seed <= 100; seed++) {
+    const random = seededRandom(seed)
+    const depot = depotOf(10 * mb)
+    const ids = Array.from({ length: 12 }, (_, at) => named(at, 1 + random.below(3 * mb)))
+    const usedAt = new Map<DataId, number>()
+    for (let now = 1; now < 300; now++) {
+      const id = random.pick(ids) as DataId
+      const who = random.pick([ann, ben]) as PeerId
+      const had = ids.filter((one) => depot.has(one))
+      const act = random.below(6)
+      if (act < 2) usedAt.set(id, now)
+      if (act === 0) depot.arrived(id, now)
+      else if (act === 1) depot.used(id, now)
+      else if (act === 2) hold(depot, who, [id], now)
+      else if (act === 3) depot.unhold(who, [id], now)
+      else if (act === 4) hold(depot, who, [id], now, 50)
+      else depot.wake(now)
+      depot.check()
+      const spare = ids.filter((one) => depot.has(one) && !depot.isNeeded(one, now))
+      const gone = had.filter((one) => !depot.has(one))
+      if (gone.some((one) => depot.isNeeded(one, now))) wrong.push(`seed ${seed}, ${now}: it was needed`)
+      if (act > 0) continue
+      if (depot.bytes > 10 * mb && spare.length > 0) wrong.push(`seed ${seed}, ${now}: no room was made`)
+      const newest = Math.max(0, ...gone.map((one) => usedAt.get(one) ?? 0))
+      if (spare.some((one) => (usedAt.get(one) ?? 0) < newest))
+        wrong.push(`seed ${seed}, ${now}: not the oldest`)
+    }
+  }
+  expect(wrong).toEqual([])
+})

@@ -1,0 +1,128 @@
+/**
+ * Data that comes from others over real sockets: from whom, what is fetched again, and what is said when nobody has it.
+ *
+ * Not here: who is to hold what (test/data), files (datafiles.test.ts), and whole nodes (test/integration/data.test.ts).
+ */
+import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { afterEach, expect, test } from 'vitest'
+import { closeEnvelope } from '../../src/data/envelope.ts'
+import type { DataId, PeerId, ShardKey } from '../../src/ids.ts'
+import { type Chunks, chunkBytes } from '../../src/node/chunks.ts'
+import { give } from '../../src/node/courier.ts'
+import { Data } from '../../src/node/data.ts'
+import { DataFiles } from '../../src/node/datafiles.ts'
+import { createKey } from '../../src/node/key.ts'
+import { Provisions } from '../../src/node/provisions.ts'
+import type { Talk } from '../../src/node/talk.ts'
+import { OUTCOME_HEADER_BYTES, pack, readOutcomeHeader, STATUS, valueAt } from '../../src/tasks/batch.ts'
+import type { Run } from '../../src/tasks/effects.ts'
+import type { ExecutorEvent } from '../../src/tasks/executor/executor.ts'
+import { decodeFailure } from '../../src/tasks/executor/failure.ts'
+import { headerOf } from '../tasks/header.ts'
+import { connect, ended, startNode, stopAll, type TestNode } from './helpers.ts'
+
+afterEach(stopAll)
+
+const key = createKey()
+type Serve = (data: Data, talk: Talk, node: TestNode) => Promise<void>
+
+/** A node that has nothing of the mesh but its data. `peers`: whom it asks, in this order. */
+async function depot({
+  peers = [] as TestNode[],
+  serve = ((data, talk) => data.serve(talk, false)) as Serve
+} = {}) {
+  const files = await DataFiles.open(undefined)
+  ended({ stop: () => files.close() })
+  const node: TestNode = await startNode(key, { serveData: (talk) => serve(data, talk, node) })
+  const data: Data = new Data({
+    files,
+    talkTo: (peer) => node.transport.talkTo(peer),
+    sources: () => peers.map(({ transport }) => transport.self),
+    tell: () => {},
+    onNote: () => {}
+  })
+  ended({ stop: () => data.close() })
+  for (const peer of peers) await connect(node, peer)
+  const moved = (way: 'in' | 'out'): number => node.transport.counters()[`data-bytes-${way}`] ?? 0
+  return { node, data, files, moved }
+}
+
+/** Sends so many chunks, and then `breaks`. */
+function upTo(count: number, breaks: (node: TestNode) => Promise<never>): Serve {
+  return async (data, talk, node) => {
+    const word = await talk.word(5_000)
+    const chunks = (word.kind === 'ask' && (await data.files.chunks(word.id as DataId, false))) as Chunks
+    const read = (index: number): Promise<Uint8Array> => (index < count ? chunks.read(index) : breaks(node))
+    await give(talk, { ...chunks, read }).catch(() => talk.abort('broken'))
+    await chunks.close()
+  }
+}
+
+const bytes = randomBytes(9 * chunkBytes + 5)
+
+test('a transfer whose sender is lost goes on with the next one, who sends the rest only', async () => {
+  const arrived = Promise.withResolvers<unknown>()
+  const dies = upTo(4, async (node) => {
+    await arrived.promise
+    await node.transport.stop()
+    throw new Error('gone')
+  })
+  const [first, second] = [await depot({ serve: dies }), await depot()]
+  const id = await first.files.add([bytes])
+  await second.files.add([bytes])
+  const reader = await depot({ peers: [first.node, second.node] })
+  const passed = await reader.data.chunks(id)
+  arrived.resolve(passed.read(3))
+  await reader.data.fetch(id)
+  await passed.close()
+  expect((await readFile(reader.files.path(id))).equals(bytes)).toBe(true)
+  expect(reader.moved('in')).toBe(bytes.length)
+  expect(second.moved('out')).toBe(bytes.length - 4 * chunkBytes)
+})
+
+test('what had come when all senders were lost is not fetched again when one is back', async () => {
+  let isBack = false
+  const breaks: Serve = (data, talk, node) =>
+    isBack
+      ? data.serve(talk, false)
+      : upTo(7, () => Promise.reject(new Error('the disk is gone')))(data, talk, node)
+  const holder = await depot({ serve: breaks })
+  const id = await holder.files.add([bytes])
+  const reader = await depot({ peers: [holder.node] })
+  await expect(reader.data.fetch(id, 0)).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
+  isBack = true
+  await reader.data.fetch(id)
+  expect((await readFile(reader.files.path(id))).equals(bytes)).toBe(true)
+  expect(reader.moved('in')).toBe(bytes.length)
+})
+
+test('a task whose data is held by nobody fails as TASK_DATA_LOST, which names the data and who was asked', async () => {
+  const other = await depot()
+  const reader = await depot({ peers: [other.node] })
+  const lost = await (await depot()).files.add([bytes])
+  const events: ExecutorEvent[] = []
+  const { promise: over, resolve } = Promise.withResolvers<void>()
+  const provisions = new Provisions({
+    supply: { isHere: () => true } as unknown as ConstructorParameters<typeof Provisions>[0]['supply'],
+    data: { files: reader.files, put: () => Promise.reject(), fetch: (id) => reader.data.fetch(id, 0) },
+    executor: undefined,
+    onEvent: (event) => {
+      events.push(event)
+      resolve()
+    }
+  })
+  const inputs = pack('', [3], [closeEnvelope({ kind: 'naming', ids: [lost], inner: Uint8Array.of(0) })])
+  const place = { run: 1, slot: 0, key: 'abcdefgh/0/0' as ShardKey, keepers: [] as PeerId[], first: 0 }
+  provisions.run({ kind: 'run', ...place, header: headerOf(), attempt: 2, inputs } as Run)
+  await over
+  expect(events).toMatchObject([{ kind: 'ended', run: 1, done: true }])
+  const [{ outcomes }] = events as [Extract<ExecutorEvent, { kind: 'ended' }>]
+  const outcome = valueAt(outcomes, 0)
+  expect([...outcomes.indexes]).toEqual([3])
+  expect(readOutcomeHeader(outcome)).toMatchObject({ status: STATUS.error, attempt: 2 })
+  const failure = decodeFailure(outcome.subarray(OUTCOME_HEADER_BYTES))
+  expect(failure.code).toBe('TASK_DATA_LOST')
+  expect(failure.message).toContain(lost)
+  expect(failure.message).toContain(other.node.transport.self)
+})
