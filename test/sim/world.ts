@@ -14,7 +14,7 @@ import {
 import { type ClientId, type Digest, isJobId, type JobId, type PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
-import { type GossipMessage, gossipMessages } from '../../src/node/messages.ts'
+import { type GossipMessage, gossipMessages, type PeerMessage } from '../../src/node/messages.ts'
 import { type Random, seededRandom } from '../../src/random.ts'
 import { matches } from '../../src/routing/match.ts'
 import { valueAt } from '../../src/tasks/batch.ts'
@@ -176,13 +176,7 @@ export class World {
     for (const effect of effects) {
       if (effect.kind === 'send') {
         const { message } = effect
-        if (message.kind === 'accept' && message.outcomes.indexes[0] === nextIndex) {
-          const next = parseNext(valueAt(message.outcomes, 0))
-          if (next !== undefined) {
-            this.checkers.durable.proposed(next.keepers)
-            this.#suffice(next.keepers)
-          }
-        }
+        this.#lookForNext(message)
         if (message.kind === 'store' && message.record.before.length > 0)
           this.acts.moves(node, message.record)
         if (message.kind === 'grant') this.checkers.granted(message)
@@ -192,6 +186,9 @@ export class World {
           this.checkers.awaited(message.key, message.outcomes, `by ${node.id} to ${effect.to}`)
         if (message.kind === 'committed')
           this.checkers.committed(message.key, message.outcomes, `by ${node.id} to ${effect.to}`)
+      } else if (effect.kind === 'persist') {
+        // Who alone keeps a shard says to nobody that it chose another list.
+        for (const message of effect.messages) this.#lookForNext(message)
       } else if (effect.kind === 'reply') {
         const { message } = effect
         if (message.kind === 'results')
@@ -315,6 +312,15 @@ export class World {
     }
     this.#solitudes.set(node, this.network.isolate([node.id], this.ids()))
     for (const client of this.clients) if (client.entry === node) client.lose()
+  }
+
+  /** From now on, the list that is proposed may come to count. */
+  #lookForNext(message: PeerMessage): void {
+    if (message.kind !== 'accept' || message.outcomes.indexes[0] !== nextIndex) return
+    const next = parseNext(valueAt(message.outcomes, 0))
+    if (next === undefined) return
+    this.checkers.durable.proposed(next.keepers)
+    this.#suffice(next.keepers)
   }
 
   /** A list is chosen by those who do not yet know who stays broken: as many as it needs are healed after all. */
