@@ -276,13 +276,16 @@ export class World {
     if (this.plan.leavesBroken) for (const node of this.nodes) if (this.#canSpare(node)) this.broken.add(node)
     for (const node of this.nodes) {
       if (this.broken.has(node)) this.#break(node)
-      else {
-        node.goOn()
-        node.attend('open', false)
-        if (node.hasBadDisk || node.isLeaving) this.acts.crash(node, 'synced', false, undefined)
-        this.join(node)
-      }
+      else this.#mend(node)
     }
+  }
+
+  /** For good. */
+  #mend(node: SimNode): void {
+    node.goOn()
+    node.attend('open', false)
+    if (node.hasBadDisk || node.isLeaving) this.acts.crash(node, 'synced', false, undefined)
+    this.join(node)
   }
 
   #canSpare(candidate: SimNode): boolean {
@@ -333,7 +336,7 @@ export class World {
       if (sound.length >= neededOf(keepers) || !keepers.includes(node.id)) continue
       this.broken.delete(node)
       this.#solitudes.get(node)?.()
-      this.clock.after(0, () => this.join(node))
+      this.clock.after(0, () => this.#mend(node))
     }
   }
 
