@@ -7,7 +7,6 @@
 import { randomBytes } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -28,6 +27,7 @@ import {
 import { askFor, DamagedError, give, take } from '../node/courier.ts'
 import type { PutPlan } from '../node/data.ts'
 import type { Talk } from '../node/talk.ts'
+import { openTemporary } from '../node/temporary.ts'
 import type { Settings } from './options.ts'
 import type { DataSource, PutOptions } from './types.ts'
 
@@ -149,15 +149,13 @@ export class ClientData {
     if (source instanceof Uint8Array) return await this.#offer(chunksOfBytes(source), plan, signal)
     if (isFile(source)) return await this.#offerFile(source.file, plan, signal)
     // A source that can be read once only is written down first: its entry may be lost in the middle.
-    const spool = join(tmpdir(), `shoal-put-${randomBytes(9).toString('base64url')}`)
+    const { folder, close } = await openTemporary()
     try {
-      await pipeline(
-        Readable.from(piecesOf(source, signal)),
-        createWriteStream(spool, { flags: 'wx', mode: 0o600 })
-      )
+      const spool = join(folder, 'spool')
+      await pipeline(Readable.from(piecesOf(source, signal)), createWriteStream(spool, { mode: 0o600 }))
       return await this.#offerFile(spool, plan, signal)
     } finally {
-      await rm(spool, { force: true })
+      await close()
     }
   }
 

@@ -5,11 +5,11 @@
  * A name that is a hash cannot go stale, so a file is written once, completely, and never again.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { explainError, ShoalError } from '../errors.ts'
 import { type Digest, isDigest } from '../ids.ts'
+import { openTemporary, type Temporary } from './temporary.ts'
 
 /** Bytes of one blob; more is refused with SHOAL_BAD_MESSAGE. */
 export const blobBytesMax = 16 * 1024 * 1024
@@ -37,16 +37,11 @@ export function digestOf(bytes: Uint8Array): Digest {
 }
 
 /**
- * In `<folder>/blobs`, or in a temporary directory that `close` removes. A file whose bytes are not what its name says is removed,
+ * In `<folder>/blobs`. A file whose bytes are not what its name says is removed,
  * and noted: others have it too. Rejects with SHOAL_DISK.
  */
-export async function openBlobs(
-  folder: string | undefined,
-  onNote: (text: string) => void = () => {}
-): Promise<Blobs> {
+export async function openBlobs(folder: string, onNote: (text: string) => void = () => {}): Promise<Blobs> {
   try {
-    if (folder === undefined)
-      return new BlobFiles(await mkdtemp(join(tmpdir(), 'shoal-blobs-')), new Set(), true)
     const path = join(folder, 'blobs')
     await mkdir(path, { recursive: true })
     const known = new Set<Digest>()
@@ -62,27 +57,25 @@ export async function openBlobs(
       // A crash in mid-write leaves these; nothing refers to them.
       else if (name.endsWith(UNFINISHED)) await rm(join(path, name), { force: true })
     }
-    return new BlobFiles(path, known, false)
+    return new BlobFiles(path, known)
   } catch (error) {
-    throw diskError(`blobs cannot be opened in ${folder ?? tmpdir()}`, error)
+    throw diskError(`blobs cannot be opened in ${folder}`, error)
   }
 }
 
 class BlobFiles implements Blobs {
   private readonly folder: string
   private readonly known: Set<Digest>
-  private readonly temporary: boolean
   private readonly writing = new Map<Digest, Promise<void>>()
   private readonly lent = new Set<Digest>()
-  private lentTo: Promise<string> | undefined
-  /** The same, once it is there. */
+  private lentTo: Promise<Temporary> | undefined
+  /** Its folder, once it is there. */
   private lentFolder = ''
   private closed = false
 
-  constructor(folder: string, known: Set<Digest>, temporary: boolean) {
+  constructor(folder: string, known: Set<Digest>) {
     this.folder = folder
     this.known = known
-    this.temporary = temporary
   }
 
   async put(bytes: Uint8Array, digest?: Digest): Promise<Digest> {
@@ -108,11 +101,11 @@ class BlobFiles implements Blobs {
   async lend(bytes: Uint8Array): Promise<Digest> {
     const digest = digestOf(bytes)
     try {
-      this.lentTo ??= mkdtemp(join(tmpdir(), 'shoal-lent-'))
-      this.lentFolder = await this.lentTo
+      this.lentTo ??= openTemporary()
+      this.lentFolder = (await this.lentTo).folder
       await writeFile(join(this.lentFolder, digest + EXTENSION), bytes)
     } catch (error) {
-      throw diskError(`there is no place for ${digest} in ${tmpdir()} either`, error)
+      throw diskError(`there is no place for ${digest} in a temporary folder either`, error)
     }
     this.lent.add(digest)
     return digest
@@ -147,8 +140,7 @@ class BlobFiles implements Blobs {
   async close(): Promise<void> {
     this.closed = true
     await Promise.allSettled(this.writing.values())
-    if (this.temporary) await rm(this.folder, { recursive: true, force: true })
-    if (this.lentTo !== undefined) await rm(await this.lentTo, { recursive: true, force: true })
+    await (await this.lentTo?.catch(() => undefined))?.close()
   }
 
   /** Name, bytes and directory each reach the disk before the blob counts as there. */

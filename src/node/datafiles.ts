@@ -7,8 +7,7 @@
  * long as nobody touched it; every chunk is checked again by whoever receives it.
  */
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { explainError, ShoalError } from '../errors.ts'
 import { type DataId, dataName, isDataId } from '../ids.ts'
@@ -23,7 +22,7 @@ const idlePartsMax = 16
 export class DataFiles {
   readonly folder: string
   /** Nothing survives this process. */
-  readonly isTemporary: boolean
+  readonly #isTemporary: boolean
   /** When the file was changed last, if it was hashed since. */
   readonly #here = new Map<DataId, number | undefined>()
   readonly #parts = new Map<DataId, Part>()
@@ -32,19 +31,18 @@ export class DataFiles {
 
   private constructor(folder: string, isTemporary: boolean) {
     this.folder = folder
-    this.isTemporary = isTemporary
+    this.#isTemporary = isTemporary
   }
 
-  /** In `<folder>/data`, or in a temporary folder that `close` removes. Rejects with SHOAL_DISK. */
-  static async open(folder: string | undefined): Promise<DataFiles> {
+  /** In `<folder>/data`. What is temporary need not outlive a power cut, and is not synced. Rejects with SHOAL_DISK. */
+  static async open(folder: string, { isTemporary = false } = {}): Promise<DataFiles> {
     try {
-      if (folder === undefined) return new DataFiles(await mkdtemp(join(tmpdir(), 'shoal-data-')), true)
-      const files = new DataFiles(join(folder, 'data'), false)
+      const files = new DataFiles(join(folder, 'data'), isTemporary)
       await mkdir(files.folder, { recursive: true })
       await files.#restore()
       return files
     } catch (error) {
-      throw diskError(`data cannot be read in ${folder ?? tmpdir()}`, error)
+      throw diskError(`data cannot be read in ${folder}`, error)
     }
   }
 
@@ -92,7 +90,7 @@ export class DataFiles {
   async finish(part: Part): Promise<void> {
     const { id } = part
     try {
-      await part.end(!this.isTemporary)
+      await part.end(!this.#isTemporary)
       await this.#settle(part.path, id, part.list)
     } catch (error) {
       await this.abandon(part, error)
@@ -130,7 +128,7 @@ export class DataFiles {
       }
       const { id, list } = lister.end()
       if (this.has(id)) return id
-      if (!this.isTemporary) await file.sync()
+      if (!this.#isTemporary) await file.sync()
       await this.#settle(path, id, list)
       return id
     } finally {
@@ -188,7 +186,6 @@ export class DataFiles {
 
   async close(): Promise<void> {
     for (const part of [...this.#parts.values()]) await this.abandon(part, new Error('the node stops'))
-    if (this.isTemporary) await rm(this.folder, { recursive: true, force: true })
   }
 
   async #remove(id: DataId): Promise<void> {
@@ -212,7 +209,7 @@ export class DataFiles {
 
   /** List first: what has its name is whole. */
   async #settle(from: string, id: DataId, list: Uint8Array): Promise<void> {
-    const isSynced = !this.isTemporary
+    const isSynced = !this.#isTemporary
     if (chunksIn(id) > 1) {
       const file = await open(this.path(id) + LIST, 'w', 0o600)
       try {

@@ -18,8 +18,8 @@ export interface EngineOptions {
   readonly isolation: Isolation
   readonly nice: number
   readonly code: (digest: Digest) => string
-  /** Folder for what programs need while they run; else that is in the system's temporary folder. */
-  readonly data: string | undefined
+  /** For what programs need while they run. */
+  readonly folder: string
   readonly allowRun: boolean
   /** Where data lies that inputs name: files named by their ids. */
   readonly dataFolder: string
@@ -32,10 +32,10 @@ export async function openExecutor(
   options: EngineOptions,
   { onEvent, onSaid }: Pick<PoolOptions, 'onEvent' | 'onSaid'>
 ): Promise<Executor | undefined> {
-  const { slots, node, heapMb, isolation, nice, code, data, dataFolder, keepFile, allowRun } = options
+  const { slots, node, heapMb, isolation, nice, code, folder, dataFolder, keepFile, allowRun } = options
   if (slots === 0) return undefined
   const heard = (event: ExecutorEvent): void => shared.heard(event)
-  const scratch = allowRun ? await Scratch.open(data, { dataFolder, keepFile }) : undefined
+  const scratch = allowRun ? await Scratch.open(folder, { dataFolder, keepFile }) : undefined
   const common = { slots, node, code, onEvent: heard }
   const programs = scratch === undefined ? undefined : createPrograms({ ...common, scratch })
   const mayResume = (slot: number): boolean => shared.mayResume(slot)

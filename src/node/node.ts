@@ -17,7 +17,7 @@ import { programsLabel } from '../tasks/executor/program.ts'
 import { VERSION } from '../version.ts'
 import { lightBeacon } from './beacon.ts'
 import { openBlobs } from './blobs.ts'
-import { DataFiles } from './datafiles.ts'
+import { DataFiles, diskError } from './datafiles.ts'
 import { Driver } from './driver.ts'
 import { openExecutor } from './engines.ts'
 import { createLibp2pTransport } from './libp2p.ts'
@@ -25,6 +25,7 @@ import type { Source, SourceOptions } from './offers.ts'
 import { type CheckedOptions, checkOptions, type NodeOptions } from './options.ts'
 import { resultPinMs } from './provisions.ts'
 import { loadIdentity, openStore, type Store } from './store.ts'
+import { openTemporary, sweepTemporary } from './temporary.ts'
 import { keepVigil } from './vigil.ts'
 
 /** How long a node takes at most to hand over what it has. */
@@ -108,11 +109,14 @@ async function open(
     options
   const { store, disk } = await openSound(data, onNote)
   opened.push(() => store.close())
-  const blobs = await openBlobs(data, onNote)
+  void sweepTemporary()
+  const isTemporary = data === undefined
+  const folder = isTemporary ? await ownFolder(opened) : data
+  const blobs = await openBlobs(folder, onNote)
   opened.push(() => blobs.close())
-  const files = await DataFiles.open(data)
+  const files = await DataFiles.open(folder, { isTemporary })
   opened.push(() => files.close())
-  if (files.isTemporary) onNote(`has no data folder: keeps records in memory, and data in ${files.folder}`)
+  if (isTemporary) onNote(`has no data folder: keeps records in memory, and data in ${files.folder}`)
   const { privateKey, peerId: peer, storeId, boot } = await loadIdentity(store)
   const slots = roles.includes('engine') ? options.slots : 0
   const { heapMb, isolation, nice, allowRun } = options
@@ -120,7 +124,7 @@ async function open(
   const dataFolder = files.folder
   const keepFile = (path: string): Promise<Ref> =>
     driver.data.putFile(path, { pinMs: resultPinMs, copies: 0 })
-  const engines = { slots, node: peer, heapMb, isolation, nice, code, data, dataFolder, keepFile, allowRun }
+  const engines = { slots, node: peer, heapMb, isolation, nice, code, folder, dataFolder, keepFile, allowRun }
   const executor = await openExecutor(engines, {
     onEvent: (event) => driver.onExecutor(event),
     onSaid: (engine, parts) => driver.guests.heard(engine, parts)
@@ -203,6 +207,14 @@ async function open(
     stopped: stopped.promise,
     [Symbol.asyncDispose]: stop
   }
+}
+
+async function ownFolder(opened: (() => unknown)[]): Promise<string> {
+  const { folder, close } = await openTemporary().catch((error: unknown) => {
+    throw diskError('there is no place for a temporary folder', error)
+  })
+  opened.push(close)
+  return folder
 }
 
 /**

@@ -48,11 +48,11 @@ test('a wrong digest and a blob that is too large are refused', async () => {
   await expect(openBlobs('/dev/null/here')).rejects.toMatchObject({ code: 'SHOAL_DISK' })
 })
 
-test('without a folder they live in a temporary one, which close removes', async () => {
-  const blobs = await openBlobs(undefined)
-  const digest = await blobs.put(Buffer.from('export default 1'))
+test('what is lent lies in a temporary folder, which close removes', async () => {
+  const blobs = await openBlobs(folder)
+  const digest = await blobs.lend(Buffer.from('export default 1'))
   const path = blobs.path(digest)
-  expect(existsSync(path)).toBe(true)
+  expect([blobs.isHere(digest), blobs.has(digest), existsSync(path)]).toEqual([true, false, true])
   await blobs.close()
   expect(existsSync(dirname(path))).toBe(false)
 })

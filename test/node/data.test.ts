@@ -15,6 +15,7 @@ import { DataFiles } from '../../src/node/datafiles.ts'
 import { createKey } from '../../src/node/key.ts'
 import { Provisions } from '../../src/node/provisions.ts'
 import type { Talk } from '../../src/node/talk.ts'
+import { openTemporary } from '../../src/node/temporary.ts'
 import { OUTCOME_HEADER_BYTES, pack, readOutcomeHeader, STATUS, valueAt } from '../../src/tasks/batch.ts'
 import type { Run } from '../../src/tasks/effects.ts'
 import type { ExecutorEvent } from '../../src/tasks/executor/executor.ts'
@@ -32,8 +33,9 @@ async function depot({
   peers = [] as TestNode[],
   serve = ((data, talk) => data.serve(talk, false)) as Serve
 } = {}) {
-  const files = await DataFiles.open(undefined)
-  ended({ stop: () => files.close() })
+  const { folder, close } = await openTemporary()
+  const files = await DataFiles.open(folder, { isTemporary: true })
+  ended({ stop: () => files.close().then(close) })
   const node: TestNode = await startNode(key, { serveData: (talk) => serve(data, talk, node) })
   const data: Data = new Data({
     files,

@@ -104,7 +104,7 @@ test('what is used stays until it is not used any more', async () => {
 })
 
 test('what breaks off goes on where it was', async () => {
-  const files = await DataFiles.open(undefined)
+  const files = await DataFiles.open(folder, { isTemporary: true })
   const bytes = randomBytes(3 * chunkBytes)
   const source = chunksOfBytes(bytes)
   const part = await files.begin(source.id, source.list)

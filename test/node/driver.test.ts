@@ -12,6 +12,7 @@ import { type Blobs, openBlobs } from '../../src/node/blobs.ts'
 import { DataFiles } from '../../src/node/datafiles.ts'
 import { Driver } from '../../src/node/driver.ts'
 import { openStore, type Store } from '../../src/node/store.ts'
+import { openTemporary } from '../../src/node/temporary.ts'
 import type { Transport } from '../../src/node/transport.ts'
 import { seededRandom } from '../../src/random.ts'
 import { encodeOutcome, pack, STATUS, valueAt } from '../../src/tasks/batch.ts'
@@ -80,6 +81,7 @@ class Echo implements Executor {
 }
 
 class Net {
+  readonly folders: (() => Promise<void>)[] = []
   readonly peers = new Map<PeerId, Peer>()
 
   transport(self: Peer): Transport {
@@ -111,12 +113,13 @@ class Net {
   }
 
   async add(id: string, store: Store, slots = 1): Promise<Peer> {
-    const peer = new Peer(
-      id,
-      store,
-      { blobs: await openBlobs(undefined), files: await DataFiles.open(undefined) },
-      slots
-    )
+    const { folder, close } = await openTemporary()
+    this.folders.push(close)
+    const disk = {
+      blobs: await openBlobs(folder),
+      files: await DataFiles.open(folder, { isTemporary: true })
+    }
+    const peer = new Peer(id, store, disk, slots)
     await peer.driver.restore()
     peer.driver.connect(this.transport(peer))
     for (const other of this.peers.values()) {
@@ -138,6 +141,7 @@ afterEach(async () => {
     driver.stop()
     await blobs.close()
   }
+  for (const close of net.folders) await close()
 })
 
 /** A disk that is full. */

@@ -12,7 +12,6 @@ import {
   copyFile,
   link,
   mkdir,
-  mkdtemp,
   opendir,
   readdir,
   readFile,
@@ -20,7 +19,6 @@ import {
   stat,
   writeFile
 } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Ref } from '../../data/ref.ts'
 import { explainError, ShoalError } from '../../errors.ts'
@@ -62,12 +60,10 @@ export class Scratch {
     this.#store = store
   }
 
-  /** In `<data>/scratch`, or in the system's temporary folder. What was left there is removed. Rejects with SHOAL_DISK. */
-  static async open(data: string | undefined, store: DataStore): Promise<Scratch> {
+  /** In `<home>/scratch`. What was left there is removed. Rejects with SHOAL_DISK. */
+  static async open(home: string, store: DataStore): Promise<Scratch> {
     try {
-      if (data === undefined)
-        return new Scratch(await mkdtemp(join(tmpdir(), 'shoal-scratch-')), Promise.resolve(), store)
-      const all = join(data, 'scratch')
+      const all = join(home, 'scratch')
       await mkdir(all, { recursive: true })
       const before = await readdir(all)
       const folder = join(all, randomBytes(4).toString('hex'))
