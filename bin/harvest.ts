@@ -14,6 +14,7 @@ import { fill } from '../src/tasks/executor/template.ts'
 import { EXIT, isDebugging, usageError } from './failure.ts'
 import type { Ledger } from './ledger.ts'
 import { counted, ProgressLine, plain } from './output.ts'
+import { TaggedLines } from './tagged.ts'
 
 /** Results whose files are brought at the same time. */
 const bringingMax = 4
@@ -27,6 +28,7 @@ export interface HarvestOptions {
     readonly json: boolean
     readonly 'keep-going': boolean
     readonly progress?: boolean | undefined
+    readonly verbose: boolean
   }
 }
 
@@ -42,6 +44,8 @@ interface Done {
   readonly stdout: string | Uint8Array
   readonly stderr: string
   readonly files: readonly string[]
+  /** It was done by an earlier command, and nothing of it was told by this one. */
+  readonly isOld: boolean
 }
 
 export class Harvest {
@@ -54,6 +58,7 @@ export class Harvest {
   /** Outputs, and whose they are. */
   readonly #outputs = new Map<string, string>()
   readonly #errors: object[] = []
+  readonly #live = new TaggedLines((index, line) => this.#sayLines(this.#inputOf(index), line))
   #job: JobHandle<ProgramResult> | undefined
   #line: ProgressLine | undefined
   #printed = 0
@@ -83,6 +88,7 @@ export class Harvest {
     const hasLine = values.progress ?? process.stderr.isTTY
     this.#line = hasLine ? new ProgressLine(`job ${job.id}`) : undefined
     const ignore = job.onProgress((progress) => this.#line?.show(progress))
+    if (values.verbose) job.onOutput((printed) => this.#live.add(printed))
     try {
       await this.#collect(job)
       return await this.#end((await job.status()).state === 'cancelled')
@@ -108,9 +114,15 @@ export class Harvest {
       }
       this.#tell(this.#inputs.push({ text, key }) - 1, {
         ...before,
-        files: before.files.map(({ name }) => name)
+        files: before.files.map(({ name }) => name),
+        isOld: true
       })
     }
+  }
+
+  /** Of a task of the job. */
+  #inputOf(index: number): Input {
+    return this.#inputs[this.#places[index] as number] as Input
   }
 
   #place(input: Input): void {
@@ -146,6 +158,7 @@ export class Harvest {
 
   async #bringOne(completed: Completed<ProgramResult>): Promise<void> {
     const place = this.#places[completed.index] as number
+    this.#live.end(completed.index)
     if ('error' in completed) return this.#tell(place, completed.error)
     const { client, ledger, values } = this.#options
     const { stdout, stdoutBytes, stderr, files, written } = completed.value
@@ -157,7 +170,7 @@ export class Harvest {
       )
     else if (key !== undefined && stdoutBytes === undefined)
       await ledger?.note(key, { stdout, stderr }, names)
-    this.#tell(place, { stdout: stdoutBytes ?? stdout, stderr, files: names })
+    this.#tell(place, { stdout: stdoutBytes ?? stdout, stderr, files: names, isOld: false })
   }
 
   /** Prints it when it is its turn. */
@@ -173,12 +186,16 @@ export class Harvest {
       const input = this.#inputs[this.#printed] as Input
       const index = this.#printed++
       if (told instanceof Error) this.#fail(index, input, told)
-      else if (!this.#options.values.json) {
-        this.#sayLines(input, told.stderr)
-        await this.#write(told.stdout)
-      }
+      else if (!this.#options.values.json) await this.#printOne(input, told)
       if (this.#options.values.json) await this.#writeJson(index, input, told)
     }
+  }
+
+  /** What was seen as it came is not told again, as far as it went to the same place. */
+  async #printOne(input: Input, { stdout, stderr, isOld }: Done): Promise<void> {
+    const wasSeen = this.#options.values.verbose && !isOld
+    if (!wasSeen) this.#sayLines(input, stderr)
+    if (!wasSeen || !process.stdout.isTTY) await this.#write(stdout)
   }
 
   #fail(index: number, { text }: Input, error: Error): void {
@@ -191,7 +208,7 @@ export class Harvest {
       return
     }
     this.#failed++
-    this.#sayLines({ text, key: undefined }, exit?.stderr ?? '')
+    if (!this.#options.values.verbose) this.#sayLines({ text, key: undefined }, exit?.stderr ?? '')
     this.#say(`${text ?? 'the program'}: ${isDebugging() ? error.stack : plain(`${code}: ${message}`)}`)
     if (!this.#options.values['keep-going']) void this.#job?.cancel()
   }

@@ -44,7 +44,8 @@ const flags = {
   requires: { type: 'string' },
   'kill-after': { type: 'string' },
   'keep-going': { type: 'boolean', default: true },
-  progress: { type: 'boolean' }
+  progress: { type: 'boolean' },
+  verbose: { type: 'boolean', short: 'v', default: false }
 } as const
 
 export const run: Command = {
@@ -71,6 +72,8 @@ A program that ends with another exit code than 0 has failed: that is told on st
   --requires JSON    what a node must have, like '{"labels":{"cuda":true},"resources":{"gpu":1}}'
   --kill-after S     seconds between TERM and KILL for a program that is ended (default 5)
   --no-keep-going    cancels the rest as soon as one has failed
+  -v, --verbose      tells on stderr what programs print as they print it, each line with its input before it; on a
+                     terminal nothing is printed twice
   --progress         tells how far the job is, also if stderr is no terminal
   --json             results as one object: {"job","results":[{"input","exitCode","stdout","stderr","files"}],"errors":[...]}
 

@@ -12,7 +12,7 @@ import { End, type Endable, endOf } from './endings.ts'
 import { Live } from './live.ts'
 import type { Gate, Nest } from './nest.ts'
 import { type Found, Places, TaskRef, tasksOf } from './places.ts'
-import { settledOf } from './settled.ts'
+import { printedOf, settledOf } from './settled.ts'
 import { Shelf } from './shelf.ts'
 import { Timing } from './timing.ts'
 import type { Completed, JobHandle, JobProgress, JobStatus, Printed, Progress } from './types.ts'
@@ -264,7 +264,7 @@ export class Job<R> implements JobHandle<R>, Endable {
       const settled = settledOf(this.id, index, { outcomes, at, submitted: this.submittedAt })
       this.#shelf.put(index, settled)
       this.#timing.ran(settled.run)
-      this.#live.ended(index, settled.run)
+      this.#live.ended(index, printedOf(settled))
       if (settled.error !== undefined && !this.#plan.returnErrors) this.#end.failed()
     }
     this.#tell()

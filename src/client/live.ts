@@ -45,5 +45,11 @@ export class Live {
   }
 }
 
-/** Of an earlier attempt, or with something lost in between, what was heard is no beginning of it. */
-const rest = (all: string, heard: string): string => (all.startsWith(heard) ? all.slice(heard.length) : all)
+/**
+ * Of an earlier attempt, or with something lost in between, what was heard is no beginning of it. Of a failed program only the
+ * end is there of what it complained.
+ */
+function rest(all: string, heard: string): string {
+  if (heard.endsWith(all)) return ''
+  return all.startsWith(heard) ? all.slice(heard.length) : all
+}

@@ -6,7 +6,8 @@
 import { type RunMetadata, TaskError } from '../errors.ts'
 import { type JobId, taskId } from '../ids.ts'
 import { type Batch, OUTCOME_HEADER_BYTES, readOutcomeHeader, STATUS, valueAt } from '../tasks/batch.ts'
-import { splitOutput } from '../tasks/output.ts'
+import { isProgramResult } from '../tasks/executor/program.ts'
+import { type Output, splitOutput } from '../tasks/output.ts'
 import { splitStory } from '../tasks/story.ts'
 import { runOf } from './metadata.ts'
 import { decodeFailure, decodeValue } from './values.ts'
@@ -15,6 +16,13 @@ export interface Settled {
   readonly value: unknown
   readonly error: Error | undefined
   readonly run: RunMetadata
+}
+
+/** All that it printed; of a program that is part of its result, or of its failure. */
+export function printedOf({ value, error, run }: Settled): Output {
+  if (isProgramResult(value)) return value
+  const exit = error instanceof TaskError ? error.exit : undefined
+  return exit === undefined ? run : { stdout: '', stderr: exit.stderr }
 }
 
 interface Where {

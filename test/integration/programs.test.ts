@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Client, connect, saveFiles, TaskError } from '../../src/index.ts'
+import { until } from '../conformance/mesh.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 const launcher = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
@@ -213,6 +214,24 @@ test('--resume leaves out what succeeded, prints it again, and does what is new 
   // Without the flag, all of it is done.
   expect(await shoal(folder, args.slice(1))).toEqual(again)
   expect(await ranSince()).toEqual(['a.in', 'b.in', 'c.in'])
+})
+
+test('-v tells what programs print as they print it, each line with its input; results stay as they are', async () => {
+  const folder = await folderOf('verbose')
+  const go = join(folder, 'go')
+  const script = `echo one {}; printf 'oh ' >&2; while [ ! -e ${go} ]; do sleep 0.02; done; echo no >&2; printf two; exit {}`
+  const child = start(folder, ['-v', '--each', '-', '--shell', '--', script])
+  const end = ended(child, '0\n3\n')
+  let live = ''
+  child.stderr?.on('data', (chunk) => {
+    live += chunk
+  })
+  await until(() => live.includes('0: one 0\n') && live.includes('3: one 3\n'))
+  await writeFile(go, '')
+  const { code, stdout, stderr } = await end
+  expect([code, stdout]).toEqual([1, 'one 0\ntwo'])
+  const lines = stderr.split('\n').filter((line) => !line.includes('TASK_EXIT'))
+  expect(lines.sort()).toEqual(['', '0: oh no', '0: one 0', '0: two', '3: oh no', '3: one 3', '3: two'])
 })
 
 test('by the API: files by name and content, environment, stdin, folders of outputs, failures that tell', async () => {

@@ -29,6 +29,7 @@ import type { Place, Scratch } from './scratch.ts'
 import { fill, isInside, shellWord } from './template.ts'
 import { runTree, signalGroup, type TreeEnd, type TreeOptions } from './tree.ts'
 import { Warden } from './warden.ts'
+import { type Speaking, Talk } from './words.ts'
 
 /** Recipes that are kept parsed. */
 const recipesMax = 16
@@ -52,7 +53,7 @@ const UNSTARTED = 0
 const RUNNING = 1
 const OVER = 2
 
-interface Run {
+interface Run extends Speaking {
   readonly batch: RunBatch
   readonly states: Uint8Array
   left: number
@@ -82,6 +83,7 @@ class Programs implements Executor {
   readonly #warden: Warden
   readonly #groups = new Set<number>()
   readonly #driving = new Set<Promise<void>>()
+  readonly #talk = new Talk((event) => this.#emit(event))
   #isClosed = false
 
   constructor(options: ProgramsOptions) {
@@ -95,7 +97,9 @@ class Programs implements Executor {
     const slot = this.#slots[batch.slot]
     assert(slot !== undefined, `a program for slot ${batch.slot} of ${this.#slots.length}`)
     const count = batch.inputs.indexes.length
-    const run: Run = { batch, states: new Uint8Array(count), left: count, ending: new AbortController() }
+    const [states, reported] = [new Uint8Array(count), new Uint8Array(count)]
+    const ending = new AbortController()
+    const run: Run = { batch, states, reported, left: count, ending, words: undefined }
     this.#runs.set(batch.run, run)
     slot.runs.push(run)
     if (slot.isBusy) return
@@ -124,6 +128,7 @@ class Programs implements Executor {
     for (const [at, index] of run.batch.inputs.indexes.entries()) {
       if (run.states[at] !== UNSTARTED) continue
       run.states[at] = OVER
+      run.reported[at] = 1
       indexes.push(index)
     }
     if (indexes.length === 0) return
@@ -141,6 +146,7 @@ class Programs implements Executor {
     this.#isClosed = true
     for (const { ending } of this.#runs.values()) ending.abort('cancelled' satisfies Why)
     await Promise.all(this.#driving)
+    this.#talk.close()
     this.#warden.close()
     await this.#options.scratch.close()
   }
@@ -167,6 +173,7 @@ class Programs implements Executor {
       return { status: STATUS.error, payload: encodeFailure(failureOf(thrown, code)) }
     })
     const elapsedMs = performance.now() - before
+    this.#talk.flush(run)
     const last = signal.aborted ? this.#forced(run, signal.reason as Why) : ended
     this.#report(run, at, outcomeOf(run, last, startedAt, elapsedMs))
   }
@@ -211,7 +218,7 @@ class Programs implements Executor {
   }
 
   async #runProgram(task: Attempt, words: Words, signal: AbortSignal): Promise<TreeEnd> {
-    const { recipe, input, place, run } = task
+    const { recipe, input, place, run, at } = task
     const files = await openStreams(recipe, input, place)
     let timer: { stop(): void } | undefined
     let group: number | undefined
@@ -232,7 +239,7 @@ class Programs implements Executor {
         // What it waited for its files is not held against it.
         if (timeoutMs > 0) timer = startTimer(timeoutMs, () => run.ending.abort('timeout' satisfies Why))
       },
-      onOutput: () => {}
+      onOutput: this.#talk.listener(run, at)
     }
     try {
       signal.throwIfAborted()
@@ -287,6 +294,7 @@ class Programs implements Executor {
   #report(run: Run, at: number, outcome: Uint8Array): void {
     const { batch } = run
     run.states[at] = OVER
+    run.reported[at] = 1
     run.left--
     const outcomes = pack('', [batch.inputs.indexes[at] as number], [outcome])
     const done = this.#forgetIfDone(run)

@@ -4,6 +4,7 @@
  * Not here: how they say it (context.ts), and whom it reaches (runner.ts).
  * What a task printed is told with its outcome, however it ends: also of one that was ended by force it is known.
  */
+import { StringDecoder } from 'node:string_decoder'
 import { type Batch, encodeOutcome, pack, readOutcomeHeader, STATUS, valueAt } from '../batch.ts'
 import { type TaskWord, wordCharsMax, wordsMax } from '../messages.ts'
 import { type Output, outputCharsMax, withOutput } from '../output.ts'
@@ -57,6 +58,20 @@ export class Talk {
     this.#talking.add(run)
     if (word.kind === 'progress') this.#progressing.add(run)
     this.#timer ??= setTimeout(() => this.#tell(), tellEveryMs).unref()
+  }
+
+  /** For the bytes that a program prints. */
+  listener(run: Speaking, position: number): (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void {
+    const decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') }
+    return (stream, chunk) => {
+      const text = decoders[stream].write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
+      this.heard(run, { kind: 'printed', run: run.batch.run, position, stream, text })
+    }
+  }
+
+  /** Tells what is left to tell of a run, as one of its tasks is about to end. */
+  flush(run: Speaking): void {
+    if (this.#talking.delete(run)) this.#say(run, run.words?.news(run.reported))
   }
 
   close(): void {
