@@ -31,6 +31,10 @@ export const ERROR_CODES = {
   SHOAL_DAMAGED: { retryable: false, meaning: 'the store in the data folder is not what was written to it' },
   SHOAL_DISK: { retryable: true, meaning: 'the data folder cannot be written' },
   SHOAL_NO_MESH: { retryable: true, meaning: 'no peer of the mesh could be reached' },
+  SHOAL_NO_QUORUM: {
+    retryable: true,
+    meaning: 'too few of the nodes that keep locks, variables and the like can be reached'
+  },
   SHOAL_NO_KEEPERS: { retryable: true, meaning: 'too few nodes can keep the work' },
   SHOAL_NO_TASK: { retryable: false, meaning: 'asked for something of a task where no task runs' },
   SHOAL_NOT_FOUND: { retryable: false, meaning: 'no reachable node knows this job, node or source' },
@@ -43,6 +47,10 @@ export const ERROR_CODES = {
   SHOAL_REFUSED: { retryable: false, meaning: 'the other side does not hold the mesh key' },
   SHOAL_TIMEOUT: { retryable: true, meaning: 'what was waited for did not come in time; it goes on' },
   SHOAL_SOURCE_FAILED: { retryable: true, meaning: 'a source threw while it was read' },
+  SHOAL_UNDECIDED: {
+    retryable: false,
+    meaning: 'nobody can tell any more whether a command to a variable, event or queue was done'
+  },
   TASK_DATA_LOST: { retryable: false, meaning: 'data that the task needs is held by no node that is up' },
   TASK_DEPENDENCY: {
     retryable: false,

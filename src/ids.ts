@@ -20,6 +20,8 @@ export type TaskId = Id<'TaskId'>
 export type Digest = Id<'Digest'>
 /** Content by its hash and size, `hash.size`: what a Ref names (data/messages.ts). */
 export type DataId = Id<'DataId'>
+/** Where a member of the council keeps a cell (cells/). */
+export type CellKey = Id<'CellKey'>
 /** A client of this entry: unique per attachment. */
 export type ClientId = Id<'ClientId'>
 

@@ -16,13 +16,14 @@ const linesMax = 400
 /** Lower may not import higher. Both directions are allowed within a rank. */
 const ranks: readonly (readonly RegExp[])[] = [
   [/^src\/(ids|errors|machine|random|wire|version)\.ts$/],
-  [/^src\/(routing|data|tasks|client|node)\//],
+  [/^src\/(routing|data|cells|tasks|client|node)\//],
   [/^src\/(index|task)\.ts$/],
   [/^(bin|bench|examples|test)\//]
 ]
 /** Within src, what may never be imported from where. */
 const forbidden: readonly (readonly [from: RegExp, to: RegExp])[] = [
-  [/^src\/routing\//, /^src\/(data|tasks|client|node)\//],
+  [/^src\/routing\//, /^src\/(data|cells|tasks|client|node)\//],
+  [/^src\/cells\//, /^src\/(data|tasks|client|node)\//],
   [/^src\/data\//, /^src\/(tasks|client|node)\//],
   [/^src\/tasks\/(?!executor)/, /^src\/(node|tasks\/executor)\//],
   [/^src\/tasks\/executor\//, /^src\/(node|routing)\//],

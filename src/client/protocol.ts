@@ -4,6 +4,7 @@
  * Not here: what the two do about it (session.ts for the client, tasks/entry.ts for the node).
  * Nothing depends on the entry's memory: whatever a client asked for, it can ask of another node again.
  */
+import { cellAnswers, cellQuestions } from '../cells/client-messages.ts'
 import { isDigest, isJobId, isShardKey } from '../ids.ts'
 import { sourceAnswers, sourceQuestions } from '../routing/source-messages.ts'
 import type { Batch } from '../tasks/batch.ts'
@@ -67,7 +68,8 @@ const toEntry = {
   cancel: { placement },
   /** `about` is a job for `release`, a task for `explain`, a node for `drain`, else empty. */
   query: { ask: uint(), what: text(32), about: text(128) },
-  ...sourceQuestions
+  ...sourceQuestions,
+  ...cellQuestions
 } as const
 
 const toClient = {
@@ -85,7 +87,8 @@ const toClient = {
   /** Of running tasks; it may be lost. */
   said: words,
   answer: { ask: uint(), json: text(answerCharsMax) },
-  ...sourceAnswers
+  ...sourceAnswers,
+  ...cellAnswers
 } as const
 
 export const clientMessages = codec(toEntry)

@@ -1,30 +1,46 @@
 /**
- * What may be said only once a write is on disk, in the order of the writes.
+ * A node's disk as its core sees it: whether it can be relied on, and what may be said only once a write is on it.
  *
- * Not here: what that is (tasks/keeper.ts, as `then`), and the writing (journal.ts).
+ * Not here: what is written (tasks/keeper.ts, cells/acceptor.ts; `then` is what waits for it), and the writing (journal.ts).
  */
-import type { Send } from '../tasks/effects.ts'
+import type { CellPersist, CellSend } from '../cells/effects.ts'
+import type { Persist, Send } from '../tasks/effects.ts'
+import type { CoreEffect } from './effects.ts'
+
+type AnySend = Send | CellSend
 
 export class AfterWrites {
-  #waiting: { id: number; then: readonly Send[] }[] = []
+  /** `sound`, or why nothing is written any more. */
+  state: 'sound' | string
+  #waiting: { id: number; sends: readonly AnySend[] }[] = []
   #writes = 0
 
-  /** Returns the number of the write. */
-  add(then: readonly Send[]): number {
+  constructor(state: 'sound' | string) {
+    this.state = state
+  }
+
+  get isSound(): boolean {
+    return this.state === 'sound'
+  }
+
+  /** Nothing if the disk cannot be relied on: then what waits for it is never said. */
+  write(effect: Persist | CellPersist): CoreEffect[] {
+    if (!this.isSound) return []
     const id = ++this.#writes
-    if (then.length > 0) this.#waiting.push({ id, then })
-    return id
+    if (effect.then.length > 0) this.#waiting.push({ id, sends: effect.then })
+    return [{ ...effect, id }]
   }
 
   /** Every write up to this one is on disk. */
-  done(upTo: number): Send[] {
+  done(upTo: number): AnySend[] {
     const end = this.#waiting.findIndex(({ id }) => id > upTo)
     const done = this.#waiting.splice(0, end < 0 ? this.#waiting.length : end)
-    return done.flatMap(({ then }) => [...then])
+    return done.flatMap(({ sends }) => [...sends])
   }
 
   /** Nothing more will be written. */
-  never(): void {
+  fail(reason: string): void {
+    this.state = reason
     this.#waiting = []
   }
 }

@@ -4,6 +4,10 @@
  * Not here: any policy (routing/, tasks/), and any clock, socket or disk (driver.ts, or the simulator).
  * Keep it a switchboard. Messages to oneself never leave it; what may only be said after a write waits for that write.
  */
+import { Cells } from '../cells/cells.ts'
+import { isCellQuestion } from '../cells/client-messages.ts'
+import type { CellEffect } from '../cells/effects.ts'
+import { type CellMessage, isAboutCell, isCellRecord } from '../cells/messages.ts'
 import type { ClientMessage } from '../client/protocol.ts'
 import type { DataEffect } from '../data/effects.ts'
 import { type DataMessage, isAboutData } from '../data/messages.ts'
@@ -38,8 +42,10 @@ import { worldly } from './worldly.ts'
 /** Messages to oneself in one step; more is a loop. */
 const ownMessagesMax = 1_000_000
 
+/** What is done about a question. */
+type Answering = Exclude<CoreEffect, { kind: 'persist' }>
 /** What a node says to itself. */
-type OwnMessage = TaskMessage | DataMessage
+type OwnMessage = TaskMessage | DataMessage | CellMessage
 
 export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly self: PeerId
@@ -50,13 +56,13 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly entry: Entry
   readonly release: Release
   readonly stock: Stock
+  readonly cells: Cells
   readonly #upkeep: Upkeep
   readonly #board: Board
   readonly #desk: Desk
   readonly #sources: Sources
-  readonly #after = new AfterWrites()
+  readonly #disk: AfterWrites
   readonly #doorstep: Doorstep
-  #disk: 'sound' | string
   readonly #quota: Quota
   #inbox: OwnMessage[] = []
   #now: Millis = 0
@@ -67,7 +73,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const { reach = usualReach } = options
     this.#quota = options.quota ?? defaultQuota
     this.self = me.peer
-    this.#disk = disk
+    this.#disk = new AfterWrites(disk)
     this.keeper = new Keeper(me.peer, options.rewriteAboveBytes)
     this.membership = new Membership(me, random.fork('membership'), now, reach)
     this.#doorstep = new Doorstep(this.membership)
@@ -79,7 +85,11 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.release = new Release(around)
     this.#upkeep = new Upkeep({ ...keeping, release: this.release }, random.fork('reconcile'), now)
     this.stock = new Stock(around, this.keeper, this.#quota.data)
-    const status = (): string => JSON.stringify(nodeReport(this, this.#disk, this.#now))
+    const isSound = (): boolean => this.#disk.isSound
+    const aloneAt = now + (options.meetsWithinMs ?? 0)
+    const mayBeAlone = (at: Millis): boolean => at >= aloneAt
+    this.cells = new Cells({ ...around, boot: me.boot, isSound, mayBeAlone }, random.fork('cells'))
+    const status = (): string => JSON.stringify(nodeReport(this, this.#disk.state, this.#now))
     const { self, membership, keeper, release } = this
     const taskReport = (about: string): TaskReport => taskReportOf(this, about, this.#now)
     this.#desk = new Desk({ self, membership, keeper, release, status, taskReport })
@@ -111,9 +121,11 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       this.runner.wakeAt(),
       this.entry.wakeAt(),
       this.#upkeep.wakeAt(),
-      this.stock.wakeAt()
+      this.stock.wakeAt(),
+      this.cells.wakeAt(),
+      this.#desk.wakeAt()
     ]
-    return [...parts, this.#desk.wakeAt()].reduce(earlier)
+    return parts.reduce(earlier)
   }
 
   check(): void {
@@ -126,6 +138,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.runner.check()
     this.entry.check()
     this.stock.check()
+    this.cells.check()
     assert(this.#inbox.length === 0, 'messages to oneself are left over')
   }
 
@@ -134,9 +147,12 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.keeper.uptime.pass(now)
     switch (input.kind) {
       case 'restored':
-        for (const message of input.records) this.keeper.restore(message)
+        for (const message of input.records)
+          if (isCellRecord(message)) this.cells.restore(message)
+          else this.keeper.restore(message)
         this.#task(this.#upkeep.restored(now))
-        this.#data(this.stock.restored(now))
+        this.#task(this.stock.restored(now))
+        this.#task(this.cells.restored(now))
         return this.owner.restored(now)
       case 'peer-found':
         return this.#member(this.membership.found(input.peer, input.addresses, now), now)
@@ -156,12 +172,13 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         return this.#welcome(input.client)
       case 'client-disconnected':
         this.#effects.push(...this.#sources.clientGone(input.client))
+        this.#task(this.cells.clientGone(input.client))
         return this.#task(this.entry.clientGone(input.client))
       case 'client-said':
         for (const message of input.messages) this.#clientSaid(input.client, message, now)
         return
       case 'persisted':
-        return this.#task(this.#after.done(input.upTo))
+        return this.#task(this.#disk.done(input.upTo))
       case 'persist-failed':
         return this.#diskFailed(input.reason, now)
       case 'ended':
@@ -186,7 +203,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'wake':
         return this.#wake(now)
       default:
-        return this.#data(this.stock.input(input, now))
+        return this.#task(this.stock.input(input, now))
     }
   }
 
@@ -201,7 +218,10 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   /** What others have yet to take from a node that leaves. Nothing if nobody else is there. */
   burden(now: Millis): { tasks: number; shards: number } {
     if (this.membership.peers().length === 0) return { tasks: 0, shards: 0 }
-    return { tasks: this.runner.held, shards: this.owner.movable(now) + this.stock.movable(now) }
+    return {
+      tasks: this.runner.held,
+      shards: this.owner.movable(now) + this.stock.movable(now) + this.cells.movable(now)
+    }
   }
 
   #wake(now: Millis): void {
@@ -211,8 +231,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#task(this.runner.wake(now))
     this.#task(this.entry.wake(now))
     this.#task(this.#upkeep.wake(now))
-    this.#asked(this.#desk.wake(now))
-    this.#data(this.stock.wake(now))
+    this.#task(this.#desk.wake(now))
+    this.#task(this.stock.wake(now))
+    this.#task(this.cells.wake(now))
     this.#weigh(now)
   }
 
@@ -230,9 +251,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'rest':
         return this.#member(this.membership.message(from, message, now), now)
       case 'ask':
-        return this.#asked(this.#desk.asked(from, message.ask, message.what, message.about))
+        return this.#task(this.#desk.asked(from, message.ask, message.what, message.about))
       case 'told':
-        return this.#asked(this.#desk.told(from, message.ask, message.json))
+        return this.#task(this.#desk.told(from, message.ask, message.json))
       default:
         this.membership.heartbeat(from, now)
         this.membership.used(from, now)
@@ -242,8 +263,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   }
 
   #hear(from: PeerId, message: OwnMessage, now: Millis): void {
-    if (isAboutData(message)) {
-      this.#data(this.stock.message(from, message, now))
+    if (isAboutCell(message)) this.#task(this.cells.message(from, message, now))
+    else if (isAboutData(message)) {
+      this.#task(this.stock.message(from, message, now))
       // Tasks may wait for whoever has their data.
       if (message.kind === 'held') this.owner.look()
     } else this.#taskMessage(from, message, now)
@@ -251,18 +273,18 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   /** Each kind concerns some of the machines; the others ignore it. */
   #taskMessage(from: PeerId, message: TaskMessage, now: Millis): void {
-    if (this.#disk !== 'sound' && recordKinds.has(message.kind)) return
+    if (!this.#disk.isSound && recordKinds.has(message.kind)) return
     const listOf = (key: ShardKey): number => this.keeper.record(key)?.list ?? -1
     const before = message.kind === 'store' ? listOf(message.record.key) : 0
     this.#task(this.keeper.step(from, message))
-    this.#data(this.stock.recorded(message, now))
+    this.#task(this.stock.recorded(message, now))
     if (message.kind === 'store' && listOf(message.record.key) > before) this.owner.kept(from, message, now)
     this.#task(this.owner.message(from, message, now))
     this.#task(this.runner.message(from, message, now))
     if (message.kind === 'grant') this.#board.gave(from)
     this.#task(this.#upkeep.message(from, message, now))
     this.#task(this.entry.message(from, message, now))
-    if (message.kind === 'forgotten') this.#asked(this.#desk.forgotten(from, message.name))
+    if (message.kind === 'forgotten') this.#task(this.#desk.forgotten(from, message.name))
   }
 
   #gossip(from: PeerId, message: GossipMessage, now: Millis): void {
@@ -272,8 +294,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #clientSaid(client: ClientId, message: ClientMessage, now: Millis): void {
     if (isSourceQuestion(message)) this.#effects.push(...this.#sources.client(client, message))
+    else if (isCellQuestion(message)) this.#task(this.cells.client(client, message, now))
     else if (message.kind !== 'query') this.#task(this.entry.client(client, message, now))
-    else this.#asked(this.#desk.query(client, message, now))
+    else this.#task(this.#desk.query(client, message, now))
   }
 
   #source(input: SourceInput, now: Millis): void {
@@ -281,14 +304,6 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#effects.push(...this.#sources.step(input))
     const { names } = this.#sources
     if (names.length !== before) this.#member(this.membership.change({ sources: names }), now)
-  }
-
-  /** Of these, what is for this node itself stays here. */
-  #asked(effects: readonly CoreEffect[]): void {
-    for (const effect of effects) {
-      if (effect.kind === 'send' && effect.to === this.self) this.#inbox.push(effect.message as TaskMessage)
-      else this.#effects.push(effect)
-    }
   }
 
   /** A node that keeps as much as it may takes nothing more, until some of it is forgotten. */
@@ -316,6 +331,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         this.#task(this.owner.peerUp(effect.peer, now))
         this.#task(this.#upkeep.peerUp(effect.peer))
         this.stock.peerUp(effect.peer, now)
+        this.#task(this.cells.peerUp(effect.peer, now))
       } else this.#effects.push(worldly(effect, this.membership, this.membership.slowness(now)))
     }
   }
@@ -340,30 +356,24 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#task(this.owner.peerDown(peer, now))
     this.#task(this.runner.peerDown(peer, now))
     this.#task(this.entry.peerDown(peer, now))
-    this.#asked(this.#desk.peerDown(peer))
+    this.#task(this.cells.peerDown(peer, now))
+    this.#task(this.#desk.peerDown(peer))
   }
 
-  #task(effects: readonly (TaskEffect | EntryEffect)[]): void {
+  /** What the machines ask of the world. What they say to this node itself stays here. */
+  #task(effects: readonly (TaskEffect | EntryEffect | DataEffect | CellEffect | Answering)[]): void {
     for (const effect of effects) {
-      if (effect.kind === 'persist' && this.#disk !== 'sound') continue
-      if (effect.kind === 'persist') this.#effects.push({ ...effect, id: this.#after.add(effect.then) })
-      else if (effect.kind === 'send' && effect.to === this.self) this.#inbox.push(effect.message)
-      else this.#effects.push(effect)
-    }
-  }
-
-  #data(effects: readonly DataEffect[]): void {
-    for (const effect of effects) {
-      if (effect.kind === 'send' && effect.to === this.self) this.#inbox.push(effect.message)
+      if (effect.kind === 'persist') this.#effects.push(...this.#disk.write(effect))
+      else if (effect.kind === 'send' && effect.to === this.self)
+        this.#inbox.push(effect.message as OwnMessage)
       else this.#effects.push(effect)
     }
   }
 
   /** A keeper that cannot write says nothing more as a keeper; the mesh goes on with the others. */
   #diskFailed(reason: string, now: Millis): void {
-    if (this.#disk !== 'sound') return
-    this.#disk = reason
-    this.#after.never()
+    if (!this.#disk.isSound) return
+    this.#disk.fail(reason)
     this.#effects.push({ kind: 'note', text: `stops keeping shards: ${reason}` })
     this.#member(this.membership.change({ isKeeper: false }), now)
   }

@@ -4,6 +4,8 @@
  * Not here: what the core makes of it (core.ts), and how it is done (driver.ts, or the simulator).
  * All of it is plain data, so that a world can record it, delay it, or lose it.
  */
+import type { CellPersist } from '../cells/effects.ts'
+import type { CellRecord } from '../cells/messages.ts'
 import type { ClientMessage } from '../client/protocol.ts'
 import type { DataEffect } from '../data/effects.ts'
 import type { ClientId, PeerId } from '../ids.ts'
@@ -16,9 +18,12 @@ import type { GossipMessage, PeerMessage } from './messages.ts'
 import type { SourceInput } from './sources.ts'
 import type { DataInput } from './stock.ts'
 
+/** What a disk holds. */
+export type DiskRecord = TaskMessage | CellRecord
+
 export type CoreInput =
   /** Records of the store, in order of writing. First input after a restart. */
-  | { kind: 'restored'; records: Iterable<TaskMessage> }
+  | { kind: 'restored'; records: Iterable<DiskRecord> }
   | { kind: 'peer-found'; peer: PeerId; addresses: readonly string[] }
   | { kind: 'peer-connected'; peer: PeerId; addresses: readonly string[] }
   | { kind: 'peer-disconnected'; peer: PeerId }
@@ -43,7 +48,7 @@ export type CoreInput =
 export type CoreEffect =
   | { kind: 'send'; to: PeerId; message: PeerMessage }
   | Reply
-  | (Persist & { id: number })
+  | ((Persist | CellPersist) & { id: number })
   | Run
   | CancelRun
   | RecallRun

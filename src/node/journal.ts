@@ -1,20 +1,25 @@
 /**
- * The records of shards on disk: appended in order, replaced by a summary once settled, removed once forgotten.
+ * The records of shards and cells on disk: appended in order, replaced by what says the same, removed once forgotten.
  *
- * Not here: what they say (tasks/keeper.ts), and syncing (store.ts).
- * A store key is `s/<shard or job>/<number>`, so the records of a shard lie together and in order, and can go together.
+ * Not here: what they say (tasks/keeper.ts, cells/acceptor.ts), and syncing (store.ts).
+ * A store key is `s/<shard, job or cell>/<number>`, so the records of a shard lie together and in order, and can go together.
  */
+import type { CellPersist } from '../cells/effects.ts'
+import type { CellKey } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Persist } from '../tasks/effects.ts'
-import type { Forgettable, TaskMessage } from '../tasks/messages.ts'
+import type { Forgettable } from '../tasks/messages.ts'
+import type { DiskRecord } from './effects.ts'
 import { joinFrame, peerMessages, splitFrame } from './messages.ts'
 import { encodeOnce } from './outbox.ts'
 import type { Store, Write } from './store.ts'
 
 const prefix = 's/'
 
+type RecordKey = Forgettable | CellKey
+
 interface Part {
-  readonly key: Forgettable
+  readonly key: RecordKey
   readonly records: Uint8Array[]
   readonly replaces: boolean
 }
@@ -22,7 +27,7 @@ interface Part {
 export class Journal {
   readonly #store: Store
   /** Numbers of the records on disk. */
-  readonly #numbers = new Map<Forgettable, number[]>()
+  readonly #numbers = new Map<RecordKey, number[]>()
   /** What is to be written next, in order; records of one shard that follow each other are one part. */
   #parts: Part[] = []
   #next = 0
@@ -34,20 +39,20 @@ export class Journal {
   }
 
   /** Everything that is on disk. Throws SHOAL_BAD_MESSAGE if a record cannot be read. */
-  async read(): Promise<TaskMessage[]> {
-    const messages: TaskMessage[] = []
+  async read(): Promise<DiskRecord[]> {
+    const messages: DiskRecord[] = []
     for await (const { key, value } of this.#store.read(prefix)) {
       const at = key.lastIndexOf('/')
-      const [name, number] = [key.slice(prefix.length, at) as Forgettable, Number(key.slice(at + 1))]
+      const [name, number] = [key.slice(prefix.length, at) as RecordKey, Number(key.slice(at + 1))]
       this.#numbersOf(name).push(number)
       this.#next = Math.max(this.#next, number)
-      for (const part of splitFrame(value)) messages.push(peerMessages.parse(part) as TaskMessage)
+      for (const part of splitFrame(value)) messages.push(peerMessages.parse(part) as DiskRecord)
     }
     return messages
   }
 
   /** To be written by `dueAt` at the latest, all before it included. */
-  add({ key, messages, replaces }: Persist, id: number, dueAt: Millis): void {
+  add({ key, messages, replaces }: Persist | CellPersist, id: number, dueAt: Millis): void {
     const records = messages.map(encodeOnce)
     const last = this.#parts.at(-1)
     if (last?.key === key && !replaces) last.records.push(...records)
@@ -83,12 +88,12 @@ export class Journal {
     return upTo
   }
 
-  #numbersOf(key: Forgettable): number[] {
+  #numbersOf(key: RecordKey): number[] {
     const numbers = this.#numbers.get(key) ?? []
     this.#numbers.set(key, numbers)
     return numbers
   }
 }
 
-const nameOf = (key: Forgettable, number: number): string =>
+const nameOf = (key: RecordKey, number: number): string =>
   `${prefix}${key}/${String(number).padStart(16, '0')}`

@@ -5,6 +5,7 @@
  * loop had to say to one peer, so its cost is shared.
  * A frame is messages after one another, each with its length in four bytes, little endian.
  */
+import { cellKinds } from '../cells/messages.ts'
 import { dataKinds } from '../data/messages.ts'
 import { ShoalError } from '../errors.ts'
 import { gossipKinds, routingKinds } from '../routing/messages.ts'
@@ -18,6 +19,7 @@ const kinds = {
   ...sourceQuestions,
   ...sourceAnswers,
   ...dataKinds,
+  ...cellKinds,
   ask: { ask: uint(), what: text(32), about: added(text(128), '') },
   told: { ask: uint(), json: text(4 << 20) }
 } as const

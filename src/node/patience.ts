@@ -5,7 +5,8 @@
  * shorter than what it saves: a shard of one short task is stored together with its outcome, by one write and one answer.
  */
 import type { Millis } from '../machine.ts'
-import type { ShardRecord, TaskMessage } from '../tasks/messages.ts'
+import type { ShardRecord } from '../tasks/messages.ts'
+import type { DiskRecord } from './effects.ts'
 import type { PeerMessage } from './messages.ts'
 
 /** For what only lets the other end forget. */
@@ -32,6 +33,6 @@ export function messagePatience(message: PeerMessage): Millis {
 }
 
 /** 0 = written with the end of this turn. */
-export function recordPatience(message: TaskMessage | undefined): Millis {
+export function recordPatience(message: DiskRecord | undefined): Millis {
   return message?.kind === 'store' && isBrief(message.record) ? briefMs : 0
 }

@@ -93,6 +93,14 @@ export class Directory {
     return this.#members
   }
 
+  /** This node, and whoever it has heard of in the last hour that may keep something and did not leave in good order. */
+  everybody(): PeerId[] {
+    const others = [...this.#known.values()].filter(
+      ({ isUp, member }) => member === undefined || (member.isKeeper && (isUp || !member.isLeaving))
+    )
+    return [this.#me.peer, ...others.map(({ peer }) => peer)]
+  }
+
   /** One number for each part of the directory: of who is up, and in which incarnation. */
   get prints(): Uint32Array {
     return this.#prints

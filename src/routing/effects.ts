@@ -6,6 +6,18 @@
 import type { PeerId } from '../ids.ts'
 import type { Doubt, Member, RoutingMessage } from './messages.ts'
 
+export interface Greeting {
+  readonly self: Member
+  readonly others: readonly Member[]
+  readonly knowsYou: boolean
+}
+
+/** The news that may come with any message. */
+export interface News {
+  readonly members: readonly Member[]
+  readonly doubts: readonly Doubt[]
+}
+
 export type MembershipEffect =
   | { kind: 'greet'; to: PeerId; others: Member[]; knowsYou: boolean }
   | { kind: 'heartbeat'; to: PeerId }

@@ -10,16 +10,9 @@ import type { PeerId } from '../ids.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
 import type { Random } from '../random.ts'
 import { Directory, type Known } from './directory.ts'
-import type { MembershipEffect } from './effects.ts'
+import type { Greeting, MembershipEffect, News } from './effects.ts'
 import { Links, type Reach, usualReach } from './links.ts'
-import {
-  type Doubt,
-  isLater,
-  type Life,
-  type Member,
-  type RoutingMessage,
-  slownessMaxMs
-} from './messages.ts'
+import { isLater, type Life, type Member, type RoutingMessage, slownessMaxMs } from './messages.ts'
 import { Swim } from './swim.ts'
 
 /** Between two heartbeats to a peer. */
@@ -38,18 +31,6 @@ const redialEveryMs = 2_000
 const forgetAfterMs = 3_600_000
 /** Between two full directories to a random peer, in a small mesh. */
 const digestEveryMs = 30_000
-
-export interface Greeting {
-  readonly self: Member
-  readonly others: readonly Member[]
-  readonly knowsYou: boolean
-}
-
-/** The news that may come with any message. */
-interface News {
-  readonly members: readonly Member[]
-  readonly doubts: readonly Doubt[]
-}
 
 export class Membership {
   readonly #random: Random
@@ -78,6 +59,11 @@ export class Membership {
 
   get me(): Member {
     return this.#directory.me
+  }
+
+  /** See `Directory`. */
+  everybody(): readonly PeerId[] {
+    return this.#directory.everybody()
   }
 
   /** Too many to hear everybody each second. One that was wide stays so until those that went are forgotten. */

@@ -26,6 +26,8 @@ export interface Surroundings {
   readonly mayKnow: (key: ShardKey) => readonly PeerId[]
   /** As a keeper, for good. */
   readonly isGone: (peer: PeerId, now: Millis) => boolean
+  /** Whoever may keep something, as far as this node has heard, up or not; itself too. */
+  readonly everybody: () => readonly PeerId[]
   /** Differs when any of that may. */
   readonly situation: (now: Millis) => string
 }
@@ -54,6 +56,7 @@ export function surroundingsOf(membership: Membership, replaceAfterMs: Millis, r
         ? whoMayKnow(keepersFor(key.slice(0, key.lastIndexOf('/'))), peers(), random)
         : peers(),
     isGone: (peer, now) => membership.isGone(peer, replaceAfterMs, now),
+    everybody: () => membership.everybody(),
     situation: (now) => membership.situation(replaceAfterMs, now)
   }
 }

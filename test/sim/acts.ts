@@ -98,7 +98,10 @@ export class Acts {
 
   crash(node: SimNode, wanted: DiskFate, isSilent: boolean, backAfter: Millis | undefined): void {
     const isLoss = wanted === 'empty' || wanted === 'flipped'
-    const isKept = this.#disksToLose === 0 || this.#world.isTargeted(node.plan)
+    const isKept =
+      this.#disksToLose === 0 ||
+      this.#world.isTargeted(node.plan) ||
+      this.#world.cells?.judge.isNeeded(node) === true
     const fate = isLoss && isKept ? 'synced' : wanted
     const { id } = node
     const lost: ReadonlySet<ClientId> = new Set(node.clients)
@@ -108,7 +111,7 @@ export class Acts {
     }
     this.#world.note(id, fate === 'empty' ? 'is destroyed, with its disk' : 'crashes')
     this.#world.network.gone(id, isSilent)
-    for (const client of this.#world.clients) if (lost.has(client.streamId)) client.lose()
+    for (const client of this.#world.attached()) if (lost.has(client.streamId)) client.lose()
     if (backAfter !== undefined) this.#later(backAfter, () => this.#world.join(node))
   }
 

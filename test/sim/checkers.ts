@@ -21,6 +21,10 @@ import { Durable, text } from './durable.ts'
 import { Graph } from './graph.ts'
 
 export type Checker =
+  /** What clients were told of a variable or a lock can have happened in one order. */
+  | 'linear'
+  /** Nobody believes to hold a lock that another one holds; later holders have higher tokens. */
+  | 'exclusive'
   /** Everything acknowledged gets an outcome, and can be read by its job's id. */
   | 'no-lost'
   /** An outcome is what an engine produced for this very task, or was brought about by a cancel or by three lost engines. */

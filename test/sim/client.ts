@@ -32,6 +32,9 @@ export interface SimJob {
   isReleased: boolean
 }
 
+/** A client as the world sees it. */
+export type Attached = Pick<SimClient, 'id' | 'streamId' | 'attachment' | 'entry' | 'receive' | 'lose'>
+
 export class SimClient {
   readonly id: ClientId
   readonly jobs: SimJob[] = []

@@ -5,17 +5,16 @@
  * Every record has a checksum, as in the real store: flipped bits are found when it is read, and such a disk is not used.
  * What replaces earlier records of its key does so in one piece, when it is synced itself.
  */
+import type { CoreEffect, DiskRecord } from '../../src/node/effects.ts'
 import { peerMessages } from '../../src/node/messages.ts'
 import { hash32, type Random } from '../../src/random.ts'
-import type { Persist } from '../../src/tasks/effects.ts'
-import type { TaskMessage } from '../../src/tasks/messages.ts'
 import { encodeOnce } from './network.ts'
 import type { DiskFate } from './plan.ts'
 
 interface Written {
   readonly key: string
   readonly replaces: boolean
-  readonly messages: readonly TaskMessage[]
+  readonly messages: readonly DiskRecord[]
   readonly parts: readonly Uint8Array[]
   /** Of parts that were tampered with; the others need none here. */
   readonly checksum: number
@@ -32,13 +31,13 @@ export class Disk {
     return this.#records.length
   }
 
-  write({ key, replaces, messages }: Persist): void {
+  write({ key, replaces, messages }: Extract<CoreEffect, { kind: 'persist' }>): void {
     const parts = messages.map(encodeOnce)
     this.#records.push({ key, replaces, messages, parts, checksum: 0 })
   }
 
   /** Everything before `length` is safe now; returns what was not before. */
-  sync(length: number): TaskMessage[] {
+  sync(length: number): DiskRecord[] {
     const fresh = this.#records.slice(this.#synced, length)
     this.#synced = Math.max(this.#synced, length)
     return fresh.flatMap(({ messages }) => messages)
@@ -57,9 +56,9 @@ export class Disk {
     return this.#records.every(({ parts, checksum }) => checksum === 0 || checksum === sumOf(parts))
   }
 
-  read(): TaskMessage[] {
+  read(): DiskRecord[] {
     return live(this.#records).flatMap(({ parts }) =>
-      parts.map((part) => peerMessages.parse(part) as TaskMessage)
+      parts.map((part) => peerMessages.parse(part) as DiskRecord)
     )
   }
 

@@ -6,8 +6,8 @@
  * Whatever is acknowledged must be here already: then everybody may crash in that very instant.
  */
 import { type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
+import type { DiskRecord } from '../../src/node/effects.ts'
 import { type Batch, valueAt } from '../../src/tasks/batch.ts'
-import type { TaskMessage } from '../../src/tasks/messages.ts'
 import { permitsIn } from '../../src/tasks/permits.ts'
 
 export class Durable {
@@ -25,7 +25,7 @@ export class Durable {
   readonly #permits = new Set<string>()
   readonly #pairs = new Set<JobId>()
 
-  synced(peer: PeerId, message: TaskMessage): void {
+  synced(peer: PeerId, message: DiskRecord): void {
     if (message.kind === 'store') {
       const { key, keepers } = message.record
       add(this.#shards, key, peer)

@@ -4,10 +4,11 @@
  * Not here: everything else that it decides (plan.ts). Drawn from a stream of its own, and absent from most seeds.
  * Every requirement can be met by some node that has engines; the world leaves one of them sound (world.ts).
  */
+import type { Millis } from '../../src/machine.ts'
 import type { Random } from '../../src/random.ts'
 import { matches, type Traits } from '../../src/routing/match.ts'
 import { anywhere, type Requirement, type Requires, requirementOf } from '../../src/routing/requirement.ts'
-import type { HostPlan, JobPlan, Plan } from './plan.ts'
+import type { Act, HostPlan, JobPlan, Plan } from './plan.ts'
 
 export function drawMachines(random: Random, plan: Plan): Plan {
   const isVaried = random.chance(0.3)
@@ -85,4 +86,19 @@ function rivals(random: Random, plan: Plan): Plan {
     }
   })
   return { ...plan, jobs, nests: 0, areRivals: true }
+}
+
+/** From a stream of their own: other accidents stay as they were. */
+export function drawUses(random: Random, troubleMs: Millis): { at: Millis; act: Act }[] {
+  if (!random.chance(0.25)) return []
+  return Array.from({ length: 1 + random.below(5) }, () => ({
+    at: 500 + random.next() * troubleMs * 0.9,
+    act: {
+      kind: 'use',
+      pick: random.next(),
+      lasts: 100 + random.next() * 10_000,
+      handBackAfter: random.next() * 6_000,
+      stops: random.chance(0.5)
+    }
+  }))
 }

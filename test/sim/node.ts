@@ -7,10 +7,9 @@
 import type { ClientId, DataId, PeerId, ShardKey } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { NodeCore } from '../../src/node/core.ts'
-import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
+import type { CoreEffect, CoreInput, DiskRecord } from '../../src/node/effects.ts'
 import { hash32, type Random, seededRandom } from '../../src/random.ts'
 import type { Availability, Run } from '../../src/tasks/effects.ts'
-import type { TaskMessage } from '../../src/tasks/messages.ts'
 import { Disk } from './disk.ts'
 import { Engines } from './engines.ts'
 import type { DiskFate, HostPlan } from './plan.ts'
@@ -126,7 +125,7 @@ export class SimNode {
     this.#awaited.clear()
     const records = this.#disk.read()
     // By luck, more may have reached the disk than was synced.
-    for (const message of records) this.#world.checkers.durable.synced(this.id, message)
+    for (const record of records) this.#synced(record)
     this.#apply({ kind: 'data-here', ids: [...this.data], isRestored: true })
     this.#apply({ kind: 'restored', records })
   }
@@ -269,7 +268,7 @@ export class SimNode {
     if (this.#isSyncing || this.#hasFailed) return
     this.#isSyncing = true
     const { life } = this
-    const { clock, weather, checkers } = this.#world
+    const { clock, weather } = this.#world
     const slow = this.#random.chance(weather.slowDisk) ? weather.slowDiskMs : 3
     const fails = this.#isFull || this.#random.chance(weather.syncError)
     clock.after(0.2, () => {
@@ -282,12 +281,17 @@ export class SimNode {
           this.#hasFailed = true
           return this.step({ kind: 'persist-failed', reason: this.#isFull ? 'disk is full' : 'sync failed' })
         }
-        const fresh: TaskMessage[] = this.#disk.sync(length)
-        for (const message of fresh) checkers.durable.synced(this.id, message)
+        const fresh = this.#disk.sync(length)
+        for (const record of fresh) this.#synced(record)
         if (this.#disk.length > length) this.#sync()
         this.step({ kind: 'persisted', upTo })
       })
     })
+  }
+
+  #synced(record: DiskRecord): void {
+    this.#world.checkers.durable.synced(this.id, record)
+    this.#world.cells?.judge.synced(this.id, record)
   }
 
   #setTimer(): void {

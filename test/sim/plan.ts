@@ -10,8 +10,9 @@ import { type Random, seededRandom } from '../../src/random.ts'
 import { type Reach, usualReach } from '../../src/routing/links.ts'
 import type { Amount } from '../../src/routing/match.ts'
 import { anywhere, type Requirement } from '../../src/routing/requirement.ts'
+import { type CellsPlan, drawCells } from './cells-plan.ts'
 import { drawNeeds, type NeedsPlan } from './graph.ts'
-import { drawMachines } from './machines.ts'
+import { drawMachines, drawUses } from './machines.ts'
 
 export interface HostPlan {
   readonly name: string
@@ -116,6 +117,8 @@ export interface Plan {
   readonly areRivals: boolean
   /** Of a task, that it waits for jobs of its own in the middle. */
   readonly nests?: number
+  /** Clients that use locks, variables and the like. */
+  readonly cells?: CellsPlan
   /** From how many members on the mesh counts as large. */
   readonly reach?: Reach
 }
@@ -222,6 +225,7 @@ export function drawPlan(seed: number): Plan {
     leavesBroken: random.chance(0.4),
     areRivals: false,
     reach: drawReach(seededRandom(seed).fork('reach')),
+    ...drawCells(seededRandom(seed).fork('cells')),
     ...drawNests(seededRandom(seed).fork('nests'), jobs)
   })
 }
@@ -371,21 +375,6 @@ function drawActs(random: Random, troubleMs: Millis): { at: Millis; act: Act }[]
   plan(0.15, 1, () => ({ kind: 'client-dies', pick: random.next() }))
   plan(0.25, 3, () => ({ kind: 'client-leaves', pick: random.next(), backAfter: random.next() * 6_000 }))
   return acts
-}
-
-/** From a stream of their own: other accidents stay as they were. */
-function drawUses(random: Random, troubleMs: Millis): { at: Millis; act: Act }[] {
-  if (!random.chance(0.25)) return []
-  return Array.from({ length: 1 + random.below(5) }, () => ({
-    at: 500 + random.next() * troubleMs * 0.9,
-    act: {
-      kind: 'use',
-      pick: random.next(),
-      lasts: 100 + random.next() * 10_000,
-      handBackAfter: random.next() * 6_000,
-      stops: random.chance(0.5)
-    }
-  }))
 }
 
 function drawFate(random: Random): DiskFate {

@@ -38,13 +38,16 @@ export class Verdicts {
   }
 
   areComplete(): boolean {
-    if (this.#world.goods.isBusy) return false
+    if (this.#world.goods.isBusy || this.#world.cells?.isDone === false) return false
     return this.#world.clients.every(
       ({ session, jobs }) => session === undefined || jobs.every(({ isComplete }) => isComplete)
     )
   }
 
   complete(): void {
+    const { cells } = this.#world
+    if (cells?.isDone === false) throw new Violation('live', `not everybody was answered: ${cells.lacking}`)
+    cells?.history.check()
     for (const { session, jobs, id } of this.#world.clients) {
       const open = session === undefined ? undefined : jobs.find(({ isComplete }) => !isComplete)
       if (open === undefined) continue

@@ -5,6 +5,8 @@
  * (safety); then a sufficient part is healed for good, the rest stays broken, and everything must complete (liveness).
  * Every message between nodes and clients is encoded and parsed, and the trace of a seed is one number.
  */
+
+import { isAboutCell } from '../../src/cells/messages.ts'
 import {
   type ClientMessage,
   clientMessages,
@@ -20,8 +22,9 @@ import { matches } from '../../src/routing/match.ts'
 import { valueAt } from '../../src/tasks/batch.ts'
 import { type JobHeader, nextIndex, type Placement, parseNext } from '../../src/tasks/messages.ts'
 import { Acts } from './acts.ts'
+import { CellClients } from './cells.ts'
 import { Checkers, Violation } from './checkers.ts'
-import { SimClient, type SimJob } from './client.ts'
+import { type Attached, SimClient, type SimJob } from './client.ts'
 import { Clockwork } from './clockwork.ts'
 import { Fair } from './fair.ts'
 import { Goods } from './goods.ts'
@@ -54,6 +57,7 @@ export class World {
   readonly plan: Plan
   readonly acts: Acts
   readonly goods: Goods
+  readonly cells: CellClients | undefined
   weather: Weather
   /** Stay broken when the others are healed. */
   readonly broken = new Set<SimNode>()
@@ -79,6 +83,7 @@ export class World {
     this.network = new Network(this, random.fork('network'))
     this.goods = new Goods(this, random.fork('goods'))
     this.acts = new Acts(this, random.fork('acts'), plan.disksToLose)
+    this.cells = CellClients.of(this, seededRandom(seed).fork('cells').fork('clients'))
     this.nodes = plan.hosts.map((host) => new SimNode(host, this, seed))
     for (const node of this.nodes) this.#byId.set(node.id, node)
   }
@@ -100,6 +105,11 @@ export class World {
     verdicts.quiet()
     verdicts.stayQuiet()
     return this.#trace.sum
+  }
+
+  /** All that have an entry. */
+  attached(): Attached[] {
+    return [...this.clients, ...(this.cells?.all ?? [])]
   }
 
   node(id: PeerId): SimNode | undefined {
@@ -177,6 +187,7 @@ export class World {
       if (effect.kind === 'send') {
         const { message } = effect
         this.#lookForNext(message)
+        if (isAboutCell(message)) this.cells?.judge.said(node.id, message)
         if (message.kind === 'store' && message.record.before.length > 0)
           this.acts.moves(node, message.record)
         if (message.kind === 'grant') this.checkers.granted(message)
@@ -204,7 +215,7 @@ export class World {
 
   /** From an entry to a client: in order, and only on the stream on which it was said. */
   reply(node: SimNode, id: ClientId, message: EntryMessage): void {
-    const client = this.clients.find((one) => one.streamId === id)
+    const client = this.attached().find((one) => one.streamId === id)
     if (client === undefined || client.entry !== node) return
     const { attachment } = client
     const bytes = entryMessages.encode(message)
@@ -213,7 +224,7 @@ export class World {
     })
   }
 
-  say(client: SimClient, message: ClientMessage): void {
+  say(client: Attached, message: ClientMessage): void {
     const { attachment, entry } = client
     const bytes = clientMessages.encode(message)
     this.clock.after(0.3, () => {
@@ -271,6 +282,7 @@ export class World {
   /** Chooses who stays broken: so few that every list that any disk knows keeps what it needs. */
   #heal(): void {
     this.acts.over()
+    this.cells?.end()
     this.weather = CALM
     this.network.heal()
     if (this.plan.leavesBroken) for (const node of this.nodes) if (this.#canSpare(node)) this.broken.add(node)
@@ -290,6 +302,7 @@ export class World {
 
   #canSpare(candidate: SimNode): boolean {
     const left = this.nodes.filter((node) => node !== candidate && !this.broken.has(node))
+    if (this.cells?.judge.areEnough(left) === false) return false
     // Who alone has what some tasks need is needed.
     const isNeeded = this.plan.jobs.some(
       ({ requires }) =>
@@ -314,7 +327,7 @@ export class World {
       return
     }
     this.#solitudes.set(node, this.network.isolate([node.id], this.ids()))
-    for (const client of this.clients) if (client.entry === node) client.lose()
+    for (const client of this.attached()) if (client.entry === node) client.lose()
   }
 
   /** From now on, the list that is proposed may come to count. */
@@ -323,11 +336,11 @@ export class World {
     const next = parseNext(valueAt(message.outcomes, 0))
     if (next === undefined) return
     this.checkers.durable.proposed(next.keepers)
-    this.#suffice(next.keepers)
+    this.suffice(next.keepers)
   }
 
   /** A list is chosen by those who do not yet know who stays broken: as many as it needs are healed after all. */
-  #suffice(keepers: readonly PeerId[]): void {
+  suffice(keepers: readonly PeerId[]): void {
     for (const node of this.broken) {
       const sound = keepers.filter((peer) => {
         const keeper = this.node(peer)
