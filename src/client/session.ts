@@ -23,6 +23,7 @@ import {
 import { mayStart } from '../tasks/start.ts'
 import { Asks } from './asks.ts'
 import { Codes } from './codes.ts'
+import { Hearing } from './hearing.ts'
 import { type ClientMessage, type EntryMessage, type EntryMessageOf, triesMax } from './protocol.ts'
 import {
   type Copies,
@@ -41,9 +42,6 @@ import {
 export const unacknowledgedMax = 32
 /** Shards of a found job that are read at once. */
 export const followedMax = 16
-const pingEveryMs = 3_000
-/** An entry that owes an answer and says nothing for so long is left. */
-export const entrySilenceMaxMs = 10_000
 const busyAgainMs = 200
 
 export class Session {
@@ -51,9 +49,8 @@ export class Session {
   readonly #byKey = new Map<ShardKey, { job: Job; shard: Shard }>()
   readonly #asks = new Asks()
   readonly #codes = new Codes()
+  readonly #hearing = new Hearing()
   #isAttached = false
-  #heardAt: Millis = 0
-  #pingAt: Millis = 0
 
   /** A new job, and its code if that is to travel; shards follow by `add`, in order. Of two of one name the older `epoch` is forgotten. */
   begin(header: JobHeader, copies: Copies, code?: Uint8Array, epoch = 0): SessionEffect[] {
@@ -123,10 +120,8 @@ export class Session {
 
   attached(now: Millis): SessionEffect[] {
     this.#isAttached = true
-    this.#heardAt = now
-    this.#pingAt = now + pingEveryMs
-    const effects: SessionEffect[] = []
-    effects.push(...this.#give())
+    this.#hearing.begin(now)
+    const effects: SessionEffect[] = [...this.#give()]
     for (const query of this.#asks) effects.push(...this.#send(query))
     for (const job of this.#jobs.values()) effects.push(...this.#again(job))
     return effects
@@ -139,7 +134,7 @@ export class Session {
   }
 
   message(message: EntryMessage, now: Millis): SessionEffect[] {
-    this.#heardAt = now
+    this.#hearing.heard(now)
     switch (message.kind) {
       case 'submitted':
         return this.#submitted(message)
@@ -171,15 +166,15 @@ export class Session {
       const isDue = job.shards.some(({ state, retryAt }) => state === 'new' && retryAt > 0 && retryAt <= now)
       if (isDue) effects.push(...this.#push(job, now))
     }
-    if (!this.#owes || now < this.#pingAt) return effects
-    if (now - this.#heardAt > entrySilenceMaxMs) return [...effects, { kind: 'leave-entry' }]
-    this.#pingAt = now + pingEveryMs
-    return [...effects, ...this.#send(this.#asks.ping())]
+    const verdict = this.#owes ? this.#hearing.look(now) : 'wait'
+    if (verdict === 'leave') effects.push({ kind: 'leave-entry' })
+    if (verdict === 'ping') effects.push(...this.#send(this.#asks.ping()))
+    return effects
   }
 
   wakeAt(): Millis | undefined {
     if (!this.#isAttached || !this.#owes) return undefined
-    let at = this.#pingAt
+    let at = this.#hearing.lookAt
     for (const { shards } of this.#jobs.values()) {
       for (const { state, retryAt } of shards) if (state === 'new' && retryAt > 0) at = Math.min(at, retryAt)
     }

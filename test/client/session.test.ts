@@ -4,6 +4,7 @@
  * Not here: whole clients (the simulator runs this very session), and handles (job.test.ts).
  */
 import { expect, test } from 'vitest'
+import { entrySilenceMaxMs } from '../../src/client/hearing.ts'
 import { Session } from '../../src/client/session.ts'
 import type { JobId, PeerId } from '../../src/ids.ts'
 import { shardKey } from '../../src/ids.ts'
@@ -30,4 +31,21 @@ test('a shard that was over before anybody said that it may start is accepted, o
     session.message({ kind: 'results', key, outcomes }, 0).map(({ kind }) => kind)
   )
   expect(told.map((kinds) => kinds.filter((kind) => kind === 'accepted').length)).toEqual([1, 0])
+})
+
+test('an entry that nobody could hear, or that owed nothing, is asked before it is left; one that says nothing is left', () => {
+  const session = new Session()
+  const left = (now: number): boolean => session.wake(now).some(({ kind }) => kind === 'leave-entry')
+  session.attached(0)
+  // Nothing was asked of it for a minute.
+  let now = 60_000
+  session.query('members')
+  expect(left(now)).toBe(false)
+  // The client computes for longer than an entry may be silent: its answer may be here and unread.
+  now += 2 * entrySilenceMaxMs
+  expect(left(now)).toBe(false)
+  const silentFrom = now
+  while (!left(now)) now = session.wakeAt() ?? Number.NaN
+  expect(now - silentFrom).toBeGreaterThan(entrySilenceMaxMs / 2)
+  expect(now - silentFrom).toBeLessThan(1.5 * entrySilenceMaxMs)
 })
