@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   SHOAL_DATA_IN_USE: { retryable: false, meaning: 'another node runs on this data folder' },
   SHOAL_DAMAGED: { retryable: false, meaning: 'the store in the data folder is not what was written to it' },
   SHOAL_DISK: { retryable: true, meaning: 'the data folder cannot be written' },
+  SHOAL_HOST_LOST: { retryable: false, meaning: 'the thread of a hosted node or client has ended' },
   SHOAL_NO_MESH: { retryable: true, meaning: 'no peer of the mesh could be reached' },
   SHOAL_NO_QUORUM: {
     retryable: true,

@@ -86,7 +86,8 @@ export class MeshClient extends Verbs implements Client, JobHost {
     })
     this.#line = openLine({
       onMessages: (messages) => this.#received(messages),
-      onClosed: () => this.#lost()
+      onClosed: () => this.#lost(),
+      attach: () => this.#untilAttached()
     })
     this.data = new ClientData({ door: this.#line.data, attached: () => this.#untilAttached() })
   }

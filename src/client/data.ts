@@ -41,14 +41,13 @@ const keepersMax = 15
 const programPinMs = 3_600_000
 const retentionMax = 0xffffffff
 
-/** The node of this very process, for an embedded client. */
+export type Reading = Pick<Chunks, 'read' | 'close'>
+
+/** A node that is no network away. */
 export interface OwnData {
-  put(
-    pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-    plan: PutPlan
-  ): Promise<{ id: DataId; copies: number }>
-  chunks(id: DataId): Promise<Chunks>
-  free(ids: readonly DataId[]): void
+  put(pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, plan: PutPlan): Promise<{ id: DataId }>
+  chunks(id: DataId): Promise<Reading>
+  free(ids: readonly DataId[]): Promise<void> | void
 }
 
 /** How a client reaches data: in its own node, or by a stream to its entry. */
@@ -72,7 +71,7 @@ export class ClientData {
     const { type = typeDefault, signal } = options
     signal?.throwIfAborted()
     if (typeof type !== 'string' || type.length > 128) refuse('`type` is a string of at most 128 characters')
-    const id = await this.#put(source, plan, signal)
+    const id = await this.keep(source, plan, signal)
     return makeRef(id, type)
   }
 
@@ -82,7 +81,7 @@ export class ClientData {
     { copies, signal }: Pick<Settings, 'copies' | 'signal'>
   ): Promise<Uint8Array> {
     if (value.byteLength <= inlineBytesMax) return value
-    const id = await this.#put(value, { pinMs: inputPinMs, copies: copies.wanted }, signal)
+    const id = await this.keep(value, { pinMs: inputPinMs, copies: copies.wanted }, signal)
     return closeEnvelope({ kind: 'far', ids: [id, ...idsIn(value)], inner: new Uint8Array(0) })
   }
 
@@ -99,7 +98,7 @@ export class ClientData {
   async bytes(id: DataId, signal?: AbortSignal): Promise<Uint8Array> {
     let whole: Uint8Array | undefined
     let at = 0
-    for await (const chunk of this.#chunks(id, signal)) {
+    for await (const chunk of this.chunks(id, signal)) {
       if (chunksIn(id) === 1) return chunk
       whole ??= new Uint8Array(Number(id.slice(44)))
       whole.set(chunk, at)
@@ -109,7 +108,7 @@ export class ClientData {
   }
 
   stream(ref: Ref, options: { readonly signal?: AbortSignal | undefined } = {}): AsyncIterable<Uint8Array> {
-    return this.#chunks(idOf(checked(ref)), options.signal)
+    return this.chunks(idOf(checked(ref)), options.signal)
   }
 
   /** To a file, which appears when it is whole. */
@@ -132,9 +131,12 @@ export class ClientData {
   }
 
   async free(refs: readonly Ref[]): Promise<void> {
-    const ids = refs.map((ref) => idOf(checked(ref)))
+    await this.letGo(refs.map((ref) => idOf(checked(ref))))
+  }
+
+  async letGo(ids: readonly DataId[]): Promise<void> {
     const { door } = this.#host
-    if ('own' in door) return door.own.free(ids)
+    if ('own' in door) return await door.own.free(ids)
     for (let at = 0; at < ids.length; at += 512) {
       await this.#insist(undefined, async (talk) => {
         talk.say({ kind: 'free', ids: ids.slice(at, at + 512) })
@@ -143,7 +145,7 @@ export class ClientData {
     }
   }
 
-  async #put(source: DataSource, plan: PutPlan, signal: AbortSignal | undefined): Promise<DataId> {
+  async keep(source: DataSource, plan: PutPlan, signal?: AbortSignal): Promise<DataId> {
     const { door } = this.#host
     if ('own' in door) return (await door.own.put(piecesOf(source, signal), plan)).id
     if (source instanceof Uint8Array) return await this.#offer(chunksOfBytes(source), plan, signal)
@@ -182,7 +184,7 @@ export class ClientData {
     return id
   }
 
-  async *#chunks(id: DataId, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  async *chunks(id: DataId, signal?: AbortSignal): AsyncGenerator<Uint8Array, undefined> {
     const { door } = this.#host
     let next = 0
     const rest = function* (): Generator<number> {

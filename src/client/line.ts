@@ -11,6 +11,8 @@ export interface LineEvents {
   readonly onMessages: (messages: readonly EntryMessage[]) => void
   /** The line ended, and not by `leave` or `close`. */
   readonly onClosed: (reason: string) => void
+  /** Sees to it that the line is open; rejects if no entry is found. For what needs one besides messages. */
+  readonly attach: () => Promise<void>
 }
 
 export interface Line {

@@ -23,7 +23,7 @@ export function createLocalClient(entry: LocalEntry, submitter: string): Client 
   return new MeshClient((events) => new LocalLine(entry, events), submitter)
 }
 
-class LocalLine implements Line {
+export class LocalLine implements Line {
   readonly #entry: LocalEntry
   readonly #events: LineEvents
   #client: ClientId | undefined

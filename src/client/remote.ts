@@ -7,6 +7,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { explainError, ShoalError } from '../errors.ts'
+import { hostClient } from '../hosted/client.ts'
 import { findBeacons } from '../node/beacon.ts'
 import { type MeshKey, readKey } from '../node/key.ts'
 import { createLink, type Link } from '../node/link.ts'
@@ -32,6 +33,11 @@ export interface ConnectOptions {
   readonly submitter?: string
   /** Milliseconds until the first entry must have answered. Default 10,000. */
   readonly timeout?: number
+  /**
+   * Runs the connections of this client in a thread of their own, so that they go on while this thread computes. Default false.
+   * The client is the same; if that thread ends, what waits rejects with SHOAL_HOST_LOST. See `NodeOptions`.
+   */
+  readonly hosted?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -51,17 +57,20 @@ const knownMax = 256
 export async function connect(options: ConnectOptions = {}): Promise<Client> {
   const key = await keyOf(options.key)
   const given = options.peers ?? (process.env.SHOAL_PEERS ?? '').split(/[\s,]+/).filter(Boolean)
-  const { mdns = true, timeout = connectMs, signal } = options
+  const { mdns = true, timeout = connectMs, signal, hosted = false } = options
   const submitter = options.submitter ?? `client-${randomBytes(12).toString('base64url')}`
   if (typeof submitter !== 'string' || submitter === '' || submitter.length > submitterMax)
     throw new ShoalError('SHOAL_BAD_OPTION', `\`submitter\` is a name of 1 to ${submitterMax} characters`)
   if (!(timeout > 0))
     throw new ShoalError('SHOAL_BAD_OPTION', `\`timeout\` is ${timeout}; give milliseconds above 0`)
+  const client = hosted
+    ? await hostClient({ key, peers: given, mdns }, submitter)
+    : new MeshClient((events) => new RemoteLine(key, given, mdns, events), submitter)
+  // Counted from here on: a thread takes its time to start.
   const limits = [
     AbortSignal.timeout(Math.min(timeout, 2 ** 31 - 1)),
     ...(signal === undefined ? [] : [signal])
   ]
-  const client = new MeshClient((events) => new RemoteLine(key, given, mdns, events), submitter)
   try {
     await client.open(AbortSignal.any(limits))
     return client
@@ -79,7 +88,7 @@ async function keyOf(key: MeshKey | string | undefined): Promise<MeshKey> {
   return typeof found === 'string' ? readKey(found) : found
 }
 
-class RemoteLine implements Line {
+export class RemoteLine implements Line {
   readonly #key: MeshKey
   readonly #given: readonly string[]
   readonly #mdns: boolean

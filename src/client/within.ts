@@ -19,8 +19,6 @@ import type { Port } from '../tasks/executor/engine.ts'
 import { ear } from '../tasks/executor/guest.ts'
 import { depthMax } from '../tasks/messages.ts'
 import { MeshClient } from './client.ts'
-import type { DataDoor } from './data.ts'
-import { EngineData } from './errands.ts'
 import {
   finish,
   isModuleFunction,
@@ -29,9 +27,9 @@ import {
   type Shipped,
   ship
 } from './functions.ts'
-import type { Line, LineEvents } from './line.ts'
+import type { LineEvents } from './line.ts'
 import type { Gate, Nest } from './nest.ts'
-import { type ClientMessage, clientMessages, entryMessages } from './protocol.ts'
+import { PortLine } from './port-line.ts'
 
 /** Entries that one attempt may lose, at most, while it submits a job; the next attempt counts on from there. */
 const epochsPerAttempt = 15
@@ -40,7 +38,12 @@ const pass: Gate = (promise) => promise
 /** There is one in each engine. */
 export class EngineClient extends MeshClient {
   constructor(port: Port) {
-    super((events) => new EngineLine(port, events), '', { nest, gate: gateHere, around, ship: shipWithin })
+    const openLine = (events: LineEvents): PortLine => {
+      const line = new PortLine((saying) => port.post(saying), events)
+      ear.hear = (told) => line.hear(told)
+      return line
+    }
+    super(openLine, '', { nest, gate: gateHere, around, ship: shipWithin })
   }
 
   /** It ends with its engine. */
@@ -102,40 +105,4 @@ async function ownExport({ file }: Context, fn: PlainFunction | ModuleFunction):
   if (isModuleFunction(fn)) return resolve(fn.file) === resolve(file) ? fn.exportName : undefined
   const module = (await import(pathToFileURL(file).href)) as Record<string, unknown>
   return Object.keys(module).find((name) => module[name] === fn)
-}
-
-class EngineLine implements Line {
-  readonly #port: Port
-  readonly #data: EngineData
-  #said: Uint8Array[] = []
-
-  constructor(port: Port, events: LineEvents) {
-    this.#port = port
-    this.#data = new EngineData((errand) => port.post(errand))
-    ear.hear = (told) => {
-      if (told.kind === 'done') this.#data.done(told)
-      else events.onMessages(told.parts.map((part) => entryMessages.parse(part)))
-    }
-  }
-
-  async open(): Promise<void> {}
-
-  get data(): DataDoor {
-    return { own: this.#data }
-  }
-
-  send(message: ClientMessage): void {
-    this.#said.push(clientMessages.encode(message))
-    if (this.#said.length > 1) return
-    queueMicrotask(() => {
-      this.#port.post({ kind: 'says', parts: this.#said })
-      this.#said = []
-    })
-  }
-
-  learn(): void {}
-
-  async leave(): Promise<void> {}
-
-  async close(): Promise<void> {}
 }

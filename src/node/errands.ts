@@ -3,14 +3,14 @@
  *
  * Not here: where data lies (data.ts), and the engine's end (client/errands.ts). What an engine leaves open is closed with it.
  */
+import type { OwnData, Reading } from '../client/data.ts'
 import { isErrorCode, ShoalError } from '../errors.ts'
 import { isDataId } from '../ids.ts'
 import type { Errand, ErrandOf, Told } from '../tasks/executor/guest.ts'
-import { type Chunks, chunkBytes } from './chunks.ts'
-import type { Data } from './data.ts'
+import { chunkBytes } from './chunks.ts'
 
 /** Transfers of one engine at a time; the next one fails with SHOAL_BUSY. */
-const openMax = 64
+const transfersMax = 64
 const copiesMax = 15
 const pinMsMax = 0xffffffff
 
@@ -21,17 +21,20 @@ interface Put {
   readonly done: Promise<unknown>
 }
 
-type Transfer = Put | { readonly kind: 'get'; readonly chunks: Chunks }
+type Transfer = Put | { readonly kind: 'get'; readonly chunks: Reading }
 
 export class Errands {
-  readonly #data: () => Pick<Data, 'put' | 'chunks' | 'free'>
+  readonly #data: () => OwnData
   readonly #answer: (engine: number, told: Told) => void
+  readonly #openMax: number
   readonly #open = new Map<number, Map<number, Transfer>>()
 
   constructor(
-    data: () => Pick<Data, 'put' | 'chunks' | 'free'>,
-    answer: (engine: number, told: Told) => void
+    data: () => OwnData,
+    answer: (engine: number, told: Told) => void,
+    openMax: number = transfersMax
   ) {
+    this.#openMax = openMax
     this.#data = data
     this.#answer = answer
   }
@@ -58,14 +61,13 @@ export class Errands {
   async #do(open: Map<number, Transfer>, errand: Errand): Promise<unknown> {
     switch (errand.what) {
       case 'put':
-        room(open)
+        this.#room(open)
         return this.#begin(open, errand, this.#put(errand))
       case 'open': {
-        room(open)
+        this.#room(open)
         const id = wanted(errand.id)
         const chunks = await this.#data().chunks(id)
-        this.#begin(open, errand, { kind: 'get', chunks })
-        return chunks.list
+        return this.#begin(open, errand, { kind: 'get', chunks })
       }
       case 'piece':
         return piece(open, errand)
@@ -77,11 +79,17 @@ export class Errands {
       case 'close': {
         const one = open.get(errand.of)
         open.delete(errand.of)
+        if (one?.kind === 'put') one.fail(new ShoalError('SHOAL_CANCELLED', 'its source failed'))
         return one?.kind === 'get' ? one.chunks.close() : undefined
       }
       case 'free':
         return this.#data().free(errand.ids.map(wanted))
     }
+  }
+
+  #room(open: ReadonlyMap<number, Transfer>): void {
+    if (open.size < this.#openMax) return
+    throw new ShoalError('SHOAL_BUSY', `an engine or an app may have ${this.#openMax} transfers at a time`)
   }
 
   #begin(open: Map<number, Transfer>, { ask }: Errand, transfer: Transfer): void {
@@ -105,11 +113,6 @@ export class Errands {
   }
 }
 
-function room(open: ReadonlyMap<number, Transfer>): void {
-  if (open.size < openMax) return
-  throw new ShoalError('SHOAL_BUSY', `the tasks of an engine may have ${openMax} transfers at a time`)
-}
-
 async function piece(open: Map<number, Transfer>, { of, bytes }: ErrandOf<'piece'>): Promise<unknown> {
   const one = open.get(of)
   if (one?.kind !== 'put') throw unknown()
@@ -126,7 +129,7 @@ async function piece(open: Map<number, Transfer>, { of, bytes }: ErrandOf<'piece
 }
 
 /** User code shares the engine. */
-function wanted(id: string): Parameters<Data['chunks']>[0] {
+function wanted(id: string): Parameters<OwnData['chunks']>[0] {
   if (typeof id === 'string' && isDataId(id)) return id
   throw unknown()
 }

@@ -10,6 +10,7 @@ import { createLocalClient } from '../client/local.ts'
 import type { Client } from '../client/types.ts'
 import type { Ref } from '../data/ref.ts'
 import { ShoalError } from '../errors.ts'
+import { hostNode } from '../hosted/node.ts'
 import type { Digest, PeerId } from '../ids.ts'
 import { seededRandom } from '../random.ts'
 import type { Availability } from '../tasks/effects.ts'
@@ -43,7 +44,10 @@ export interface Node extends AsyncDisposable {
   readonly id: PeerId
   /** Multiaddrs that others can dial. */
   readonly addresses: readonly string[]
-  /** What was refused, dropped or malformed so far, and the bytes and frames that went through, by name. */
+  /**
+   * What was refused, dropped or malformed so far, and the bytes and frames that went through, by name; `hosted`, as of a second
+   * ago at most.
+   */
   readonly counters: Readonly<Record<string, number>>
   /** The same interface as `connect()` gives, with this node as entry. */
   readonly client: Client
@@ -68,9 +72,21 @@ export interface Node extends AsyncDisposable {
 
 /**
  * Starts a node. Resolves when it listens; it then finds others by itself.
- * Rejects with SHOAL_BAD_OPTION, SHOAL_DATA_IN_USE, SHOAL_DISK or SHOAL_PORT_TAKEN.
+ * Rejects with SHOAL_BAD_OPTION, SHOAL_DATA_IN_USE, SHOAL_DISK or SHOAL_PORT_TAKEN; `hosted`, also with SHOAL_HOST_LOST.
  */
 export async function createNode(options: NodeOptions): Promise<Node> {
+  if (checkOptions(options).hosted) return await hostNode(options)
+  return (await openNode(options)).node
+}
+
+/** A node, and the inside of it, for clients of the same thread. */
+export interface OpenNode {
+  readonly node: Node
+  readonly driver: Driver
+}
+
+/** In this thread. */
+export async function openNode(options: NodeOptions): Promise<OpenNode> {
   const checked = checkOptions(options)
   const opened: (() => unknown)[] = []
   const close = async (): Promise<void> => {
@@ -104,7 +120,7 @@ async function open(
   options: CheckedOptions,
   opened: (() => unknown)[],
   close: () => Promise<void>
-): Promise<Node> {
+): Promise<OpenNode> {
   const { key, data, roles, labels, resources, zone, listen, peers, mdns, replaceAfter, quota, onNote } =
     options
   const { store, disk } = await openSound(data, onNote)
@@ -192,7 +208,7 @@ async function open(
     await stop()
     return burden
   }
-  return {
+  const node: Node = {
     id: peer,
     get addresses() {
       return transport.addresses()
@@ -207,6 +223,7 @@ async function open(
     stopped: stopped.promise,
     [Symbol.asyncDispose]: stop
   }
+  return { node, driver }
 }
 
 async function ownFolder(opened: (() => unknown)[]): Promise<string> {

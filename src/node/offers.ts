@@ -31,11 +31,14 @@ interface Offer {
 }
 
 export class Offers {
-  readonly #tell: (news: SourceInput) => void
+  /** To the core. */
+  readonly tell: (news: SourceInput) => void
+  /** Pulls what another thread offers, which tells of it by `tell`. */
+  elsewhere: ((name: string) => void) | undefined
   readonly #open = new Map<string, Offer>()
 
   constructor(tell: (news: SourceInput) => void) {
-    this.#tell = tell
+    this.tell = tell
   }
 
   /** Throws SHOAL_BAD_OPTION. */
@@ -50,7 +53,7 @@ export class Offers {
       refuse(`the source ${JSON.stringify(name)} is no async iterable`)
     const offer = { iterator: items[Symbol.asyncIterator](), ended: Promise.withResolvers<void>() }
     this.#open.set(name, offer)
-    this.#tell({ kind: 'source-offered', name, overflow })
+    this.tell({ kind: 'source-offered', name, overflow })
     return { ended: offer.ended.promise, close: () => this.#end(name, offer, '', 'its node ended it') }
   }
 
@@ -58,6 +61,7 @@ export class Offers {
   pull(name: string): void {
     const offer = this.#open.get(name)
     if (offer !== undefined) void this.#next(name, offer)
+    else this.elsewhere?.(name)
   }
 
   async close(): Promise<void> {
@@ -75,7 +79,7 @@ export class Offers {
           'SHOAL_BAD_VALUE',
           `an item of ${bytes.byteLength} bytes; ${itemBytesMax} are allowed`
         )
-      this.#tell({ kind: 'source-gave', name, value: bytes })
+      this.tell({ kind: 'source-gave', name, value: bytes })
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error)
       await this.#end(name, offer, 'SHOAL_SOURCE_FAILED', `the source ${name} failed: ${text}`.slice(0, 500))
@@ -85,7 +89,7 @@ export class Offers {
   async #end(name: string, offer: Offer, code: string, message: string): Promise<void> {
     if (this.#open.get(name) !== offer) return
     this.#open.delete(name)
-    this.#tell({ kind: 'source-over', name, code, message })
+    this.tell({ kind: 'source-over', name, code, message })
     offer.ended.resolve()
     try {
       // One that waits for its next item may never answer, and nobody waits for that.

@@ -66,6 +66,13 @@ export interface NodeOptions {
    * names begin with SHOAL_. Default false. Not on Windows.
    */
   readonly allowRun?: boolean
+  /**
+   * Runs the node in a thread of its own: an app that computes for seconds is neither taken for dead nor loses its place as a keeper.
+   * The interface is the same. Notes, items of sources and a `probe` go through this thread, when it has time; a `probe` that
+   * is silent for 5 s sees nothing, which counts as somebody using the machine. If that thread ends by itself, `stopped` resolves,
+   * and what waits rejects with SHOAL_HOST_LOST. Default false.
+   */
+  readonly hosted?: boolean
   /** Told what a person might want to read, one line at a time. Default: nobody. */
   readonly onNote?: (text: string) => void
 }
@@ -106,6 +113,7 @@ const known = [
   'idle',
   'probe',
   'allowRun',
+  'hosted',
   'onNote'
 ]
 
@@ -125,7 +133,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     when = 'always',
     probe
   } = options
-  const { allowRun = false } = options
+  const { allowRun = false, hosted = false } = options
   const { listen = ['/ip4/0.0.0.0/tcp/0'], peers = [], mdns = true, onNote = () => {} } = options
   const hours = options.hours === undefined ? undefined : parseHours(options.hours)
   const idle = { ...defaultIdleness, ...options.idle }
@@ -145,6 +153,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     refuse(`\`isolation\` is ${String(isolation)}; it is thread or process`)
   if (isolation === 'process' && process.platform === 'win32')
     refuse('`isolation: process` needs Linux or macOS; leave it out, and engines are threads')
+  if (typeof hosted !== 'boolean') refuse(`\`hosted\` is ${String(hosted)}; it is true or false`)
   if (when !== 'always' && when !== 'idle') refuse(`\`when\` is ${String(when)}; it is always or idle`)
   for (const [name, number] of Object.entries(idle)) {
     if (!(name in defaultIdleness) || !(number >= 0) || (name === 'lookEvery' && !(number >= lookEveryMin)))
@@ -197,6 +206,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     idle,
     probe,
     allowRun,
+    hosted,
     onNote
   }
 }

@@ -11,7 +11,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
 
 const tests = fileURLToPath(new URL('..', import.meta.url))
-const programs = ['integration/node.ts', 'chaos/node.ts']
+const programs = ['integration/node.ts', 'integration/app.ts', 'chaos/node.ts']
 const outdir = join(tests, `../node_modules/.cache/shoal-test/${process.pid}`)
 
 /** The file to run for this source: prepared, if that was done. */
