@@ -102,17 +102,20 @@ export class MeshClient extends Verbs implements Client, JobHost {
     }
   }
 
+  /** `sharers`: so many tasks are submitted with this very list of arguments. */
   submit<R>(
     fn: PlainFunction | ModuleFunction,
     args: readonly unknown[] = [],
-    options: TaskOptions = {}
+    options: TaskOptions = {},
+    sharers = 1
   ): TaskHandle<R> {
     const settings = checkTaskOptions(options)
     const job = this.#newJob<R>({ ...settings, returnErrors: false, inFlightMax: undefined })
     const shipped = () => this.#within.ship(fn, settings.scope)
     const waits = waitsOf(args, settings.waits)
     this.#run(job, shipped, settings, async (header, code) => {
-      const { inputs, needs } = await lonely(args, waits, this.#outlet(job.id, settings))
+      const shrink = this.data.shrinker(args, sharers, settings)
+      const { inputs, needs } = await lonely(args, waits, { locate: this.#locate, shrink })
       if (!job.takesInputs) return
       this.#perform(this.#session.begin(header, settings.copies, code, job.nest?.epoch))
       job.submitted(1)
@@ -186,7 +189,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     return this.#within.gate?.() ?? ((promise) => promise)
   }
 
-  protected get self(): Client {
+  protected get self(): this {
     return this
   }
 

@@ -38,6 +38,8 @@ const answerMs = 20_000
 /** By then the job is submitted, and its records name what its inputs need. */
 const inputPinMs = 3_600_000
 const keepersMax = 15
+/** What is smaller is sent with each task: fetching it would take longer. */
+const sharedBytesMin = 1_024
 const programPinMs = 3_600_000
 const retentionMax = 0xffffffff
 
@@ -60,6 +62,8 @@ export interface DataHost {
 }
 
 export class ClientData {
+  /** What was put for several tasks, by what they share. */
+  readonly #shared = new WeakMap<object, Promise<Uint8Array>>()
   readonly #host: DataHost
 
   constructor(host: DataHost) {
@@ -80,9 +84,33 @@ export class ClientData {
     value: Uint8Array,
     { copies, signal }: Pick<Settings, 'copies' | 'signal'>
   ): Promise<Uint8Array> {
-    if (value.byteLength <= inlineBytesMax) return value
+    return value.byteLength <= inlineBytesMax ? value : await this.#far(value, { copies, signal })
+  }
+
+  async #far(
+    value: Uint8Array,
+    { copies, signal }: Pick<Settings, 'copies' | 'signal'>
+  ): Promise<Uint8Array> {
     const id = await this.keep(value, { pinMs: inputPinMs, copies: copies.wanted }, signal)
     return closeEnvelope({ kind: 'far', ids: [id, ...idsIn(value)], inner: new Uint8Array(0) })
+  }
+
+  /**
+   * Shrinks the arguments `of` which `sharers` tasks get: what is more than a large value for all of them together is put once.
+   * Each of them asks with the same `of`.
+   */
+  shrinker(
+    of: object,
+    sharers: number,
+    settings: Pick<Settings, 'copies' | 'signal'>
+  ): (value: Uint8Array) => Promise<Uint8Array> {
+    if (sharers === 1) return (value) => this.shrink(value, settings)
+    return async (value) => {
+      if (value.byteLength <= Math.max(sharedBytesMin, inlineBytesMax / sharers)) return value
+      const shared = this.#shared.get(of) ?? this.#far(value, settings)
+      this.#shared.set(of, shared)
+      return await shared
+    }
   }
 
   /** For files of programs: they stay until the records of their job name them. */

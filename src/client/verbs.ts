@@ -17,7 +17,7 @@ import { Task } from './task.ts'
 import type { Client, DataSource, PutOptions, TaskHandle, TaskOptions } from './types.ts'
 import { BalancedView } from './views/balanced.ts'
 import type { EngineInfo, Presence } from './views/engines.ts'
-import { DirectView, type Targets } from './views/view.ts'
+import { DirectView, type Submitter, type Targets } from './views/view.ts'
 
 interface Waiting {
   readonly signal?: AbortSignal
@@ -34,7 +34,7 @@ export abstract class Verbs {
   /** Asks the mesh; `silent`: nodes that did not answer. Rejects with SHOAL_CLOSED or SHOAL_NO_MESH. */
   protected abstract ask<T>(what: string, about?: string): Promise<{ value: T; silent: number }>
   /** This very client. */
-  protected abstract get self(): Client
+  protected abstract get self(): Client & Submitter
 
   task<R>(id: string, options: Waiting = {}): TaskHandle<R> {
     const named = taskNamed(id)

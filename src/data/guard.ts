@@ -8,6 +8,7 @@
  */
 import type { DataId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
+import { hash32 } from '../random.ts'
 import { majorityOf } from '../routing/placement.ts'
 import { type Depot, renewEveryMs } from './depot.ts'
 import { type DataEffect, type DataSurroundings, sendData } from './effects.ts'
@@ -146,11 +147,14 @@ export class Guard {
     return count
   }
 
-  /** Whom to ask for it, best first. */
+  /** Whom to ask for it, best first. Of those who probably have it, not everybody asks the same one first. */
   sources(id: DataId, at: readonly PeerId[] = []): PeerId[] {
     const { self, isUp, keepersFor, peers } = this.#view
     const known = this.#watched.get(id)?.has ?? []
-    const all = new Set([...at, ...known, ...keepersFor(id), ...peers()])
+    const ranked = keepersFor(id)
+    const first = hash32(`${self} ${id}`) % copiesDefault
+    const near = [...ranked.slice(first, copiesDefault), ...ranked]
+    const all = new Set([...at, ...known, ...near, ...peers()])
     return [...all].filter((peer) => peer !== self && isUp(peer)).slice(0, fetchSourcesMax)
   }
 

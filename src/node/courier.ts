@@ -5,7 +5,7 @@
  * each, so the sender needs no trust and no memory, and what was received stays received when the sender is lost.
  */
 import { ShoalError } from '../errors.ts'
-import type { DataId } from '../ids.ts'
+import type { DataId, PeerId } from '../ids.ts'
 import { type Chunks, isChunk, isListOf } from './chunks.ts'
 import type { Talk } from './talk.ts'
 
@@ -21,6 +21,17 @@ export class DamagedError extends Error {
   override readonly name = 'DamagedError'
 }
 
+/** The other side does not send it. `at`: who has it as far as it knows. */
+export class ElsewhereError extends Error {
+  override readonly name = 'ElsewhereError'
+  readonly at: readonly PeerId[]
+
+  constructor(reason: string, at: readonly PeerId[]) {
+    super(at.length > 0 ? 'it sent us on to others' : `it does not have it${reason && ` (${reason})`}`)
+    this.at = at
+  }
+}
+
 /** Asks for it. Rejects if the other side does not have it. */
 export async function askFor(talk: Talk, id: DataId): Promise<Uint8Array> {
   talk.say({ kind: 'ask', id })
@@ -30,7 +41,7 @@ export async function askFor(talk: Talk, id: DataId): Promise<Uint8Array> {
 /** What the other side says its chunks are. */
 export async function listOf(talk: Talk, id: DataId): Promise<Uint8Array> {
   const word = await talk.word(silenceMs)
-  if (word.kind === 'absent') throw new Error(`it does not have it${word.reason && ` (${word.reason})`}`)
+  if (word.kind === 'absent') throw new ElsewhereError(word.reason, word.at)
   if (word.kind !== 'list' || !isListOf(word.hashes, id))
     throw new DamagedError('it sent no list of these bytes')
   return word.hashes
@@ -98,7 +109,7 @@ export async function give(
         throw new Error('it said something else')
     }
     const bytes = await chunks.read(word.index).catch((error: unknown) => {
-      talk.say({ kind: 'absent', reason: String(error).slice(0, 400) })
+      talk.say({ kind: 'absent', reason: String(error).slice(0, 400), at: [] })
       throw error
     })
     await talk.sendChunk(word.index, bytes)

@@ -5,12 +5,13 @@
  * What comes from several at once comes once; a transfer that breaks goes on from the next one who has it.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Answer, type Asker, Crowds } from '../data/crowd.ts'
 import type { DataEffect } from '../data/effects.ts'
 import { idOf, makeRef, type Ref } from '../data/ref.ts'
 import { explainError, ShoalError } from '../errors.ts'
 import type { DataId, PeerId } from '../ids.ts'
 import { type Chunks, piecesOfFile } from './chunks.ts'
-import { askFor, DamagedError, give, listOf, take } from './courier.ts'
+import { askFor, DamagedError, ElsewhereError, give, listOf, take } from './courier.ts'
 import type { DataFiles } from './datafiles.ts'
 import { Gate } from './gate.ts'
 import type { Part } from './part.ts'
@@ -28,6 +29,10 @@ export const insistMs = 30_000
 /** What was put stays for so long, unless jobs need it for longer. */
 export const retentionMs = 86_400_000
 const firstWordMs = 20_000
+/** Until who waits in line for a piece is sent it all the same; less than a node waits for an answer. */
+const lineMs = 15_000
+/** How often one node is asked in the same search: another may send us back to it. */
+const asksMax = 3
 /** Somebody reads it through this node. */
 const chunksWithinMs = 10_000
 
@@ -48,6 +53,9 @@ export interface PutPlan {
   readonly copies: number
 }
 
+/** What becomes of a node that asks; who serves it says how it ended. */
+type Turn = Extract<Answer, { kind: 'elsewhere' }> | { kind: 'serve'; ended: (hasIt: boolean) => void }
+
 interface Ask {
   readonly resolve: (copies: number) => void
   readonly timer: NodeJS.Timeout
@@ -65,6 +73,7 @@ export class Data {
   readonly #closing = new AbortController()
   #ask = 0
   readonly #gate = new Gate(fetchesMax)
+  readonly #crowds = new Crowds()
 
   constructor(options: DataOptions) {
     this.#options = options
@@ -148,11 +157,12 @@ export class Data {
     this.#options.tell({ kind: 'data-freed', ids })
   }
 
-  /** Answers whoever opened this stream. `isClient`: who asks may be made to wait until it comes from elsewhere. Never rejects. */
-  async serve(talk: Talk, isClient: boolean): Promise<void> {
+  /** Answers the node that opened this stream, or a client, which may be made to wait until it comes from elsewhere. Never rejects. */
+  async serve(talk: Talk, node: PeerId | undefined): Promise<void> {
     try {
       const word = await talk.word(firstWordMs)
-      if (word.kind === 'ask') await this.#give(talk, word.id, isClient)
+      if (word.kind === 'ask')
+        await (node === undefined ? this.#show(talk, word.id) : this.#pass(talk, word.id, node))
       else if (word.kind === 'offer') await this.#receive(talk, word)
       else if (word.kind === 'free') {
         this.free(word.ids)
@@ -177,19 +187,56 @@ export class Data {
     })
   }
 
-  async #give(talk: Talk, id: DataId, isClient: boolean): Promise<void> {
-    let chunks: Chunks | undefined
-    try {
-      chunks = isClient ? await this.chunks(id) : await this.files.chunks(id, this.#uploads.has(id))
-    } catch (error) {
-      talk.say({ kind: 'absent', reason: explainError(error).slice(0, 400) })
-      return
+  /** To a client. */
+  async #show(talk: Talk, id: DataId): Promise<void> {
+    const chunks = await this.chunks(id).catch((error: unknown) => {
+      talk.say({ kind: 'absent', reason: explainError(error).slice(0, 400), at: [] })
+    })
+    if (chunks !== undefined) await this.#give(talk, id, chunks)
+  }
+
+  /** To another node, unless so many are sent it now that it gets it sooner from one that was. */
+  async #pass(talk: Talk, id: DataId, node: PeerId): Promise<void> {
+    const chunks = await this.files.chunks(id, this.#uploads.has(id))
+    if (chunks === undefined) return talk.say({ kind: 'absent', reason: '', at: [] })
+    const answer = await this.#inLine(id, node)
+    if (answer.kind === 'elsewhere') {
+      await chunks.close()
+      return talk.say({ kind: 'absent', reason: '', at: answer.at })
     }
-    if (chunks === undefined) return talk.say({ kind: 'absent', reason: '' })
+    let hasIt = false
+    try {
+      hasIt = await this.#give(talk, id, chunks)
+    } finally {
+      answer.ended(hasIt)
+    }
+  }
+
+  #inLine(id: DataId, peer: PeerId): Promise<Turn> {
+    const { promise, resolve } = Promise.withResolvers<Turn>()
+    const asker: Asker = {
+      peer,
+      answer: (answer) => {
+        clearTimeout(timer)
+        if (answer.kind === 'elsewhere') resolve(answer)
+        else resolve({ kind: 'serve', ended: (hasIt) => this.#crowds.ended(id, peer, hasIt) })
+      }
+    }
+    // Those who are sent it may hang.
+    const timer = setTimeout(() => {
+      if (this.#crowds.leave(id, asker)) resolve({ kind: 'serve', ended: () => {} })
+    }, lineMs)
+    this.#crowds.ask(id, asker)
+    return promise
+  }
+
+  /** True if the other side says that it has all of it now. */
+  async #give(talk: Talk, id: DataId, chunks: Chunks): Promise<boolean> {
     try {
       const { kind } = await give(talk, chunks)
       if (kind === 'damaged' && this.files.has(id) && !(await this.files.checkAgain(id)))
         this.#damagedHere(id)
+      return kind === 'kept'
     } finally {
       await chunks.close()
     }
@@ -276,12 +323,21 @@ export class Data {
     const failures: string[] = []
     let part: Part | undefined
     try {
-      for (const peer of this.#options.sources(id, at)) {
+      const line = [...this.#options.sources(id, at)]
+      const asks = new Map<PeerId, number>()
+      for (let peer = line.shift(); peer !== undefined; peer = line.shift()) {
+        const asked = asks.get(peer) ?? 0
+        if (asked >= asksMax) continue
+        asks.set(peer, asked + 1)
         const failure = await this.#fetchFrom(peer, id, (begun) => {
           part = begun
         })
         if (failure === undefined) return
         if (isDisk(failure)) throw failure
+        if (failure instanceof ElsewhereError && failure.at.length > 0) {
+          line.unshift(...failure.at)
+          line.push(peer)
+        }
         failures.push(`${peer}: ${explainError(failure)}`)
       }
       const asked = failures.length > 0 ? failures.join('; ') : 'nobody to ask is connected'
@@ -301,6 +357,7 @@ export class Data {
       onBegun(part)
       this.#hasBegun(id)
       await this.#fill(part, talk)
+      talk.say({ kind: 'kept', copies: 1 })
       await talk.close()
       return undefined
     } catch (error) {

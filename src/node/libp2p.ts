@@ -46,8 +46,8 @@ export interface Libp2pTransportOptions {
   /** Called for everything that happens, in order; never from within a call of the transport. */
   readonly onEvent: (event: TransportEvent) => void
   readonly blobs: BlobSource
-  /** Answers who asks for data or brings some; `isClient` if it is no node. Never rejects. */
-  readonly serveData: (talk: Talk, isClient: boolean) => Promise<void>
+  /** Answers who asks for data or brings some: a node, or a client. Never rejects. */
+  readonly serveData: (talk: Talk, node: PeerId | undefined) => Promise<void>
 }
 
 /** Listening and looking for others when it resolves. Rejects with SHOAL_PORT_TAKEN or SHOAL_BAD_OPTION. */
@@ -138,7 +138,8 @@ class Libp2pTransport implements Transport {
     )
     await this.handle(host, DATA_PROTOCOL, dataStreamsMax, async (stream, connection) => {
       const talk = await Talk.open(this.counts, async (handlers) => this.frames(stream, handlers))
-      await this.options.serveData(talk, !this.peers.has(peerOf(connection)))
+      const peer = peerOf(connection)
+      await this.options.serveData(talk, this.peers.has(peer) ? peer : undefined)
     })
     host.addEventListener('peer:disconnect', ({ detail }) => this.gossip.forget(detail))
     await startHost(host, listen)

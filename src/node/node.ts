@@ -186,7 +186,7 @@ async function open(
     mdns,
     onEvent: driver.onTransport,
     blobs,
-    serveData: (talk, isClient) => driver.data.serve(talk, isClient)
+    serveData: (talk, node) => driver.data.serve(talk, node)
   })
   opened.push(() => transport.stop())
   const { when, hours, idle, probe } = options

@@ -4,9 +4,10 @@
  * Not here: who says what when (courier.ts), and the frames (stream.ts). Reading is by asking for the next frame; how many may
  * come before is agreed by credit, so that what a slow reader has not read lies with the sender.
  */
+import { elsewhereMax } from '../data/crowd.ts'
 import { explainError, ShoalError } from '../errors.ts'
-import { isDataId } from '../ids.ts'
-import { bytes, codec, list, type MessageOf, text, uint } from '../wire.ts'
+import { isDataId, isPeerId } from '../ids.ts'
+import { added, bytes, codec, list, type MessageOf, text, uint } from '../wire.ts'
 import { chunksMax, hashBytes } from './chunks.ts'
 import type { Counters, FrameStream, FrameStreamOptions } from './stream.ts'
 
@@ -26,14 +27,15 @@ const kinds = {
   offer: { id, copies: uint(15), pinMs: uint() },
   /** The hashes of its chunks. */
   list: { hashes: bytes(chunksMax * hashBytes) },
-  absent: { reason: text(400) },
+  /** Not here, or not now. `at`: who has it. */
+  absent: { reason: text(400), at: added(list(text(128, isPeerId), elsewhereMax), []) },
   /** Credit for one chunk. */
   want: { index: uint(chunksMax) },
   /** The next frame is this chunk. */
   chunk: { index: uint(chunksMax) },
   /** The chunk was not what the list says. */
   damaged: { index: uint(chunksMax) },
-  /** So many nodes have it on disk. */
+  /** So many nodes have it on disk; of who asked for it: it is on its own. */
   kept: { copies: uint(15) },
   refused: { code: text(32), message: text(1_024) },
   free: { ids: list(id, 512) },

@@ -34,6 +34,10 @@ test('each engine has a namespace of its own, that execute, push, pull and apply
   expect(
     await all.apply((x: number, part: { a: number }) => total + x + part.a, 1, new Reference('part'))
   ).toEqual([12, 12, 12, 12])
+  // So large that it is put once for all four, and so small that alone it would travel with its task.
+  const long = 'x'.repeat(40_000)
+  await all.push({ long })
+  expect(await all.apply((text: string) => text.length, new Reference('long'))).toEqual(Array(4).fill(40_000))
   // The last expression comes back; await works; what is declared stays.
   expect(
     await all.execute(`

@@ -26,17 +26,17 @@ import { connect, ended, startNode, stopAll, type TestNode } from './helpers.ts'
 afterEach(stopAll)
 
 const key = createKey()
-type Serve = (data: Data, talk: Talk, node: TestNode) => Promise<void>
+type Serve = (data: Data, talk: Talk, node: TestNode, from: PeerId | undefined) => Promise<void>
 
 /** A node that has nothing of the mesh but its data. `peers`: whom it asks, in this order. */
 async function depot({
   peers = [] as TestNode[],
-  serve = ((data, talk) => data.serve(talk, false)) as Serve
+  serve = ((data, talk, _node, from) => data.serve(talk, from)) as Serve
 } = {}) {
   const { folder, close } = await openTemporary()
   const files = await DataFiles.open(folder, { isTemporary: true })
   ended({ stop: () => files.close().then(close) })
-  const node: TestNode = await startNode(key, { serveData: (talk) => serve(data, talk, node) })
+  const node: TestNode = await startNode(key, { serveData: (talk, from) => serve(data, talk, node, from) })
   const data: Data = new Data({
     files,
     talkTo: (peer) => node.transport.talkTo(peer),
@@ -85,10 +85,10 @@ test('a transfer whose sender is lost goes on with the next one, who sends the r
 
 test('what had come when all senders were lost is not fetched again when one is back', async () => {
   let isBack = false
-  const breaks: Serve = (data, talk, node) =>
+  const breaks: Serve = (data, talk, node, from) =>
     isBack
-      ? data.serve(talk, false)
-      : upTo(7, () => Promise.reject(new Error('the disk is gone')))(data, talk, node)
+      ? data.serve(talk, from)
+      : upTo(7, () => Promise.reject(new Error('the disk is gone')))(data, talk, node, from)
   const holder = await depot({ serve: breaks })
   const id = await holder.files.add([bytes])
   const reader = await depot({ peers: [holder.node] })
@@ -97,6 +97,21 @@ test('what had come when all senders were lost is not fetched again when one is 
   await reader.data.fetch(id)
   expect((await readFile(reader.files.path(id))).equals(bytes)).toBe(true)
   expect(reader.moved('in')).toBe(bytes.length)
+})
+
+test('of many nodes that want the same at once, most get it from each other', async () => {
+  const holder = await depot()
+  const id = await holder.files.add([bytes])
+  const readers = []
+  for (let at = 0; at < 7; at++) {
+    const peers = [holder.node, ...readers.map(({ node }) => node)]
+    const reader = await depot({ peers: peers.slice(0, 1) })
+    for (const peer of peers.slice(1)) await connect(reader.node, peer)
+    readers.push(reader)
+  }
+  await Promise.all(readers.map(({ data }) => data.fetch(id)))
+  expect(readers.map(({ moved }) => moved('in'))).toEqual(readers.map(() => bytes.length))
+  expect(holder.moved('out')).toBeLessThanOrEqual(5 * bytes.length)
 })
 
 test('a task whose data is held by nobody fails as TASK_DATA_LOST, which names the data and who was asked', async () => {

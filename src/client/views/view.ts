@@ -10,7 +10,7 @@ import { CompositeError, ShoalError, TaskError } from '../../errors.ts'
 import { capturesOf } from '../captures.ts'
 import type { Inputs } from '../feed.ts'
 import { isModuleFunction, type ModuleFunction, moduleFunction } from '../functions.ts'
-import type { Client, TaskHandle, TaskOptions, Zipped } from '../types.ts'
+import type { TaskHandle, TaskOptions, Zipped } from '../types.ts'
 import { collected, zipped } from '../zip.ts'
 import type { EngineInfo, Presence } from './engines.ts'
 import { AsyncResult } from './result.ts'
@@ -36,6 +36,16 @@ export class Reference {
 /** Results of calls are of no use once they were taken. */
 const retention = 60_000
 
+/** `sharers`: so many tasks get this very list of arguments. */
+export interface Submitter {
+  submit(
+    fn: ModuleFunction,
+    args: readonly unknown[],
+    options: TaskOptions,
+    sharers: number
+  ): TaskHandle<unknown>
+}
+
 type Operation = 'execute' | 'apply' | 'applyEach' | 'push' | 'pull' | 'clear'
 
 const namespace = new URL(
@@ -58,11 +68,11 @@ type AnyFunction = (...args: any[]) => any
  * makes a CompositeError. Every call gives an AsyncResult, which can be awaited.
  */
 export class DirectView {
-  readonly #client: Pick<Client, 'submit'>
+  readonly #client: Submitter
   readonly #presence: Presence
   readonly #targets: Targets
 
-  constructor(client: Pick<Client, 'submit'>, presence: Presence, targets: Targets) {
+  constructor(client: Submitter, presence: Presence, targets: Targets) {
     this.#client = client
     this.#presence = presence
     this.#targets = targets
@@ -76,21 +86,23 @@ export class DirectView {
   /** Runs statements; `await` at the top level works. Gives the value of the last one, if it is an expression. */
   execute(statements: string): AsyncResult<unknown> {
     const prepared = prepare(statements)
-    return this.#call('execute', () => [prepared])
+    const args = [prepared]
+    return this.#call('execute', () => args)
   }
 
   /** Runs the statements of a file of this machine. */
   run(file: string): AsyncResult<unknown> {
     const prepared = readFile(file, 'utf8').then(prepare)
     return this.#begin('execute', async () => {
-      const text = await prepared
-      return () => [text]
+      const args = [await prepared]
+      return () => args
     })
   }
 
   /** Gives names of the engines these values. */
   push(values: Readonly<Record<string, unknown>>): AsyncResult<unknown> {
-    return this.#call('push', () => [{ ...values }])
+    const args = [{ ...values }]
+    return this.#call('push', () => args)
   }
 
   /** The value of a name; of a list of names, a list. */
@@ -113,8 +125,8 @@ export class DirectView {
   ): AsyncResult<unknown> {
     if (isModuleFunction(fn)) return this.#begin(fn, async () => () => args)
     const text = textOf(fn)
-    const sent = args.map((arg) => (arg instanceof Reference ? { ...arg } : arg))
-    return this.#call('apply', () => [text, sent])
+    const sent = [text, args.map((arg) => (arg instanceof Reference ? { ...arg } : arg))]
+    return this.#call('apply', () => sent)
   }
 
   /**
@@ -176,9 +188,12 @@ export class DirectView {
     const begin = async (): Promise<{ value: Promise<unknown>; handles: TaskHandle<unknown>[] }> => {
       const [argsOf, engines] = await Promise.all([plan(), this.engines()])
       this.#presence.refuseAround(engines)
+      const args = engines.map((_, at) => argsOf(at, engines.length))
+      // What all get is sent to the mesh once, however many they are.
+      const sharers = args.every((one) => one === args[0]) ? args.length : 1
       const handles = engines.map(({ id }, at) => {
         const options: TaskOptions = { targets: [id], atMostOnce: true, retention }
-        return this.#client.submit(fn, argsOf(at, engines.length), options)
+        return this.#client.submit(fn, args[at] as readonly unknown[], options, sharers)
       })
       const guarded = handles.map((handle, at) => this.#guard(handle, engines[at] as EngineInfo).then(each))
       return { value: this.#together(guarded, join), handles }
