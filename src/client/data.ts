@@ -5,11 +5,8 @@
  * A transfer is many chunks, each of which was received or was not; so a new entry is only asked for the others.
  */
 import { randomBytes } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { closeEnvelope, idsIn, inlineBytesMax } from '../data/envelope.ts'
@@ -182,7 +179,13 @@ export class ClientData {
     const { folder, close } = await openTemporary()
     try {
       const spool = join(folder, 'spool')
-      await pipeline(Readable.from(piecesOf(source, signal)), createWriteStream(spool, { mode: 0o600 }))
+      const file = await open(spool, 'wx', 0o600)
+      try {
+        // One after the other: a source may use the memory of a piece again once it is asked for the next.
+        for await (const piece of piecesOf(source, signal)) await file.writeFile(piece)
+      } finally {
+        await file.close()
+      }
       return await this.#offerFile(spool, plan, signal)
     } finally {
       await close()
