@@ -10,11 +10,10 @@ import type { CellAnswer, CellQuestion } from '../cells/client-messages.ts'
 import { type Answer, answers, type Command, type CommandOf, commands } from '../cells/commands.ts'
 import { type ErrorCode, isErrorCode } from '../errors.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
+import { Hearing } from './hearing.ts'
 
 /** Commands of one client that are under way; further ones are refused with SHOAL_BUSY. */
 export const ordersMax = 5_000
-const pingEveryMs = 3_000
-const entrySilenceMaxMs = 10_000
 /** Cells of which the last version that was heard is remembered. */
 const versionsMax = 1_024
 const busyAgainMs = 300
@@ -58,10 +57,9 @@ export class Orders {
   readonly #orders = new Map<number, Order>()
   readonly #holds = new Map<string, Hold>()
   readonly #versions = new Map<string, number>()
+  readonly #hearing = new Hearing()
   #isAttached = false
   #next = 0
-  #heardAt: Millis = 0
-  #pingAt: Millis = 0
 
   constructor(name: string) {
     this.#name = name
@@ -95,8 +93,7 @@ export class Orders {
 
   attached(now: Millis): OrderEffect[] {
     this.#isAttached = true
-    this.#heardAt = now
-    this.#pingAt = now + pingEveryMs
+    this.#hearing.begin(now)
     return [...this.#orders.values()].flatMap((order) => this.#say(order))
   }
 
@@ -105,7 +102,7 @@ export class Orders {
   }
 
   message(message: CellAnswer, now: Millis): OrderEffect[] {
-    this.#heardAt = now
+    this.#hearing.heard(now)
     const order = this.#orders.get(message.ask)
     if (order === undefined || message.kind === 'noted') return []
     if (message.kind === 'undecided') return this.#undecided(order, message, now)
@@ -131,14 +128,13 @@ export class Orders {
     }
     const [first] = this.#orders.values()
     if (!this.#isAttached || first === undefined) return effects
-    if (now < this.#pingAt) return effects
-    if (now - this.#heardAt > entrySilenceMaxMs) return [...effects, { kind: 'leave-entry' }]
-    this.#pingAt = now + pingEveryMs
-    return [...effects, ...this.#say(first)]
+    const verdict = this.#hearing.look(now)
+    if (verdict === 'wait') return effects
+    return [...effects, ...(verdict === 'leave' ? [{ kind: 'leave-entry' } as const] : this.#say(first))]
   }
 
   wakeAt(): Millis | undefined {
-    let at: Millis | undefined = this.#isAttached && this.#orders.size > 0 ? this.#pingAt : undefined
+    let at: Millis | undefined = this.#isAttached && this.#orders.size > 0 ? this.#hearing.lookAt : undefined
     for (const { validUntil, renewAt, renewal } of this.#holds.values())
       at = earlier(at, renewal === undefined ? Math.min(renewAt, validUntil) : validUntil)
     return at
@@ -162,10 +158,7 @@ export class Orders {
     const base = this.#versions.get(cell) ?? 0
     const id = `${this.#name}-${ask}`
     const order = { ask, cell, command, id, base, madeAt: now, wasSent: false, isOwn }
-    if (this.#orders.size === 0) {
-      this.#heardAt = now
-      this.#pingAt = now + pingEveryMs
-    }
+    if (this.#orders.size === 0) this.#hearing.begin(now)
     this.#orders.set(ask, order)
     return { ask, effects: this.#say(order) }
   }

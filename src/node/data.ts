@@ -225,7 +225,7 @@ export class Data {
     // Those who are sent it may hang.
     const timer = setTimeout(() => {
       if (this.#crowds.leave(id, asker)) resolve({ kind: 'serve', ended: () => {} })
-    }, lineMs)
+    }, lineMs).unref()
     this.#crowds.ask(id, asker)
     return promise
   }
