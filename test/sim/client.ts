@@ -6,31 +6,14 @@
 import type { ClientMessage, EntryMessage } from '../../src/client/protocol.ts'
 import { Session } from '../../src/client/session.ts'
 import type { SessionEffect } from '../../src/client/shards.ts'
-import { type ClientId, type DataId, type JobId, shardName } from '../../src/ids.ts'
+import { type ClientId, type JobId, shardName } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { Random } from '../../src/random.ts'
-import { pack } from '../../src/tasks/batch.ts'
-import type { JobHeader, Placement } from '../../src/tasks/messages.ts'
-import { naming } from './goods.ts'
+import type { JobHeader } from '../../src/tasks/messages.ts'
 import { drawnNeeds } from './graph.ts'
+import { inputsOf, type SimJob } from './jobs.ts'
 import type { SimNode } from './node.ts'
-import type { JobPlan } from './plan.ts'
 import type { World } from './world.ts'
-
-export interface SimJob {
-  readonly id: JobId
-  readonly plan: JobPlan
-  readonly shards: { first: number; count: number; isAccepted: boolean }[]
-  /** Of accepted shards. */
-  readonly placements: Placement[]
-  isClosed: boolean
-  isComplete: boolean
-  isCancelled: boolean
-  /** It was released, or its results are kept for a short time only. */
-  mayBeGone: boolean
-  /** Its client was told that it is forgotten. */
-  isReleased: boolean
-}
 
 /** A client as the world sees it. */
 export type Attached = Pick<SimClient, 'id' | 'streamId' | 'attachment' | 'entry' | 'receive' | 'lose'>
@@ -103,7 +86,7 @@ export class SimClient {
     if (this.session !== undefined) this.#perform(this.session.follow(job))
   }
 
-  submit(job: SimJob, header: JobHeader, data: readonly DataId[] = []): void {
+  submit(job: SimJob, header: JobHeader): void {
     if (this.session === undefined) return
     this.jobs.push(job)
     const { shards, isOpen, copies } = job.plan
@@ -112,7 +95,7 @@ export class SimClient {
     let later = 0
     let first = 0
     for (const [i, count] of shards.entries()) {
-      const inputs = inputsOf(job.id, first, count, data)
+      const inputs = inputsOf(job, first, count)
       const isLast = !isOpen && i === shards.length - 1
       const from = first
       const add = (): void => {
@@ -150,7 +133,7 @@ export class SimClient {
       others: this.#world.placements.filter(({ key }) => shardName(key).job !== job.id)
     })
     this.#world.checkers.graph.submitted(job.id, first, count, needs)
-    this.#perform(this.session.add(job.id, inputsOf(job.id, first, count), job.isClosed, needs))
+    this.#perform(this.session.add(job.id, inputsOf(job, first, count), job.isClosed, needs))
   }
 
   cancel(job: SimJob): void {
@@ -254,18 +237,4 @@ export class SimClient {
       if (this.session !== undefined) this.#perform(this.session.wake(clock.now))
     })
   }
-}
-
-function inputsOf(
-  job: JobId,
-  first: number,
-  count: number,
-  data: readonly DataId[] = []
-): ReturnType<typeof pack> {
-  const indexes = Array.from({ length: count }, (_, at) => at)
-  const values = indexes.map((at) => {
-    const input = Buffer.from(`${job}:${first + at}`, 'latin1')
-    return naming(data.length === 0 ? [] : [data[(first + at) % data.length] as DataId], input)
-  })
-  return pack('', indexes, values)
 }

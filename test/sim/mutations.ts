@@ -340,6 +340,13 @@ export const mutations: readonly Mutation[] = [
     why: 'a task that waits for several begins with the first of them'
   },
   {
+    name: 'line-up-early',
+    file: queue,
+    from: 'this.#back = []',
+    to: '',
+    why: 'tasks stand in line before what they wait for has ended, if their shard names data'
+  },
+  {
     name: 'lose-hope',
     file: dependents,
     from: 'if (need.all ? wait.bad > 0 : wait.bad === need.of.length) {',

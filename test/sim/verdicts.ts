@@ -12,7 +12,7 @@ import { readClosed } from '../../src/tasks/closing.ts'
 import type { Keeper } from '../../src/tasks/keeper.ts'
 import { closedIndex, placementBase } from '../../src/tasks/messages.ts'
 import { type Checkers, Violation } from './checkers.ts'
-import type { SimJob } from './client.ts'
+import type { SimJob } from './jobs.ts'
 import type { SimNode } from './node.ts'
 import type { World } from './world.ts'
 

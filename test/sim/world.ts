@@ -13,21 +13,22 @@ import {
   type EntryMessage,
   entryMessages
 } from '../../src/client/protocol.ts'
-import { type ClientId, type Digest, isJobId, type JobId, type PeerId } from '../../src/ids.ts'
+import { type ClientId, isJobId, type JobId, type PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
 import { type GossipMessage, gossipMessages, type PeerMessage } from '../../src/node/messages.ts'
 import { type Random, seededRandom } from '../../src/random.ts'
 import { matches } from '../../src/routing/match.ts'
 import { valueAt } from '../../src/tasks/batch.ts'
-import { type JobHeader, nextIndex, type Placement, parseNext } from '../../src/tasks/messages.ts'
+import { nextIndex, type Placement, parseNext } from '../../src/tasks/messages.ts'
 import { Acts } from './acts.ts'
 import { CellClients } from './cells.ts'
 import { Checkers, Violation } from './checkers.ts'
-import { type Attached, SimClient, type SimJob } from './client.ts'
+import { type Attached, SimClient } from './client.ts'
 import { Clockwork } from './clockwork.ts'
 import { Fair } from './fair.ts'
 import { Goods } from './goods.ts'
+import { headerOf, newJob, type SimJob } from './jobs.ts'
 import { traitsOf } from './machines.ts'
 import { Network } from './network.ts'
 import { SimNode } from './node.ts'
@@ -359,34 +360,11 @@ export class World {
     const id = `job-${String(++this.#jobs).padStart(6, '0')}` as JobId
     this.#plans.set(id, plan)
     if (plan.queueTimeoutMs > 0) this.checkers.hurried(id)
-    const header: JobHeader = {
-      job: id,
-      name: 'simulated',
-      code: 'c'.repeat(43) as Digest,
-      exportName: id,
-      retries: plan.atMostOnce ? 0 : plan.retries,
-      timeoutMs: plan.timeoutMs,
-      priority: plan.priority,
-      submittedAt: this.clock.now,
-      queueTimeoutMs: plan.queueTimeoutMs,
-      retentionMs: plan.retentionMs,
-      atMostOnce: plan.atMostOnce,
-      submitter: plan.submitter,
-      requires: plan.requires,
-      depth: plan.depth ?? 0,
-      around: []
-    }
-    const state = {
-      isClosed: false,
-      isComplete: false,
-      isCancelled: false,
-      mayBeGone: plan.retentionMs > 0,
-      isReleased: false
-    }
-    if (plan.retentionMs > 0 || plan.releaseAfter !== undefined) this.checkers.graph.mayBeGone(id)
-    const job: SimJob = { id, plan, shards: [], placements: [], ...state }
+    const job = newJob(id, plan)
+    if (job.mayBeGone || plan.releaseAfter !== undefined) this.checkers.graph.mayBeGone(id)
     this.goods.putAll(client, id, plan.data ?? 0, plan.copies, (data) => {
-      if (!job.isCancelled) client.submit(job, header, data)
+      job.data = data
+      if (!job.isCancelled) client.submit(job, headerOf(id, plan, this.clock.now))
     })
     this.note(client.id, `submits ${plan.shards.reduce((sum, count) => sum + count, 0)} tasks`)
     if (plan.cancelAfter !== undefined) this.clock.after(plan.cancelAfter, () => client.cancel(job))
