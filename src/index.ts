@@ -12,6 +12,7 @@ export type {
   NodeStatus,
   StatusReport
 } from './client/answers.ts'
+export type { Later } from './client/awaitable.ts'
 export type { Endable, Ended, Waited, WaitOptions } from './client/endings.ts'
 export { type ModuleFunction, moduleFunction } from './client/functions.ts'
 export { type Call, type CallOptions, type Calls, type CallValues, call, ref } from './client/graph.ts'

@@ -6,18 +6,21 @@
 import type { RunMetadata } from '../errors.ts'
 import { ShoalError } from '../errors.ts'
 import type { Explanation } from './answers.ts'
+import { Awaitable } from './awaitable.ts'
 import { type End, endOf } from './endings.ts'
 import type { Calls, CallValues } from './graph.ts'
 import type { Job } from './job.ts'
+import type { Gate } from './nest.ts'
 import type { Waitable } from './places.ts'
 import type { GraphHandle, JobProgress, JobStatus } from './types.ts'
 
-export class Graph<N extends Calls> implements GraphHandle<N> {
+export class Graph<N extends Calls> extends Awaitable<CallValues<N>> implements GraphHandle<N> {
   readonly #job: Job<unknown>
   readonly #calls: N
   readonly #positions: ReadonlyMap<string, number>
 
   constructor(job: Job<unknown>, calls: N, positions: ReadonlyMap<string, number>) {
+    super()
     this.#job = job
     this.#calls = calls
     this.#positions = positions
@@ -47,7 +50,15 @@ export class Graph<N extends Calls> implements GraphHandle<N> {
     return this.#job.wallTime
   }
 
-  [endOf](): End {
+  protected get end(): End {
+    return this.#job.end
+  }
+
+  protected get gate(): Gate {
+    return this.#job.gate
+  }
+
+  override [endOf](): End {
     return this.#job[endOf]()
   }
 
@@ -57,14 +68,6 @@ export class Graph<N extends Calls> implements GraphHandle<N> {
     onRejected?: ((error: unknown) => B | PromiseLike<B>) | null
   ): Promise<A | B> {
     return this.#job.then((results) => this.#named(results)).then(onDone, onRejected)
-  }
-
-  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<CallValues<N> | T> {
-    return this.then(undefined, onRejected)
-  }
-
-  finally(onFinally: () => void): Promise<CallValues<N>> {
-    return this.then().finally(onFinally)
   }
 
   task(name: string | number): Waitable<never> {

@@ -63,7 +63,11 @@ export function call(
   return Object.freeze({ [callBrand]: true, fn, args, options } as const)
 }
 
-class CallRef<R> implements Waitable<R> {
+/** Made by `call()`. */
+export const isCall = (value: unknown): value is Call =>
+  typeof value === 'object' && value !== null && callBrand in value
+
+export class CallRef<R> implements Waitable<R> {
   declare readonly gives?: R
   readonly name: string
 
@@ -108,7 +112,7 @@ export class GraphPlan {
     const given = Object.entries(nodes) as [string, Call][]
     const functions = new Map<PlainFunction | ModuleFunction, number>()
     for (const [name, node] of given) {
-      if (typeof node !== 'object' || node === null || !(callBrand in node))
+      if (!isCall(node))
         throw new ShoalError(
           'SHOAL_BAD_OPTION',
           `${JSON.stringify(name)} is no call; make one by call(fn, args)`

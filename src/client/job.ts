@@ -8,7 +8,8 @@ import { type JobId, taskId } from '../ids.ts'
 import type { Batch } from '../tasks/batch.ts'
 import type { Placement, TaskWord } from '../tasks/messages.ts'
 import type { Explanation } from './answers.ts'
-import { End, type Endable, endOf } from './endings.ts'
+import { Awaitable } from './awaitable.ts'
+import { End, endOf } from './endings.ts'
 import { Live } from './live.ts'
 import type { Gate, Nest } from './nest.ts'
 import { type Found, Places, TaskRef, tasksOf } from './places.ts'
@@ -48,7 +49,7 @@ export interface JobPlan {
   readonly gate: Gate
 }
 
-export class Job<R> implements JobHandle<R>, Endable {
+export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   readonly id: JobId
   readonly nest: Nest | undefined
   /** Milliseconds since 1970; 0 until it is known. */
@@ -56,7 +57,7 @@ export class Job<R> implements JobHandle<R>, Endable {
   readonly places: Places
   readonly #plan: JobPlan
   readonly #shelf: Shelf<R>
-  readonly #end = new End()
+  readonly end = new End()
   readonly #timing = new Timing()
   readonly #listeners = new Set<(progress: JobProgress) => void>()
   readonly #live = new Live()
@@ -70,6 +71,7 @@ export class Job<R> implements JobHandle<R>, Endable {
   #all: Promise<R[]> | undefined
 
   constructor(plan: JobPlan) {
+    super()
     this.#plan = plan
     this.id = plan.id
     this.places = new Places(plan.id, plan.isFound ? () => plan.host.locate(plan.id) : undefined)
@@ -107,9 +109,13 @@ export class Job<R> implements JobHandle<R>, Endable {
     return this.#untilAccepted()
   }
 
-  [endOf](): End {
+  override [endOf](): End {
     this.#keep()
-    return this.#end
+    return this.end
+  }
+
+  get gate(): Gate {
+    return this.#plan.gate
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a handle is awaitable by design.
@@ -121,15 +127,8 @@ export class Job<R> implements JobHandle<R>, Endable {
     return this.#plan.gate(this.#all).then(onDone, onRejected)
   }
 
-  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R[] | T> {
-    return this.then(undefined, onRejected)
-  }
-
-  finally(onFinally: () => void): Promise<R[]> {
-    return this.then().finally(onFinally)
-  }
-
   [Symbol.asyncIterator](): AsyncIterator<R> {
+    if (this.#all !== undefined) return each(this.#all)
     this.#shelf.read('one by one')
     return this.#shelf.ordered()
   }
@@ -265,7 +264,7 @@ export class Job<R> implements JobHandle<R>, Endable {
       this.#shelf.put(index, settled)
       this.#timing.ran(settled.run)
       this.#live.ended(index, printedOf(settled))
-      if (settled.error !== undefined && !this.#plan.returnErrors) this.#end.failed()
+      if (settled.error !== undefined && !this.#plan.returnErrors) this.end.failed()
     }
     this.#tell()
     this.#shelf.changed()
@@ -302,7 +301,7 @@ export class Job<R> implements JobHandle<R>, Endable {
   #over(hasFailed: boolean): void {
     this.#timing.over()
     this.#shelf.changed()
-    this.#end.over(hasFailed)
+    this.end.over(hasFailed)
   }
 
   #keep(): void {
@@ -331,4 +330,9 @@ export class Job<R> implements JobHandle<R>, Endable {
       await this.#shelf.change
     }
   }
+}
+
+/** Who has asked for the whole may go through it afterwards. */
+async function* each<R>(whole: Promise<R[]>): AsyncGenerator<R> {
+  yield* await whole
 }

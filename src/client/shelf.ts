@@ -5,6 +5,7 @@
  * Who reads one by one takes each result away, so that an endless job needs no endless memory; everybody else only looks.
  */
 import { CompositeError, ShoalError, TaskError } from '../errors.ts'
+import { leavable } from './leavable.ts'
 import type { Gate } from './nest.ts'
 import type { Settled } from './settled.ts'
 import type { Completed } from './types.ts'
@@ -91,7 +92,11 @@ export class Shelf<R> {
     throw errors.length === 1 ? errors[0] : new CompositeError(errors as TaskError[])
   }
 
-  async *ordered(): AsyncGenerator<R> {
+  ordered(): AsyncIterableIterator<R> {
+    return leavable(this.#ordered(), this.#plan.leave)
+  }
+
+  async *#ordered(): AsyncGenerator<R, void, undefined> {
     let isAtEnd = false
     try {
       for (let index = 0; ; index++) {
@@ -107,7 +112,11 @@ export class Shelf<R> {
     }
   }
 
-  async *completed(): AsyncGenerator<Completed<R>> {
+  completed(): AsyncIterableIterator<Completed<R>> {
+    return leavable(this.#completed(), this.#plan.leave)
+  }
+
+  async *#completed(): AsyncGenerator<Completed<R>, void, undefined> {
     let isAtEnd = false
     try {
       for (let at = 0; ; at++) {

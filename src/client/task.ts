@@ -5,15 +5,18 @@
  */
 import type { RunMetadata } from '../errors.ts'
 import type { Explanation } from './answers.ts'
+import { Awaitable } from './awaitable.ts'
 import { type End, endOf } from './endings.ts'
 import type { Job } from './job.ts'
+import type { Gate } from './nest.ts'
 import { type Found, tasksOf } from './places.ts'
 import type { JobStatus, Printed, TaskHandle, TaskProgress } from './types.ts'
 
-export class Task<R> implements TaskHandle<R> {
+export class Task<R> extends Awaitable<R> implements TaskHandle<R> {
   readonly #job: Job<R>
 
   constructor(job: Job<R>) {
+    super()
     this.#job = job
   }
 
@@ -57,15 +60,15 @@ export class Task<R> implements TaskHandle<R> {
     return this.#job.then(([result]) => result as R).then(onDone, onRejected)
   }
 
-  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R | T> {
-    return this.then(undefined, onRejected)
+  protected get end(): End {
+    return this.#job.end
   }
 
-  finally(onFinally: () => void): Promise<R> {
-    return this.then().finally(onFinally)
+  protected get gate(): Gate {
+    return this.#job.gate
   }
 
-  [endOf](): End {
+  override [endOf](): End {
     return this.#job[endOf]()
   }
 

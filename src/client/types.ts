@@ -8,6 +8,7 @@ import type { RunMetadata } from '../errors.ts'
 import type { Requires } from '../routing/requirement.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { Explanation, JobSummary, MemberInfo, StatusReport } from './answers.ts'
+import type { Later } from './awaitable.ts'
 import type { Endable, Ended, Waited, WaitOptions } from './endings.ts'
 import type { ModuleFunction } from './functions.ts'
 import type { Calls, CallValues } from './graph.ts'
@@ -147,7 +148,7 @@ type Filled<T> = T extends readonly (infer E)[]
  * Awaitable: all results in input order. Rejects with TaskError (one failed), CompositeError (several), or ShoalError. As an
  * argument of another task it stands for the list of its results.
  */
-export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R>, Waitable<R[]>, Endable, Times {
+export interface JobHandle<R> extends Later<R[]>, AsyncIterable<R>, Waitable<R[]>, Times {
   readonly id: string
   readonly progress: Progress
   /**
@@ -185,12 +186,10 @@ export interface JobHandle<R> extends PromiseLike<R[]>, AsyncIterable<R>, Waitab
    * task runs: then all that it printed is told again when it ends. At most 8 Ki characters of a task in 100 ms.
    */
   onOutput(listener: (printed: Printed) => void): () => void
-  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R[] | T>
-  finally(onFinally: () => void): Promise<R[]>
 }
 
 /** Awaitable: the value. Rejects with TaskError or ShoalError. As an argument of another task it stands for its value. */
-export interface TaskHandle<R> extends PromiseLike<R>, Waitable<R>, Endable, Times {
+export interface TaskHandle<R> extends Later<R>, Waitable<R>, Times {
   /** Id of the job of this one task: `client.task(id)` finds it again, from anywhere. */
   readonly id: string
   readonly accepted: Promise<void>
@@ -208,15 +207,13 @@ export interface TaskHandle<R> extends PromiseLike<R>, Waitable<R>, Endable, Tim
   cancel(): Promise<void>
   /** See `JobHandle`. */
   release(): Promise<void>
-  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R | T>
-  finally(onFinally: () => void): Promise<R>
 }
 
 /**
  * Awaitable: what the calls of a graph give, by their names or in a list as they were given. Rejects as a job does; its tasks
  * may stand in another order in `client.job(id)`: each behind those that it needs, otherwise as given.
  */
-export interface GraphHandle<N extends Calls> extends PromiseLike<CallValues<N>>, Endable, Times {
+export interface GraphHandle<N extends Calls> extends Later<CallValues<N>>, Times {
   readonly id: string
   readonly progress: Progress
   /** See `JobHandle`. */
@@ -229,8 +226,6 @@ export interface GraphHandle<N extends Calls> extends PromiseLike<CallValues<N>>
   onProgress(listener: (progress: JobProgress) => void): () => void
   cancel(): Promise<void>
   release(): Promise<void>
-  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<CallValues<N> | T>
-  finally(onFinally: () => void): Promise<CallValues<N>>
 }
 
 export interface ReadOptions {

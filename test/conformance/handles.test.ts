@@ -6,7 +6,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Endable, WaitOptions } from '../../src/index.ts'
+import { call, type Endable, type WaitOptions } from '../../src/index.ts'
 import { Mesh, upTo } from './mesh.ts'
 
 let mesh: Mesh
@@ -19,6 +19,11 @@ afterAll(() => mesh.close())
 const gate = (name: string): string => join(mesh.folder, name)
 const open = (name: string): Promise<void> => writeFile(gate(name), '')
 const behind = async (path: string, value: number): Promise<number> => {
+  const { existsSync } = process.getBuiltinModule('node:fs')
+  while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 5))
+  return value
+}
+const behindEach = async ([path, value]: readonly [string, number]): Promise<number> => {
   const { existsSync } = process.getBuiltinModule('node:fs')
   while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 5))
   return value
@@ -117,4 +122,28 @@ test('handles know how long the work took, also when results were taken out one 
   const { submitted = 0, started = 0, completed = 0 } = task.metadata ?? {}
   expect(task.serialTime).toBe(completed - started)
   expect(task.wallTime).toBe(completed - submitted)
+})
+
+test('CONFORMANCE 14: handles of tasks, jobs and graphs can be asked with a limit, again and again, and the work goes on', async () => {
+  const { client } = mesh
+  const task = client.submit(behind, [gate('14'), 3])
+  const job = client.map(behindEach, [[gate('14'), 1] as const, [gate('14'), 2] as const])
+  const graph = client.graph({ a: call(behind, [gate('14'), 5]) })
+  for (const handle of [task, job, graph]) {
+    for (let asked = 0; asked < 2; asked++) {
+      await expect(handle.get(0)).rejects.toMatchObject({ code: 'SHOAL_TIMEOUT' })
+    }
+    expect([await handle.wait(0), handle.ready, handle.successful]).toEqual([false, false, false])
+  }
+  await open('14')
+  expect(await job.wait()).toBe(true)
+  expect([await task.get(), await job.get(60_000), await graph.get()]).toEqual([3, [1, 2], { a: 5 }])
+  for (const handle of [task, job, graph]) {
+    expect([await handle.wait(), handle.ready, handle.successful]).toEqual([true, true, true])
+  }
+  // Asked as a whole, it can be gone through all the same.
+  expect(await Array.fromAsync(job)).toEqual([1, 2])
+  const failed = client.submit(fail)
+  expect([await failed.wait(), failed.ready, failed.successful]).toEqual([true, true, false])
+  await expect(failed.get()).rejects.toThrow('no')
 })

@@ -3,16 +3,10 @@
  *
  * Not here: what tasks and jobs do (test/conformance). Each script is a process of its own, since it sleeps while it waits.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Client, connect } from '../../src/index.ts'
 import { Lab, type NodeProcess, untilMeshed, untilStatus } from './processes.ts'
-
-const sync = new URL('../../src/client/sync/sync.ts', import.meta.url)
+import { run as runScript, type Script, start, sync } from './scripts.ts'
 
 let lab: Lab
 let nodes: NodeProcess[]
@@ -28,46 +22,8 @@ afterAll(async () => {
   await lab.close()
 })
 
-interface Script {
-  readonly child: ChildProcess
-  /** Resolves with the first line from now on that has this text. */
-  line(text: string): Promise<string>
-  readonly ended: Promise<{ code: number | null; signal: string | null; out: string[]; errors: string }>
-}
-
-let scripts = 0
-/** Runs as CommonJS if it requires. Peers: the addresses of these nodes. */
-async function run(text: string, peers: readonly NodeProcess[] = nodes): Promise<Script> {
-  const isCommon = text.includes('require(')
-  const file = join(lab.folder, `script${++scripts}.${isCommon ? 'cjs' : 'mjs'}`)
-  const prologue = isCommon ? '' : `import { connectSync } from '${sync.href}'\n`
-  await writeFile(file, `${prologue}${text}`)
-  return start([file], peers)
-}
-
-function start(args: readonly string[], peers: readonly NodeProcess[]): Script {
-  const env = {
-    ...process.env,
-    SHOAL_KEY: lab.keyFile,
-    SHOAL_PEERS: peers.map(({ address }) => address).join(',')
-  }
-  const child = spawn(process.execPath, ['--no-warnings', ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] })
-  const out: string[] = []
-  let errors = ''
-  child.stderr.on('data', (text) => {
-    errors += text
-  })
-  const lines = createInterface({ input: child.stdout }).on('line', (line) => out.push(line))
-  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, out, errors }))
-  const line = async (text: string): Promise<string> => {
-    for (;;) {
-      const next = await Promise.race([once(lines, 'line'), ended])
-      if (!Array.isArray(next)) throw new Error(`ended without ${text}: ${next.out.join('\n')}${next.errors}`)
-      if (String(next[0]).includes(text)) return String(next[0])
-    }
-  }
-  return { child, line, ended }
-}
+const run = (text: string, peers: readonly NodeProcess[] = nodes): Promise<Script> =>
+  runScript(lab, peers, text)
 
 test('a script without an await: every verb returns its value, and the process ends by itself', async () => {
   const { ended } = await run(`
@@ -198,7 +154,7 @@ test('Ctrl-C ends a script that waits', async () => {
 })
 
 test('Ctrl-C at a prompt ends the call and what it had begun, and the next call works', async () => {
-  const { child, line, ended } = start(['--interactive'], nodes)
+  const { child, line, ended } = start(lab, nodes, ['--interactive'])
   const type = (text: string): void => void child.stdin?.write(`${text}\n`)
   type(`const { connectSync } = await import('${sync.href}'); const mesh = connectSync(); 'ready'`)
   await line('ready')

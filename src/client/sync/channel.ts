@@ -1,7 +1,7 @@
 /**
  * The caller's end: says something to the host and sleeps until it is answered.
  *
- * Not here: verbs (sync.ts) and what the host does (host.ts).
+ * Not here: verbs (stubs.ts) and what the host does (host.ts).
  * The caller sleeps on a counter that it read before it looked into its letter box, so no message falls between. It sleeps in
  * slices: a host that ended cannot say so, but its pulse stops.
  */
@@ -14,6 +14,7 @@ import {
   cellsBytes,
   type FromHost,
   type Opening,
+  type Packed,
   pulseEveryMs,
   type SentError,
   type ToHost
@@ -24,8 +25,6 @@ const sliceMs = 2 * pulseEveryMs
 const silentSlicesMax = 4
 /** Slices until the first beat: a host takes its time to start on a busy machine. */
 const startSlicesMax = 150
-/** Inputs that are pulled and copied to the host at a time. */
-const pulledMax = 512
 
 // biome-ignore lint/suspicious/noExplicitAny: any function may be the one that a user called.
 export type Caller = (...args: any[]) => unknown
@@ -36,15 +35,28 @@ interface Source {
   hasFailed: boolean
 }
 
+/** The caller's own values, in the words of the border. */
+export interface Border {
+  pack(value: unknown): Packed
+  unpack(value: Packed): unknown
+  /** A function that was handed to the host. */
+  callback(number: number): ((...args: unknown[]) => unknown) | undefined
+  uncalled(callback: number): void
+}
+
+type Answer = Extract<FromHost, { kind: 'answer' | 'failed' }>
+
 export class Channel {
   readonly #cells: Int32Array
   readonly #port: MessagePort
   readonly #worker: Worker
   readonly #sources = new Map<number, Source>()
   #calls = 0
-  #handles = 0
+  #offered = 0
   /** A call whose answer is waited for; still set if the wait was interrupted. */
   #waiting: number | undefined
+  /** Calls in the middle of which a function of the user runs, and their answers if these came meanwhile. */
+  readonly #outer = new Map<number, Answer | undefined>()
   #lost: ShoalError | undefined
 
   constructor(options: Opening['options'], keyText: string | undefined) {
@@ -67,28 +79,24 @@ export class Channel {
     port1.unref()
   }
 
-  newHandle(): number {
-    return ++this.#handles
-  }
-
   /** A source that the host pulls while somebody waits. `release` it when nobody will. */
   offer(iterator: Iterator<unknown>): number {
-    const source = ++this.#handles
+    const source = ++this.#offered
     this.#sources.set(source, { iterator, error: undefined, hasFailed: false })
     return source
   }
 
   /** Blocks until the answer is here. Throws what the host says went wrong, with the stack of who called `caller`. */
-  call<T>(ask: Ask, caller: Caller): T {
+  call(ask: Ask, border: Border, caller: Caller): unknown {
     if (this.#lost !== undefined) throw renewed(this.#lost, caller)
     if (this.#waiting !== undefined) this.#say({ kind: 'abandoned', call: this.#waiting })
     const call = ++this.#calls
-    this.#waiting = call
     this.#say({ kind: 'ask', call, ask })
-    const answer = this.#await(call, caller)
+    this.#waiting = call
+    const answer = this.#await(call, border, caller)
     this.#waiting = undefined
     if (answer.kind === 'failed') throw this.failure(answer.error, caller)
-    return answer.value as T
+    return border.unpack(answer.value)
   }
 
   /** Said without waiting for anything. */
@@ -106,16 +114,19 @@ export class Channel {
     this.#port.postMessage(message)
   }
 
-  #await(call: number, caller: Caller): Extract<FromHost, { kind: 'answer' | 'failed' }> {
+  #await(call: number, border: Border, caller: Caller): Answer {
     let silent = 0
     let pulse = Atomics.load(this.#cells, CELL.pulse)
     for (;;) {
       const said = Atomics.load(this.#cells, CELL.said)
       for (let next = receiveMessageOnPort(this.#port); next; next = receiveMessageOnPort(this.#port)) {
         const message = next.message as FromHost
-        if (message.kind === 'pull') this.#pulled(message.source, message.most)
-        else if (message.kind === 'enough') this.#enough(message.source)
+        if (message.kind !== 'answer' && message.kind !== 'failed') this.#asked(message, border, call)
         else if (message.call === call) return message
+        else if (this.#outer.has(message.call)) this.#outer.set(message.call, message)
+        const early = this.#outer.get(call)
+        this.#outer.delete(call)
+        if (early !== undefined) return early
       }
       if (Atomics.load(this.#cells, CELL.ended) === 1) break
       if (Atomics.wait(this.#cells, CELL.said, said, sliceMs) !== 'timed-out') continue
@@ -129,23 +140,66 @@ export class Channel {
     throw renewed(this.#lost, caller)
   }
 
+  /** Runs functions of the user, who may call the mesh in them. */
+  #asked(message: Exclude<FromHost, Answer>, border: Border, call: number): void {
+    this.#outer.set(call, undefined)
+    this.#waiting = undefined
+    switch (message.kind) {
+      case 'pull':
+        this.#pulled(message.source, message.most, border)
+        break
+      case 'enough':
+        this.#enough(message.source)
+        break
+      case 'invoke':
+        this.#invoked(message, border)
+        break
+      case 'uncalled':
+        border.uncalled(message.callback)
+        break
+    }
+    this.#waiting = call
+  }
+
   /** Runs the caller's own generator, on the caller's own thread. */
-  #pulled(number: number, most: number): void {
+  #pulled(number: number, most: number, border: Border): void {
     const source = this.#sources.get(number)
-    const values: unknown[] = []
+    const values: Packed[] = []
     let isDone = source === undefined
+    let failure: SentError | undefined
     try {
-      while (source !== undefined && values.length < Math.min(most, pulledMax)) {
+      while (source !== undefined && !isDone && values.length < most) {
         const step = source.iterator.next()
         isDone = step.done === true
-        if (isDone) break
-        values.push(step.value)
+        if (!isDone) values.push(border.pack(step.value))
       }
       if (isDone) this.#sources.delete(number)
-      this.#say({ kind: 'pulled', source: number, values, isDone, error: undefined })
     } catch (error) {
       if (source !== undefined) Object.assign(source, { error, hasFailed: true })
-      this.#say({ kind: 'pulled', source: number, values: [], isDone: true, error: packError(error) })
+      isDone = true
+      failure = packError(error)
+    }
+    this.#tellPulled({ source: number, values, isDone, error: failure })
+  }
+
+  #tellPulled(pulled: Omit<Extract<ToHost, { kind: 'pulled' }>, 'kind'>): void {
+    try {
+      this.#say({ kind: 'pulled', ...pulled })
+    } catch (error) {
+      // One of them cannot be copied.
+      this.#say({ kind: 'pulled', ...pulled, values: [], isDone: true, error: packError(uncopied(error)) })
+    }
+  }
+
+  #invoked({ callback, invocation, args }: Extract<FromHost, { kind: 'invoke' }>, border: Border): void {
+    let value: unknown
+    let failure: SentError | undefined
+    try {
+      value = border.callback(callback)?.(...(border.unpack(args) as unknown[]))
+      this.#say({ kind: 'invoked', invocation, value, error: undefined })
+    } catch (error) {
+      failure = packError(error)
+      this.#say({ kind: 'invoked', invocation, value: undefined, error: failure })
     }
   }
 
@@ -165,6 +219,12 @@ export class Channel {
     }
     return unpackError(error, caller)
   }
+}
+
+/** What structured clone refuses is a value that cannot be used. */
+export function uncopied(error: unknown): unknown {
+  if (!(error instanceof Error) || error.name !== 'DataCloneError') return error
+  return new ShoalError('SHOAL_BAD_VALUE', `a value cannot be copied: ${error.message}`, { cause: error })
 }
 
 function lost(cause?: unknown): ShoalError {

@@ -13,7 +13,12 @@ const depthMax = 8
 
 export function packError(error: unknown, depth = 0): SentError {
   const known = error instanceof Error ? error : new Error(String(error))
-  const { taskId = '', attempt = 0, engine = '' } = known instanceof TaskError ? known : {}
+  const {
+    taskId = '',
+    attempt = 0,
+    engine = '',
+    exit
+  } = known instanceof TaskError ? known : ({} as Partial<TaskError>)
   return {
     kind:
       known instanceof ShoalError
@@ -30,6 +35,7 @@ export function packError(error: unknown, depth = 0): SentError {
     taskId,
     attempt,
     engine,
+    exit,
     errors: known instanceof CompositeError ? known.errors.map((one) => packError(one, depth + 1)) : [],
     cause: known.cause === undefined || depth >= depthMax ? undefined : packError(known.cause, depth + 1)
   }
@@ -47,13 +53,13 @@ export function unpackError(sent: SentError, caller?: (...args: never[]) => unkn
 }
 
 function remake(sent: SentError, cause: Error | undefined): Error {
-  const { kind, name, message, taskId } = sent
+  const { kind, name, message, taskId, exit } = sent
   const code = isErrorCode(sent.code) ? sent.code : kind === 'task' ? 'TASK_FAILED' : 'SHOAL_BAD_MESSAGE'
   switch (kind) {
     case 'shoal':
       return new ShoalError(code, message, cause === undefined ? {} : { cause })
     case 'task': {
-      const error = new TaskError(taskId, { code, name, message, stack: '' }, sent)
+      const error = new TaskError(taskId, { code, name, message, stack: '', ...(exit && { exit }) }, sent)
       if (cause !== undefined) error.cause = cause
       return withStack(error, sent.stack)
     }

@@ -1,50 +1,59 @@
 /**
  * The thread behind a blocking client: the asynchronous client lives here, and answers a caller who sleeps.
  *
- * Not here: how the caller waits (channel.ts) and what it calls (sync.ts). No code of the user runs in this thread.
- * It does nothing that the asynchronous client does not do: each question is one call of it, each answer what that gave.
+ * Not here: how the caller waits (channel.ts), what it holds (stubs.ts), and what travels for what (gaps.ts). No code of the
+ * user runs in this thread.
+ * It does nothing that the asynchronous client does not do: each question is one call of an object of it, each answer what
+ * that gave.
  */
 import { once } from 'node:events'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type MessagePort, Worker, workerData } from 'node:worker_threads'
-import { type RunMetadata, ShoalError } from '../../errors.ts'
+import { ShoalError } from '../../errors.ts'
 import { keyOfText } from '../../node/key.ts'
-import { type ModuleFunction, moduleFunction, type PlainFunction } from '../functions.ts'
+import { moduleFunction } from '../functions.ts'
+import { call as graphCall, ref } from '../graph.ts'
 import { type ConnectOptions, connect } from '../remote.ts'
-import type { Client, JobHandle, TaskHandle } from '../types.ts'
 import { packError, unpackError } from './failures.ts'
+import { packValue, unpackValue } from './gaps.ts'
+import { Iterations } from './iterations.ts'
+import { Objects } from './objects.ts'
 import {
   type Ask,
   CELL,
   type FromHost,
-  type Look,
   type Opening,
+  type Packed,
   type Page,
-  type SentFunction,
-  type SentInputs,
+  type SentPage,
+  type Special,
   type ToHost
 } from './protocol.ts'
 
-/** Inputs that are asked for at a time. */
-const pullMost = 512
+/** Calls of listeners that wait for their thread; beyond it the oldest are not made. */
+const unheardMax = 1_024
+/** These give handles of work that others began, and do not wait for it. */
+const finders = ['job', 'task']
 
-interface Held {
-  readonly handle: JobHandle<unknown> | TaskHandle<unknown>
-  /** The value, once somebody asked for it; from then on it is iterated from here. */
-  value: Promise<unknown> | undefined
-  told: number
-  results: AsyncIterator<unknown> | undefined
-  /** Asked of `results`, and not told yet. */
-  coming: Promise<IteratorResult<unknown>> | undefined
+type Invoke = Extract<FromHost, { kind: 'invoke' }>
+/** Work that a call waits for, in the words of handles and of AsyncResults. */
+interface Endless {
+  readonly cancel?: () => Promise<void>
+  readonly abort?: () => Promise<void>
 }
 
 const { cells: memory, options, keyText, port } = workerData as Opening & { port: MessagePort }
 const cells = new Int32Array(memory)
-const held = new Map<number, Held>()
+const objects = new Objects()
+const iterations = new Iterations()
 const pulls = new Map<number, (pulled: Extract<ToHost, { kind: 'pulled' }>) => void>()
-/** Work that a call waits for, for the case that its caller is interrupted. */
-const awaited = new Map<number, Held['handle']>()
-let client: Client | undefined
+const invocations = new Map<number, PromiseWithResolvers<unknown>>()
+/** What each open call waits for, and how to end that if its caller is interrupted. */
+const open = new Map<number, (() => Promise<unknown>) | undefined>()
+/** What the caller's functions are to be told while it does not wait. */
+const unheard: Invoke[] = []
+let lastInvocation = 0
+/** The caller keeps a function for as long as it may be called. */
+const uncalled = new FinalizationRegistry<number>((callback) => say({ kind: 'uncalled', callback }))
 
 const pulseFile = new URL(import.meta.url.endsWith('.ts') ? './pulse.ts' : './pulse.js', import.meta.url)
 const pulse = new Worker(pulseFile, { workerData: memory })
@@ -56,9 +65,20 @@ process.on('exit', () => {
   Atomics.notify(cells, CELL.said)
 })
 port.on('message', (message: ToHost) => {
-  if (message.kind === 'pulled') pulls.get(message.source)?.(message)
-  else if (message.kind === 'abandoned') abandon(message.call)
-  else void answer(message.call, message.ask)
+  switch (message.kind) {
+    case 'pulled':
+      return pulls.get(message.source)?.(message)
+    case 'invoked':
+      return invoked(message)
+    case 'abandoned':
+      // Ctrl-C in a REPL: what only the interrupted call waited for is not wanted any more.
+      open
+        .get(message.call)?.()
+        .catch(() => {})
+      return
+    case 'ask':
+      return void answer(message.call, message.ask)
+  }
 })
 
 function say(message: FromHost): void {
@@ -68,211 +88,142 @@ function say(message: FromHost): void {
 }
 
 async function answer(call: number, ask: Ask): Promise<void> {
+  open.set(call, undefined)
+  for (const message of unheard.splice(0)) say(message)
   try {
     const value = await perform(ask, call)
     say({ kind: 'answer', call, value })
   } catch (error) {
     say({ kind: 'failed', call, error: packError(error) })
   } finally {
-    awaited.delete(call)
+    open.delete(call)
   }
 }
 
-/** Ctrl-C in a REPL: what only the interrupted call waited for is not wanted any more. */
-function abandon(call: number): void {
-  awaited
-    .get(call)
-    ?.cancel()
-    .catch(() => {})
-}
-
-async function perform(ask: Ask, call: number): Promise<unknown> {
-  if (ask.verb === 'open') {
-    const key = keyText === undefined ? {} : { key: keyOfText(keyText) }
-    client = await connect({ ...options, ...key } as ConnectOptions)
-    // From the first answer on the caller relies on it.
-    await beats
-    return undefined
-  }
-  const mesh = opened()
+async function perform(ask: Ask, call: number): Promise<Packed> {
   switch (ask.verb) {
-    case 'submit':
-      return begun(ask, call, mesh.submit(functionOf(ask.fn) as ModuleFunction, ask.args, ask.options))
-    case 'map':
-      return begun(
-        ask,
-        call,
-        mesh.map(functionOf(ask.fn) as ModuleFunction, inputsOf(ask.inputs), ask.options)
-      )
-    case 'job':
-      return begun(ask, call, mesh.job(ask.id, ask.options))
-    case 'get':
-      return get(ask.handle, ask.timeout)
-    case 'wait':
-      return wait(ask.handle, ask.timeout)
-    case 'next':
-      return next(heldBy(ask.handle), ask.isOrdered, ask.most)
-    case 'look':
-      return look(heldBy(ask.handle))
-    case 'metadata':
-      return metadataOf(heldBy(ask.handle), ask.index)
-    case 'status':
-      return heldBy(ask.handle).handle.status()
-    case 'cancel':
-      return heldBy(ask.handle).handle.cancel()
-    case 'release':
-      return heldBy(ask.handle).handle.release()
-    case 'drop':
-      for (const handle of ask.handles) held.delete(handle)
-      return undefined
-    case 'members':
-      return mesh.members()
-    case 'jobs':
-      return mesh.jobs()
-    case 'mesh-status':
-      return mesh.status()
-    case 'drain':
-      return mesh.drain(ask.node)
-    case 'close':
-      return mesh.close()
-  }
-}
-
-function opened(): Client {
-  if (client === undefined) throw new ShoalError('SHOAL_CLOSED', 'the client has not been opened')
-  return client
-}
-
-function begun(
-  { handle: number }: { handle: number | undefined },
-  call: number,
-  handle: Held['handle']
-): PromiseLike<unknown> | string {
-  if (number === undefined) {
-    awaited.set(call, handle)
-    return handle
-  }
-  held.set(number, { handle, value: undefined, results: undefined, coming: undefined, told: 0 })
-  return handle.id
-}
-
-function heldBy(number: number): Held {
-  const one = held.get(number)
-  if (one === undefined) throw new ShoalError('SHOAL_CLOSED', 'this handle was let go')
-  return one
-}
-
-function wholeOf(one: Held): Promise<unknown> {
-  one.value ??= Promise.resolve(one.handle as PromiseLike<unknown>)
-  return one.value
-}
-
-async function get(number: number, timeout: number | undefined): Promise<unknown> {
-  const one = heldBy(number)
-  if (!(await isEnded(one, timeout))) {
-    const text = `job ${one.handle.id} has not ended after ${timeout} ms; it goes on, and may be asked again`
-    throw new ShoalError('SHOAL_TIMEOUT', text)
-  }
-  return wholeOf(one)
-}
-
-const wait = (number: number, timeout: number | undefined): Promise<boolean> =>
-  isEnded(heldBy(number), timeout)
-
-async function isEnded(one: Held, timeout: number | undefined): Promise<boolean> {
-  const end = wholeOf(one).then(
-    () => true,
-    () => true
-  )
-  if (timeout === undefined) return end
-  const { promise: late, resolve } = Promise.withResolvers<boolean>()
-  const timer = setTimeout(resolve, timeout, false)
-  try {
-    return await Promise.race([end, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-/** The first result is waited for; those that are there already come along. */
-async function next(one: Held, isOrdered: boolean, most: number): Promise<Page> {
-  if (one.value !== undefined) return pageOf(one, most)
-  const job = one.handle as JobHandle<unknown>
-  one.results ??= isOrdered ? job[Symbol.asyncIterator]() : job.asCompleted()[Symbol.asyncIterator]()
-  const { results } = one
-  const values: unknown[] = []
-  try {
-    while (values.length < most) {
-      one.coming ??= results.next()
-      const { coming } = one
-      const step = await (values.length === 0 ? coming : Promise.race([coming, nextTurn(undefined)]))
-      if (step === undefined) break
-      one.coming = undefined
-      if (step.done) return { values, isDone: true, error: undefined }
-      values.push(plain(step.value, isOrdered))
+    case 'open': {
+      const key = keyText === undefined ? {} : { key: keyOfText(keyText) }
+      const client = await connect({ ...options, ...key } as ConnectOptions)
+      // From the first answer on the caller relies on it.
+      await beats
+      return packed(client)
     }
-  } catch (error) {
-    return { values, isDone: true, error: packError(error) }
+    case 'call':
+      return settled(called(ask), ask, call)
+    case 'read':
+      return settled(fieldsOf(ask.on)[ask.name], { ...ask, waits: true }, call)
+    case 'iterate':
+      return packed(iterations.begin(objects.at(ask.on) as AsyncIterable<unknown>))
+    case 'next':
+      open.set(call, () => iterations.leave(ask.iteration))
+      return pageOf(await iterations.next(ask.iteration, ask.most))
+    case 'leave':
+      return packed(await iterations.leave(ask.iteration))
+    case 'drop':
+      return packed(objects.drop(ask.id, ask.times))
   }
-  return { values, isDone: false, error: undefined }
 }
 
-async function pageOf(one: Held, most: number): Promise<Page> {
-  try {
-    const all = (await one.value) as readonly unknown[]
-    const values = all.slice(one.told, one.told + most)
-    one.told += values.length
-    return { values, isDone: one.told >= all.length, error: undefined }
-  } catch (error) {
-    return { values: [], isDone: true, error: packError(error) }
+const fieldsOf = (id: number): Record<string, unknown> => objects.at(id) as Record<string, unknown>
+
+function called({ on, name, args }: Extract<Ask, { verb: 'call' }>): unknown {
+  const given = unpackValue(args, restored) as unknown[]
+  const object = objects.at(on)
+  return typeof object === 'function'
+    ? (object as (...args: unknown[]) => unknown)(...given)
+    : (fieldsOf(on)[name] as (...args: unknown[]) => unknown).apply(object, given)
+}
+
+/** A promise is waited for; work that was begun, too, unless its handle is wanted. */
+async function settled(
+  result: unknown,
+  { name, waits }: { readonly name: string; readonly waits: boolean },
+  call: number
+): Promise<Packed> {
+  if (result instanceof Promise) return packed(await result)
+  const isWork = typeof result === 'object' && result !== null && 'then' in result
+  if (!isWork || !waits || finders.includes(name)) return packed(result)
+  const work = result as PromiseLike<unknown> & Endless
+  open.set(call, async () => (work.cancel ?? work.abort)?.call(work))
+  return packed(await work)
+}
+
+const packed = (value: unknown): Packed => packValue(value, objects.search)
+
+function pageOf({ values, isDone, error }: Page<unknown, Error>): Packed {
+  const page: SentPage = { values: values.map(packed), isDone, error: error && packError(error) }
+  return { value: page, gaps: [] }
+}
+
+function restored(special: Special): unknown {
+  switch (special.kind) {
+    case 'object':
+    case 'handed':
+      return objects.at(special.id)
+    case 'function':
+      return standIn(special)
+    case 'module':
+      return moduleFunction(special.file, special.exportName)
+    case 'call': {
+      const [fn, args, more] = unpackValue(special.parts, restored) as Parameters<typeof graphCall>
+      return graphCall(fn, args, more)
+    }
+    case 'ref':
+      return ref(special.name)
+    case 'url':
+      return new URL(special.text)
+    case 'source':
+      return pulled(special)
+    case 'error':
+      return unpackError(special.error)
   }
 }
 
-/** Of results as they are completed, the error is copied as what it is. */
-function plain(value: unknown, isOrdered: boolean): unknown {
-  if (isOrdered || typeof value !== 'object' || value === null || !('error' in value)) return value
-  return { ...value, error: packError(value.error) }
+/** It is packed for engines by its name and its text; called, it is called on the thread of its caller. */
+function standIn({ name, text, callback }: Extract<Special, { kind: 'function' }>): object {
+  const stand = (...args: unknown[]): Promise<unknown> => invoke(callback, args)
+  if (callback !== undefined) uncalled.register(stand, callback)
+  return Object.defineProperties(stand, { name: { value: name }, toString: { value: () => text } })
 }
 
-async function look(one: Held): Promise<Look> {
-  const { handle } = one
-  const { state, done, total, failed } = await handle.status()
-  const isReady = state === 'done' || state === 'cancelled'
-  const isSuccessful = state === 'done' && failed === 0
-  return { isReady, isSuccessful, progress: { done, total, failed } }
+function invoke(callback: number | undefined, args: readonly unknown[]): Promise<unknown> {
+  if (callback === undefined) throw new Error('a function for engines is not called by the client')
+  const invocation = ++lastInvocation
+  const result = Promise.withResolvers<unknown>()
+  invocations.set(invocation, result)
+  // Nobody waits for what a listener gives.
+  result.promise.catch(() => {})
+  const message: Invoke = { kind: 'invoke', callback, invocation, args: packed(args) }
+  if (open.size > 0) say(message)
+  else unheard.push(message)
+  if (unheard.length > unheardMax) {
+    const text = `more than ${unheardMax} calls wait for the thread of the blocking client; call something that waits`
+    const { invocation: oldest } = unheard.shift() as Invoke
+    invocations.get(oldest)?.reject(new ShoalError('SHOAL_BUSY', text))
+    invocations.delete(oldest)
+  }
+  return result.promise
 }
 
-function metadataOf({ handle }: Held, index: number): RunMetadata | undefined {
-  return typeof handle.metadata === 'function' ? handle.metadata(index) : handle.metadata
+function invoked({ invocation, value, error }: Extract<ToHost, { kind: 'invoked' }>): void {
+  const result = invocations.get(invocation)
+  invocations.delete(invocation)
+  if (error === undefined) result?.resolve(value)
+  else result?.reject(unpackError(error))
 }
 
-function functionOf(sent: SentFunction): PlainFunction | ModuleFunction {
-  if (sent.kind === 'module') return moduleFunction(sent.file, sent.exportName)
-  // It is packed by its name and its text, and never called here.
-  const stand = (): never => unpackable()
-  Object.defineProperties(stand, { name: { value: sent.name }, toString: { value: () => sent.text } })
-  return stand
-}
-
-function unpackable(): never {
-  throw new Error('a function of the caller is not called in the host')
-}
-
-function inputsOf(sent: SentInputs): Iterable<unknown> | AsyncIterable<unknown> {
-  return sent.kind === 'all' ? sent.values : pulled(sent.source)
-}
-
-async function* pulled(source: number): AsyncGenerator<unknown> {
+async function* pulled({ source, most }: Extract<Special, { kind: 'source' }>): AsyncGenerator<unknown> {
   let isAtEnd = false
   try {
     while (!isAtEnd) {
       const { promise, resolve } = Promise.withResolvers<Extract<ToHost, { kind: 'pulled' }>>()
       pulls.set(source, resolve)
-      say({ kind: 'pull', source, most: pullMost })
+      say({ kind: 'pull', source, most })
       const { values, isDone, error } = await promise
       isAtEnd = isDone
+      for (const value of values) yield unpackValue(value, restored)
       if (error !== undefined) throw unpackError(error)
-      yield* values
     }
   } finally {
     pulls.delete(source)

@@ -1,11 +1,11 @@
 /**
  * What a blocked caller and the thread behind it say to each other.
  *
- * Not here: who waits how (channel.ts), what the calls do (host.ts).
+ * Not here: who waits how (channel.ts), what the calls do (host.ts), and what is put in place of what cannot be copied (gaps.ts).
  * Everything is plain data that structured clone copies. Of the shared cells one counts what the host said and one is its
  * pulse, so that a caller who sleeps is woken by the first and learns from the second that nobody will.
  */
-import type { Progress } from '../types.ts'
+import type { ProgramExit } from '../../errors.ts'
 
 /** Cells of the shared memory. */
 export const CELL = {
@@ -21,15 +21,8 @@ export const cellsBytes = 3 * Int32Array.BYTES_PER_ELEMENT
 /** Between two beats of the pulse. */
 export const pulseEveryMs = 100
 
-/** A function on its way to the host: its text, or where its module is. */
-export type SentFunction =
-  | { readonly kind: 'text'; readonly name: string; readonly text: string }
-  | { readonly kind: 'module'; readonly file: string; readonly exportName: string }
-
-/** Inputs: all of them, or a number under which the host asks for more. */
-export type SentInputs =
-  | { readonly kind: 'all'; readonly values: readonly unknown[] }
-  | { readonly kind: 'source'; readonly source: number }
+/** The object of the host that is the client itself. */
+export const root = 0
 
 export interface SentError {
   readonly kind: 'shoal' | 'task' | 'composite' | 'other'
@@ -40,6 +33,7 @@ export interface SentError {
   readonly taskId: string
   readonly attempt: number
   readonly engine: string
+  readonly exit: ProgramExit | undefined
   readonly errors: readonly SentError[]
   readonly cause: SentError | undefined
 }
@@ -51,57 +45,106 @@ export interface Opening {
   readonly keyText: string | undefined
 }
 
-/** Handles are numbers that the caller chose. Work without one is waited for, and the answer is its value. */
-export type Ask =
-  | { verb: 'open' }
+/** What a class of objects of the host can do, read off one of them. */
+export interface Shape {
+  readonly name: string
+  readonly methods: readonly string[]
+  /** Read anew at each look. */
+  readonly fields: readonly string[]
+  readonly isIterable: boolean
+  readonly isFunction: boolean
+}
+
+/** Something that cannot be copied, and what travels for it. */
+export type Special =
+  /** An object that the host has handed out before. */
+  | { readonly kind: 'object'; readonly id: number }
+  /** A function of the caller: its text, for engines; and a number, if it may be called on the caller's own thread. */
   | {
-      verb: 'submit'
-      handle: number | undefined
-      fn: SentFunction
-      args: readonly unknown[]
-      options: object
+      readonly kind: 'function'
+      readonly name: string
+      readonly text: string
+      readonly callback: number | undefined
     }
-  | { verb: 'map'; handle: number | undefined; fn: SentFunction; inputs: SentInputs; options: object }
-  | { verb: 'job'; handle: number; id: string; options: object }
-  /** Waits for the value of a handle at most so long; no limit if it is `undefined`. */
-  | { verb: 'get' | 'wait'; handle: number; timeout: number | undefined }
-  /** Results that are there, at least one; up to `most`. */
-  | { verb: 'next'; handle: number; isOrdered: boolean; most: number }
-  | { verb: 'look' | 'status' | 'cancel' | 'release'; handle: number }
-  | { verb: 'metadata'; handle: number; index: number }
-  | { verb: 'drop'; handles: readonly number[] }
-  | { verb: 'members' | 'jobs' | 'mesh-status' | 'close' }
-  | { verb: 'drain'; node: string }
+  | { readonly kind: 'module'; readonly file: string; readonly exportName: string }
+  | { readonly kind: 'call'; readonly parts: Packed }
+  | { readonly kind: 'ref'; readonly name: string }
+  | { readonly kind: 'url'; readonly text: string }
+  /** An iterable of the caller that the host pulls, so many items at a time. */
+  | { readonly kind: 'source'; readonly source: number; readonly most: number }
+  /** An object of the host. `shape` has a description the first time; `constants` never change. */
+  | {
+      readonly kind: 'handed'
+      readonly id: number
+      readonly shape: number
+      readonly described: Shape | undefined
+      readonly constants: Readonly<Record<string, unknown>>
+    }
+  | { readonly kind: 'error'; readonly error: SentError }
+
+/** A value with holes, and what goes into them. */
+export interface Packed {
+  readonly value: unknown
+  readonly gaps: readonly { readonly path: readonly (string | number)[]; readonly special: Special }[]
+}
+
+export type Ask =
+  | { readonly verb: 'open' }
+  /** `waits`: for the value of work that this begins; else the answer is its handle. */
+  | {
+      readonly verb: 'call'
+      readonly on: number
+      readonly name: string
+      readonly args: Packed
+      readonly waits: boolean
+    }
+  | { readonly verb: 'read'; readonly on: number; readonly name: string }
+  /** Begins an iteration; the answer is its number. */
+  | { readonly verb: 'iterate'; readonly on: number }
+  /** Items that are there, at least one; up to `most`. */
+  | { readonly verb: 'next'; readonly iteration: number; readonly most: number }
+  | { readonly verb: 'leave'; readonly iteration: number }
+  /** Nobody holds this object any more, which was handed out so many times. */
+  | { readonly verb: 'drop'; readonly id: number; readonly times: number }
 
 export type ToHost =
-  | { kind: 'ask'; call: number; ask: Ask }
+  | { readonly kind: 'ask'; readonly call: number; readonly ask: Ask }
   /** The caller was interrupted and does not wait for this call any more. */
-  | { kind: 'abandoned'; call: number }
+  | { readonly kind: 'abandoned'; readonly call: number }
   | {
-      kind: 'pulled'
-      source: number
-      values: readonly unknown[]
-      isDone: boolean
-      error: SentError | undefined
+      readonly kind: 'pulled'
+      readonly source: number
+      readonly values: readonly Packed[]
+      readonly isDone: boolean
+      readonly error: SentError | undefined
+    }
+  | {
+      readonly kind: 'invoked'
+      readonly invocation: number
+      readonly value: unknown
+      readonly error: SentError | undefined
     }
 
 export type FromHost =
-  | { kind: 'answer'; call: number; value: unknown }
-  | { kind: 'failed'; call: number; error: SentError }
-  | { kind: 'pull'; source: number; most: number }
+  | { readonly kind: 'answer'; readonly call: number; readonly value: Packed }
+  | { readonly kind: 'failed'; readonly call: number; readonly error: SentError }
+  | { readonly kind: 'pull'; readonly source: number; readonly most: number }
   /** No more of this source is wanted. */
-  | { kind: 'enough'; source: number }
+  | { readonly kind: 'enough'; readonly source: number }
+  /** A function of the caller is to be called. */
+  | {
+      readonly kind: 'invoke'
+      readonly callback: number
+      readonly invocation: number
+      readonly args: Packed
+    }
+  /** It will not be called any more. */
+  | { readonly kind: 'uncalled'; readonly callback: number }
 
-/** A page of results: `error` comes behind the values, and nothing follows it. */
-export interface Page {
-  readonly values: readonly unknown[]
+/** A page of an iteration: `error` comes behind the values, and nothing follows it. */
+export interface Page<Value, Failure> {
+  readonly values: readonly Value[]
   readonly isDone: boolean
-  readonly error: SentError | undefined
+  readonly error: Failure | undefined
 }
-
-/** What is known of a handle at a moment. */
-export interface Look {
-  readonly isReady: boolean
-  readonly isSuccessful: boolean
-  readonly progress: Progress
-}
+export type SentPage = Page<Packed, SentError>

@@ -5,7 +5,8 @@
  * Nothing but the client's own verbs, with options said once.
  */
 import type { ModuleFunction } from '../functions.ts'
-import type { Client, Completed, MapOptions, TaskOptions, Zipped } from '../types.ts'
+import { leavable } from '../leavable.ts'
+import type { Client, JobHandle, MapOptions, TaskOptions, Zipped } from '../types.ts'
 import { AsyncResult } from './result.ts'
 
 export interface ImapOptions {
@@ -63,25 +64,30 @@ export class BalancedView {
     fn: (...args: A) => R,
     inputs: Zipped<A>,
     options: ImapOptions & Zip
-  ): AsyncGenerator<Awaited<R>>
+  ): AsyncIterableIterator<Awaited<R>>
   imap<I, R>(
     fn: ((input: I) => R) | ModuleFunction,
     inputs: Iterable<I> | AsyncIterable<I>,
     options?: ImapOptions
-  ): AsyncGenerator<Awaited<R>>
-  async *imap<R>(
+  ): AsyncIterableIterator<Awaited<R>>
+  imap<R>(
     fn: Work<R>,
     inputs: Inputs,
     { maxOutstanding = 10, ordered = true, ...zip }: ImapOptions = {}
-  ): AsyncGenerator<Awaited<R>> {
+  ): AsyncIterableIterator<Awaited<R>> {
     const options = { ...this.#options, ...zip, inFlightMax: maxOutstanding }
-    const job = this.#client.map<Awaited<R>>(fn as ModuleFunction, inputs, options)
-    if (ordered) yield* job
-    else {
-      for await (const one of job.asCompleted() as AsyncIterable<Completed<Awaited<R>>>) {
-        if ('error' in one) throw one.error
-        yield one.value
+    const client = this.#client
+    let job: JobHandle<Awaited<R>> | undefined
+    async function* results(): AsyncGenerator<Awaited<R>, void, undefined> {
+      job = client.map<Awaited<R>>(fn as ModuleFunction, inputs, options)
+      if (ordered) yield* job
+      else {
+        for await (const one of job.asCompleted()) {
+          if ('error' in one) throw one.error
+          yield one.value
+        }
       }
     }
+    return leavable(results(), async () => job?.cancel())
   }
 }

@@ -4,16 +4,20 @@
  * Not here: how work is begun (view.ts, balanced.ts).
  * It is awaitable like any promise; a limit of time ends only the waiting.
  */
-import { type RunMetadata, ShoalError } from '../../errors.ts'
-import { End, type Endable, endOf, limited } from '../endings.ts'
+import type { RunMetadata } from '../../errors.ts'
+import { Awaitable } from '../awaitable.ts'
+import { End, endOf } from '../endings.ts'
+import type { Gate } from '../nest.ts'
 import { type Times, Timing } from '../timing.ts'
 import type { JobHandle, Progress, TaskHandle } from '../types.ts'
 
-export class AsyncResult<R> implements PromiseLike<R>, Endable, Times {
+/** The handles behind it wait as they must. */
+const pass: Gate = (promise) => promise
+
+export class AsyncResult<R> extends Awaitable<R> implements Times {
   readonly #value: Promise<R>
   readonly #handles: () => readonly TaskHandle<unknown>[]
   readonly #job: JobHandle<unknown> | undefined
-  #state: 'open' | 'fine' | 'failed' = 'open'
   /** Of tasks; a job has its own. */
   readonly #end = new End()
   readonly #timing = new Timing()
@@ -25,17 +29,17 @@ export class AsyncResult<R> implements PromiseLike<R>, Endable, Times {
     handles: () => readonly TaskHandle<unknown>[],
     job?: JobHandle<unknown>
   ) {
+    super()
     this.#value = value
     this.#handles = handles
     this.#job = job
-    const ended = (state: 'fine' | 'failed'): void => {
-      this.#state = state
+    const ended = (hasFailed: boolean): void => {
       this.#timing.over()
-      this.#end.over(state === 'failed')
+      this.#end.over(hasFailed)
     }
     value.then(
-      () => ended('fine'),
-      () => ended('failed')
+      () => ended(false),
+      () => ended(true)
     )
   }
 
@@ -70,30 +74,6 @@ export class AsyncResult<R> implements PromiseLike<R>, Endable, Times {
     return this.#value.then(onDone, onRejected)
   }
 
-  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R | T> {
-    return this.#value.catch(onRejected)
-  }
-
-  /** The value, or what went wrong; SHOAL_TIMEOUT after `timeout` milliseconds, and the work goes on. May be asked again. */
-  async get(timeout?: number): Promise<R> {
-    if (await this.wait(timeout)) return this.#value
-    throw new ShoalError('SHOAL_TIMEOUT', `no result after ${timeout} ms; the work goes on, ask again`)
-  }
-
-  /** True once it has ended, well or not; false after `timeout` milliseconds. */
-  async wait(timeout?: number): Promise<boolean> {
-    return limited(this.#value, timeout)
-  }
-
-  get ready(): boolean {
-    return this.#state !== 'open'
-  }
-
-  /** True if it has ended and nothing failed. */
-  get successful(): boolean {
-    return this.#state === 'fine'
-  }
-
   get progress(): Progress {
     if (this.#job !== undefined) return this.#job.progress
     return { done: this.#done, total: this.#handles().length, failed: this.#failed }
@@ -125,8 +105,12 @@ export class AsyncResult<R> implements PromiseLike<R>, Endable, Times {
     return this.#job?.wallTime ?? this.#timing.wallTime
   }
 
-  [endOf](): End {
+  protected get end(): End {
     return this.#job?.[endOf]() ?? this.#end
+  }
+
+  protected get gate(): Gate {
+    return pass
   }
 
   #ended({ metadata }: TaskHandle<unknown>, hasFailed: boolean): void {

@@ -22,7 +22,7 @@ export type Targets =
   | string
   | number
   | readonly (string | number)[]
-  | ((engine: EngineInfo) => boolean)
+  | ((engine: EngineInfo) => boolean | Promise<boolean>)
 
 /** Stands for a value that has this name on the engine. */
 export class Reference {
@@ -80,7 +80,7 @@ export class DirectView {
 
   /** The engines of a call that were made now. Rejects with SHOAL_NOT_FOUND if one is not there, or none at all. */
   async engines(): Promise<EngineInfo[]> {
-    return chosen(this.#targets, await this.#presence.engines())
+    return await chosen(this.#targets, await this.#presence.engines())
   }
 
   /** Runs statements; `await` at the top level works. Gives the value of the last one, if it is an expression. */
@@ -241,7 +241,7 @@ export class DirectView {
 const isOne = (targets: Targets): boolean =>
   typeof targets === 'number' || (typeof targets === 'string' && targets !== 'all')
 
-function chosen(targets: Targets, engines: readonly EngineInfo[]): EngineInfo[] {
+async function chosen(targets: Targets, engines: readonly EngineInfo[]): Promise<EngineInfo[]> {
   const none = (what: string): never => {
     throw new ShoalError('SHOAL_NOT_FOUND', `${what}; there are ${engines.length} engines, see engines()`)
   }
@@ -253,13 +253,21 @@ function chosen(targets: Targets, engines: readonly EngineInfo[]): EngineInfo[] 
     targets === 'all'
       ? [...engines]
       : typeof targets === 'function'
-        ? engines.filter(targets)
+        ? await filtered(engines, targets)
         : [targets].flat().map((target) => one(target as string | number))
   return list.length > 0 ? list : none('no engine fits this view')
 }
 
+async function filtered<T>(
+  all: readonly T[],
+  isWanted: (one: T) => boolean | Promise<boolean>
+): Promise<T[]> {
+  const wanted = await Promise.all(all.map(isWanted))
+  return all.filter((_, at) => wanted[at])
+}
+
 function textOf(fn: AnyFunction | ((...args: never[]) => unknown)): string {
-  const text = Function.prototype.toString.call(fn)
+  const text = fn.toString()
   const captures = capturesOf(text)
   if (captures.kind === 'function') return text
   const reason = `${fn.name || 'the function'} is no function that can travel: ${captures.reason}`

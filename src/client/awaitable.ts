@@ -1,0 +1,73 @@
+/**
+ * Work whose value can be awaited like a promise's, and also asked for with a limit, in IPython's words.
+ *
+ * Not here: how it ends (endings.ts), and whose value it is (job.ts, task.ts, graph-handle.ts, views/result.ts).
+ */
+import { ShoalError } from '../errors.ts'
+import { type End, type Endable, endOf, limited } from './endings.ts'
+import type { Gate } from './nest.ts'
+
+/** Awaitable: the value. */
+export interface Later<R> extends PromiseLike<R>, Endable {
+  /** The value, or what went wrong; SHOAL_TIMEOUT after `timeout` milliseconds, and the work goes on. May be asked again. */
+  get(timeout?: number): Promise<R>
+  /** True once it has ended, well or not; false after `timeout` milliseconds. Takes no result out. */
+  wait(timeout?: number): Promise<boolean>
+  /** True once it has ended, well or not, as far as is known here. */
+  readonly ready: boolean
+  /** True if it has ended and nothing failed. */
+  readonly successful: boolean
+  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R | T>
+  finally(onFinally: () => void): Promise<R>
+}
+
+export abstract class Awaitable<R> implements Later<R> {
+  /** Looks at its end, and keeps nothing for it. */
+  protected abstract get end(): End
+  /** What waiting goes through. */
+  protected abstract get gate(): Gate
+  // biome-ignore lint/suspicious/noThenProperty: it is awaitable by design.
+  abstract then<A = R, B = never>(
+    onDone?: ((value: R) => A | PromiseLike<A>) | null,
+    onRejected?: ((error: unknown) => B | PromiseLike<B>) | null
+  ): Promise<A | B>
+
+  [endOf](): End {
+    return this.end
+  }
+
+  async get(timeout?: number): Promise<R> {
+    if (timeout === undefined || (await this.wait(timeout))) return this.then()
+    throw new ShoalError('SHOAL_TIMEOUT', `no result after ${timeout} ms; the work goes on, ask again`)
+  }
+
+  async wait(timeout?: number): Promise<boolean> {
+    const end = this[endOf]()
+    if (end.isOver) return true
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const leave = end.on((change) => {
+      if (change === 'over') resolve()
+    })
+    try {
+      return await this.gate(limited(promise, timeout))
+    } finally {
+      leave()
+    }
+  }
+
+  get ready(): boolean {
+    return this.end.isOver
+  }
+
+  get successful(): boolean {
+    return this.end.isOver && !this.end.hasFailed
+  }
+
+  catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R | T> {
+    return this.then(undefined, onRejected)
+  }
+
+  finally(onFinally: () => void): Promise<R> {
+    return this.then().finally(onFinally)
+  }
+}

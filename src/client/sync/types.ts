@@ -1,0 +1,202 @@
+/**
+ * Types of the blocking client, derived from those of the asynchronous one: promises become their values, asynchronous
+ * iterables plain ones.
+ *
+ * Not here: how it is done (stubs.ts). Verbs that infer a type from a function are written down again, since TypeScript
+ * derives nothing from those; everything else is whatever the asynchronous client has.
+ */
+import type { ProgramResult } from '../../tasks/executor/program.ts'
+import type { Endable, Ended, Waited, WaitOptions } from '../endings.ts'
+import type { ModuleFunction } from '../functions.ts'
+import type { Calls, CallValues } from '../graph.ts'
+import type { Waitable } from '../places.ts'
+import type { ProgramOptions } from '../programs.ts'
+import type {
+  Client,
+  DataSource,
+  Given,
+  GraphHandle,
+  JobHandle,
+  LiveSource,
+  MapOptions,
+  PutOptions,
+  ReadOptions,
+  Result,
+  TaskHandle,
+  TaskOptions
+} from '../types.ts'
+import type { BalancedView, ImapOptions } from '../views/balanced.ts'
+import type { AsyncResult } from '../views/result.ts'
+import type { DirectView, Targets } from '../views/view.ts'
+
+/** What a blocking call gives for what the asynchronous one gives. Work gives its value; with `block: false`, see `Blocking`. */
+export type Settled<T> =
+  T extends Promise<infer V>
+    ? V
+    : T extends AsyncIterableIterator<infer I>
+      ? IterableIterator<I>
+      : T extends TaskHandle<unknown> | JobHandle<unknown> | AsyncResult<unknown>
+        ? Blocking<T>
+        : T extends AsyncIterable<infer I>
+          ? Iterable<I>
+          : T
+
+type Unblocked = 'then' | 'catch' | 'finally' | typeof Symbol.asyncIterator | typeof Symbol.asyncDispose
+
+/**
+ * An object of the asynchronous client in blocking hands: every method waits and gives the value. Listeners, as those of
+ * `onProgress`, are called on the caller's thread while a call of the client waits; of what they were to be told meanwhile, the
+ * last 1,024 calls are kept.
+ */
+export type Blocking<T> = {
+  readonly [K in keyof T as K extends Unblocked ? never : K]: K extends symbol
+    ? T[K]
+    : T[K] extends (...args: infer A) => infer G
+      ? (...args: A) => Settled<G>
+      : Settled<T[K]>
+} & (T extends AsyncIterable<infer I> ? Iterable<I> : unknown)
+
+/** As of the asynchronous client; nothing can send a signal to a thread that sleeps. */
+export type SyncTaskOptions = Omit<TaskOptions, 'signal'>
+export type SyncMapOptions = Omit<MapOptions, 'signal'>
+/** Work that was begun with `block: false`. */
+export type SyncHandle<R> = Blocking<TaskHandle<R>>
+/** A job: iterates over its results in input order, each as soon as it is there. Leaving early cancels the rest. */
+export type SyncJob<R> = Blocking<JobHandle<R>>
+
+/** Gives a handle, and does not wait. */
+interface Later {
+  readonly block: false
+}
+interface Zip {
+  readonly zip: true
+}
+/** Sources of several arguments, side by side. */
+type Zipped<A extends readonly unknown[]> = {
+  readonly [K in keyof A]: Iterable<A[K] | Waitable<A[K]>>
+}
+type Inputs<I> = Iterable<I | Waitable<I>>
+/** What calls of a view give: the value, or of a view with `block: false` a handle. */
+type Of<B extends boolean, R> = B extends true ? R : Blocking<AsyncResult<R>>
+
+/** The engines of `mesh.view()`, with every verb of a `DirectView`. */
+export type SyncView<B extends boolean = true> = {
+  readonly [K in Exclude<keyof DirectView, 'map' | 'apply' | 'pull'>]: DirectView[K] extends (
+    ...args: infer A
+  ) => infer G
+    ? (...args: A) => G extends AsyncResult<infer R> ? Of<B, R> : Settled<G>
+    : never
+} & {
+  apply(fn: ((...args: never[]) => unknown) | ModuleFunction, ...args: readonly unknown[]): Of<B, unknown>
+  map<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    inputs: { readonly [K in keyof A]: Iterable<A[K]> },
+    options: Zip
+  ): Of<B, Awaited<R>[]>
+  map<I, R>(fn: (input: I) => R, inputs: Iterable<I>): Of<B, Awaited<R>[]>
+  pull(name: string | readonly string[]): Of<B, unknown>
+}
+
+/** The whole mesh as of `mesh.balanced()`, with every verb of a `BalancedView`. */
+export interface SyncBalancedView<B extends boolean = true> extends Record<keyof BalancedView, unknown> {
+  apply<A extends readonly unknown[], R>(
+    fn: ((...args: A) => R) | ModuleFunction,
+    ...args: A
+  ): Of<B, Awaited<R>>
+  map<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    inputs: Zipped<A>,
+    options: SyncMapOptions & Zip
+  ): Of<B, Awaited<R>[]>
+  map<I, R>(
+    fn: ((input: I) => R) | ModuleFunction,
+    inputs: Iterable<I>,
+    options?: SyncMapOptions
+  ): Of<B, Awaited<R>[]>
+  imap<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    inputs: Zipped<A>,
+    options: ImapOptions & Zip
+  ): IterableIterator<Awaited<R>>
+  imap<I, R>(
+    fn: ((input: I) => R) | ModuleFunction,
+    inputs: Iterable<I>,
+    options?: ImapOptions
+  ): IterableIterator<Awaited<R>>
+}
+
+/** Verbs that give work: they wait for its value, or with `block: false` give a handle. */
+interface Working {
+  submit<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    args: Given<A> | undefined,
+    options: SyncTaskOptions & Later
+  ): SyncHandle<Result<R>>
+  submit<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    args?: Given<A>,
+    options?: SyncTaskOptions
+  ): Result<R>
+  submit<R = unknown>(
+    fn: ModuleFunction,
+    args: readonly unknown[] | undefined,
+    options: SyncTaskOptions & Later
+  ): SyncHandle<R>
+  submit<R = unknown>(fn: ModuleFunction, args?: readonly unknown[], options?: SyncTaskOptions): R
+  /** A generator is pulled on the caller's thread, while a call of this client waits. */
+  map<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    inputs: Zipped<A>,
+    options: SyncMapOptions & Zip & Later
+  ): SyncJob<Result<R>>
+  map<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    inputs: Zipped<A>,
+    options: SyncMapOptions & Zip
+  ): Result<R>[]
+  map<I, R>(fn: (input: I) => R, inputs: Inputs<I>, options: SyncMapOptions & Later): SyncJob<Result<R>>
+  map<I, R>(fn: (input: I) => R, inputs: Inputs<I>, options?: SyncMapOptions): Result<R>[]
+  map<R = unknown>(fn: ModuleFunction, inputs: Iterable<unknown>, options: SyncMapOptions & Later): SyncJob<R>
+  map<R = unknown>(fn: ModuleFunction, inputs: Iterable<unknown>, options?: SyncMapOptions): R[]
+  run(options: Omit<ProgramOptions, 'signal'> & Later): SyncJob<ProgramResult>
+  run(options: Omit<ProgramOptions, 'signal'>): ProgramResult[]
+  graph<const N extends Calls>(calls: N, options: SyncMapOptions & Later): Blocking<GraphHandle<N>>
+  graph<const N extends Calls>(calls: N, options?: SyncMapOptions): CallValues<N>
+}
+
+/** Verbs whose types depend on what they are given. */
+interface Typed {
+  job<R = unknown>(id: string, options?: { readonly returnErrors?: boolean }): SyncJob<R>
+  task<R = unknown>(id: string): SyncHandle<R>
+  wait<H extends Endable>(handles: Iterable<H>, options?: Omit<WaitOptions, 'signal'>): Waited<H>
+  asCompleted<H extends Endable>(
+    handles: Iterable<H>,
+    options?: Omit<WaitOptions, 'until' | 'signal'>
+  ): IterableIterator<Ended<H>>
+  source<T = unknown>(name: string, options?: Omit<ReadOptions, 'signal'>): Blocking<LiveSource<T>>
+  put(
+    source: Exclude<DataSource, AsyncIterable<Uint8Array>>,
+    options?: Omit<PutOptions, 'signal'>
+  ): ReturnType<Derived['put']>
+  /** With `block: false`, calls of the view give handles. A predicate is called on the caller's thread. */
+  view(targets: Targets): SyncView
+  view(targets: Targets, options: Later): SyncView<false>
+  balanced(options: SyncTaskOptions & Later): SyncBalancedView<false>
+  balanced(options?: SyncTaskOptions): SyncBalancedView
+}
+
+type Derived = Blocking<Client>
+
+/** Every verb of `Client`. */
+export interface SyncClient extends Omit<Derived, keyof Working | keyof Typed>, Working, Typed, Disposable {
+  /** Results in input order, each as soon as it is there; inputs may be endless. The same as iterating `map` with `block: false`. */
+  imap<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    inputs: Zipped<A>,
+    options: SyncMapOptions & Zip
+  ): SyncJob<Result<R>>
+  imap<I, R>(fn: (input: I) => R, inputs: Inputs<I>, options?: SyncMapOptions): SyncJob<Result<R>>
+  imap<R = unknown>(fn: ModuleFunction, inputs: Iterable<unknown>, options?: SyncMapOptions): SyncJob<R>
+  /** Also done when the process ends. */
+  close(): void
+}
