@@ -323,10 +323,10 @@ export class MeshClient extends Verbs implements Client, JobHost {
       case 'refused':
         return this.#jobs.get(effect.job)?.fail(new ShoalError(effect.code, effect.message))
       case 'absent': {
-        // Another attempt of the task has taken its place: this one will be revoked, and what it makes of it counts nothing.
-        if (this.#jobs.get(effect.job)?.nest !== undefined) return
         const text = `no node that could be asked knows the job ${effect.job}`
-        return this.#jobs.get(effect.job)?.fail(new ShoalError('SHOAL_NOT_FOUND', text))
+        const job = this.#jobs.get(effect.job)
+        // Another attempt of the task has taken its place, and may be lost by now.
+        return job?.nest ? job.nest.yields() : job?.fail(new ShoalError('SHOAL_NOT_FOUND', text))
       }
       case 'answer':
         return this.#replies.came(effect.ask, effect.json)

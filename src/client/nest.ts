@@ -7,6 +7,9 @@ import { ShoalError } from '../errors.ts'
 import type { JobId } from '../ids.ts'
 import type { ship } from './functions.ts'
 
+/** Entries that one attempt may lose, at most, while it submits a job; the next attempt counts on from there. */
+export const epochsPerAttempt = 15
+
 /** A job that a task submits. */
 export interface Nest {
   readonly job: JobId
@@ -19,6 +22,8 @@ export interface Nest {
   readonly around: readonly string[]
   /** Waits, and lets others have the slot meanwhile. */
   readonly gate: Gate
+  /** Gives the task back: what it submitted is another attempt's by now. */
+  yields(): void
   /** Ends the job with the task. */
   owns(job: { readonly id: JobId; abandon(error: Error): void }): void
 }

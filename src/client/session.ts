@@ -272,10 +272,11 @@ export class Session {
   #refused({ job: id, index, code, message }: EntryMessageOf<'refused'>, now: Millis): SessionEffect[] {
     const shard = this.#jobs.get(id)?.shards[index]
     if (shard === undefined || shard.state !== 'sent') return []
-    shard.state = 'new'
-    shard.epoch++
-    shard.retryAt = now + busyAgainMs
     const known: ErrorCode = isErrorCode(code) ? code : 'SHOAL_BAD_MESSAGE'
+    shard.state = 'new'
+    // An entry that is busy has placed nothing under this epoch; of a job within a task there are few.
+    if (known !== 'SHOAL_BUSY') shard.epoch++
+    shard.retryAt = now + busyAgainMs
     return known === 'SHOAL_BUSY' ? [] : [{ kind: 'refused', job: id, code: known, message }]
   }
 
@@ -352,8 +353,9 @@ export class Session {
   /** Unless something was received already, which may have been another truth. */
   #lookAgain(id: JobId): SessionEffect[] {
     const job = this.#jobs.get(id)
-    if (job === undefined || job.isOwn || job.isComplete) return []
-    if (job.shards.some(({ has }) => has.size > 0)) return this.#gone(id)
+    if (job === undefined || job.isComplete) return []
+    // An own one was submitted anew by somebody else: by another attempt of the task that this one is within.
+    if (job.isOwn || job.shards.some(({ has }) => has.size > 0)) return this.#gone(id)
     return [...this.forget(id), ...this.follow(id)]
   }
 

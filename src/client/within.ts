@@ -28,11 +28,9 @@ import {
   ship
 } from './functions.ts'
 import type { LineEvents } from './line.ts'
-import type { Gate, Nest } from './nest.ts'
+import { epochsPerAttempt, type Gate, type Nest } from './nest.ts'
 import { PortLine } from './port-line.ts'
 
-/** Entries that one attempt may lose, at most, while it submits a job; the next attempt counts on from there. */
-const epochsPerAttempt = 15
 const pass: Gate = (promise) => promise
 
 /** There is one in each engine. */
@@ -69,6 +67,7 @@ function nest(): Nest {
     submitter,
     around: context.engines,
     gate: (promise) => context.wait(promise),
+    yields: () => context.yields(),
     owns: (job) => context.whenOver(() => job.abandon(ended(job.id)))
   }
 }

@@ -7,14 +7,13 @@
  */
 import { type ClientMessage, type ClientMessageOf, type EntryMessage, triesMax } from '../client/protocol.ts'
 import type { ErrorCode } from '../errors.ts'
-import { type ClientId, isJobId, type JobId, type PeerId, type ShardKey, shardKey } from '../ids.ts'
+import { type ClientId, isJobId, type PeerId, type ShardKey, shardKey } from '../ids.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
 import { majorityOf } from '../routing/placement.ts'
 import { pack, valueAt } from './batch.ts'
 import { encodeClosed } from './closing.ts'
 import { type Send, seek, send } from './effects.ts'
 import { Follows } from './follows.ts'
-import { firstSeating } from './keepers.ts'
 import {
   areSound,
   closedIndex,
@@ -31,16 +30,19 @@ import {
 import { patienceFor, patienceMs } from './patience.ts'
 import { Postings } from './postings.ts'
 import { Searches } from './search.ts'
+import {
+  isSuperseded,
+  placementOf,
+  type Reply,
+  recordOf,
+  refusal,
+  type Submission,
+  wantedOf
+} from './submission.ts'
 import { Trail } from './trail.ts'
 
 /** Submissions of one entry that are not acknowledged yet; further ones are refused with SHOAL_BUSY. */
 export const submissionsMax = 4_096
-
-export interface Reply {
-  readonly kind: 'reply'
-  readonly client: ClientId
-  readonly message: EntryMessage
-}
 
 export type EntryEffect = Send | Reply
 
@@ -54,17 +56,6 @@ export interface EntryView {
   readonly mayKnow: (key: ShardKey) => readonly PeerId[]
   /** Nodes that can keep this shard, best first. */
   readonly keepersFor: (shard: string) => readonly PeerId[]
-}
-
-interface Submission {
-  readonly client: ClientId
-  readonly message: ClientMessageOf<'submit'>
-  tries: number
-  record: ShardRecord
-  readonly stored: Set<PeerId>
-  /** Set once a majority has it: the entry in the job's register is on its way. */
-  entry: Trail | undefined
-  triedAt: Millis
 }
 
 export class Entry {
@@ -211,9 +202,21 @@ export class Entry {
     return this.#place(client, message, 0, now)
   }
 
+  /** Another attempt of a task has taken the place of this job while it was still being made. */
+  #superseded(name: Forgettable): EntryEffect[] {
+    return [...this.#submissions.values()].flatMap((submission): EntryEffect[] => {
+      if (!isSuperseded(submission, name)) return []
+      const { record, client, message } = submission
+      this.#submissions.delete(record.key)
+      const { job } = message.header
+      return [...this.#discard(record), { kind: 'reply', client, message: { kind: 'superseded', job } }]
+    })
+  }
+
   /** Somebody released the job while it was still being made. */
   #released(name: Forgettable): EntryEffect[] {
-    if (isJobId(name)) this.#postings.forget(name)
+    this.#postings.forget(name)
+    if (!isJobId(name)) return this.#superseded(name)
     const gone = [...this.#submissions.values()].filter(({ message }) => message.header.job === name)
     const refusals = gone.map(({ record, client, message }) => {
       this.#submissions.delete(record.key)
@@ -225,33 +228,18 @@ export class Entry {
 
   /** Chooses keepers and asks them to store. Every try is an epoch of its own: a keeper list never changes under its key. */
   #place(client: ClientId, message: ClientMessageOf<'submit'>, tries: number, now: Millis): EntryEffect[] {
-    const { header, index, epoch, first, shards, copies, inputs, needs } = message
+    const { header, index, epoch, copies } = message
     const key = shardKey(header.job, index, epoch * triesMax + tries)
     const ranked = this.#view.keepersFor(`${header.job}/${index}`)
     // A job's first shard starts here: a single task then needs no hop to its owner.
     const isHere = index === 0 && ranked.includes(this.#view.self)
     const best = isHere ? [this.#view.self, ...ranked.filter((peer) => peer !== this.#view.self)] : ranked
-    const wanted = copies.wanted === 0 ? 3 : copies.wanted
-    const keepers = best.slice(0, wanted)
+    const keepers = best.slice(0, wantedOf(message))
     if (keepers.length < Math.max(1, copies.least)) {
       const text = `${keepers.length} nodes can keep work, ${Math.max(1, copies.least)} are asked for; start more, release jobs if they are full, or lower \`keepers.min\``
       return [refusal(client, header.job, index, 'SHOAL_NO_KEEPERS', text)]
     }
-    const count = inputs.indexes.length
-    const seating = firstSeating(keepers)
-    const { root } = message
-    const record: ShardRecord = {
-      key,
-      ...seating,
-      copies: wanted,
-      header,
-      first,
-      count,
-      shards,
-      inputs,
-      root,
-      needs
-    }
+    const record = recordOf(message, key, keepers)
     this.#submissions.set(key, {
       client,
       message,
@@ -383,15 +371,4 @@ export class Entry {
       if (entry !== undefined && message.root[0]?.key === key) yield entry
     }
   }
-}
-
-const placementOf = ({ key, keepers, first, count }: ShardRecord): Placement => ({
-  key,
-  keepers,
-  first,
-  count
-})
-
-function refusal(client: ClientId, job: JobId, index: number, code: ErrorCode, message: string): Reply {
-  return { kind: 'reply', client, message: { kind: 'refused', job, index, code, message } }
 }

@@ -4,11 +4,11 @@
  * Not here: where shards are placed (entry.ts), and who decides what counts (entries.ts, at the owner).
  * It is said again, to whoever owns the shard by then, until it is committed.
  */
-import { type JobId, type PeerId, type ShardKey, shardName } from '../ids.ts'
+import type { PeerId, ShardKey } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { pack } from './batch.ts'
 import { type Send, seek, send } from './effects.ts'
-import type { Placement, TaskMessageOf } from './messages.ts'
+import { covers, type Forgettable, type Placement, type TaskMessageOf } from './messages.ts'
 import { Trail } from './trail.ts'
 
 /** Between two tries that were not answered. */
@@ -51,8 +51,8 @@ export class Postings {
     for (const index of outcomes.indexes) this.#open.delete(`${key} ${index}`)
   }
 
-  forget(job: JobId): void {
-    for (const [name, { key }] of this.#open) if (shardName(key).job === job) this.#open.delete(name)
+  forget(name: Forgettable): void {
+    for (const [posting, { key }] of this.#open) if (covers(name, key)) this.#open.delete(posting)
   }
 
   led(message: TaskMessageOf<'leading'>, now: Millis): Send[] {

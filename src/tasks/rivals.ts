@@ -4,13 +4,21 @@
  * Not here: who answers which one counts (whereabouts.ts), and what forgetting removes (keeper.ts).
  * When an entry dies before it acknowledges a shard, its client has it stored again, under a new epoch. Which one counts is
  * decided by the job's register, so every keeper asks that, until it knows. Of first shards, which hold that register, the
- * newest counts: a client only makes another one while nobody told it of the last. So a newer one has the older forgotten.
+ * newest counts: a client only makes another one while nobody told it of the last, and a task only in place of an earlier
+ * attempt's. So a newer one has the older forgotten, with all shards that the register in that one was to name.
  */
-import { type PeerId, type ShardKey, shardKey, shardName } from '../ids.ts'
+import { isJobId, type PeerId, type ShardKey, shardKey, shardName } from '../ids.ts'
 import { earlier, type Millis } from '../machine.ts'
 import { type Send, seek, send } from './effects.ts'
 import type { Keeper } from './keeper.ts'
-import { holdingsMax, keysOf, type ShardRecord, type TaskMessage } from './messages.ts'
+import {
+  covers,
+  type Forgettable,
+  holdingsMax,
+  keysOf,
+  type ShardRecord,
+  type TaskMessage
+} from './messages.ts'
 import { Trail } from './trail.ts'
 
 /** A shard is usually named soon after it is stored, and a short job is over before anybody asks. */
@@ -94,7 +102,7 @@ export class Rivals {
         for (const key of keysOf(name, this.#newest.keys())) this.#newest.delete(key)
         for (const [root, { keys }] of this.#doubts)
           for (const key of keysOf(name, keys)) this.#settle(root, key)
-        return []
+        return this.#orphaned(name)
       }
       case 'forgotten':
         for (const [key, open] of this.#newest) if (before(key) === message.name) open.delete(from)
@@ -146,6 +154,16 @@ export class Rivals {
     for (let at = 0; at < all.length; at += holdingsMax)
       effects.push(send(trail.owner, { kind: 'count', root, keys: all.slice(at, at + holdingsMax) }))
     return effects
+  }
+
+  /** Shards of the jobs whose first shard does not count any more: whatever its register says of them, they count no more either. */
+  #orphaned(name: Forgettable): Send[] {
+    if (isJobId(name) || shardName(name).index > 0) return []
+    const { self, keeper } = this.#view
+    return keeper.keys().flatMap((key) => {
+      const root = keeper.record(key)?.root[0]
+      return root !== undefined && covers(name, root.key) ? [send(self, { kind: 'forget', name: key })] : []
+    })
   }
 
   /** Nobody need be asked about it any more. */

@@ -7,8 +7,8 @@
 import { type ClientId, isJobId, type JobId, type PeerId } from '../ids.ts'
 import { earlier, type Millis } from '../machine.ts'
 import { type Send, send } from './effects.ts'
-import type { Reply } from './entry.ts'
 import type { Forgettable, TaskMessageOf } from './messages.ts'
+import type { Reply } from './submission.ts'
 
 /** How long nodes are waited for that do not answer whether they know a job. */
 const searchMs = 2_000

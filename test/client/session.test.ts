@@ -5,6 +5,7 @@
  */
 import { expect, test } from 'vitest'
 import { entrySilenceMaxMs } from '../../src/client/hearing.ts'
+import { epochsPerAttempt } from '../../src/client/nest.ts'
 import { Session } from '../../src/client/session.ts'
 import type { JobId, PeerId } from '../../src/ids.ts'
 import { shardKey } from '../../src/ids.ts'
@@ -48,4 +49,36 @@ test('an entry that nobody could hear, or that owed nothing, is asked before it 
   while (!left(now)) now = session.wakeAt() ?? Number.NaN
   expect(now - silentFrom).toBeGreaterThan(entrySilenceMaxMs / 2)
   expect(now - silentFrom).toBeLessThan(1.5 * entrySilenceMaxMs)
+})
+
+test('an entry that is busy uses up no epoch: a job within a task has few of them', () => {
+  const session = new Session()
+  const epochs: number[] = []
+  const note = (effects: ReturnType<Session['wake']>): void => {
+    for (const effect of effects)
+      if (effect.kind === 'send' && effect.message.kind === 'submit') epochs.push(effect.message.epoch)
+  }
+  session.attached(0)
+  session.begin(header, { wanted: 3, least: 3 }, undefined, epochsPerAttempt)
+  note(session.add(job, pack('', [0], [new Uint8Array(1)]), true))
+  const refusal = { kind: 'refused', job, index: 0, message: '' } as const
+  for (let now = 200; now <= 10_000; now += 200) {
+    session.message({ ...refusal, code: 'SHOAL_BUSY' }, now - 200)
+    note(session.wake(now))
+  }
+  expect(epochs.length).toBeGreaterThan(2 * epochsPerAttempt)
+  expect(new Set(epochs)).toEqual(new Set([epochsPerAttempt]))
+  // Under what another refusal came for, something may have been placed.
+  session.message({ ...refusal, code: 'SHOAL_NO_KEEPERS' }, 10_000)
+  note(session.wake(10_200))
+  expect(epochs.at(-1)).toBe(epochsPerAttempt + 1)
+})
+
+test('a job that another attempt of its task submitted anew is let go, and its entry owes nothing for it', () => {
+  const session = new Session()
+  session.attached(0)
+  session.begin(header, { wanted: 3, least: 3 })
+  session.add(job, pack('', [0], [new Uint8Array(1)]), true)
+  expect(session.message({ kind: 'superseded', job }, 1)).toEqual([{ kind: 'absent', job }])
+  expect(session.wakeAt()).toBeUndefined()
 })

@@ -3,19 +3,29 @@
  *
  * Not here: tasks that run (test/conformance/nested.test.ts).
  */
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { clientMessages, entryMessages } from '../../src/client/protocol.ts'
 import { EngineClient } from '../../src/client/within.ts'
-import type { ShardKey } from '../../src/ids.ts'
+import type { JobId, ShardKey } from '../../src/ids.ts'
 import { Context, origin } from '../../src/tasks/executor/context.ts'
 import type { Port } from '../../src/tasks/executor/engine.ts'
+import { ear } from '../../src/tasks/executor/guest.ts'
 import type { FromWorker, RunOrder } from '../../src/tasks/executor/protocol.ts'
 import { depthMax } from '../../src/tasks/messages.ts'
 
 const said: FromWorker[] = []
+let onSubmit = (_job: JobId): void => {}
 const port = {
   slot: 0,
   engine: 'node/0',
-  post: (message: FromWorker) => said.push(message)
+  post: (message: FromWorker) => {
+    said.push(message)
+    for (const part of message.kind === 'says' ? message.parts : []) {
+      const told = clientMessages.parse(part)
+      if (told.kind === 'submit') onSubmit(told.header.job)
+    }
+  }
 } as unknown as Port
 const client = new EngineClient(port)
 
@@ -29,7 +39,7 @@ function within<T>({ depth = 0, attempt = 1, index = 0, epoch = 0 }, act: (conte
     priority: 0,
     submitter: 'ann',
     around: ['outer/1'],
-    file: '/no/file',
+    file: fileURLToPath(new URL('../conformance/nested.ts', import.meta.url)),
     dataFolder: ''
   }
   const batch = { claims: none, ends: new Uint32Array(), body: none }
@@ -65,4 +75,16 @@ test('a task that has ended submits nothing more', () => {
     return () => origin.run(context, () => client.submit(() => 1))
   })
   expect(late).toThrow(expect.objectContaining({ code: 'SHOAL_NO_TASK' }))
+})
+
+test('a task whose job another attempt of it has submitted anew is given back', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const { id } = within({ index: 9 }, () => client.map((x) => x, [1]))
+  onSubmit = (job) => {
+    if (job === id) resolve()
+  }
+  await promise
+  said.length = 0
+  ear.hear?.({ kind: 'told', parts: [entryMessages.encode({ kind: 'superseded', job: id as JobId })] })
+  expect(said).toEqual([{ kind: 'yields', run: 1, position: 0 }])
 })

@@ -89,6 +89,8 @@ export class Acts {
         if (node !== undefined) this.#use(node, act)
         return
       }
+      case 'busy':
+        return at(this.#running(), act.pick)?.refuse(act.lasts)
       case 'client-dies':
         return at(this.#world.clients, act.pick)?.die()
       case 'client-leaves':

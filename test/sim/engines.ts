@@ -13,6 +13,7 @@ import { type Batch, encodeOutcome, pack, STATUS, type Status, valueAt } from '.
 import type { Run } from '../../src/tasks/effects.ts'
 import { openParcel } from '../../src/tasks/parcel.ts'
 import { parkedFreely } from '../../src/tasks/runs.ts'
+import type { Guest, NestEnd } from './nested.ts'
 import { depthsMax } from './plan.ts'
 import type { World } from './world.ts'
 
@@ -25,6 +26,18 @@ interface Work {
   /** Position behind the last task that was not taken back. */
   end: number
   readonly cancelled: Set<number>
+  /** Says that tasks of it were taken back; whatever ends later is said after that. */
+  tellRecalled: (() => void) | undefined
+}
+
+/** A begun task that waits for jobs of its own, and left its slot to others; `wants`: and needs it again. */
+interface Parked {
+  readonly slot: number
+  readonly work: Work
+  wants: boolean
+  /** If its jobs are real ones. */
+  guest: Guest | undefined
+  status: Status | undefined
 }
 
 type Fate = 'ok' | 'fails' | 'dies' | 'hangs'
@@ -51,8 +64,7 @@ export class Engines {
   readonly #hanging = new Map<number, () => void>()
   /** What would have ended since it stands still, by slot. */
   readonly #still = new Map<number, () => void>()
-  /** Begun tasks that wait for jobs of their own, and left their slot to others; `wants`: and need it again. */
-  readonly #parked: { readonly slot: number; readonly work: Work; wants: boolean }[] = []
+  readonly #parked: Parked[] = []
   #isSuspended = false
   #isStopped = false
 
@@ -83,7 +95,14 @@ export class Engines {
 
   run(run: Run): void {
     const line = this.#lines[run.slot] as Work[]
-    line.push({ run, at: 0, busy: 0, end: run.inputs.indexes.length, cancelled: new Set() })
+    line.push({
+      run,
+      at: 0,
+      busy: 0,
+      end: run.inputs.indexes.length,
+      cancelled: new Set(),
+      tellRecalled: undefined
+    })
     if (line.length === 1) this.#next(run.slot)
   }
 
@@ -104,21 +123,45 @@ export class Engines {
     const line = this.#lines[slot] as Work[]
     for (const one of [...line]) this.recall(one.run.run)
     if (line.includes(work)) line.splice(line.indexOf(work), 1)
-    const parked = { slot, work, wants: false }
+    const parked: Parked = { slot, work, wants: false, guest: undefined, status: undefined }
     this.#parked.push(parked)
     const here = this.#parked.filter((one) => one.slot === slot).length
     this.#world.bound('tasks that wait in one slot', here, parkedFreely * this.#lines.length + depthsMax + 2)
-    const tell = (kind: 'parked' | 'resumed'): void => {
-      if (!this.#isStopped && this.#parked.includes(parked)) this.#host.report({ kind, run: work.run.run })
-    }
-    this.#world.clock.after(0.2, () => tell('parked'))
-    this.#world.clock.after(1 + this.#random.next() * waitsMs, () => {
-      if (this.#isStopped || !this.#parked.includes(parked)) return
-      parked.wants = true
-      for (const one of [...line]) this.recall(one.run.run)
-      tell('resumed')
-      this.#turn(slot)
+    this.#world.clock.after(0.2, () => {
+      if (!this.#isStopped && this.#parked.includes(parked))
+        this.#host.report({ kind: 'parked', run: work.run.run })
     })
+    const index = work.run.inputs.indexes[work.at] as number
+    parked.guest = this.#world.nests.begin(this.#host.name, work.run, index, (end) => this.#goOn(parked, end))
+    if (parked.guest !== undefined) return
+    this.#world.clock.after(1 + this.#random.next() * waitsMs, () => this.#goOn(parked, 'complete'))
+  }
+
+  /** What it waited for has ended; now and then its engine, too. */
+  #goOn(parked: Parked, end: NestEnd): void {
+    if (this.#isStopped || !this.#parked.includes(parked)) return
+    const { slot, work } = parked
+    if (this.#random.chance(this.#world.weather.taskCrash)) {
+      const index = this.#unpark(parked)
+      return this.#host.report({ kind: 'engine-lost', run: work.run.run, index })
+    }
+    if (end === 'superseded') return this.#yield(parked)
+    // A task that has failed ends what else it submitted.
+    if (end === 'refused') parked.guest?.abandon()
+    parked.wants = true
+    parked.status = end === 'refused' ? STATUS.error : undefined
+    for (const one of [...(this.#lines[slot] as Work[])]) this.recall(one.run.run)
+    this.#host.report({ kind: 'resumed', run: work.run.run })
+    this.#turn(slot)
+  }
+
+  /** Its task is over. Returns which. */
+  #unpark(parked: Parked): number {
+    const { work, guest } = parked
+    work.tellRecalled?.()
+    this.#parked.splice(this.#parked.indexOf(parked), 1)
+    guest?.abandon()
+    return work.run.inputs.indexes[work.at++] as number
   }
 
   /** Whoever waits for its slot goes on, if nobody is at work there. */
@@ -126,10 +169,10 @@ export class Engines {
     const line = this.#lines[slot] as Work[]
     const at = this.#parked.findLastIndex((one) => one.slot === slot && one.wants)
     if (at < 0 || line.some(({ busy }) => busy > 0)) return false
-    const [parked] = this.#parked.splice(at, 1)
-    const { work } = parked as { work: Work }
+    const [{ work, status }] = this.#parked.splice(at, 1) as [Parked]
     line.unshift(work)
-    this.#world.clock.after(this.#world.taskMs(work.run.header.job), () => this.#conclude(slot, work, 1))
+    const { job } = work.run.header
+    this.#world.clock.after(this.#world.taskMs(job), () => this.#conclude(slot, work, 1, status))
     return true
   }
 
@@ -140,11 +183,16 @@ export class Engines {
     const { work } = parked
     work.cancelled.add(index)
     this.#world.clock.after(this.#random.next() * cancelMs, () => {
-      if (this.#isStopped || !this.#parked.includes(parked)) return
-      this.#parked.splice(this.#parked.indexOf(parked), 1)
-      const outcomes = this.#outcomes(work, 1, STATUS.cancelled)
-      this.#host.report({ kind: 'ended', run, outcomes, done: ++work.at === work.end })
+      if (!this.#isStopped && this.#parked.includes(parked)) this.#yield(parked)
     })
+  }
+
+  /** It ends without an outcome of its own. */
+  #yield(parked: Parked): void {
+    const { work } = parked
+    const outcomes = this.#outcomes(work, 1, STATUS.cancelled)
+    this.#unpark(parked)
+    this.#host.report({ kind: 'ended', run: work.run.run, outcomes, done: work.at === work.end })
   }
 
   #endCancelled(slot: number): void {
@@ -165,9 +213,14 @@ export class Engines {
       work.end = from
       const done = work.busy === 0
       if (done) line.splice(line.indexOf(work), 1)
-      this.#world.clock.after(0.2, () => {
-        if (!this.#isStopped) this.#host.report({ kind: 'recalled', run, indexes, done })
-      })
+      work.tellRecalled?.()
+      const tell = (): void => {
+        if (this.#isStopped || work.tellRecalled !== tell) return
+        work.tellRecalled = undefined
+        this.#host.report({ kind: 'recalled', run, indexes, done })
+      }
+      work.tellRecalled = tell
+      this.#world.clock.after(0.2, tell)
       return
     }
   }
@@ -181,7 +234,7 @@ export class Engines {
     const fate = this.#fate(run)
     const left = work.end - work.at
     const { nests = 0 } = this.#world.plan
-    const parks = nests > 0 && fate === 'ok' && this.#random.chance(nests)
+    const parks = nests > 0 && fate === 'ok' && (this.#random.chance(nests) || this.#hasNested(work))
     const count = fate === 'ok' && !parks ? 1 + this.#random.below(Math.min(4, left)) : 1
     work.busy = count
     const inWork = this.#lines.flatMap(([first]) =>
@@ -218,6 +271,10 @@ export class Engines {
     })
   }
 
+  #hasNested({ run, at }: Work): boolean {
+    return this.#world.nests.isKnown(run, run.inputs.indexes[at] as number)
+  }
+
   #fate(run: Run): Fate {
     const { weather } = this.#world
     if (this.#random.chance(weather.taskCrash + weather.taskMemory)) return 'dies'
@@ -229,6 +286,7 @@ export class Engines {
 
   #die(slot: number, work: Work): void {
     const index = work.run.inputs.indexes[work.at] as number
+    work.tellRecalled?.()
     this.#advance(slot, work, 1)
     this.#host.report({ kind: 'engine-lost', run: work.run.run, index })
   }
@@ -236,6 +294,7 @@ export class Engines {
   #conclude(slot: number, work: Work, count: number, status?: Status): void {
     if (this.#isStopped) return
     this.#hanging.delete(slot)
+    work.tellRecalled?.()
     const outcomes = this.#outcomes(work, count, status)
     this.#advance(slot, work, count)
     const done = work.at === work.end

@@ -102,3 +102,12 @@ export function drawUses(random: Random, troubleMs: Millis): { at: Millis; act: 
     }
   }))
 }
+
+/** Entries that take nothing more for a while, as when many clients submit at once. */
+export function drawBusy(random: Random, troubleMs: Millis): { at: Millis; act: Act }[] {
+  if (!random.chance(0.15)) return []
+  return Array.from({ length: 1 + random.below(3) }, () => ({
+    at: 500 + random.next() * troubleMs * 0.9,
+    act: { kind: 'busy', pick: random.next(), lasts: 200 + random.next() * 5_000 }
+  }))
+}

@@ -208,6 +208,27 @@ export const mutations: readonly Mutation[] = [
     why: "earlier epochs of a job's first shard are kept for ever"
   },
   {
+    name: 'keep-orphans',
+    file: 'src/tasks/rivals.ts',
+    from: 'covers(name, root.key) ? [send(self',
+    to: "covers(name, root.key) && name === '' ? [send(self",
+    why: 'later shards of a job that was submitted anew by another attempt of its task are kept'
+  },
+  {
+    name: 'place-superseded',
+    file: 'src/tasks/submission.ts',
+    from: 'return first !== undefined && covers(name, first.key)',
+    to: 'return first === undefined && covers(name, record.key)',
+    why: 'an entry goes on to place shards of a job that was submitted anew'
+  },
+  {
+    name: 'busy-uses-epochs',
+    file: session,
+    from: "if (known !== 'SHOAL_BUSY') shard.epoch++",
+    to: 'shard.epoch++',
+    why: 'to be asked to wait uses up an epoch, of which an attempt has fifteen'
+  },
+  {
     name: 'lose-lost-tasks',
     file: lead,
     from: "this.#queue.release(index, isSuspect ? 'lost' : 'missing', peer)",

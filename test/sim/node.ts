@@ -40,6 +40,7 @@ export class SimNode {
   #timerAt: Millis | undefined
   #steppedMs: Millis = 0
   #pausedUntil: Millis = 0
+  #busyUntil: Millis = 0
   #waiting: CoreInput[] = []
   #isDraining = false
   readonly clients = new Set<ClientId>()
@@ -160,9 +161,19 @@ export class SimNode {
     this.step({ kind: 'availability-changed', availability })
   }
 
+  /** For so long, clients that submit are asked to wait. */
+  refuse(lasts: Millis): void {
+    this.#busyUntil = this.#world.clock.now + lasts
+  }
+
+  get isBusy(): boolean {
+    return this.#busyUntil > this.#world.clock.now
+  }
+
   /** Ends a pause. */
   goOn(): void {
     this.#pausedUntil = 0
+    this.#busyUntil = 0
     this.#drain()
   }
 

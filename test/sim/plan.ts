@@ -12,7 +12,7 @@ import type { Amount } from '../../src/routing/match.ts'
 import { anywhere, type Requirement } from '../../src/routing/requirement.ts'
 import { type CellsPlan, drawCells } from './cells-plan.ts'
 import { drawNeeds, type NeedsPlan } from './graph.ts'
-import { drawMachines, drawUses } from './machines.ts'
+import { drawBusy, drawMachines, drawUses } from './machines.ts'
 
 export interface HostPlan {
   readonly name: string
@@ -71,6 +71,8 @@ export type Act =
   | { kind: 'full-disk'; pick: Pick }
   /** Somebody uses the machine; it is open for work again when that ends. `stops`: what runs there stands still. */
   | { kind: 'use'; pick: Pick; lasts: Millis; handBackAfter: Millis; stops: boolean }
+  /** It takes no more submissions. */
+  | { kind: 'busy'; pick: Pick; lasts: Millis }
   | { kind: 'client-dies'; pick: Pick }
   | { kind: 'client-leaves'; pick: Pick; backAfter: Millis }
 
@@ -216,7 +218,8 @@ export function drawPlan(seed: number): Plan {
     acts: [
       ...drawActs(random, troubleMs),
       ...(ambush?.acts ?? []),
-      ...drawUses(seededRandom(seed).fork('uses'), troubleMs)
+      ...drawUses(seededRandom(seed).fork('uses'), troubleMs),
+      ...drawBusy(seededRandom(seed).fork('busy'), troubleMs)
     ],
     jobs: jobs.map((job) => ({ ...job, needs: drawNeeds(needing) })),
     troubleMs,

@@ -82,6 +82,7 @@ export class Verdicts {
       if (job !== undefined && !this.#isRead(id, job, completed.has(job.id))) return false
     }
     if (this.#world.goods.misplaced().length > 0) return false
+    if (this.#world.nests.at(this.#sound()).length > 0) return false
     if (this.#keptTwice() !== undefined || this.#underWay() !== undefined) return false
     return this.#sound().every((node) => {
       const { core } = node
@@ -269,11 +270,13 @@ export class Verdicts {
       const isWaiting = job !== undefined && !this.#isRead(id, job, completed.has(job.id))
       return isWaiting ? [`${id} waits at ${entry?.id}`] : []
     })
+    const guests = this.#world.nests.at(this.#sound()).map(({ id }) => `${id} is not over`)
     const twice = this.#keptTwice()
     const underWay = this.#underWay()
     return [
       ...parts,
       ...readers,
+      ...guests,
       ...(twice === undefined ? [] : [`${twice} is kept twice`]),
       ...(underWay === undefined ? [] : [`${underWay} has not ended`])
     ].join('; ')

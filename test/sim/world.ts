@@ -9,6 +9,7 @@
 import { isAboutCell } from '../../src/cells/messages.ts'
 import {
   type ClientMessage,
+  type ClientMessageOf,
   clientMessages,
   type EntryMessage,
   entryMessages
@@ -30,6 +31,7 @@ import { Fair } from './fair.ts'
 import { Goods } from './goods.ts'
 import { headerOf, newJob, type SimJob } from './jobs.ts'
 import { traitsOf } from './machines.ts'
+import { Nests } from './nested.ts'
 import { Network } from './network.ts'
 import { SimNode } from './node.ts'
 import { CALM, drawPlan, type HostPlan, type JobPlan, type Plan, type Weather } from './plan.ts'
@@ -59,6 +61,8 @@ export class World {
   readonly acts: Acts
   readonly goods: Goods
   readonly cells: CellClients | undefined
+  /** Clients of tasks. */
+  readonly nests: Nests
   weather: Weather
   /** Stay broken when the others are healed. */
   readonly broken = new Set<SimNode>()
@@ -85,6 +89,7 @@ export class World {
     this.goods = new Goods(this, random.fork('goods'))
     this.acts = new Acts(this, random.fork('acts'), plan.disksToLose)
     this.cells = CellClients.of(this, seededRandom(seed).fork('cells').fork('clients'))
+    this.nests = new Nests(this, seededRandom(seed).fork('nests').fork('guests'))
     this.nodes = plan.hosts.map((host) => new SimNode(host, this, seed))
     for (const node of this.nodes) this.#byId.set(node.id, node)
   }
@@ -110,7 +115,7 @@ export class World {
 
   /** All that have an entry. */
   attached(): Attached[] {
-    return [...this.clients, ...(this.cells?.all ?? [])]
+    return [...this.clients, ...(this.cells?.all ?? []), ...this.nests.guests]
   }
 
   node(id: PeerId): SimNode | undefined {
@@ -133,6 +138,11 @@ export class World {
 
   planOf(job: JobId): JobPlan | undefined {
     return this.#plans.get(job)
+  }
+
+  /** What a job is like that no client is to submit. */
+  planned(job: JobId, plan: JobPlan): void {
+    this.#plans.set(job, plan)
   }
 
   taskMs(job: JobId): Millis {
@@ -230,7 +240,9 @@ export class World {
     const bytes = clientMessages.encode(message)
     this.clock.after(0.3, () => {
       if (client.attachment !== attachment || entry === undefined) return
-      entry.step({ kind: 'client-said', client: client.streamId, messages: [clientMessages.parse(bytes)] })
+      const said = clientMessages.parse(bytes)
+      if (said.kind === 'submit' && entry.isBusy) return this.reply(entry, client.streamId, busy(said))
+      entry.step({ kind: 'client-said', client: client.streamId, messages: [said] })
     })
   }
 
@@ -370,6 +382,15 @@ export class World {
     if (plan.cancelAfter !== undefined) this.clock.after(plan.cancelAfter, () => client.cancel(job))
   }
 }
+
+/** As an entry says it that places as many shards as it can. */
+const busy = ({ header, index }: ClientMessageOf<'submit'>): EntryMessage => ({
+  kind: 'refused',
+  job: header.job,
+  index,
+  code: 'SHOAL_BUSY',
+  message: ''
+})
 
 /** Keepers that must be there for good: of two, both. */
 const neededOf = ({ length }: readonly PeerId[]): number =>

@@ -5,7 +5,7 @@
  */
 import { expect, test } from 'vitest'
 import type { ClientMessageOf } from '../../src/client/protocol.ts'
-import type { ClientId, PeerId } from '../../src/ids.ts'
+import { type ClientId, type PeerId, shardKey } from '../../src/ids.ts'
 import { pack } from '../../src/tasks/batch.ts'
 import { Entry } from '../../src/tasks/entry.ts'
 import { headerOf } from './header.ts'
@@ -28,9 +28,8 @@ function submission(bytes: number): ClientMessageOf<'submit'> {
   }
 }
 
-/** Times at which a shard that no keeper answers for is sent to each of them, within so many seconds. */
-function sendings(bytes: number, seconds: number): number[] {
-  const entry = new Entry({
+function entryOf(): Entry {
+  return new Entry({
     self: 'peerA' as PeerId,
     isUp: () => true,
     canKeep: () => true,
@@ -38,6 +37,11 @@ function sendings(bytes: number, seconds: number): number[] {
     mayKnow: () => keepers,
     keepersFor: () => keepers
   })
+}
+
+/** Times at which a shard that no keeper answers for is sent to each of them, within so many seconds. */
+function sendings(bytes: number, seconds: number): number[] {
+  const entry = entryOf()
   const times: number[] = []
   const note = (effects: ReturnType<Entry['client']>, now: number): void => {
     const stores = effects.filter((effect) => effect.kind === 'send' && effect.message.kind === 'store')
@@ -55,4 +59,30 @@ test('what no keeper answers for is sent again every second', () => {
 test('what is large is sent again when it could have arrived, and not behind itself', () => {
   expect(sendings(8 << 20, 20)).toEqual([0, 9.5, 19])
   expect(sendings(200 << 20, 61)).toEqual([0, 30, 60])
+})
+
+test('what is still being made of a job that another attempt of its task makes anew is let go, and asked for no more', () => {
+  const entry = entryOf()
+  const { job } = headerOf()
+  const [root, own] = [shardKey(job, 0, 0), shardKey(job, 1, 0)]
+  const placement = { key: root, keepers, first: 0, count: 1 }
+  entry.client(client, { ...submission(8), index: 1, shards: 0, root: [placement] }, 0)
+  entry.client(client, { kind: 'close', root: placement, shards: 2 }, 0)
+  const stored = keepers.slice(0, 2).flatMap((peer) => entry.message(peer, { kind: 'stored', key: own }, 1))
+  expect(stored.map((effect) => effect.kind === 'send' && effect.message.kind)).toEqual(['propose'])
+  // A newer first shard is kept elsewhere by now: this is what is said of the older one.
+  const effects = entry.message(keepers[0] as PeerId, { kind: 'forget', name: root }, 2)
+  expect(effects).toEqual([
+    ...keepers.map((to) => ({ kind: 'send', to, message: { kind: 'forget', name: own } })),
+    { kind: 'reply', client, message: { kind: 'superseded', job } }
+  ])
+  expect([entry.submissions, entry.wakeAt()]).toEqual([0, undefined])
+})
+
+test('a first shard that a newer one has forgotten is let go', () => {
+  const entry = entryOf()
+  const { job } = headerOf()
+  entry.client(client, submission(8), 0)
+  entry.message(keepers[1] as PeerId, { kind: 'forget', name: shardKey(job, 0, 239) }, 1)
+  expect([entry.submissions, entry.wakeAt()]).toEqual([0, undefined])
 })

@@ -126,3 +126,19 @@ test('with one epoch of a first shard every earlier one is forgotten, and no lat
   expect([first, second, third].map((key) => keeper.isForgotten(key))).toEqual([true, true, false])
   keeper.check()
 })
+
+test('with a first shard that does not count any more go the shards that its register was to name, and no others', () => {
+  const keeper = new Keeper(b)
+  const old = shardKey(job, 1, 0)
+  const replacing = {
+    ...recordOf(shardKey(job, 1, 240)),
+    root: [{ key: shardKey(job, 0, 240), keepers: [a], first: 0, count: 1 }]
+  }
+  for (const record of [recordOf(old), replacing]) keeper.step(a, { kind: 'store', record, isRepair: false })
+  const rivals = new Rivals({ self: b, isUp: () => true, peers: () => [a], mayKnow: () => [a], keeper })
+  const order = { kind: 'send', to: b, message: { kind: 'forget', name: old } }
+  expect(rivals.message(a, { kind: 'forget', name: shardKey(job, 0, 239) }, 0)).toEqual([order])
+  // Nor is anything forgotten with a later shard than the first, or with a shard of another job.
+  expect(rivals.message(a, { kind: 'forget', name: shardKey(job, 2, 239) }, 0)).toEqual([])
+  expect(rivals.message(a, { kind: 'forget', name: shardKey('job-0002' as JobId, 0, 239) }, 0)).toEqual([])
+})

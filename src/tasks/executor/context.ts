@@ -115,6 +115,11 @@ export class Context {
     }
   }
 
+  /** It cannot come to an end here: its node ends it and gives it back, as another attempt that is nobody's failure. */
+  yields(): void {
+    if (!this.isOver) this.port.post({ kind: 'yields', run: this.run, position: this.position })
+  }
+
   /** It has its slot again. */
   resume(): void {
     this.#parked?.resolve()

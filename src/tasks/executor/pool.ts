@@ -265,6 +265,8 @@ class Pool implements Executor {
   #parking(slot: Slot, { kind, run, position }: ParkingWord): void {
     const found = this.#runs.get(run)
     if (found?.slot !== slot || found.run.reported[position] !== 0) return
+    if (kind === 'yields')
+      return this.cancel(run, found.run.batch.inputs.indexes.slice(position, position + 1))
     if (slot.isParked !== (kind === 'wants')) return
     for (const { batch } of [...slot.runs, ...this.#slots.top(slot.index).runs]) this.recall(batch.run)
     if (kind === 'wants') slot.isWanting = true

@@ -64,8 +64,8 @@ export type ToWorkerOf<K extends ToWorker['kind']> = Extract<ToWorker, { kind: K
 
 export type FromWorker = Ended | Word | Saying | Parking
 
-/** A task waits for jobs of its own, and needs no slot for that; or it wants to go on. */
-export type Parking = { kind: 'parks' | 'wants'; run: number; position: number }
+/** A task waits for jobs of its own, and needs no slot for that; or it wants to go on, or never will. */
+export type Parking = { kind: 'parks' | 'wants' | 'yields'; run: number; position: number }
 
 /** What a running task says. */
 export type Word = { run: number; position: number } & (
@@ -105,7 +105,8 @@ export function sharedMillis(): number {
 
 export function isParking(message: unknown): message is Parking {
   const { kind, run, position } = Object(message) as Record<string, unknown>
-  return (kind === 'parks' || kind === 'wants') && Number.isSafeInteger(run) && Number.isSafeInteger(position)
+  const isKnown = kind === 'parks' || kind === 'wants' || kind === 'yields'
+  return isKnown && Number.isSafeInteger(run) && Number.isSafeInteger(position)
 }
 
 /** User code shares the engine, and may post messages of its own. */

@@ -33,6 +33,7 @@ export const lateAt = async (x, at, how) => {
 export const outsideAt = (x, at) => x === at ? new Promise(() => { setTimeout(() => { throw new Error('outside') }, 5) }) : x
 export const fillAt = async (x, at) => { const all = []; while (x === at) { all.push(new Array(1e5).fill(x)); await null } return x }
 export const post = async (message) => { process.getBuiltinModule('node:worker_threads').parentPort.postMessage(message); await new Promise((go) => setTimeout(go, 1)); return 1 }
+export const postAndWait = async (message) => { process.getBuiltinModule('node:worker_threads').parentPort.postMessage(message); await new Promise(() => {}) }
 export const slowAt = async (x, at) => { if (x === at) await new Promise((go) => setTimeout(go, 150)); return x }
 export const tellAt = async (x, at, file) => { if (x !== at) return x; await process.getBuiltinModule('node:fs/promises').writeFile(file, ''); await new Promise((go) => setTimeout(go, 300)); return x }
 export const unencodable = () => ({ f() {} })

@@ -4,7 +4,9 @@
  * Not here: engines (test/conformance/nested.test.ts).
  */
 import { expect, test } from 'vitest'
+import { STATUS } from '../../../src/tasks/batch.ts'
 import { Parking, sparesMax } from '../../../src/tasks/executor/parking.ts'
+import { bench, upTo } from './bench.ts'
 
 let made = 0
 const make = (index: number) => ({
@@ -57,4 +59,15 @@ test('an engine that ended while its task waited, or while it was kept, need not
   expect(parking.drop(first)).toBe(true)
   expect(first.isParked).toBe(false)
   expect([...parking]).toHaveLength(1)
+})
+
+test('a task that can come to no end here is ended, as one that was cancelled, and its slot is free', async () => {
+  const { start } = bench()
+  const word = { kind: 'yields', run: 70, position: 0 }
+  const [given, after] = await Promise.all([
+    start('postAndWait', [[word]], { run: 70 }),
+    start('default', upTo(2))
+  ])
+  expect(given.map(({ header }) => header?.status)).toEqual([STATUS.cancelled])
+  expect(after.map(({ value }) => value)).toEqual([0, 1])
 })
