@@ -90,9 +90,8 @@ function clientOf({ port }: Context): Client {
 /** Loaded when it is first needed: few tasks submit anything, and engines start faster without it. */
 function newClient(port: Context['port']): Client {
   const load = createRequire(import.meta.url)
-  const { EngineClient } = load(
-    `./client/within${import.meta.url.slice(-3)}`
-  ) as typeof import('./client/within.ts')
+  const file = import.meta.url.endsWith('.ts') ? './client/within.ts' : './within.js'
+  const { EngineClient } = load(file) as typeof import('./client/within.ts')
   return new EngineClient(port) as unknown as Client
 }
 

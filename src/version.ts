@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 
-// The same distance from the package's root in the sources and, one folder deeper, in what is built of them.
-const root = import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json'
+// Both this source and what is built of it lie one folder below it.
+const about = new URL('../package.json', import.meta.url)
 
-export const VERSION: string = JSON.parse(readFileSync(new URL(root, import.meta.url), 'utf8')).version
+export const VERSION: string = JSON.parse(readFileSync(about, 'utf8')).version

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const files = globSync('{src,bin,bench,examples,test}/**/*.ts', { cwd: root }).sort()
+const files = globSync('{src,bin,build,bench,examples,test}/**/*.ts', { cwd: root }).sort()
 const textOf = (file: string): string => readFileSync(join(root, file), 'utf8')
 const linesMax = 400
 
@@ -18,7 +18,7 @@ const ranks: readonly (readonly RegExp[])[] = [
   [/^src\/(ids|errors|machine|random|wire|version)\.ts$/],
   [/^src\/(routing|data|cells|tasks|client|node|hosted)\//],
   [/^src\/(index|task)\.ts$/],
-  [/^(bin|bench|examples|test)\//]
+  [/^(bin|build|bench|examples|test)\//]
 ]
 /** Within src, what may never be imported from where. */
 const forbidden: readonly (readonly [from: RegExp, to: RegExp])[] = [

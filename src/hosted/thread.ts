@@ -47,8 +47,8 @@ export class HostThread {
   constructor(options: HostThreadOptions) {
     this.#options = options
     const workerData: HostData = { unheard: this.#unheard.buffer as SharedArrayBuffer }
-    // The source runs from .ts, the package from .js: the neighbour has the same ending as this file.
-    const file = new URL(import.meta.url.endsWith('.ts') ? './host.ts' : './host.js', import.meta.url)
+    // Where this is a source, its neighbour is one; in the package there is a file for each purpose (build/package.ts).
+    const file = new URL(import.meta.url.endsWith('.ts') ? './host.ts' : './hosted.js', import.meta.url)
     this.#worker = new Worker(file, { workerData, name: `shoal ${options.what}` })
     this.#worker.on('message', (message: FromHost) => this.#hear(message))
     this.#worker.on('error', (error) => {

@@ -358,13 +358,13 @@ describe('an old Node.js', () => {
   test('is told what it takes, or replaced by the one that came along', async () => {
     const root = join(folder, 'package')
     await mkdir(join(root, 'bin'), { recursive: true })
-    await mkdir(join(root, 'dist', 'bin'), { recursive: true })
+    await mkdir(join(root, 'dist'), { recursive: true })
     await mkdir(join(root, 'node_modules', 'node', 'bin'), { recursive: true })
     await copyFile(launcher, join(root, 'bin', 'shoal.js'))
     await writeFile(join(root, 'package.json'), '{ "type": "module" }')
     const command = "process.on('SIGTERM', () => process.exit(7)); setInterval(() => {}, 1000)"
     const built = `${command}; console.log(process.argv.slice(2).join())`
-    await writeFile(join(root, 'dist', 'bin', 'shoal.js'), built)
+    await writeFile(join(root, 'dist', 'shoal.js'), built)
     const by = [...asOld, join(root, 'bin', 'shoal.js')]
     const refused = await new Run(['up'], { by }).ended
     expect(refused).toMatchObject({ code: 2, stdout: '' })

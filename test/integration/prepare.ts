@@ -1,54 +1,49 @@
 /**
- * Before all tests: puts the programs that tests start by the hundred into one file each, with everything that they import.
+ * Before all tests: builds the package, as `npm run build` does, with the programs that tests start by the hundred beside it.
  *
- * Not here: what these programs do, and starting them (processes.ts, test/chaos/nodes.ts).
- * More than half of the start of a node went into finding and reading 700 files. The code is the same; what it finds beside
- * itself, such as the file of an engine, it finds where its source is.
+ * Not here: what the package consists of (build/package.ts), what these programs do, and starting them (processes.ts,
+ * test/chaos/nodes.ts).
+ * Most of the start of a process from the sources is finding, reading and stripping 700 files. Whatever a test starts, as a
+ * thread too, comes from one build of the sources as they are now, wherever the test itself has its code from.
  */
-import { readFile, rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { copyFile, mkdir, rm } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { build } from 'esbuild'
+import { bundlePackage, entryPoints, root } from '../../build/package.ts'
 
-const tests = fileURLToPath(new URL('..', import.meta.url))
-const programs = ['integration/node.ts', 'integration/app.ts', 'chaos/node.ts']
-const outdir = join(tests, `../node_modules/.cache/shoal-test/${process.pid}`)
+const programs: Readonly<Record<string, string>> = {
+  'integration-node': 'test/integration/node.ts',
+  'integration-app': 'test/integration/app.ts',
+  'chaos-node': 'test/chaos/node.ts'
+}
+/** Sources that start or load another one beside them. */
+const starters =
+  /\/src\/(tasks\/executor\/(thread|child)|hosted\/thread|client\/sync\/channel|client\/views\/view)\.ts$/
 
-/** The file to run for this source: prepared, if that was done. */
+/** For the settings of the runner: what these start is what was built. Where that is may differ from run to run. */
+export const startBuilt = {
+  name: 'start what was built',
+  enforce: 'pre' as const,
+  transform: (text: string, id: string): string | undefined =>
+    starters.test(id) ? text.replaceAll('import.meta.url', 'process.env.SHOAL_TEST_INDEX') : undefined
+}
+
+/** The file to run for this source: built, if that was done. */
 export function programOf(source: URL): string {
   const file = fileURLToPath(source)
-  const folder = process.env.SHOAL_TEST_PROGRAMS
-  return folder === undefined ? file : join(folder, basename(dirname(file)), `${basename(file, '.ts')}.mjs`)
+  const index = process.env.SHOAL_TEST_INDEX
+  if (index === undefined) return file
+  const path = relative(root, file)
+  const entry = Object.entries({ ...entryPoints, ...programs }).find(([, of]) => of === path)
+  if (entry === undefined) throw new Error(`${path} is no program that is built`)
+  return fileURLToPath(new URL(`${entry[0]}.js`, index))
 }
 
 export default async function prepare(): Promise<() => Promise<void>> {
-  await build({
-    entryPoints: programs.map((name) => join(tests, name)),
-    outdir,
-    outbase: tests,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node22',
-    logLevel: 'error',
-    // What has binaries beside it stays where it is.
-    external: ['classic-level', 'esbuild'],
-    banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
-    },
-    plugins: [
-      {
-        name: 'place of the source',
-        setup: ({ onLoad }) =>
-          onLoad({ filter: /\/(src|test)\/.*\.ts$/ }, async ({ path }) => {
-            const text = await readFile(path, 'utf8')
-            const contents = text.replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href))
-            return { contents, loader: 'ts' }
-          })
-      }
-    ]
-  })
-  process.env.SHOAL_TEST_PROGRAMS = outdir
-  return () => rm(outdir, { recursive: true, force: true })
+  const folder = join(root, 'node_modules/.cache/shoal-test', String(process.pid))
+  await mkdir(folder, { recursive: true })
+  await copyFile(join(root, 'package.json'), join(folder, 'package.json'))
+  await bundlePackage(join(folder, 'dist'), programs)
+  process.env.SHOAL_TEST_INDEX = pathToFileURL(join(folder, 'dist/index.js')).href
+  return () => rm(folder, { recursive: true, force: true })
 }

@@ -65,8 +65,8 @@ export class Channel {
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
     const opening: Opening & { port: MessagePort } = { cells, options, keyText, port: port2 }
-    // The source runs from .ts, the package from .js: the neighbour has the same ending as this file.
-    const file = new URL(import.meta.url.endsWith('.ts') ? './host.ts' : './host.js', import.meta.url)
+    // Where this is a source, its neighbour is one; in the package there is a file for each purpose (build/package.ts).
+    const file = new URL(import.meta.url.endsWith('.ts') ? './host.ts' : './blocking.js', import.meta.url)
     this.#worker = new Worker(file, { workerData: opening, transferList: [port2], name: 'shoal' })
     // Neither keeps a script alive that has come to its end.
     this.#worker.unref()

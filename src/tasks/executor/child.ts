@@ -51,8 +51,8 @@ class Child implements Engine {
   constructor(options: EngineOptions, warden: Warden) {
     this.#options = options
     const { slot, name, heapMb, nice } = options
-    // The source runs from .ts, the package from .js: the neighbour has the same ending as this file.
-    const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
+    // Where this is a source, its neighbour is one; in the package there is a file for each purpose (build/package.ts).
+    const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './engine.js', import.meta.url)
     const limits = heapMb === undefined ? [] : [`--max-old-space-size=${heapMb}`]
     warden.ready()
     const child = spawn(process.execPath, [...limits, fileURLToPath(file), String(slot), name], {

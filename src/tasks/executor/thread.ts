@@ -25,8 +25,8 @@ class Thread implements Engine {
     const desk = createDeskMemory()
     const workerData: WorkerData = { slot, engine: name, desk, nice }
     const resourceLimits = heapMb === undefined ? {} : { maxOldGenerationSizeMb: heapMb }
-    // The source runs from .ts, the package from .js: the neighbour has the same ending as this file.
-    const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
+    // Where this is a source, its neighbour is one; in the package there is a file for each purpose (build/package.ts).
+    const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './engine.js', import.meta.url)
     const worker = new Worker(file, { workerData, resourceLimits, stdout: true, stderr: true })
     let lastWords: string | undefined
     this.#worker = worker

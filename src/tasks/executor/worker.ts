@@ -52,12 +52,11 @@ let running: Context | undefined
 
 catchPrints()
 // Bundles leave these out: there is one of each in an engine.
-const ours = new Map(
-  ['shoal', 'shoal/task'].map((name) => {
-    const file = name === 'shoal' ? 'index' : 'task'
-    return [name, new URL(`../../${file}${import.meta.url.slice(-3)}`, import.meta.url).href]
-  })
-)
+const isSource = import.meta.url.endsWith('.ts')
+const ours = new Map([
+  ['shoal', new URL(isSource ? '../../index.ts' : './index.js', import.meta.url).href],
+  ['shoal/task', new URL(isSource ? '../../task.ts' : './task.js', import.meta.url).href]
+])
 registerHooks({
   resolve: (specifier, context, next) => {
     const url = ours.get(specifier)
