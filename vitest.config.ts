@@ -6,7 +6,7 @@
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
-import { startBuilt } from './test/integration/prepare.ts'
+import { useBuilt } from './test/integration/prepare.ts'
 
 // Every process that a test starts reads the same code: half of its start would go into that. Node.js reads this at its start.
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache')
@@ -25,7 +25,7 @@ export default defineConfig({
       { extends: true, test: { name: 'pure', include: pure, isolate: false } },
       {
         extends: true,
-        plugins: [startBuilt],
+        plugins: [useBuilt],
         test: {
           name: 'real',
           include: ['test/**/*.test.ts'],

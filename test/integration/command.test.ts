@@ -10,11 +10,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { programOf } from './prepare.ts'
 
 // None takes 3 s on a machine that is not busy otherwise; a test that hangs is what this ends.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const launcher = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
+const command = programOf(new URL('../../bin/shoal.ts', import.meta.url))
 const loopback = ['--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns']
 
 const work = `
@@ -47,7 +49,7 @@ class Run {
 
   constructor(
     args: readonly string[],
-    { cwd = folder, env = {}, stdin = '' as string | 'open', by = [launcher] } = {}
+    { cwd = folder, env = {}, stdin = '' as string | 'open', by = [command] } = {}
   ) {
     const { SHOAL_KEY, SHOAL_PEERS, SHOAL_DEBUG, ...others } = process.env
     const options = { cwd, env: { ...others, ...env }, stdio: 'pipe' } as const
@@ -362,8 +364,8 @@ describe('an old Node.js', () => {
     await mkdir(join(root, 'node_modules', 'node', 'bin'), { recursive: true })
     await copyFile(launcher, join(root, 'bin', 'shoal.js'))
     await writeFile(join(root, 'package.json'), '{ "type": "module" }')
-    const command = "process.on('SIGTERM', () => process.exit(7)); setInterval(() => {}, 1000)"
-    const built = `${command}; console.log(process.argv.slice(2).join())`
+    const waits = "process.on('SIGTERM', () => process.exit(7)); setInterval(() => {}, 1000)"
+    const built = `${waits}; console.log(process.argv.slice(2).join())`
     await writeFile(join(root, 'dist', 'shoal.js'), built)
     const by = [...asOld, join(root, 'bin', 'shoal.js')]
     const refused = await new Run(['up'], { by }).ended

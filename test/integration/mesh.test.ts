@@ -6,7 +6,7 @@
 import { fork } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import {
@@ -19,6 +19,7 @@ import {
   ShoalError,
   TaskError
 } from '../../src/index.ts'
+import { programOf } from './prepare.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 let lab: Lab
@@ -235,7 +236,7 @@ test("the README's ten lines do what they say", async () => {
   expect(code.trim().split('\n').length).toBeLessThanOrEqual(10)
   const runnable = code.replace(
     "'shoal'",
-    JSON.stringify(new URL('../../src/index.ts', import.meta.url).href)
+    JSON.stringify(pathToFileURL(programOf(new URL('../../src/index.ts', import.meta.url))).href)
   )
   const lines: unknown[] = []
   const log = console.log

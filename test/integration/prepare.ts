@@ -4,9 +4,9 @@
  * Not here: what the package consists of (build/package.ts), what these programs do, and starting them (processes.ts,
  * test/chaos/nodes.ts).
  * Most of the start of a process from the sources is finding, reading and stripping 700 files. Whatever a test starts, as a
- * thread too, comes from one build of the sources as they are now, wherever the test itself has its code from.
+ * thread too, comes from one build of the sources as they are now, and so does the package that integration tests import.
  */
-import { copyFile, mkdir, rm } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { bundlePackage, entryPoints, root } from '../../build/package.ts'
@@ -19,11 +19,25 @@ const programs: Readonly<Record<string, string>> = {
 /** Sources that start or load another one beside them. */
 const starters =
   /\/src\/(tasks\/executor\/(thread|child)|hosted\/thread|client\/sync\/channel|client\/views\/view)\.ts$/
+/** Tests that use the package as its users do. */
+const users = /\/test\/(integration|conformance)\//
 
-/** For the settings of the runner: what these start is what was built. Where that is may differ from run to run. */
-export const startBuilt = {
-  name: 'start what was built',
+/**
+ * For the settings of the runner: these tests have the package as it was built, and what other sources start is that, too. The
+ * runner keeps what this gives for later runs, so it does not say where the build is.
+ */
+export const useBuilt = {
+  name: 'use what was built',
   enforce: 'pre' as const,
+  resolveId: (source: string, importer: string | undefined): string | undefined =>
+    source.endsWith('/src/index.ts') && importer !== undefined && users.test(importer)
+      ? `\0shoal:${process.env.SHOAL_TEST_EXPORTS}`
+      : undefined,
+  load: (id: string): string | undefined =>
+    id.startsWith('\0shoal:')
+      ? `const { ${id.slice('\0shoal:'.length)} } = await import(process.env.SHOAL_TEST_INDEX)
+         export { ${id.slice('\0shoal:'.length)} }`
+      : undefined,
   transform: (text: string, id: string): string | undefined =>
     starters.test(id) ? text.replaceAll('import.meta.url', 'process.env.SHOAL_TEST_INDEX') : undefined
 }
@@ -44,6 +58,9 @@ export default async function prepare(): Promise<() => Promise<void>> {
   await mkdir(folder, { recursive: true })
   await copyFile(join(root, 'package.json'), join(folder, 'package.json'))
   await bundlePackage(join(folder, 'dist'), programs)
-  process.env.SHOAL_TEST_INDEX = pathToFileURL(join(folder, 'dist/index.js')).href
+  const index = join(folder, 'dist/index.js')
+  process.env.SHOAL_TEST_INDEX = pathToFileURL(index).href
+  const [, names = ''] = /export \{([^}]*)\};?\s*$/.exec(await readFile(index, 'utf8')) ?? []
+  process.env.SHOAL_TEST_EXPORTS = names.replaceAll(/\w+ as |\s/g, '')
   return () => rm(folder, { recursive: true, force: true })
 }

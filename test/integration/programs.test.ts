@@ -8,14 +8,15 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Client, connect, saveFiles, TaskError } from '../../src/index.ts'
 import { until } from '../conformance/mesh.ts'
+import { programOf } from './prepare.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
-const launcher = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
+const command = programOf(new URL('../../bin/shoal.ts', import.meta.url))
 /** `npm run test:long` has the full sizes. */
 const isLong = process.env.SHOAL_LONG !== undefined
 vi.setConfig({ testTimeout: isLong ? 1_800_000 : 300_000, hookTimeout: 120_000 })
@@ -60,7 +61,7 @@ function start(cwd: string, args: readonly string[], { peers = nodes } = {}): Ch
   const near = peers.flatMap(({ address }) => ['--peer', address])
   const { SHOAL_KEY, SHOAL_PEERS, ...env } = process.env
   // A busy machine takes its time.
-  const all = [launcher, 'run', '--key', lab.keyFile, '--no-mdns', '--timeout', '60', ...near, ...args]
+  const all = [command, 'run', '--key', lab.keyFile, '--no-mdns', '--timeout', '60', ...near, ...args]
   return spawn(process.execPath, all, { cwd, env, stdio: 'pipe' })
 }
 
@@ -91,10 +92,12 @@ for name in sys.argv[1:]:
     print(json.dumps({"seed": point["seed"], "share": inside / 1000}))
 `
 
-/** Not a launcher that looks for the right version each time. */
+/** Not a launcher that looks for the right version each time: that takes longer than all that is run here. */
 const python = execFileSync('python3', ['-c', 'import sys; print(sys.executable)'], {
   encoding: 'utf8'
 }).trim()
+/** Without what the machine's owner has installed beside it, which takes half of its start. */
+const bare = ['-I', '-S']
 
 /** A parameter sweep: a script, its inputs, and what it prints if it loops over them by itself. */
 async function sweep(folder: string, count: number): Promise<string> {
@@ -106,7 +109,7 @@ async function sweep(folder: string, count: number): Promise<string> {
   }
   const names = await readdir(join(folder, 'points'))
   const args = ['sweep.py', ...names.sort().map((name) => `points/${name}`)]
-  return execFileSync(python, args, { cwd: folder, encoding: 'utf8' })
+  return execFileSync(python, [...bare, ...args], { cwd: folder, encoding: 'utf8' })
 }
 
 const gz = ['--each', '*.bin', '--out', '{}.gz', '--', 'gzip', '-k', '{}']
@@ -122,6 +125,7 @@ test('a sweep in Python over 200 inputs prints what a plain loop prints, also if
     'points/*.json',
     '--',
     python,
+    ...bare,
     'sweep.py',
     '{}'
   ])
@@ -306,7 +310,7 @@ test('what cannot run anywhere is said at once, explained, and runs as soon as a
   const lone = await Lab.open()
   const node = await lone.start('lone')
   const near = ['--key', lone.keyFile, '--no-mdns', '--timeout', '60', '--peer', node.address]
-  const child = spawn(process.execPath, [launcher, 'run', ...near, '--', 'echo', 'at last'], {
+  const child = spawn(process.execPath, [command, 'run', ...near, '--', 'echo', 'at last'], {
     stdio: 'pipe'
   })
   const end = ended(child)
@@ -325,7 +329,8 @@ test('what cannot run anywhere is said at once, explained, and runs as soon as a
 
 test('the example: a sweep over a folder of parameters', async () => {
   const folder = fileURLToPath(new URL('../../examples/sweep', import.meta.url))
-  const child = spawn(process.execPath, [join(folder, 'sweep.ts')], { stdio: 'pipe' })
+  const env = { ...process.env, PATH: `${dirname(python)}:${process.env.PATH}` }
+  const child = spawn(process.execPath, [join(folder, 'sweep.ts')], { env, stdio: 'pipe' })
   const names = (await readdir(join(folder, 'points'))).sort().map((name) => `points/${name}`)
   const loop = names.map((name) =>
     execFileSync(python, ['sweep.py', name], { cwd: folder, encoding: 'utf8' })

@@ -6,8 +6,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { programOf } from './prepare.ts'
 import { Lab, type NodeProcess } from './processes.ts'
 
 let lab: Lab
@@ -29,8 +29,8 @@ test('has the mesh at hand, awaits, and runs .px lines on every engine', async (
     'typeof shoal.createKey',
     'missing'
   ]
-  const launcher = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
-  const args = [launcher, 'repl', '--key', lab.keyFile, '--peer', node.address, '--no-mdns']
+  const command = programOf(new URL('../../bin/shoal.ts', import.meta.url))
+  const args = [command, 'repl', '--key', lab.keyFile, '--peer', node.address, '--no-mdns']
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const exit = once(child, 'exit')
   child.stdin.end(`${lines.join('\n')}\n`)

@@ -8,9 +8,11 @@ import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { pathToFileURL } from 'node:url'
+import { programOf } from './prepare.ts'
 import type { Lab, NodeProcess } from './processes.ts'
 
-export const sync = new URL('../../src/client/sync/sync.ts', import.meta.url)
+export const sync = pathToFileURL(programOf(new URL('../../src/client/sync/sync.ts', import.meta.url)))
 
 export interface Script {
   readonly child: ChildProcess

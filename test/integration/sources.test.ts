@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, expect, test } from 'vitest'
 import { connect, type LiveSource, moduleFunction } from '../../src/index.ts'
 import { Mesh, until } from '../conformance/mesh.ts'
+import { programOf } from './prepare.ts'
 import { Lab } from './processes.ts'
 
 let mesh: Mesh | undefined
@@ -104,10 +105,10 @@ test('a reader whose entry is lost reads on through another node', async () => {
   expect(after[0]).toBeGreaterThan(before.at(-1) ?? 0)
 })
 
-const launcher = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
+const command = programOf(new URL('../../bin/shoal.ts', import.meta.url))
 
 function shoal(...args: string[]): ChildProcess {
-  const child = spawn(process.execPath, [launcher, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   children.add(child)
   return child
 }

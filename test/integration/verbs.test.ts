@@ -3,6 +3,7 @@
  *
  * Not here: how it blocks, is interrupted, and loses its host or its entry (blocking.test.ts).
  */
+import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type {
   SyncBalancedView,
@@ -20,10 +21,11 @@ import {
   type JobHandle,
   type TaskHandle
 } from '../../src/index.ts'
+import { programOf } from './prepare.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 import { run as runScript, type Script } from './scripts.ts'
 
-const index = new URL('../../src/index.ts', import.meta.url)
+const index = pathToFileURL(programOf(new URL('../../src/index.ts', import.meta.url)))
 
 let lab: Lab
 let nodes: NodeProcess[]

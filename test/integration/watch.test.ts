@@ -5,12 +5,12 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connect, writeKey } from '../../src/index.ts'
 import { Mesh } from '../conformance/mesh.ts'
+import { programOf } from './prepare.ts'
 
-const launcher = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
+const command = programOf(new URL('../../bin/shoal.ts', import.meta.url))
 let mesh: Mesh
 let address: string
 
@@ -23,7 +23,7 @@ afterAll(() => mesh.close())
 
 function shoal(...args: string[]): ChildProcess {
   const reach = ['--key', join(mesh.folder, 'lab.key'), '--peer', address, '--no-mdns', '--timeout', '60']
-  return spawn(process.execPath, [launcher, ...args, ...reach], { stdio: 'pipe' })
+  return spawn(process.execPath, [command, ...args, ...reach], { stdio: 'pipe' })
 }
 
 /** All of stdout until it holds the text. */
