@@ -9,11 +9,8 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { programOf } from './prepare.ts'
-
-// None takes 3 s on a machine that is not busy otherwise; a test that hangs is what this ends.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const launcher = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url))
 const command = programOf(new URL('../../bin/shoal.ts', import.meta.url))
