@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { withBuilt } from './prepare.ts'
 import { Lab, type NodeProcess } from './processes.ts'
 
 let lab: Lab
@@ -26,7 +27,7 @@ afterAll(async () => {
 function start(example: string, more: Readonly<Record<string, string>> = {}): ChildProcess {
   const file = fileURLToPath(new URL(`../../examples/${example}`, import.meta.url))
   const peers = nodes.map(({ address }) => address).join(',')
-  const env = { ...process.env, SHOAL_KEY: lab.keyFile, SHOAL_PEERS: peers, ...more }
+  const env = { ...withBuilt(), SHOAL_KEY: lab.keyFile, SHOAL_PEERS: peers, ...more }
   const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'], env })
   children.push(child)
   return child

@@ -7,6 +7,7 @@ import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Call, call, connect, ref } from '../../src/index.ts'
+import { withBuilt } from './prepare.ts'
 import { Lab, untilMeshed } from './processes.ts'
 
 let lab: Lab
@@ -69,7 +70,7 @@ test('a graph of 10,000 tasks survives two SIGKILLs, and its result is exact', {
 
 test('the example says what arithmetic says', { timeout: 60_000 }, async () => {
   const file = fileURLToPath(new URL('../../examples/graph/demo.ts', import.meta.url))
-  const demo = fork(file, { stdio: ['ignore', 'pipe', 'ignore', 'ipc'] })
+  const demo = fork(file, { env: withBuilt(), stdio: ['ignore', 'pipe', 'ignore', 'ipc'] })
   let text = ''
   demo.stdout?.on('data', (chunk) => {
     text += chunk

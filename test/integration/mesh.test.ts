@@ -19,7 +19,7 @@ import {
   ShoalError,
   TaskError
 } from '../../src/index.ts'
-import { programOf } from './prepare.ts'
+import { programOf, withBuilt } from './prepare.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 let lab: Lab
@@ -214,7 +214,7 @@ test('wrong options are refused by name', async () => {
 
 test('the demo ends with nothing lost, wrong or delivered twice', { timeout: 90_000 }, async () => {
   const file = fileURLToPath(new URL('../../examples/word-count/demo.ts', import.meta.url))
-  const demo = fork(file, { stdio: ['ignore', 'pipe', 'ignore', 'ipc'] })
+  const demo = fork(file, { env: withBuilt(), stdio: ['ignore', 'pipe', 'ignore', 'ipc'] })
   let text = ''
   demo.stdout?.on('data', (chunk) => {
     text += chunk

@@ -6,7 +6,7 @@
  * Most of the start of a process from the sources is finding, reading and stripping 700 files. Whatever a test starts, as a
  * thread too, comes from one build of the sources as they are now, and so does the package that integration tests import.
  */
-import { copyFile, mkdir, readFile, rm } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { bundlePackage, entryPoints, root } from '../../build/package.ts'
@@ -53,12 +53,41 @@ export function programOf(source: URL): string {
   return fileURLToPath(new URL(`${entry[0]}.js`, index))
 }
 
+/** The environment of a process that runs a source as it is, and has the package as it was built. */
+export function withBuilt(): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    NODE_OPTIONS: `--import=${new URL('with-built.js', process.env.SHOAL_TEST_INDEX)}`
+  }
+}
+
+/** Whoever imports one of these sources gets what was built of it. */
+function hooks(folder: string): string {
+  const built = Object.entries(entryPoints).map(([name, source]) => [
+    pathToFileURL(join(root, source)).href,
+    pathToFileURL(join(folder, `${name}.js`)).href
+  ])
+  return `
+import { registerHooks } from 'node:module'
+const built = new Map(${JSON.stringify(built)})
+registerHooks({
+  resolve(specifier, context, next) {
+    const found = next(specifier, context)
+    const url = built.get(found.url)
+    return url === undefined ? found : { url, format: 'module', shortCircuit: true }
+  }
+})
+`
+}
+
 export default async function prepare(): Promise<() => Promise<void>> {
   const folder = join(root, 'node_modules/.cache/shoal-test', String(process.pid))
   await mkdir(folder, { recursive: true })
   await copyFile(join(root, 'package.json'), join(folder, 'package.json'))
-  await bundlePackage(join(folder, 'dist'), programs)
-  const index = join(folder, 'dist/index.js')
+  const dist = join(folder, 'dist')
+  await bundlePackage(dist, programs)
+  await writeFile(join(dist, 'with-built.js'), hooks(dist))
+  const index = join(dist, 'index.js')
   process.env.SHOAL_TEST_INDEX = pathToFileURL(index).href
   const [, names = ''] = /export \{([^}]*)\};?\s*$/.exec(await readFile(index, 'utf8')) ?? []
   process.env.SHOAL_TEST_EXPORTS = names.replaceAll(/\w+ as |\s/g, '')

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Client, connect, saveFiles, TaskError } from '../../src/index.ts'
 import { until } from '../conformance/mesh.ts'
-import { programOf } from './prepare.ts'
+import { programOf, withBuilt } from './prepare.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 const command = programOf(new URL('../../bin/shoal.ts', import.meta.url))
@@ -329,7 +329,7 @@ test('what cannot run anywhere is said at once, explained, and runs as soon as a
 
 test('the example: a sweep over a folder of parameters', async () => {
   const folder = fileURLToPath(new URL('../../examples/sweep', import.meta.url))
-  const env = { ...process.env, PATH: `${dirname(python)}:${process.env.PATH}` }
+  const env = { ...withBuilt(), PATH: `${dirname(python)}:${process.env.PATH}` }
   const child = spawn(process.execPath, [join(folder, 'sweep.ts')], { env, stdio: 'pipe' })
   const names = (await readdir(join(folder, 'points'))).sort().map((name) => `points/${name}`)
   const loop = names.map((name) =>

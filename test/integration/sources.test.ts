@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, expect, test } from 'vitest'
 import { connect, type LiveSource, moduleFunction } from '../../src/index.ts'
 import { Mesh, until } from '../conformance/mesh.ts'
-import { programOf } from './prepare.ts'
+import { programOf, withBuilt } from './prepare.ts'
 import { Lab } from './processes.ts'
 
 let mesh: Mesh | undefined
@@ -179,9 +179,7 @@ test('the example: a task runs at the microscope and reads it', async () => {
   const child = spawn(
     process.execPath,
     [fileURLToPath(new URL('../../examples/instrument/demo.ts', import.meta.url))],
-    {
-      stdio: ['ignore', 'pipe', 'inherit']
-    }
+    { env: withBuilt(), stdio: ['ignore', 'pipe', 'inherit'] }
   )
   children.add(child)
   const { text, code } = await outputOf(child)
