@@ -13,6 +13,9 @@ process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache')
 
 /** Nothing of these stays behind in a process: they share workers. */
 const pure = ['test/{routing,data,tasks,sim,bin}/*.test.ts', 'test/{tidy,wire}.test.ts']
+/** Nor of these, which end what they start; loading the package for each of them would take a minute in all. */
+const meshes = ['test/{integration,conformance}/*.test.ts']
+const globalSetup = 'test/integration/prepare.ts'
 
 export default defineConfig({
   test: {
@@ -27,12 +30,18 @@ export default defineConfig({
         extends: true,
         plugins: [useBuilt],
         test: {
-          name: 'real',
-          include: ['test/**/*.test.ts'],
+          name: 'meshes',
+          include: meshes,
           // `npm run test:long`: networks that are split take their time.
-          exclude: [...pure, ...(process.env.SHOAL_LONG === undefined ? ['test/integration/hosts.test.ts'] : [])],
-          globalSetup: 'test/integration/prepare.ts'
+          exclude: process.env.SHOAL_LONG === undefined ? ['test/integration/hosts.test.ts'] : [],
+          isolate: false,
+          globalSetup
         }
+      },
+      {
+        extends: true,
+        plugins: [useBuilt],
+        test: { name: 'real', include: ['test/**/*.test.ts'], exclude: [...pure, ...meshes], globalSetup }
       }
     ]
   }

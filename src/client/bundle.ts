@@ -10,7 +10,6 @@ import { SourceMap, type SourceMapPayload } from 'node:module'
 import { dirname, relative, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { BuildFailure, BuildResult, Metafile, Plugin } from 'esbuild'
-import { build } from 'esbuild'
 import { ShoalError } from '../errors.ts'
 import { codeBytesMax } from './protocol.ts'
 import { type Reach, reachesOf } from './surroundings.ts'
@@ -52,6 +51,8 @@ export async function bundle(file: string): Promise<Bundle> {
 }
 
 async function pack(file: string): Promise<BuildResult> {
+  // Loaded late: few processes pack anything, and all would wait for it.
+  const { build } = await import('esbuild')
   try {
     return await build({
       entryPoints: [file],

@@ -7,7 +7,6 @@
 
 import { identify } from '@libp2p/identify'
 import type { Connection, PeerDiscovery, PrivateKey, Startable } from '@libp2p/interface'
-import { mdns } from '@libp2p/mdns'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
@@ -78,6 +77,8 @@ export async function searchMdns(
   answering: boolean,
   onFound: (peer: PeerId, addresses: string[]) => void
 ): Promise<Search> {
+  // Loaded late: many have addresses to begin with.
+  const { mdns } = await import('@libp2p/mdns')
   // By itself and not as a part of the host, which would say each peer only once in its life.
   const components = { addressManager: { getAddresses: () => host.getMultiaddrs() }, logger: host.logger }
   const make = mdns({

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { ClassicLevel } from 'classic-level'
+import type { ClassicLevel } from 'classic-level'
 import { explainError, ShoalError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
 import { Seal, sealKey } from './seal.ts'
@@ -41,6 +41,8 @@ const afterPrefix = (prefix: string): string => `${prefix}\uffff`
  */
 export async function openStore(folder: string | undefined): Promise<Store> {
   if (folder === undefined) return new MemoryStore()
+  // Loaded late, as clients and tasks have no store.
+  const { ClassicLevel } = await import('classic-level')
   const path = join(folder, 'store')
   let db: Level | undefined
   let seal: Seal | undefined

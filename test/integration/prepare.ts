@@ -80,7 +80,9 @@ registerHooks({
 `
 }
 
-export default async function prepare(): Promise<() => Promise<void>> {
+/** Called for each kind of tests that needs it, and done once. */
+export default async function prepare(): Promise<(() => Promise<void>) | undefined> {
+  if (process.env.SHOAL_TEST_INDEX !== undefined) return undefined
   const folder = join(root, 'node_modules/.cache/shoal-test', String(process.pid))
   await mkdir(folder, { recursive: true })
   await copyFile(join(root, 'package.json'), join(folder, 'package.json'))
