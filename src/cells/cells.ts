@@ -75,6 +75,7 @@ export class Cells {
   }
 
   peerUp(peer: PeerId, now: Millis): CellEffect[] {
+    this.#chair.met()
     if (this.council === undefined) return this.#chair.look(now)
     return [say(peer, { kind: 'council', council: this.council })]
   }

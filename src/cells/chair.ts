@@ -44,6 +44,7 @@ export class Chair {
   #lookAt: Millis = 0
   /** Somebody wants a council, and there is none. */
   #isWanted = false
+  #hasMet = false
 
   constructor(view: CellSurroundings, acceptor: Acceptor, seating: Seating, me: Me, random: Random) {
     this.#me = me
@@ -51,6 +52,11 @@ export class Chair {
     this.#acceptor = acceptor
     this.#seating = seating
     this.#random = random
+  }
+
+  /** It has met another node: if that is gone for good now, this one is alone. */
+  met(): void {
+    this.#hasMet = true
   }
 
   want(isWanted: boolean): void {
@@ -68,7 +74,8 @@ export class Chair {
     const missing = this.#view.everybody().filter((peer) => !this.#view.isUp(peer))
     if (missing.length > 0)
       return `the first use of coordination needs every node that is known, and ${missing.slice(0, 3).join(', ')}${missing.length > 3 ? ` and ${missing.length - 3} more are` : missing.length > 1 ? ' are' : ' is'} down; start it, or wait until it is forgotten (an hour)`
-    if (!this.#view.mayBeAlone(now)) return 'this node has not met any other yet'
+    if (!this.#mayBeAlone(now))
+      return 'this node has met no other yet; wait a moment, start one of its peers, or start it without `peers` if it is to be alone'
     return 'the nodes that are there have not agreed on who keeps it yet'
   }
 
@@ -133,6 +140,10 @@ export class Chair {
     return this.#proposer?.begin(now) ?? []
   }
 
+  #mayBeAlone(now: Millis): boolean {
+    return this.#hasMet || now >= this.#view.aloneAt
+  }
+
   #next(council: Council, now: Millis): PeerId[] | undefined {
     const { keepersFor, isGone } = this.#view
     return nextMembers(council, keepersFor(councilName), (peer) => isGone(peer, now))
@@ -144,10 +155,10 @@ export class Chair {
   }
 
   #found(now: Millis): CellSend[] {
-    const { self, boot, everybody, isUp, keepersFor, mayBeAlone } = this.#view
+    const { self, boot, everybody, isUp, keepersFor } = this.#view
     const electors = everybody()
     const isAlone = electors.length === 1
-    if (!electors.every(isUp) || (isAlone && !mayBeAlone(now))) return []
+    if (!electors.every(isUp) || (isAlone && !this.#mayBeAlone(now))) return []
     const able = keepersFor(councilName).filter((peer) => electors.includes(peer))
     if (able.length === 0 || !electors.includes(self)) return []
     // Of two that never met that of more nodes counts, should they meet: names are compared.

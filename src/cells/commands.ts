@@ -51,6 +51,8 @@ const commandKinds = {
   release: { lease },
   put: { value, size: uint(queueItemsMax), isPatient: flag },
   take: { isPatient: flag },
+  /** Said under the id of an earlier command of a queue: its answer if that was done; else it never will be. */
+  cancel: {},
   /** By a member, which has seen no renewal for long enough. */
   expire: { lease, renewals: uint() }
 } as const
@@ -80,3 +82,6 @@ export const cellSorts = ['variable', 'event', 'lock', 'semaphore', 'queue'] as 
 export type CellSort = (typeof cellSorts)[number]
 const NAME = /^(variable|event|lock|semaphore|queue):[^\p{C}]{1,128}$/u
 export const isCellName = (cell: string): boolean => NAME.test(cell)
+
+export const isSame = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.byteLength === b.byteLength && a.every((byte, at) => byte === b[at])

@@ -8,7 +8,7 @@
 import type { PeerId } from '../ids.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
 import type { Random } from '../random.ts'
-import { type Command, type State, states } from './commands.ts'
+import { type Command, isSame, type State, states } from './commands.ts'
 import { majority } from './council.ts'
 import { type CellEffect, say } from './effects.ts'
 import { Leases } from './leases.ts'
@@ -28,7 +28,7 @@ interface Waiting {
   readonly id: string
   from: PeerId
   base: number
-  readonly command: Command
+  command: Command
   askedAt: Millis
   /** Its entry wants to hear that somebody is there. */
   wantsWord: boolean
@@ -97,6 +97,7 @@ export class Coordinator {
     if (known === undefined) this.#count++
     const one = known ?? { id, from, base, command, askedAt: now, wantsWord: true }
     one.from = from
+    if (command.kind === 'cancel') one.command = command
     one.base = Math.max(one.base, base)
     one.askedAt = now
     one.wantsWord = true
@@ -121,7 +122,7 @@ export class Coordinator {
     const cell = this.#cells.get(name)
     if (cell === undefined) return []
     cell.proposer.overtaken()
-    if (cell.waiting.size === 0 || (cell.seen !== undefined && isEqual(cell.seen.bytes, state))) return []
+    if (cell.waiting.size === 0 || (cell.seen !== undefined && isSame(cell.seen.bytes, state))) return []
     return this.#go(cell, now)
   }
 
@@ -306,6 +307,3 @@ const tell = (
   version = 0,
   answer: Uint8Array = nothing
 ): CellEffect => say(to, { kind: 'cell-answer', id, word, version, answer })
-
-const isEqual = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.byteLength === b.byteLength && a.every((byte, at) => byte === b[at])

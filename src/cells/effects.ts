@@ -19,8 +19,8 @@ export interface CellSurroundings {
   readonly isGone: (peer: PeerId, now: Millis) => boolean
   /** Every node that this one has heard of and that may be a keeper, up or not, itself included. */
   readonly everybody: () => readonly PeerId[]
-  /** True if this node may be all there is. */
-  readonly mayBeAlone: (now: Millis) => boolean
+  /** From then on this node may be all there is, unless it has met others. */
+  readonly aloneAt: Millis
   /** Its disk can be relied on. */
   readonly isSound: () => boolean
 }

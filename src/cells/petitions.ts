@@ -10,7 +10,7 @@ import type { ClientId, PeerId } from '../ids.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
 import { hash32 } from '../random.ts'
 import type { CellAnswer, CellQuestionOf } from './client-messages.ts'
-import { isCellName } from './commands.ts'
+import { isCellName, isSame } from './commands.ts'
 import { inOrder } from './council.ts'
 import { type CellEffect, type CellReply, type CellSurroundings, say } from './effects.ts'
 import type { CellMessageOf, Council } from './messages.ts'
@@ -27,7 +27,7 @@ interface Petition {
   readonly ask: number
   readonly cell: string
   readonly id: string
-  readonly command: Uint8Array
+  command: Uint8Array
   base: number
   /** It was sent to somebody, perhaps by an earlier entry. */
   times: number
@@ -53,8 +53,14 @@ export class Petitions {
     const { ask, cell, id, base, isFirst, command } = message
     const noted: CellEffect = { kind: 'reply', client, message: { kind: 'noted', ask } }
     const known = this.#byId.get(id)
-    if (known !== undefined && known.client === client) return [noted]
-    if (this.#byId.size >= petitionsMax || !isCellName(cell))
+    if (known !== undefined && known.client === client) {
+      if (isSame(known.command, command)) return [noted]
+      known.command = command
+      return [noted, ...this.#ask(known, now)]
+    }
+    if (!isCellName(cell))
+      return [refuse(client, ask, 'SHOAL_BAD_OPTION', `${JSON.stringify(cell)} is no name of a cell`)]
+    if (this.#byId.size >= petitionsMax)
       return [
         refuse(client, ask, 'SHOAL_BUSY', `${petitionsMax} commands wait at this entry; wait and try again`)
       ]

@@ -24,6 +24,9 @@ export function applyToQueue(state: StateOf<'queue'>, command: Command): Applied
       if (first === undefined) return command.isPatient ? 'wait' : { answer: refused('not now') }
       return { state: { ...state, items: rest }, answer: { kind: 'value', value: [first] } }
     }
+    // That it was refused is remembered under its id, so what is still on its way under that is refused, too.
+    case 'cancel':
+      return { state, answer: refused('not now') }
     case 'read':
       return { answer: { kind: 'count', count: items.length, most: state.size } }
     default:

@@ -14,6 +14,8 @@ import { Hearing } from './hearing.ts'
 
 /** Commands of one client that are under way; further ones are refused with SHOAL_BUSY. */
 export const ordersMax = 5_000
+/** They take an item from one place to another. */
+const moving: ReadonlySet<Command['kind']> = new Set<Command['kind']>(['put', 'take'])
 /** Cells of which the last version that was heard is remembered. */
 const versionsMax = 1_024
 const busyAgainMs = 300
@@ -30,7 +32,7 @@ export type OrderEffect =
 interface Order {
   readonly ask: number
   readonly cell: string
-  readonly command: Command
+  command: Command
   readonly id: string
   readonly base: number
   readonly madeAt: Millis
@@ -78,10 +80,29 @@ export class Orders {
     return this.#order(cell, command, now, false)
   }
 
-  /** Nobody waits for it any more. */
+  /** Whether the lease may be believed in. */
+  holds(lease: string, now: Millis): boolean {
+    const hold = this.#holds.get(lease)
+    return hold !== undefined && hold.granted === undefined && now < hold.validUntil
+  }
+
+  /** Whether an answer is to come. */
+  has(ask: number): boolean {
+    return this.#orders.has(ask)
+  }
+
+  /**
+   * Nobody waits for it any more. Of a queue it is answered all the same: nobody may lose an item, or put one twice, because
+   * it cannot tell which of the two came first.
+   */
   withdraw(ask: number, now: Millis): OrderEffect[] {
     const order = this.#orders.get(ask)
-    if (order === undefined) return []
+    if (order === undefined) return this.#waive(ask, now)
+    if (order.wasSent && moving.has(order.command.kind)) {
+      order.command = { kind: 'cancel' }
+      return this.#say(order)
+    }
+    if (order.command.kind === 'cancel') return []
     this.#orders.delete(ask)
     return [...this.#send({ kind: 'withdraw', ask }), ...this.#abandon(order, now)]
   }
@@ -195,6 +216,16 @@ export class Orders {
   #abandon({ cell, command }: Order, now: Millis): OrderEffect[] {
     if (command.kind !== 'acquire') return []
     return this.#order(cell, { kind: 'release', lease: command.lease }, now, true).effects
+  }
+
+  /** It was given, and not told yet. */
+  #waive(ask: number, now: Millis): OrderEffect[] {
+    const hold = [...this.#holds.values()].find(({ granted }) => granted?.ask === ask)
+    if (hold === undefined) return []
+    const { cell, lease, renewal } = hold
+    this.#holds.delete(lease)
+    if (renewal !== undefined) this.#orders.delete(renewal)
+    return this.#order(cell, { kind: 'release', lease }, now, true).effects
   }
 
   #granted(

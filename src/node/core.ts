@@ -87,8 +87,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.stock = new Stock(around, this.keeper, this.#quota.data)
     const isSound = (): boolean => this.#disk.isSound
     const aloneAt = now + (options.meetsWithinMs ?? 0)
-    const mayBeAlone = (at: Millis): boolean => at >= aloneAt
-    this.cells = new Cells({ ...around, boot: me.boot, isSound, mayBeAlone }, random.fork('cells'))
+    this.cells = new Cells({ ...around, boot: me.boot, isSound, aloneAt }, random.fork('cells'))
     const status = (): string => JSON.stringify(nodeReport(this, this.#disk.state, this.#now))
     const { self, membership, keeper, release } = this
     const taskReport = (about: string): TaskReport => taskReportOf(this, about, this.#now)

@@ -9,8 +9,6 @@ import { type ClientMessage, clientMessages, type EntryMessage } from '../client
 import { explainError } from '../errors.ts'
 import type { ClientId, PeerId } from '../ids.ts'
 import { unreachable } from '../machine.ts'
-import type { Random } from '../random.ts'
-import type { Member } from '../routing/messages.ts'
 import type { Availability } from '../tasks/effects.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
 import { recordKinds } from '../tasks/keeper.ts'
@@ -28,7 +26,7 @@ import { Offers } from './offers.ts'
 import { Outbox, rememberEncoded } from './outbox.ts'
 import { messagePatience, recordPatience } from './patience.ts'
 import { Provisions } from './provisions.ts'
-import type { Quota } from './settings.ts'
+import type { CoreOptions } from './settings.ts'
 import type { Store } from './store.ts'
 import { Supply } from './supply.ts'
 import { started, type Transport, type TransportEvent } from './transport.ts'
@@ -38,21 +36,14 @@ const lateMs = 100
 /** Between two looks at the own addresses, which change when a laptop moves. */
 const addressesEveryMs = 10_000
 
-export interface DriverOptions {
-  readonly me: Member
-  readonly random: Random
+export interface DriverOptions extends Omit<CoreOptions, 'now' | 'reach'> {
   readonly store: Store
   readonly blobs: Blobs
   readonly files: DataFiles
   readonly executor: Executor | undefined
-  /** See `NodeOptions`. */
-  readonly replaceAfter?: number
-  readonly quota?: Quota
   /** Somebody who holds the key wants this node to hand over and stop. */
   readonly onLeave?: () => void
   readonly onNote: (text: string) => void
-  /** Why this node keeps nothing, if its disk is not sound. */
-  readonly disk?: string | undefined
 }
 
 export class Driver {
@@ -85,8 +76,8 @@ export class Driver {
 
   constructor(options: DriverOptions) {
     this.#options = options
-    const { me, random, store, blobs, disk, replaceAfter: replaceAfterMs, quota, onNote } = options
-    this.core = new NodeCore({ me, random, now: performance.now(), replaceAfterMs, quota, disk })
+    const { store, blobs, onNote } = options
+    this.core = new NodeCore({ ...options, now: performance.now() })
     this.#journal = new Journal(store)
     this.data = new Data({
       files: options.files,

@@ -33,6 +33,8 @@ import { keepVigil } from './vigil.ts'
 const drainMs = 30_000
 /** Between two looks at what is left. */
 const handOverLookMs = 25
+/** Whoever is in the local network is heard of within this time; a node that nobody answers may be alone. */
+const meetsWithinMs = 5_000
 
 /** Held of so many shards, tasks that run or whose outcomes are not confirmed; kept shards that others could keep. */
 export interface Burden {
@@ -170,9 +172,11 @@ async function open(
     blobs,
     files,
     executor,
-    replaceAfter,
+    replaceAfterMs: replaceAfter,
     disk,
     quota,
+    // Who was told of others is not alone before it has met one of them.
+    meetsWithinMs: peers.length > 0 ? Number.POSITIVE_INFINITY : mdns ? meetsWithinMs : 0,
     onNote,
     onLeave: () => void drain()
   })

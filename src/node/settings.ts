@@ -32,7 +32,7 @@ export interface CoreOptions {
   readonly quota?: Quota | undefined
   /** Why this node keeps nothing, if its disk is not sound. */
   readonly disk?: string | undefined
-  /** So long it does not take itself for the only node there is, if it has met no other; default 0. */
+  /** So long it does not take itself for the only node there is, unless it has met another one; default 0. */
   readonly meetsWithinMs?: Millis
   /** From how many members on streams are held with some only; default `usualReach`. */
   readonly reach?: Reach | undefined

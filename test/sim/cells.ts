@@ -7,7 +7,7 @@
  * judged at the end: variables and locks must be linearizable, items of a queue come once and none is lost.
  */
 import { isCellAnswer } from '../../src/cells/client-messages.ts'
-import type { Answer, Command } from '../../src/cells/commands.ts'
+import { type Answer, type Command, refused } from '../../src/cells/commands.ts'
 import { type OrderEffect, Orders } from '../../src/client/orders.ts'
 import type { EntryMessage } from '../../src/client/protocol.ts'
 import type { ClientId } from '../../src/ids.ts'
@@ -224,16 +224,29 @@ export class CellClient {
       const value = `${this.id}-${this.#world.nonce()}`
       const answered = history.puts(cell, value)
       const isPatient = this.#random.chance(0.2)
-      this.#say(hand, cell, { kind: 'put', value: bytesOf(value), size: 5, isPatient }, (answer) => {
+      const put: Command = { kind: 'put', value: bytesOf(value), size: 5, isPatient }
+      const ask = this.#say(hand, cell, put, (answer) => {
         if (answer !== undefined) answered(answer.kind === 'done')
         next()
       })
+      if (isPatient && this.#random.chance(0.5)) this.#giveUpAfter(ask)
       return
     }
     const answered = history.takes(cell)
-    this.#say(hand, cell, { kind: 'take', isPatient: false }, (answer) => {
+    const isPatient = this.#random.chance(0.4)
+    const ask = this.#say(hand, cell, { kind: 'take', isPatient }, (answer) => {
       if (answer !== undefined) answered(answer.kind === 'value' ? textOf(answer.value[0]) : undefined)
       next()
+    })
+    if (isPatient) this.#giveUpAfter(ask)
+  }
+
+  /** It is answered all the same, unless it was never sent. */
+  #giveUpAfter(ask: number): void {
+    this.#world.clock.after(this.#random.next() * 2_000, () => {
+      if (this.#isDead || !this.#waiting.has(ask)) return
+      this.#perform(this.#orders.withdraw(ask, this.#world.clock.now))
+      if (!this.#orders.has(ask)) this.#tell(ask, refused('not now'), 0)
     })
   }
 
