@@ -31,6 +31,10 @@ export const ERROR_CODES = {
   SHOAL_DAMAGED: { retryable: false, meaning: 'the store in the data folder is not what was written to it' },
   SHOAL_DISK: { retryable: true, meaning: 'the data folder cannot be written' },
   SHOAL_HOST_LOST: { retryable: false, meaning: 'the thread of a hosted node or client has ended' },
+  SHOAL_LEASE_LOST: {
+    retryable: false,
+    meaning: 'a lock or semaphore was held longer than its lease could be renewed'
+  },
   SHOAL_NO_MESH: { retryable: true, meaning: 'no peer of the mesh could be reached' },
   SHOAL_NO_QUORUM: {
     retryable: true,

@@ -13,6 +13,11 @@ export type {
   StatusReport
 } from './client/answers.ts'
 export type { Later } from './client/awaitable.ts'
+export type { Hold } from './client/coordination/hold.ts'
+export type { LeaseOptions, MeshLock, MeshSemaphore } from './client/coordination/lock.ts'
+export type { CallOptions as CoordinationOptions, WaitingOptions } from './client/coordination/options.ts'
+export type { MeshQueue, QueueOptions } from './client/coordination/queue.ts'
+export type { MeshEvent, MeshVariable, Versioned } from './client/coordination/variable.ts'
 export type { Endable, Ended, Waited, WaitOptions } from './client/endings.ts'
 export { type ModuleFunction, moduleFunction } from './client/functions.ts'
 export { type Call, type CallOptions, type Calls, type CallValues, call, ref } from './client/graph.ts'

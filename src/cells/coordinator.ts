@@ -64,7 +64,7 @@ export class Coordinator {
   readonly #me: Me
   readonly #random: Random
   readonly #cells = new Map<string, Cell>()
-  /** Those for which somebody waits. */
+  /** Those for which somebody waits, or whose holders may die. */
   readonly #active = new Map<string, Cell>()
   #sweepAt: Millis = 0
   #council: Council | undefined
@@ -122,6 +122,8 @@ export class Coordinator {
     const cell = this.#cells.get(name)
     if (cell === undefined) return []
     cell.proposer.overtaken()
+    // Who did that sees to its leases.
+    if (cell.waiting.size === 0) this.#rest(name, cell)
     if (cell.waiting.size === 0 || (cell.seen !== undefined && isSame(cell.seen.bytes, state))) return []
     return this.#go(cell, now)
   }
@@ -155,7 +157,7 @@ export class Coordinator {
     for (const [name, cell] of this.#active) {
       for (const { id, askedAt } of [...cell.waiting.values()])
         if (now - askedAt > forgottenAfterMs) this.#drop(cell, id)
-      if (cell.waiting.size === 0) {
+      if (!isInUse(cell)) {
         this.#rest(name, cell)
         continue
       }
@@ -180,7 +182,7 @@ export class Coordinator {
     assert(count === this.#count && count <= waitingMax, `${count} commands wait, ${this.#count} are counted`)
   }
 
-  /** Nobody waits for it any more. */
+  /** Nobody waits for it any more, or holds it. */
   #rest(name: string, cell: Cell): void {
     this.#active.delete(name)
     cell.proposer.stop()
@@ -285,7 +287,7 @@ export class Coordinator {
       one.wantsWord = false
     }
     if (seen !== undefined) cell.leases.look(seen.state, now)
-    if (cell.waiting.size === 0) this.#rest(name, cell)
+    if (!isInUse(cell)) this.#rest(name, cell)
     else cell.lookAt = cell.leases.wakeAt(now)
     return cell.hasNews && cell.waiting.size > 0 ? [...effects, ...this.#go(cell, now)] : effects
   }
@@ -299,6 +301,9 @@ export class Coordinator {
     return cell.leases.over(state.holders).length === 0 ? [] : this.#go(cell, now)
   }
 }
+
+const isInUse = ({ waiting, seen }: Cell): boolean =>
+  waiting.size > 0 || (seen?.state.kind === 'semaphore' && seen.state.holders.length > 0)
 
 const tell = (
   to: PeerId,

@@ -4,23 +4,23 @@
  * Not here: the protocol (session.ts), the line (line.ts), handles (job.ts), inputs (feed.ts).
  * If the entry is lost, the client attaches to another one and nobody who waits notices more than a pause.
  */
-import { randomUUID } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import { ShoalError } from '../errors.ts'
 import { isJobId, type JobId, shardName } from '../ids.ts'
 import { unreachable } from '../machine.ts'
-import { creditMax, isSourceAnswer } from '../routing/source-messages.ts'
+import { creditMax } from '../routing/source-messages.ts'
 import { pack } from '../tasks/batch.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import { Arrivals } from './arrivals.ts'
+import { Beside } from './beside.ts'
 import { ClientData } from './data.ts'
 import { feed, type Inputs } from './feed.ts'
 import { type Encoding, Feeding, type Outlet, type Work } from './feeding.ts'
 import { type ModuleFunction, type PlainFunction, type Shipped, ship, shipTogether } from './functions.ts'
 import { type Calls, GraphPlan } from './graph.ts'
 import { Graph } from './graph-handle.ts'
-import { headerOf } from './header.ts'
+import { headerOf, newJobId } from './header.ts'
 import { heed } from './heed.ts'
 import { Job, type JobHost } from './job.ts'
 import type { Line, OpenLine } from './line.ts'
@@ -33,7 +33,7 @@ import { reach } from './reach.ts'
 import { Replies } from './replies.ts'
 import { Session } from './session.ts'
 import type { SessionEffect } from './shards.ts'
-import { aheadDefault, type SourceStream, Streams } from './stream.ts'
+import { aheadDefault, type SourceStream } from './stream.ts'
 import { Task } from './task.ts'
 import type {
   Client,
@@ -59,7 +59,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   protected readonly data: ClientData
   readonly #arrivals = new Arrivals((id) => this.data.bytes(id))
   readonly #session = new Session()
-  readonly #streams: Streams
+  protected readonly beside: Beside
   readonly #jobs = new Map<JobId, Job<unknown>>()
   readonly #replies = new Replies()
   readonly #closing = new AbortController()
@@ -81,8 +81,14 @@ export class MeshClient extends Verbs implements Client, JobHost {
     this.#submitter = submitter
     this.#within = within
     this.presence = new Presence(() => this.members(), within.around)
-    this.#streams = new Streams((message) => {
-      if (this.#state === 'attached') this.#line.send(message)
+    this.beside = new Beside({
+      send: (message) => {
+        if (this.#state === 'attached') this.#line.send(message)
+      },
+      attach: () => this.#attach(),
+      leave: () => this.#do({ kind: 'leave-entry' }),
+      gate: () => this.gate(),
+      owner: within.owner
     })
     this.#line = openLine({
       onMessages: (messages) => this.#received(messages),
@@ -197,7 +203,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     whole('ahead', ahead, 1, creditMax)
     this.#closing.signal.throwIfAborted()
     this.#attach()
-    return this.#streams.open<T>(name, ahead, signal)
+    return this.beside.streams.open<T>(name, ahead, signal)
   }
 
   async close(): Promise<void> {
@@ -206,6 +212,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     this.#closing.abort(error)
     clearTimeout(this.#timer)
     this.#failAll(error)
+    await this.beside.cells.close(error)
     await this.#line.close()
   }
 
@@ -293,8 +300,8 @@ export class MeshClient extends Verbs implements Client, JobHost {
   #received(messages: readonly EntryMessage[]): void {
     const now = performance.now()
     for (const message of messages) {
-      if (isSourceAnswer(message)) this.#streams.message(message)
-      else if (message.kind === 'said') this.#jobs.get(shardName(message.key).job)?.said(message)
+      if (this.beside.takes(message)) continue
+      if (message.kind === 'said') this.#jobs.get(shardName(message.key).job)?.said(message)
       else this.#perform(this.#session.message(message, now))
     }
   }
@@ -322,12 +329,8 @@ export class MeshClient extends Verbs implements Client, JobHost {
         )
       case 'refused':
         return this.#jobs.get(effect.job)?.fail(new ShoalError(effect.code, effect.message))
-      case 'absent': {
-        const text = `no node that could be asked knows the job ${effect.job}`
-        const job = this.#jobs.get(effect.job)
-        // Another attempt of the task has taken its place, and may be lost by now.
-        return job?.nest ? job.nest.yields() : job?.fail(new ShoalError('SHOAL_NOT_FOUND', text))
-      }
+      case 'absent':
+        return this.#jobs.get(effect.job)?.absent()
       case 'answer':
         return this.#replies.came(effect.ask, effect.json)
       case 'welcome':
@@ -345,7 +348,8 @@ export class MeshClient extends Verbs implements Client, JobHost {
     if (this.#state !== 'attached') return
     this.#state = 'away'
     this.#session.detached()
-    if (this.#jobs.size + this.#replies.open + this.#streams.size > 0) this.#attach()
+    this.beside.cells.detached()
+    if (this.#jobs.size + this.#replies.open + this.beside.size > 0) this.#attach()
   }
 
   /** Looks for an entry in the background, unless there is one. */
@@ -364,13 +368,13 @@ export class MeshClient extends Verbs implements Client, JobHost {
     this.#attached.resolve()
     this.#attached = Promise.withResolvers()
     this.#perform(this.#session.attached(performance.now()))
-    this.#streams.attached()
+    this.beside.attached()
   }
 
   #failAll(error: Error): void {
     for (const job of [...this.#jobs.values()]) job.fail(error)
     this.#replies.fail(error)
-    this.#streams.failAll(error)
+    this.beside.failAll(error)
     this.#attached.promise.catch(() => {})
     this.#attached.reject(error)
     this.#attached = Promise.withResolvers()
@@ -394,7 +398,3 @@ export class MeshClient extends Verbs implements Client, JobHost {
     }, this.#timerAt - now)
   }
 }
-
-/** From the first 90 random bits of a UUID: Node draws those of many at a time, which costs a hundredth of as many bytes alone. */
-const newJobId = (): JobId =>
-  Buffer.from(randomUUID().replaceAll('-', ''), 'hex').subarray(0, 12).toString('base64url') as JobId

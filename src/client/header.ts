@@ -3,6 +3,7 @@
  *
  * Not here: checking them (options.ts).
  */
+import { randomUUID } from 'node:crypto'
 import type { JobId } from '../ids.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import type { Shipped } from './functions.ts'
@@ -37,3 +38,7 @@ export function headerOf(
     around: nest?.around ?? []
   }
 }
+
+/** From the first 90 random bits of a UUID: Node draws those of many at a time, which costs a hundredth of as many bytes alone. */
+export const newJobId = (): JobId =>
+  Buffer.from(randomUUID().replaceAll('-', ''), 'hex').subarray(0, 12).toString('base64url') as JobId

@@ -3,7 +3,7 @@
  *
  * Not here: where outcomes come from (session.ts), how they are read (shelf.ts), where inputs go (feed.ts).
  */
-import type { RunMetadata } from '../errors.ts'
+import { type RunMetadata, ShoalError } from '../errors.ts'
 import { type JobId, taskId } from '../ids.ts'
 import type { Batch } from '../tasks/batch.ts'
 import type { Placement, TaskWord } from '../tasks/messages.ts'
@@ -296,6 +296,14 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     this.places.close(error)
     this.#plan.host.forget(this.id)
     this.#over(true)
+  }
+
+  /** No node that could be asked knows it. */
+  absent(): void {
+    const text = `no node that could be asked knows the job ${this.id}`
+    // Another attempt of the task around it has taken its place, and may be lost by now.
+    if (this.nest === undefined) this.fail(new ShoalError('SHOAL_NOT_FOUND', text))
+    else this.nest.yields()
   }
 
   #over(hasFailed: boolean): void {

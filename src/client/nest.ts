@@ -28,6 +28,12 @@ export interface Nest {
   owns(job: { readonly id: JobId; abandon(error: Error): void }): void
 }
 
+/** A task that uses cells: what it holds, and what it waits for, ends with it. */
+export interface Owner {
+  readonly isOver: boolean
+  whenOver(put: () => void): void
+}
+
 export type Gate = <T>(promise: Promise<T>) => Promise<T>
 
 /** Of a client whose jobs are submitted by tasks. */
@@ -36,6 +42,8 @@ export interface Within {
   /** Throws if no task may submit one now. */
   readonly nest?: () => Nest
   readonly gate?: () => Gate
+  /** Throws if no task may use cells now. */
+  readonly owner?: () => Owner
   /** Engines that wait for whatever is submitted now. */
   readonly around?: () => readonly string[]
 }

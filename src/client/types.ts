@@ -9,6 +9,9 @@ import type { Requires } from '../routing/requirement.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { Explanation, JobSummary, MemberInfo, StatusReport } from './answers.ts'
 import type { Later } from './awaitable.ts'
+import type { LeaseOptions, MeshLock, MeshSemaphore } from './coordination/lock.ts'
+import type { MeshQueue, QueueOptions } from './coordination/queue.ts'
+import type { MeshEvent, MeshVariable } from './coordination/variable.ts'
 import type { Endable, Ended, Waited, WaitOptions } from './endings.ts'
 import type { ModuleFunction } from './functions.ts'
 import type { Calls, CallValues } from './graph.ts'
@@ -336,6 +339,16 @@ export interface Client extends AsyncDisposable {
     handles: Iterable<H>,
     options?: Omit<WaitOptions, 'until'>
   ): AsyncIterableIterator<Ended<H>>
+  /**
+   * Small things that all of the mesh share by their names, kept by up to five of its nodes and safe as long as more than half of
+   * those are there. Each throws SHOAL_BAD_OPTION for a name or option that cannot be used. See `MeshVariable` and the others.
+   */
+  variable<T = unknown>(name: string): MeshVariable<T>
+  event(name: string): MeshEvent
+  queue<T = unknown>(name: string, options?: QueueOptions): MeshQueue<T>
+  lock(name: string, options?: LeaseOptions): MeshLock
+  /** Held by `permits` at a time, which everybody who uses it must agree on. */
+  semaphore(name: string, permits: number, options?: LeaseOptions): MeshSemaphore
   /**
    * Particular engines and their namespaces: `'all'` and a predicate are looked up anew at each call, ids and places in
    * `engines()` are fixed.

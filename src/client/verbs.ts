@@ -8,6 +8,10 @@ import { ShoalError } from '../errors.ts'
 import { type JobId, taskNamed } from '../ids.ts'
 import type { Placement } from '../tasks/messages.ts'
 import type { Explanation, JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
+import type { Beside } from './beside.ts'
+import { type LeaseOptions, MeshLock, MeshSemaphore } from './coordination/lock.ts'
+import { MeshQueue, type QueueOptions } from './coordination/queue.ts'
+import { MeshEvent, MeshVariable } from './coordination/variable.ts'
 import type { ClientData } from './data.ts'
 import { type Endable, type Ended, inOrderOfEnd, type Waited, type WaitOptions, wait } from './endings.ts'
 import type { Job } from './job.ts'
@@ -26,6 +30,7 @@ interface Waiting {
 /** See `Client` for what each does. */
 export abstract class Verbs {
   protected abstract readonly data: ClientData
+  protected abstract readonly beside: Beside
   protected abstract readonly presence: Presence
   /** The node that it is attached to now. */
   protected abstract readonly entry: string
@@ -77,6 +82,26 @@ export abstract class Verbs {
 
   free(...refs: Ref[]): Promise<void> {
     return this.data.free(refs)
+  }
+
+  variable<T>(name: string): MeshVariable<T> {
+    return new MeshVariable<T>(this.beside.cells, name)
+  }
+
+  event(name: string): MeshEvent {
+    return new MeshEvent(this.beside.cells, name)
+  }
+
+  queue<T>(name: string, options?: QueueOptions): MeshQueue<T> {
+    return new MeshQueue<T>(this.beside.cells, name, options)
+  }
+
+  lock(name: string, options?: LeaseOptions): MeshLock {
+    return new MeshLock(this.beside.cells, name, options)
+  }
+
+  semaphore(name: string, permits: number, options?: LeaseOptions): MeshSemaphore {
+    return new MeshSemaphore(this.beside.cells, name, permits, options)
   }
 
   view(targets: Targets): DirectView {

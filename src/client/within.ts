@@ -28,7 +28,7 @@ import {
   ship
 } from './functions.ts'
 import type { LineEvents } from './line.ts'
-import { epochsPerAttempt, type Gate, type Nest } from './nest.ts'
+import { epochsPerAttempt, type Gate, type Nest, type Owner } from './nest.ts'
 import { PortLine } from './port-line.ts'
 
 const pass: Gate = (promise) => promise
@@ -41,7 +41,7 @@ export class EngineClient extends MeshClient {
       ear.hear = (told) => line.hear(told)
       return line
     }
-    super(openLine, '', { nest, gate: gateHere, around, ship: shipWithin })
+    super(openLine, '', { nest, gate: gateHere, owner, around, ship: shipWithin })
   }
 
   /** It ends with its engine. */
@@ -76,6 +76,13 @@ const ended = (job: JobId): ShoalError =>
   new ShoalError('SHOAL_CANCELLED', `the task that submitted job ${job} has ended`)
 
 const around = (): readonly string[] => origin.getStore()?.engines ?? []
+
+function owner(): Owner {
+  const context = origin.getStore()
+  if (context === undefined || context.isOver)
+    throw new ShoalError('SHOAL_NO_TASK', 'the task has ended; what it holds and waits for ends with it')
+  return context
+}
 
 function gateHere(): Gate {
   const context = origin.getStore()

@@ -14,6 +14,7 @@ import { bundlePackage, entryPoints, root } from '../../build/package.ts'
 const programs: Readonly<Record<string, string>> = {
   'integration-node': 'test/integration/node.ts',
   'integration-app': 'test/integration/app.ts',
+  'integration-holder': 'test/integration/holder.ts',
   'chaos-node': 'test/chaos/node.ts'
 }
 /** Sources that start or load another one beside them. */

@@ -1,0 +1,72 @@
+/**
+ * When a node founds a council: at once with all that it knows, and alone only if it can know that it is.
+ *
+ * Not here: what councils promise (test/sim/cells.ts).
+ */
+import { expect, test } from 'vitest'
+import type { CellAnswer } from '../../src/cells/client-messages.ts'
+import { commands } from '../../src/cells/commands.ts'
+import type { ClientId, PeerId } from '../../src/ids.ts'
+import { NodeCore } from '../../src/node/core.ts'
+import { seededRandom } from '../../src/random.ts'
+import { memberOf } from '../routing/member.ts'
+
+const client = 'someone' as ClientId
+
+/** A node without others, whose disk is as fast as its time is long. */
+class Lone {
+  readonly core: NodeCore
+  readonly answers: CellAnswer[] = []
+
+  constructor(meetsWithinMs: number) {
+    this.core = new NodeCore({
+      me: memberOf('peerA' as PeerId),
+      random: seededRandom(1),
+      now: 0,
+      meetsWithinMs
+    })
+    this.step({ kind: 'restored', records: [] }, 0)
+    this.step({ kind: 'client-connected', client }, 0)
+  }
+
+  step(input: Parameters<NodeCore['step']>[0], now: number): void {
+    for (const effect of this.core.step(input, now)) {
+      if (effect.kind === 'reply') this.answers.push(effect.message as CellAnswer)
+      if (effect.kind === 'persist') this.step({ kind: 'persisted', upTo: effect.id }, now)
+    }
+  }
+
+  /** Sets a variable, and lets time pass. */
+  set(ask: number, untilMs: number, fromMs = 0): string | undefined {
+    const command = commands.encode({ kind: 'set', value: [], unless: [] })
+    const message = {
+      kind: 'command',
+      ask,
+      cell: 'variable:v',
+      id: `c-${ask}`,
+      base: 0,
+      isFirst: true,
+      command
+    } as const
+    this.step({ kind: 'client-said', client, messages: [message] }, fromMs)
+    for (let now = fromMs; now <= untilMs; now += 100) this.step({ kind: 'wake' }, now)
+    const answer = this.answers.find((one) => one.kind !== 'noted' && 'ask' in one && one.ask === ask)
+    return answer?.kind === 'undecided' ? answer.message : answer?.kind
+  }
+}
+
+test('a node that can hear of no other is alone at once', () => {
+  expect(new Lone(0).set(1, 0)).toBe('decided')
+})
+
+test('one that may hear of others waits until it would have', () => {
+  const lone = new Lone(5_000)
+  expect(lone.set(1, 4_900)).toBeUndefined()
+  expect(lone.set(2, 8_000, 4_900)).toBe('decided')
+})
+
+test('one that was told of others refuses until it has met one, and says so', () => {
+  expect(new Lone(Number.POSITIVE_INFINITY).set(1, 13_000)).toMatch(
+    /^nothing was done: this node has met no other yet/
+  )
+})
