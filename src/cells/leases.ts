@@ -8,10 +8,12 @@
 import type { Millis } from '../machine.ts'
 import type { Holder, State } from './commands.ts'
 
-/** More than a lease, because clocks may run at different speeds. */
-const lateness = 1.3
-/** A longer time between two looks is not counted: this member may have slept. */
+/** More than a lease, because clocks may run at different speeds, and jump. */
+const lateness = 1.5
+/** A longer time between two looks is not counted: this member may have slept, or its clock have jumped. */
 const lookMaxMs = 1_000
+/** The same as a part of a lease, so that a short one bears some of these. */
+const looksPerLease = 20
 
 interface Seen {
   readonly renewals: number
@@ -25,9 +27,9 @@ export class Leases {
 
   /** These hold it now. */
   look(state: State, now: Millis): void {
-    const passed = this.#lookedAt === undefined ? 0 : Math.min(lookMaxMs, Math.max(0, now - this.#lookedAt))
+    const passed = this.#lookedAt === undefined ? 0 : Math.max(0, now - this.#lookedAt)
     this.#lookedAt = now
-    for (const seen of this.#seen.values()) seen.awakeMs += passed
+    for (const seen of this.#seen.values()) seen.awakeMs += Math.min(passed, betweenLooks(seen.leaseMs))
     const before = this.#seen
     this.#seen = new Map()
     if (state.kind !== 'semaphore') return
@@ -47,7 +49,11 @@ export class Leases {
   /** When to look next, while somebody waits for what they hold. */
   wakeAt(now: Millis): Millis | undefined {
     if (this.#seen.size === 0) return undefined
-    const left = [...this.#seen.values()].map(({ leaseMs, awakeMs }) => leaseMs * lateness - awakeMs)
-    return now + Math.max(10, Math.min(lookMaxMs, ...left.map((ms) => ms + 1)))
+    const soon = [...this.#seen.values()].map(({ leaseMs, awakeMs }) =>
+      Math.min(betweenLooks(leaseMs), leaseMs * lateness - awakeMs + 1)
+    )
+    return now + Math.max(10, Math.min(...soon))
   }
 }
+
+const betweenLooks = (leaseMs: Millis): Millis => Math.min(lookMaxMs, leaseMs / looksPerLease)

@@ -30,7 +30,7 @@ export const cellMutations: readonly Mutation[] = [
   {
     name: 'impatient-leases',
     file: 'src/cells/leases.ts',
-    from: 'const lateness = 1.3',
+    from: 'const lateness = 1.5',
     to: 'const lateness = 0.25',
     why: 'a lease is ended before its time'
   },

@@ -21,7 +21,7 @@ import {
 export interface LeaseOptions {
   /**
    * Milliseconds, 500 to 86,400,000, for which a holder that says nothing still has it; it is renewed in thirds of that. Others
-   * get it about 1.3 times as long after the last word of a holder that died. Default 30,000.
+   * get it about 1.5 times as long after the last word of a holder that died. Default 30,000.
    */
   readonly lease?: number
 }
