@@ -78,9 +78,9 @@ export type Refusal = 'not now' | 'changed' | 'other size' | 'too much' | 'other
 export const refused = (because: Refusal): Answer => ({ kind: 'refused', because })
 export const done: Answer = { kind: 'done' }
 
-export const cellSorts = ['variable', 'event', 'lock', 'semaphore', 'queue'] as const
+export const cellSorts = ['variable', 'event', 'lock', 'semaphore', 'queue', 'job'] as const
 export type CellSort = (typeof cellSorts)[number]
-const NAME = /^(variable|event|lock|semaphore|queue):[^\p{C}]{1,128}$/u
+const NAME = /^(variable|event|lock|semaphore|queue|job):[^\p{C}]{1,128}$/u
 export const isCellName = (cell: string): boolean => NAME.test(cell)
 
 export const isSame = (a: Uint8Array, b: Uint8Array): boolean =>

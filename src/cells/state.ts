@@ -46,7 +46,7 @@ const repeatable: ReadonlySet<Command['kind']> = new Set<Command['kind']>([
 export function newState(name: string): State {
   const common = { version: 0, forgotten: 0, done: [] }
   const sort = name.slice(0, name.indexOf(':'))
-  if (sort === 'variable') return { kind: 'variable', ...common, value: [] }
+  if (sort === 'variable' || sort === 'job') return { kind: 'variable', ...common, value: [] }
   if (sort === 'event') return { kind: 'event', ...common, isSet: false }
   if (sort === 'queue') return { kind: 'queue', ...common, size: 0, items: [] }
   return { kind: 'semaphore', ...common, permits: 0, token: 0, holders: [] }

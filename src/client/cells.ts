@@ -58,8 +58,9 @@ const timerMax = 2 ** 31 - 1
 
 export class ClientCells {
   readonly #host: CellHost
-  readonly #name = randomBytes(12).toString('base64url')
-  readonly #orders = new Orders(this.#name)
+  /** Of this client; no other one has it. */
+  readonly name = randomBytes(12).toString('base64url')
+  readonly #orders = new Orders(this.name)
   readonly #waiting = new Map<number, Waiting>()
   readonly #holds = new Map<string, Hold>()
   /** What is put away with each task. */
@@ -90,7 +91,7 @@ export class ClientCells {
     { permits, leaseMs }: Pick<CommandOf<'acquire'>, 'permits' | 'leaseMs'>,
     patience: Patience
   ): Promise<Hold | undefined> {
-    const lease = `${this.#name}-${++this.#leases}`
+    const lease = `${this.name}-${++this.#leases}`
     const isPatient = patience.timeout !== 0
     const owner = this.#host.owner?.()
     const acquired = async (): Promise<Hold | undefined> => {

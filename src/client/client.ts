@@ -22,7 +22,7 @@ import { type Calls, GraphPlan } from './graph.ts'
 import { Graph } from './graph-handle.ts'
 import { headerOf, newJobId } from './header.ts'
 import { heed } from './heed.ts'
-import { Job, type JobHost } from './job.ts'
+import { Job, type JobHost, type NewJob } from './job.ts'
 import type { Line, OpenLine } from './line.ts'
 import type { Gate, Within } from './nest.ts'
 import { checkMapOptions, checkTaskOptions, type Settings, whole } from './options.ts'
@@ -33,6 +33,7 @@ import { reach } from './reach.ts'
 import { Replies } from './replies.ts'
 import { Session } from './session.ts'
 import type { SessionEffect } from './shards.ts'
+import { shareOf } from './share.ts'
 import { aheadDefault, type SourceStream } from './stream.ts'
 import { Task } from './task.ts'
 import type {
@@ -117,13 +118,13 @@ export class MeshClient extends Verbs implements Client, JobHost {
   ): TaskHandle<R> {
     const settings = checkTaskOptions(options)
     const job = this.#newJob<R>({ ...settings, returnErrors: false, inFlightMax: undefined })
-    const shipped = () => this.#within.ship(fn, settings.scope)
     const waits = waitsOf(args, settings.waits)
+    const shipped = () => this.#within.ship(fn, settings.scope)
     this.#run(job, shipped, settings, async (header, code) => {
       const shrink = this.data.shrinker(args, sharers, settings)
       const { inputs, needs } = await lonely(args, waits, { locate: this.#locate, shrink })
       if (!job.takesInputs) return
-      this.#perform(this.#session.begin(header, settings.copies, code, job.nest?.epoch))
+      this.#perform(this.#session.begin(header, settings.copies, code, job.epoch))
       job.submitted(1)
       this.#perform(this.#session.add(job.id, inputs, true, needs))
       job.fed()
@@ -140,8 +141,8 @@ export class MeshClient extends Verbs implements Client, JobHost {
     const rows = options.zip === true ? zipped(inputs) : plainInputs(inputs as Inputs)
     const inFlightMax = settings.inFlightMax ?? (rows.mayBeEndless ? inFlightDefault : undefined)
     const job = this.#newJob<R>({ ...settings, inFlightMax })
-    const shipped = () => this.#within.ship(fn, settings.scope)
     const encoding: Encoding = options.zip === true ? { argsOf: (row) => row as unknown[] } : {}
+    const shipped = () => this.#within.ship(fn, settings.scope)
     this.#run(job, shipped, settings, (header, code) =>
       this.#feed(job, { header, code, settings, encoding }, rows.inputs)
     )
@@ -170,7 +171,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     const job = this.#newJob<unknown>({ ...settings, inFlightMax: undefined })
     const shipped = () => shipTogether(plan.functions, settings.scope, this.#within.ship)
     this.#run(job, shipped, settings, async (header, code) => {
-      this.#perform(this.#session.begin(header, settings.copies, code, job.nest?.epoch))
+      this.#perform(this.#session.begin(header, settings.copies, code, job.epoch))
       await plan.feed(job, this.#outlet(job.id, settings))
       job.fed()
     })
@@ -229,18 +230,15 @@ export class MeshClient extends Verbs implements Client, JobHost {
     this.#perform(this.#session.forget(job))
   }
 
-  #newJob<R>(plan: {
-    readonly id?: JobId
-    readonly returnErrors: boolean
-    readonly inFlightMax: number | undefined
-    readonly signal: AbortSignal | undefined
-  }): Job<R> {
-    const { returnErrors, inFlightMax = Number.POSITIVE_INFINITY, signal } = plan
-    const nest = plan.id === undefined ? this.#within.nest?.() : undefined
-    const id = plan.id ?? nest?.job ?? newJobId()
-    const gate = nest?.gate ?? this.gate()
+  #newJob<R>(plan: NewJob): Job<R> {
+    const { returnErrors, inFlightMax = Number.POSITIVE_INFINITY, signal, key } = plan
     const isFound = plan.id !== undefined
-    const job = new Job<R>({ id, host: this, isFound, returnErrors, inFlightMax, nest, gate })
+    const share = key === undefined ? undefined : shareOf(key, this, this.beside.cells, this.#within)
+    if (share && this.#jobs.has(share.job)) return this.#jobs.get(share.job) as Job<R>
+    const nest = isFound ? undefined : this.#within.nest?.()
+    const id = plan.id ?? share?.job ?? nest?.job ?? newJobId()
+    const gate = nest?.gate ?? this.gate()
+    const job = new Job<R>({ id, host: this, isFound, returnErrors, inFlightMax, nest, gate, share })
     nest?.owns(job)
     if (this.#closing.signal.aborted) {
       job.fail(this.#closing.signal.reason)
@@ -260,6 +258,8 @@ export class MeshClient extends Verbs implements Client, JobHost {
   ): void {
     const run = async (): Promise<void> => {
       this.#attach()
+      const follow = (): void => this.#perform(this.#session.followInstead(job.id))
+      if (job.share !== undefined && !(await job.share.begin(job, follow))) return
       const shipped = await ship()
       if (!job.takesInputs) return
       const header = headerOf(job, shipped, settings, this.#submitter)
@@ -272,7 +272,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
 
   async #feed<R>(job: Job<R>, work: Work, inputs: Inputs): Promise<void> {
     const { header, code, settings, encoding } = work
-    this.#perform(this.#session.begin(header, settings.copies, code, job.nest?.epoch))
+    this.#perform(this.#session.begin(header, settings.copies, code, job.epoch))
     const feeding = new Feeding(job, this.#outlet(job.id, settings), settings.waits, encoding)
     await feed(inputs, feeding)
     await feeding.done

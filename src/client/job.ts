@@ -14,6 +14,7 @@ import { Live } from './live.ts'
 import type { Gate, Nest } from './nest.ts'
 import { type Found, Places, TaskRef, tasksOf } from './places.ts'
 import { printedOf, settledOf } from './settled.ts'
+import { leave, type Share } from './share.ts'
 import { Shelf } from './shelf.ts'
 import { Timing } from './timing.ts'
 import type { Completed, JobHandle, JobProgress, JobStatus, Printed, Progress } from './types.ts'
@@ -36,6 +37,15 @@ export interface JobHost {
   locate(job: JobId): Promise<Placement[]>
 }
 
+/** What a client makes a job of; `id`: somebody else submitted it. */
+export interface NewJob {
+  readonly id?: JobId
+  readonly key?: string | undefined
+  readonly returnErrors: boolean
+  readonly inFlightMax: number | undefined
+  readonly signal: AbortSignal | undefined
+}
+
 export interface JobPlan {
   readonly id: JobId
   readonly host: JobHost
@@ -47,11 +57,14 @@ export interface JobPlan {
   /** The task that it is submitted from, and what waiting for results goes through. */
   readonly nest?: Nest | undefined
   readonly gate: Gate
+  /** With others who submit the same. */
+  readonly share?: Share | undefined
 }
 
 export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   readonly id: JobId
   readonly nest: Nest | undefined
+  readonly share: Share | undefined
   /** Milliseconds since 1970; 0 until it is known. */
   submittedAt = 0
   readonly places: Places
@@ -76,6 +89,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     this.id = plan.id
     this.places = new Places(plan.id, plan.isFound ? () => plan.host.locate(plan.id) : undefined)
     this.nest = plan.nest
+    this.share = plan.share
     this.#shelf = new Shelf({
       id: plan.id,
       returnErrors: plan.returnErrors,
@@ -106,7 +120,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
 
   get accepted(): Promise<void> {
     this.#keep()
-    return this.#untilAccepted()
+    return this.untilAccepted()
   }
 
   override [endOf](): End {
@@ -150,7 +164,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     if (this.#shelf.isComplete || this.#shelf.isCancelled) return
     this.#shelf.isCancelled = true
     this.#isFed = true
-    this.#plan.host.cancel(this.id)
+    this.#leave()
     this.#shelf.changed()
   }
 
@@ -162,6 +176,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
 
   async release(): Promise<void> {
     await this.#plan.host.release(this.id)
+    await this.share?.drop()
   }
 
   task(index: number): TaskRef<R> {
@@ -245,6 +260,18 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     this.#shelf.changed()
   }
 
+  /** Epoch of the shards that are submitted. */
+  get epoch(): number {
+    return this.nest?.epoch ?? this.share?.epoch ?? 0
+  }
+
+  /** Somebody else submits it, or has done so. */
+  joined(): void {
+    this.#isFed = true
+    this.places.readBy(() => this.#plan.host.locate(this.id))
+    this.#shelf.changed()
+  }
+
   found(submittedAt: number): void {
     this.submittedAt = submittedAt
   }
@@ -285,7 +312,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     if (this.#shelf.isComplete || this.#shelf.failure !== undefined) return
     this.#shelf.failure = error
     this.places.close(error)
-    this.#plan.host.cancel(this.id)
+    this.#leave()
     this.#over(true)
   }
 
@@ -304,6 +331,17 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     // Another attempt of the task around it has taken its place, and may be lost by now.
     if (this.nest === undefined) this.fail(new ShoalError('SHOAL_NOT_FOUND', text))
     else this.nest.yields()
+  }
+
+  /** Ends it, unless others share it. */
+  #leave(): void {
+    const { host } = this.#plan
+    const cancel = (): void => host.cancel(this.id)
+    if (this.share === undefined) return cancel()
+    leave(this.share, cancel, (error) => {
+      this.fail(error)
+      host.forget(this.id)
+    })
   }
 
   #over(hasFailed: boolean): void {
@@ -331,7 +369,8 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     return Array.from({ length: count }, (_, index) => this.#shelf.at(index)?.run[stream] ?? '')
   }
 
-  async #untilAccepted(): Promise<void> {
+  /** See `accepted`; nobody takes an interest in the results by that. */
+  async untilAccepted(): Promise<void> {
     for (;;) {
       if (this.#shelf.failure !== undefined) throw this.#shelf.failure
       if (this.#isFed && this.#acceptedShards >= this.#shards) return

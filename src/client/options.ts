@@ -6,11 +6,13 @@
 import { ShoalError } from '../errors.ts'
 import { type Requirement, requirementOf } from '../routing/requirement.ts'
 import type { Copies } from './shards.ts'
+import { keyLengthMax } from './share.ts'
 import type { MapOptions, TaskOptions } from './types.ts'
 import { type Asked, askedBy } from './waits.ts'
 
 export interface Settings {
   readonly name: string | undefined
+  readonly key: string | undefined
   readonly retries: number
   /** 0 = unlimited. */
   readonly timeoutMs: number
@@ -38,6 +40,7 @@ const keepersMax = 15
 const nameMax = 128
 const ofTasks = [
   'name',
+  'key',
   'retries',
   'timeout',
   'queueTimeout',
@@ -68,9 +71,11 @@ export function checkMapOptions(options: MapOptions, more: readonly string[] = [
 }
 
 function settingsOf(options: TaskOptions): Settings {
-  const { name, retries = 0, priority = 0, scope, keepers = {}, atMostOnce = false, signal } = options
+  const { name, key, retries = 0, priority = 0, scope, keepers = {}, atMostOnce = false, signal } = options
   if (name !== undefined && (typeof name !== 'string' || name.length > nameMax))
     refuse(`\`name\` is a string of at most ${nameMax} characters`)
+  if (key !== undefined && (typeof key !== 'string' || key.length < 1 || key.length > keyLengthMax))
+    refuse(`\`key\` is a string of 1 to ${keyLengthMax} characters`)
   whole('retries', retries, 0, retriesMax)
   if (atMostOnce && retries > 0)
     refuse('`atMostOnce` and `retries` contradict each other; a task that may run once is not tried again')
@@ -80,6 +85,7 @@ function settingsOf(options: TaskOptions): Settings {
   if (min !== undefined) whole('keepers.min', min, 1, count ?? keepersMax)
   return {
     name,
+    key,
     retries,
     timeoutMs: millis('timeout', options.timeout),
     queueTimeoutMs: millis('queueTimeout', options.queueTimeout),

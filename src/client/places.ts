@@ -50,13 +50,19 @@ export class Places {
   readonly #id: string
   #known: Placement[] = []
   /** Of a job that somebody else submitted: asks the mesh. */
-  readonly #locate: (() => Promise<Placement[]>) | undefined
+  #locate: (() => Promise<Placement[]>) | undefined
   #state: 'open' | 'closed' | Error = 'open'
   #change = Promise.withResolvers<void>()
 
   constructor(id: string, locate?: () => Promise<Placement[]>) {
     this.#id = id
     this.#locate = locate
+  }
+
+  /** Somebody else submitted it after all. */
+  readBy(locate: () => Promise<Placement[]>): void {
+    this.#locate = locate
+    this.#changed()
   }
 
   add(placement: Placement): void {

@@ -87,6 +87,11 @@ export class Session {
     return this.#send({ kind: 'find', job: id })
   }
 
+  /** Somebody else made it after all. */
+  followInstead(id: JobId): SessionEffect[] {
+    return [...this.forget(id), ...this.follow(id)]
+  }
+
   cancel(id: JobId): SessionEffect[] {
     const job = this.#jobs.get(id)
     if (job === undefined || job.isComplete) return []
@@ -356,7 +361,7 @@ export class Session {
     if (job === undefined || job.isComplete) return []
     // An own one was submitted anew by somebody else: by another attempt of the task that this one is within.
     if (job.isOwn || job.shards.some(({ has }) => has.size > 0)) return this.#gone(id)
-    return [...this.forget(id), ...this.follow(id)]
+    return this.followInstead(id)
   }
 
   /** An entry of the job's register. */

@@ -109,7 +109,9 @@ export abstract class Verbs {
   }
 
   balanced(options: TaskOptions = {}): BalancedView {
-    checkTaskOptions(options)
+    const { key } = checkTaskOptions(options)
+    if (key !== undefined)
+      throw new ShoalError('SHOAL_BAD_OPTION', 'a view makes many jobs, and a `key` names one')
     return new BalancedView(this.self, options)
   }
 

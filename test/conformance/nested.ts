@@ -89,3 +89,5 @@ export async function followed(): Promise<unknown> {
   const first = task.client.submit(() => 1)
   return await task.client.submit((x: number) => x + 1, [first], { follow: first })
 }
+
+export const byKey = async (): Promise<number> => await task.client.submit(() => 1, [], { key: 'x' })

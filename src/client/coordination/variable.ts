@@ -3,6 +3,7 @@
  *
  * Not here: how nodes agree on them (cells/), and limits to waiting (client/cells.ts).
  */
+import type { CellSort } from '../../cells/commands.ts'
 import type { ClientCells } from '../cells.ts'
 import {
   badOption,
@@ -35,8 +36,9 @@ export class MeshVariable<T = unknown> {
   readonly #cell: string
   readonly #cells: ClientCells
 
-  constructor(cells: ClientCells, name: string) {
-    this.#cell = cellName('variable', name)
+  /** `sort`: what it is called in errors; of another sort it is another variable. */
+  constructor(cells: ClientCells, name: string, sort: CellSort = 'variable') {
+    this.#cell = cellName(sort, name)
     this.#cells = cells
     this.name = name
   }

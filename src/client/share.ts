@@ -1,0 +1,234 @@
+/**
+ * One job for all clients that submit the same key: who of them submits it, and whether the last one has left it.
+ *
+ * Not here: how nodes agree on a cell (cells/), and what is submitted (client.ts).
+ * The id of the job is made of its key, so that all know it; a book of cells says which of them submits. Who does so tells the
+ * others that it is still there, and whoever misses that takes its place: with a newer epoch, before which older ones give way
+ * (tasks/rivals.ts). Like a doorbell that many hear: one goes, and the others look up only if nobody does.
+ */
+import { createHash } from 'node:crypto'
+import { ShoalError } from '../errors.ts'
+import type { JobId } from '../ids.ts'
+import type { ClientCells } from './cells.ts'
+import { MeshVariable } from './coordination/variable.ts'
+import type { Within } from './nest.ts'
+
+export const keyLengthMax = 256
+/** Cells that all keys are spread over; each holds some hundred keys. */
+const pagesMax = 1_024
+/** Between two signs of life of who submits, and how long it may be without one. */
+const beatMs = 5_000
+const silentMs = 15_000
+/** Clients that are remembered of one job. With more, none of them is the last one, and it is cancelled by its id. */
+const usersMax = 64
+/** A key is remembered for so long after somebody used it last; then the mesh is asked whether there is such a job. */
+const rememberMs = 7 * 86_400_000
+/** Epochs that one submission may use: for each entry that it loses, and each time that one is busy. */
+const epochsPerClaim = 64
+/** Of epochs that no record is left of: they grow by one in ten minutes from here on. */
+const epochsSince = Date.UTC(2026, 0, 1)
+const epochMs = 600_000
+
+type Entry = {
+  readonly epoch: number
+  /** Grows while somebody submits it. */
+  readonly beat: number
+  readonly state: 'making' | 'made' | 'cancelled'
+  readonly users: readonly string[]
+  readonly until: number
+}
+type Page = Readonly<Record<string, Entry>>
+/** What becomes of an entry; `false` leaves everything as it is. */
+type Change = (entry: Entry | undefined) => Entry | undefined | false
+
+export interface ShareHost {
+  /** Where its shards are, as far as nodes answer. */
+  locate(job: JobId): Promise<readonly unknown[]>
+}
+
+/** The job of one key, as its client handles it. */
+export interface Shared {
+  readonly takesInputs: boolean
+  readonly progress: { readonly done: number }
+  /** Somebody else submits it, or has done so. */
+  joined(): void
+  untilAccepted(): Promise<void>
+  fail(error: Error): void
+}
+
+/** Throws SHOAL_BAD_OPTION within a task. */
+export function shareOf(key: string, host: ShareHost, cells: ClientCells, within: Within): Share {
+  if (within.nest !== undefined)
+    throw new ShoalError(
+      'SHOAL_BAD_OPTION',
+      'a task cannot submit by `key`: what it submits ends with it, whoever else may wait for it'
+    )
+  return new Share(host, cells, key)
+}
+
+export class Share {
+  readonly job: JobId
+  /** Of the shards that are submitted. */
+  epoch = 0
+  readonly #host: ShareHost
+  readonly #user: string
+  readonly #book: MeshVariable<Page>
+  #hasBegun = false
+  #beats: ReturnType<typeof setInterval> | undefined
+
+  constructor(host: ShareHost, cells: ClientCells, key: string) {
+    const hash = createHash('sha256').update(`shoal job of key\0${key}`).digest()
+    this.#host = host
+    this.#user = cells.name
+    this.job = hash.subarray(0, 12).toString('base64url') as JobId
+    this.#book = new MeshVariable(cells, String(hash.readUInt32LE(12) % pagesMax), 'job')
+  }
+
+  /** True if this client is to submit it; else `follow` reads it, now or once it is there. Rejects as variables do. */
+  async begin(job: Shared, follow: () => void): Promise<boolean> {
+    if (this.#hasBegun) return false
+    this.#hasBegun = true
+    const isMaker = await this.#claim(job)
+    if (!job.takesInputs) {
+      if (isMaker) this.#stop()
+      return false
+    }
+    if (isMaker) {
+      void this.#see(job, follow)
+      return true
+    }
+    job.joined()
+    follow()
+    return false
+  }
+
+  /** This client does not want it any more. True if nobody else does. */
+  async leave(): Promise<boolean> {
+    let isLast = true
+    this.#stop()
+    await this.#change((entry) => {
+      if (entry === undefined || entry.state === 'cancelled') return false
+      const users = entry.users.filter((user) => user !== this.#user)
+      isLast = users.length === 0
+      return { ...entry, users, state: isLast ? 'cancelled' : entry.state }
+    })
+    return isLast
+  }
+
+  /** The mesh has forgotten it. */
+  async drop(): Promise<void> {
+    await this.#change((entry) => (entry === undefined ? false : undefined))
+  }
+
+  async #claim(job: Shared): Promise<boolean> {
+    let mark = ''
+    let since = performance.now()
+    while (job.takesInputs) {
+      const { value: page = {}, version } = await this.#book.read()
+      const entry = page[this.job]
+      const seen = `${entry?.epoch} ${entry?.beat}`
+      if (seen !== mark) [mark, since] = [seen, performance.now()]
+      const isSilent = performance.now() - since >= silentMs
+      // A change that nobody could tell of may have been done after all.
+      if (entry?.state === 'making' && entry.epoch === this.epoch && entry.users[0] === this.#user)
+        return true
+      if (entry?.state === 'made' || (entry === undefined && (await this.#isKnown()))) {
+        const made = entry ?? { epoch: newEpoch(undefined), beat: 0, state: 'made', users: [], until: 0 }
+        if (await this.#put(version, page, { ...made, users: this.#with(made.users) })) return false
+      } else if (entry?.state === 'making' && !isSilent) {
+        await this.#book.newer(version, { timeout: silentMs }).catch(onlyLate)
+      } else {
+        this.epoch = newEpoch(entry)
+        const users = [this.#user, ...(entry?.state === 'making' ? entry.users : [])].slice(0, usersMax + 1)
+        const made = await this.#put(version, page, {
+          epoch: this.epoch,
+          beat: 0,
+          state: 'making',
+          users: [...new Set(users)],
+          until: 0
+        }).catch(onlyUndecided)
+        if (made) return true
+      }
+    }
+    return false
+  }
+
+  /** A record of it may be gone before it is. */
+  async #isKnown(): Promise<boolean> {
+    return (await this.#host.locate(this.job)).length > 0
+  }
+
+  /** While this client submits it, and when it has. */
+  async #see(job: Shared, follow: () => void): Promise<void> {
+    const isMine = (entry: Entry | undefined): entry is Entry =>
+      entry?.epoch === this.epoch && entry.state === 'making'
+    this.#beats = setInterval(() => {
+      const beat: Change = (entry) => (isMine(entry) ? { ...entry, beat: entry.beat + 1 } : false)
+      this.#change(beat).catch(() => {})
+    }, beatMs)
+    this.#beats.unref()
+    try {
+      await job.untilAccepted()
+      let isMade = false
+      await this.#change((entry) => {
+        isMade = entry === undefined || entry.epoch === this.epoch
+        return isMine(entry) ? { ...entry, state: 'made' } : false
+      })
+      if (!isMade && job.progress.done === 0) follow()
+      else if (!isMade) job.fail(replaced(this.job))
+    } catch {
+      // It failed by itself, or nobody can be asked: then whoever comes next finds no sign of life, and submits it again.
+    } finally {
+      this.#stop()
+    }
+  }
+
+  #stop(): void {
+    clearInterval(this.#beats)
+  }
+
+  #with(users: readonly string[]): readonly string[] {
+    return users.length > usersMax ? users : [...new Set([...users, this.#user])]
+  }
+
+  async #change(change: Change): Promise<void> {
+    for (;;) {
+      const { value: page = {}, version } = await this.#book.read()
+      const entry = change(page[this.job])
+      if (entry === false || (await this.#put(version, page, entry))) return
+    }
+  }
+
+  /** False if somebody else was faster. */
+  async #put(version: number, page: Page, entry: Entry | undefined): Promise<boolean> {
+    const now = Date.now()
+    const others = Object.entries(page).filter(([job, { until }]) => job !== this.job && until > now)
+    const own = entry === undefined ? [] : [[this.job, { ...entry, until: now + rememberMs }] as const]
+    return await this.#book.setIf(version, Object.fromEntries([...others, ...own]))
+  }
+}
+
+const newEpoch = (entry: Entry | undefined): number =>
+  Math.max((entry?.epoch ?? 0) + epochsPerClaim, Math.floor((Date.now() - epochsSince) / epochMs))
+
+function onlyLate(error: unknown): void {
+  if (!(error instanceof ShoalError && error.code === 'SHOAL_TIMEOUT')) throw error
+}
+
+function onlyUndecided(error: unknown): false {
+  if (error instanceof ShoalError && error.code === 'SHOAL_UNDECIDED') return false
+  throw error
+}
+
+const replaced = (job: JobId): ShoalError =>
+  new ShoalError(
+    'SHOAL_UNDECIDED',
+    `this client was silent for so long that another one submitted ${job} again; read it by job()`
+  )
+
+/** Cancels it if nobody else is left; whether anybody is may not be known, so then it goes on. */
+export function leave(share: Share, cancel: () => void, onLeft: (error: ShoalError) => void): void {
+  const text = `this client has left job ${share.job}; others who submitted its key may wait for it`
+  const left = (): void => onLeft(new ShoalError('SHOAL_CANCELLED', text))
+  share.leave().then((isLast) => (isLast ? cancel() : left()), left)
+}

@@ -1,0 +1,116 @@
+/**
+ * One job for all clients that submit the same key.
+ *
+ * Not here: the cells that it rests on (coordination.test.ts), and handles as such (handles.test.ts).
+ */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { type Client, connect, type JobHandle, moduleFunction, type TaskHandle } from '../../src/index.ts'
+import { Mesh, until, upTo } from './mesh.ts'
+
+let mesh: Mesh | undefined
+const clients: Client[] = []
+afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.close()))
+  await mesh?.close()
+})
+
+async function attach(node = 0): Promise<Client> {
+  const { key, nodes } = mesh as Mesh
+  const client = await connect({ key, peers: nodes[node]?.addresses ?? [], mdns: false })
+  clients.push(client)
+  return client
+}
+
+/** Says in a file that it ran, and waits for another one. */
+const gated = async ({ folder, x }: { folder: string; x: number }): Promise<number> => {
+  const { appendFileSync, existsSync } = process.getBuiltinModule('node:fs')
+  appendFileSync(`${folder}/ran`, `${x}\n`)
+  while (!existsSync(`${folder}/open`)) await new Promise((resolve) => setTimeout(resolve, 10))
+  return x * x
+}
+const inputs = (): { folder: string; x: number }[] => upTo(4).map((x) => ({ folder: mesh?.folder ?? '', x }))
+const open = (): Promise<void> => writeFile(join(mesh?.folder ?? '', 'open'), '')
+const ended = (handle: PromiseLike<unknown>): Promise<unknown> =>
+  Promise.resolve(handle).catch((error: unknown) => error)
+
+test('CONFORMANCE 35: clients that submit one key share one job, and when one cancels, the others get the results', async () => {
+  mesh = await Mesh.open(3)
+  const all = await Promise.all([attach(0), attach(1), attach(2)])
+  const jobs = all.map((client) => client.map(gated, inputs(), { key: 'squares' })) as JobHandle<number>[]
+  expect(new Set(jobs.map(({ id }) => id)).size).toBe(1)
+  // Of one client it is the same handle.
+  expect(all[0]?.map(gated, inputs(), { key: 'squares' }).id).toBe(jobs[0]?.id)
+  await Promise.all(jobs.map(({ accepted }) => accepted))
+  await until(async () => ((await mesh?.trace('ran')) ?? []).length >= 3)
+  const [left, ...others] = jobs as [JobHandle<number>, JobHandle<number>, JobHandle<number>]
+  const error = ended(left)
+  await left.cancel()
+  expect(await error).toMatchObject({ code: 'SHOAL_CANCELLED' })
+  expect((await left.status()).state).toBe('cancelled')
+  await open()
+  for (const job of others) expect(await job).toEqual([0, 1, 4, 9])
+  // Each task ran once, for all of them.
+  expect((await mesh.trace('ran')).map(Number).sort()).toEqual([0, 1, 2, 3])
+  // Who comes when it is over gets the same results, also if its inputs are others.
+  const late = (await attach(1)).map(gated, [{ folder: '', x: 99 }], { key: 'squares' })
+  expect(await late).toEqual([0, 1, 4, 9])
+  expect(await mesh.client.job(late.id)).toEqual([0, 1, 4, 9])
+})
+
+test('the last one who cancels cancels it, and after that the key is free for a new run', async () => {
+  mesh = await Mesh.open(3)
+  const [one, two] = [await attach(0), await attach(1)]
+  const folder = mesh.folder
+  const submit = (client: Client): TaskHandle<number> =>
+    client.submit(gated, [{ folder, x: 3 }], { key: 'once' })
+  const [a, b] = [submit(one), submit(two)]
+  await Promise.all([a.accepted, b.accepted])
+  const ends = [ended(a), ended(b)]
+  await until(async () => ((await mesh?.trace('ran')) ?? []).length === 1)
+  await a.cancel()
+  await ends[0]
+  await b.cancel()
+  expect(await ends[1]).toMatchObject({ code: 'SHOAL_CANCELLED' })
+  await until(async () => (await mesh?.status())?.every(({ running }) => running === 0) === true)
+  await open()
+  expect(await submit(await attach(2))).toBe(9)
+  expect(await mesh.trace('ran')).toEqual(['3', '3'])
+})
+
+test('if who submits a key is gone before it is there, the next one submits it', async () => {
+  mesh = await Mesh.open(3)
+  const first = await attach(0)
+  const never = async function* () {
+    yield 1
+    await new Promise(() => {})
+  }
+  const stuck = first.map((x) => x, never(), { key: 'stuck' })
+  stuck.catch(() => {})
+  // It reads its inputs, so it has the key.
+  await until(async () => (await mesh?.client.jobs())?.some(({ id }) => id === stuck.id) === true)
+  const second = await attach(1)
+  const taken = second.map((x: number) => x + 1, [1, 2, 3], { key: 'stuck' })
+  taken.catch(() => {})
+  await first.close()
+  expect(await taken).toEqual([2, 3, 4])
+}, 60_000)
+
+test('what a key cannot be is refused, and a released job is gone for all', async () => {
+  mesh = await Mesh.open(3)
+  const client = await attach()
+  for (const key of ['', 'x'.repeat(257), 5 as unknown as string])
+    expect(() => client.submit(() => 1, [], { key })).toThrow(
+      expect.objectContaining({ code: 'SHOAL_BAD_OPTION' })
+    )
+  expect(() => client.balanced({ key: 'x' })).toThrow(expect.objectContaining({ code: 'SHOAL_BAD_OPTION' }))
+  const within = mesh.client.submit(moduleFunction(new URL('./nested.ts', import.meta.url), 'byKey'))
+  await expect(within).rejects.toMatchObject({ message: expect.stringContaining('cannot submit by `key`') })
+  const job = client.submit(() => 7, [], { key: 'seven' })
+  expect(await job).toBe(7)
+  await job.release()
+  await expect((await attach(1)).submit(() => 7, [], { key: 'seven' })).rejects.toMatchObject({
+    code: 'SHOAL_NOT_FOUND'
+  })
+})
