@@ -123,7 +123,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     this.#run(job, shipped, settings, async (header, code) => {
       const shrink = this.data.shrinker(args, sharers, settings)
       const { inputs, needs } = await lonely(args, waits, { locate: this.#locate, shrink })
-      if (!job.takesInputs) return
+      if (!job.takesInputs) return job.endUnsent()
       this.#perform(this.#session.begin(header, settings.copies, code, job.epoch))
       job.submitted(1)
       this.#perform(this.#session.add(job.id, inputs, true, needs))
@@ -261,7 +261,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
       const follow = (): void => this.#perform(this.#session.followInstead(job.id))
       if (job.share !== undefined && !(await job.share.begin(job, follow))) return
       const shipped = await ship()
-      if (!job.takesInputs) return
+      if (!job.takesInputs) return job.endUnsent()
       const header = headerOf(job, shipped, settings, this.#submitter)
       job.submittedAt = header.submittedAt
       await begin(header, shipped.code)

@@ -307,6 +307,11 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     this.#over(this.#shelf.isCancelled)
   }
 
+  /** Nothing of it will be submitted: it was cancelled before, or has failed. */
+  endUnsent(): void {
+    if (this.#shelf.isCancelled && !this.#shelf.isComplete) this.completed(0)
+  }
+
   /** Ends all waiting, and cancels what was submitted. */
   abandon(error: Error): void {
     if (this.#shelf.isComplete || this.#shelf.failure !== undefined) return
@@ -328,6 +333,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   /** No node that could be asked knows it. */
   absent(): void {
     const text = `no node that could be asked knows the job ${this.id}`
+    this.share?.drop().catch(() => {})
     // Another attempt of the task around it has taken its place, and may be lost by now.
     if (this.nest === undefined) this.fail(new ShoalError('SHOAL_NOT_FOUND', text))
     else this.nest.yields()

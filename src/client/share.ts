@@ -89,10 +89,9 @@ export class Share {
     if (this.#hasBegun) return false
     this.#hasBegun = true
     const isMaker = await this.#claim(job)
-    if (!job.takesInputs) {
-      if (isMaker) this.#stop()
-      return false
-    }
+    if (isMaker && !job.takesInputs) await this.#giveUp()
+    // Nothing of it will be: that ends where it would be submitted.
+    if (!job.takesInputs) return true
     if (isMaker) {
       void this.#see(job, follow)
       return true
@@ -117,7 +116,7 @@ export class Share {
 
   /** The mesh has forgotten it. */
   async drop(): Promise<void> {
-    await this.#change((entry) => (entry === undefined ? false : undefined))
+    await this.#change((entry) => (entry?.state === 'made' ? undefined : false))
   }
 
   async #claim(job: Shared): Promise<boolean> {
@@ -160,10 +159,8 @@ export class Share {
 
   /** While this client submits it, and when it has. */
   async #see(job: Shared, follow: () => void): Promise<void> {
-    const isMine = (entry: Entry | undefined): entry is Entry =>
-      entry?.epoch === this.epoch && entry.state === 'making'
     this.#beats = setInterval(() => {
-      const beat: Change = (entry) => (isMine(entry) ? { ...entry, beat: entry.beat + 1 } : false)
+      const beat: Change = (entry) => (this.#makes(entry) ? { ...entry, beat: entry.beat + 1 } : false)
       this.#change(beat).catch(() => {})
     }, beatMs)
     this.#beats.unref()
@@ -172,15 +169,25 @@ export class Share {
       let isMade = false
       await this.#change((entry) => {
         isMade = entry === undefined || entry.epoch === this.epoch
-        return isMine(entry) ? { ...entry, state: 'made' } : false
+        return this.#makes(entry) ? { ...entry, state: 'made' } : false
       })
       if (!isMade && job.progress.done === 0) follow()
       else if (!isMade) job.fail(replaced(this.job))
     } catch {
-      // It failed by itself, or nobody can be asked: then whoever comes next finds no sign of life, and submits it again.
+      // It failed by itself: who waits for it tries it in turn. If nobody can be asked now, the missing beats tell.
+      await this.#giveUp().catch(() => {})
     } finally {
       this.#stop()
     }
+  }
+
+  #makes(entry: Entry | undefined): entry is Entry {
+    return entry?.epoch === this.epoch && entry.state === 'making'
+  }
+
+  /** What this client was to submit will not come from it. */
+  async #giveUp(): Promise<void> {
+    await this.#change((entry) => (this.#makes(entry) ? { ...entry, state: 'cancelled' } : false))
   }
 
   #stop(): void {

@@ -35,10 +35,10 @@ export interface TaskOptions {
   /** For people, in `jobs()` and `shoal jobs`. Default: the function's name. */
   readonly name?: string
   /**
-   * Clients that submit the same key share one job, of whoever was first: its function, inputs and options count, and those of the
-   * others are not even looked at. Who cancels leaves it to the others; the last one cancels it. The job of a key that was
-   * cancelled by all is made anew; one that was released is SHOAL_NOT_FOUND for as long as the mesh remembers that. Needs most of
-   * the nodes that keep locks (SHOAL_NO_QUORUM). 1 to 256 characters; not within tasks. Default: a job of its own.
+   * Clients that submit the same key share one job of whoever was first, once all of its inputs are in: the function, inputs and
+   * options of the others are not looked at. Who cancels leaves it to the others; the last one cancels it. The job of a key that
+   * was cancelled by all is made anew; one that was released is SHOAL_NOT_FOUND for as long as the mesh remembers that. Needs most
+   * of the nodes that keep locks (SHOAL_NO_QUORUM). 1 to 256 characters; not within tasks. Default: a job of its own.
    */
   readonly key?: string
   /**

@@ -4,10 +4,11 @@
  * Not here: nodes that are lost or leave (nodes.test.ts).
  * Names begin with the item of CONFORMANCE.md, in our words: a node's engine is a thread, and comes back by itself.
  */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { connect, type RunMetadata, type TaskError } from '../../src/index.ts'
+import { call, connect, type RunMetadata, type TaskError } from '../../src/index.ts'
 import { Mesh, until, upTo } from './mesh.ts'
 
 let mesh: Mesh
@@ -98,6 +99,27 @@ test('CONFORMANCE 9: a queued job that is cancelled never runs, the running one 
   expect(await hold).toEqual(upTo(4).map(() => 'completed'))
   expect(await mesh.trace('9b')).toEqual([])
   expect(await client.submit(leave, [file('9b')])).toBe('ran')
+})
+
+test('what is cancelled before it has left its client ends as cancelled, and never runs', async () => {
+  const { client } = mesh
+  const ran = file('ran too early')
+  const note = async (path: string): Promise<void> =>
+    process.getBuiltinModule('node:fs').writeFileSync(path, '')
+  const handles = [
+    client.submit(note, [ran]),
+    client.submit(note, [ran], { key: 'one' }),
+    client.map(note, [ran]),
+    client.map(note, [ran], { key: 'many' }),
+    client.graph({ a: call(note, [ran]) })
+  ]
+  const ends = handles.map((handle) => {
+    void handle.cancel()
+    return expect(handle).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+  })
+  await Promise.all(ends)
+  await client.submit((x: number) => x, [1])
+  expect(existsSync(ran)).toBe(false)
 })
 
 test('CONFORMANCE 16: another client reads a result that it did not submit, with the same times', async () => {
