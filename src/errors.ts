@@ -67,6 +67,7 @@ export const ERROR_CODES = {
     meaning: 'the program ended with an exit code that is not 0, or by a signal'
   },
   TASK_FAILED: { retryable: false, meaning: 'the task threw' },
+  TASK_INTERRUPTED: { retryable: false, meaning: 'somebody interrupted the engine while the task ran' },
   TASK_NO_COMMAND: { retryable: false, meaning: 'the node has no such command, or may not run it' },
   TASK_NO_OUTPUT: { retryable: false, meaning: 'the program ended well without an output that was declared' },
   TASK_POISONED: { retryable: false, meaning: 'the task ended three engines' },

@@ -64,6 +64,14 @@ export function taskNamed(text: string): { readonly job: JobId; readonly index: 
     : undefined
 }
 
+/** An engine by its id, `<node>/<slot>`. */
+export function engineNamed(text: string): { readonly node: PeerId; readonly slot: number } | undefined {
+  const [node = '', slot = '', ...more] = text.split('/')
+  return isPeerId(node) && /^\d{1,3}$/.test(slot) && more.length === 0
+    ? { node, slot: Number(slot) }
+    : undefined
+}
+
 export const isPeerId = (text: string): text is PeerId => PEER.test(text)
 export const isDigest = (text: string): text is Digest => DIGEST.test(text)
 export const isDataId = (text: string): text is DataId => DATA.test(text)

@@ -81,7 +81,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     super()
     this.#submitter = submitter
     this.#within = within
-    this.presence = new Presence(() => this.members(), within.around)
+    this.presence = new Presence(() => this.members(), this.order.bind(this), within.around)
     this.beside = new Beside({
       send: (message) => {
         if (this.#state === 'attached') this.#line.send(message)

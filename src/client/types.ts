@@ -20,6 +20,7 @@ import type { ProgramOptions } from './programs.ts'
 import type { Times } from './timing.ts'
 import type { BalancedView } from './views/balanced.ts'
 import type { EngineInfo } from './views/engines.ts'
+import type { WaitForEngines } from './views/until.ts'
 import type { DirectView, Targets } from './views/view.ts'
 import type { DependencyOption } from './waits.ts'
 
@@ -365,6 +366,11 @@ export interface Client extends AsyncDisposable {
   balanced(options?: TaskOptions): BalancedView
   /** In the order of their ids. */
   engines(): Promise<EngineInfo[]>
+  /**
+   * Resolves with the engines once there are so many (default 1), each of which has run something or is busy. Rejects with
+   * SHOAL_TIMEOUT, or with the TaskError of an engine that does not start.
+   */
+  waitForEngines(count?: number, options?: WaitForEngines): Promise<EngineInfo[]>
   /** Newest first. */
   jobs(): Promise<JobSummary[]>
   /** Nodes that are up, as the entry sees them. */

@@ -6,6 +6,7 @@
 import type { Ref } from '../data/ref.ts'
 import { ShoalError } from '../errors.ts'
 import { type JobId, taskNamed } from '../ids.ts'
+import type { EngineOrder } from '../tasks/engine-orders.ts'
 import type { Placement } from '../tasks/messages.ts'
 import type { Explanation, JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
 import type { Beside } from './beside.ts'
@@ -21,6 +22,7 @@ import { Task } from './task.ts'
 import type { Client, DataSource, PutOptions, TaskHandle, TaskOptions } from './types.ts'
 import { BalancedView } from './views/balanced.ts'
 import type { EngineInfo, Presence } from './views/engines.ts'
+import { untilEngines, type WaitForEngines } from './views/until.ts'
 import { DirectView, type Submitter, type Targets } from './views/view.ts'
 
 interface Waiting {
@@ -119,6 +121,10 @@ export abstract class Verbs {
     return this.presence.engines()
   }
 
+  waitForEngines(count?: number, options?: WaitForEngines): Promise<EngineInfo[]> {
+    return this.gate()(untilEngines(this.self, count, options))
+  }
+
   async jobs(): Promise<JobSummary[]> {
     return (await this.ask<JobSummary[]>('jobs')).value
   }
@@ -144,6 +150,11 @@ export abstract class Verbs {
   async drain(node: string): Promise<void> {
     const { value } = await this.ask<boolean>('drain', node)
     if (!value) throw new ShoalError('SHOAL_NOT_FOUND', `no node ${node} is up; see \`shoal status\``)
+  }
+
+  /** Whether the node of this engine did it. */
+  protected async order(order: EngineOrder, engine: string): Promise<boolean> {
+    return (await this.ask<boolean>(order, engine)).value
   }
 
   async release(job: JobId): Promise<void> {

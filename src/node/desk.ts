@@ -5,9 +5,10 @@
  * Everything is answered sooner or later, with what is known by then.
  */
 import type { ClientMessageOf } from '../client/protocol.ts'
-import { type ClientId, isJobId, type JobId, type PeerId } from '../ids.ts'
+import { type ClientId, engineNamed, isJobId, type JobId, type PeerId } from '../ids.ts'
 import { earlier, type Millis } from '../machine.ts'
 import type { Membership } from '../routing/membership.ts'
+import { type EngineOrder, isEngineOrder } from '../tasks/engine-orders.ts'
 import type { Keeper } from '../tasks/keeper.ts'
 import type { Release, Released } from '../tasks/release.ts'
 import type { CoreEffect } from './effects.ts'
@@ -43,6 +44,7 @@ export class Desk {
     if (what === 'release' && isJobId(about)) return this.#release(client, ask, about, now)
     if (what === 'drain') return [this.#drain(about), answer(client, ask, membership.isUp(about as PeerId))]
     if (what === 'members') return [answer(client, ask, membership.members().map(memberInfo))]
+    if (isEngineOrder(what)) return this.#order({ client, ask, what, about }, now)
     if (!questions.has(what)) return [answer(client, ask, [])]
     const question = { client, ask, what, about, merge: this.#merge(what, about) }
     return this.#inquiry.begin(question, self, membership.peers(), this.report(what, about), now)
@@ -59,6 +61,8 @@ export class Desk {
   /** A question of another node. */
   asked(from: PeerId, ask: number, what: string, about: string): CoreEffect[] {
     if (what === 'drain') return [{ kind: 'asked-to-leave' }]
+    const told: CoreEffect = { kind: 'send', to: from, message: { kind: 'told', ask, json: 'true' } }
+    if (isEngineOrder(what)) return [...this.#orderHere(what, about), told]
     return [{ kind: 'send', to: from, message: { kind: 'told', ask, json: this.report(what, about) } }]
   }
 
@@ -97,6 +101,30 @@ export class Desk {
     })
     if (isOpen || release.isBusy) return [answer(client, ask, isOpen ? 'unfinished' : 'busy')]
     return release.release(client, ask, job, now)
+  }
+
+  /** Answered with whether the node of the engine did it. */
+  #order(
+    question: {
+      readonly client: ClientId
+      readonly ask: number
+      readonly what: EngineOrder
+      readonly about: string
+    },
+    now: Millis
+  ): CoreEffect[] {
+    const { self, membership } = this.#view
+    const { client, ask, what, about } = question
+    const node = engineNamed(about)?.node
+    if (node === self) return [...this.#orderHere(what, about), answer(client, ask, true)]
+    if (node === undefined || !membership.isUp(node)) return [answer(client, ask, false)]
+    const merge: Merge = (said) => said.includes(true)
+    return this.#inquiry.begin({ ...question, merge }, self, [node], 'null', now)
+  }
+
+  #orderHere(order: EngineOrder, engine: string): CoreEffect[] {
+    const named = engineNamed(engine)
+    return named?.node === this.#view.self ? [{ kind: 'order-engine', slot: named.slot, order }] : []
   }
 
   #drain(node: string): CoreEffect {

@@ -230,6 +230,8 @@ export class Driver {
       case 'drop-data':
       case 'data-kept':
         return this.data.perform(effect)
+      case 'order-engine':
+        return this.#options.executor?.order?.(effect.slot, effect.order)
       case 'asked-to-leave':
         return this.#options.onLeave?.()
       case 'note':

@@ -11,6 +11,7 @@ import type { DataEffect } from '../data/effects.ts'
 import type { ClientId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Availability, CancelRun, Persist, RecallRun, Run } from '../tasks/effects.ts'
+import type { EngineOrder } from '../tasks/engine-orders.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import type { RunNews } from '../tasks/runs.ts'
 import type { Reply } from '../tasks/submission.ts'
@@ -61,5 +62,7 @@ export type CoreEffect =
   | { kind: 'publish'; message: GossipMessage }
   /** Somebody who holds the key wants this node to hand over and stop. */
   | { kind: 'asked-to-leave' }
+  /** The same for an engine in this slot. */
+  | { kind: 'order-engine'; slot: number; order: EngineOrder }
   /** For people. */
   | { kind: 'note'; text: string }

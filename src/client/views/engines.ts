@@ -4,6 +4,8 @@
  * Not here: who is a member (routing/membership.ts). The entry is asked, and only while somebody waits.
  * A member may be away for a moment, because its stream broke and is made anew; so it is gone when it was missing twice.
  */
+import { ShoalError } from '../../errors.ts'
+import type { EngineOrder } from '../../tasks/engine-orders.ts'
 import type { MemberInfo } from '../answers.ts'
 import { refuseAround } from '../nest.ts'
 
@@ -38,18 +40,32 @@ export function enginesOf(members: readonly MemberInfo[]): EngineInfo[] {
 
 export class Presence {
   readonly #members: () => Promise<MemberInfo[]>
+  readonly #order: (order: EngineOrder, engine: string) => Promise<boolean>
   readonly #around: () => readonly string[]
   readonly #watched = new Set<Watched>()
   #timer: ReturnType<typeof setTimeout> | undefined
 
-  /** `around`: the engines that wait for who asks now. */
-  constructor(members: () => Promise<MemberInfo[]>, around: () => readonly string[] = () => []) {
+  /** `order` resolves with whether the engine's node did it; `around`: the engines that wait for who asks now. */
+  constructor(
+    members: () => Promise<MemberInfo[]>,
+    order: (order: EngineOrder, engine: string) => Promise<boolean>,
+    around: () => readonly string[] = () => []
+  ) {
     this.#members = members
+    this.#order = order
     this.#around = around
   }
 
   async engines(): Promise<EngineInfo[]> {
     return enginesOf(await this.#members())
+  }
+
+  /** All of them, also if some are gone. Rejects with SHOAL_NOT_FOUND if one is. */
+  async order(order: EngineOrder, engines: readonly EngineInfo[]): Promise<void> {
+    const done = await Promise.all(engines.map(({ id }) => this.#order(order, id)))
+    const gone = engines.filter((_, at) => !done[at]).map(({ id }) => id)
+    if (gone.length > 0)
+      throw new ShoalError('SHOAL_NOT_FOUND', `not up any more: ${gone.join(', ')}; see engines()`)
   }
 
   /** Throws SHOAL_OWN_ENGINE if one of them waits for who calls it, before any is called. */

@@ -83,6 +83,24 @@ export class DirectView {
     return await chosen(this.#targets, await this.#presence.engines())
   }
 
+  /**
+   * Ctrl-C on these engines: what runs there now, whoever called it, fails with TASK_INTERRUPTED. What waits for something ends
+   * at once, and its engine keeps its names; what computes without a pause ends with its engine after a second, and the next one
+   * begins without names. What is in line behind it runs. Programs are not touched. Resolves when it was asked for; rejects
+   * with SHOAL_NOT_FOUND.
+   */
+  async interrupt(): Promise<void> {
+    await this.#presence.order('interrupt', await this.engines())
+  }
+
+  /**
+   * New engines in the place of these, without any names. What runs there is lost like with any engine: a call of a view fails
+   * with ENGINE_LOST, a task runs again elsewhere. Resolves when it was asked for; rejects with SHOAL_NOT_FOUND.
+   */
+  async restart(): Promise<void> {
+    await this.#presence.order('restart', await this.engines())
+  }
+
   /** Runs statements; `await` at the top level works. Gives the value of the last one, if it is an expression. */
   execute(statements: string): AsyncResult<unknown> {
     const prepared = prepare(statements)

@@ -20,6 +20,9 @@ const progressEveryMs = 100
 /** A task that waits for its jobs for so long gives its slot away. */
 const parkAfterMs = 2
 
+/** What an interrupted task ends with. */
+export const interruption = new Error('interrupted')
+
 export type PrintStream = 'stdout' | 'stderr'
 // User code may replace the global by a fake.
 const { setTimeout: startTimer, clearTimeout: endTimer } = globalThis
@@ -46,6 +49,8 @@ export class Context {
   /** Of things that must be put away when the task ends; few tasks have any. */
   #atEnd: (() => void)[] | undefined
   #abort: AbortController | undefined
+  /** Since it is awaited. */
+  #interrupted: PromiseWithResolvers<never> | undefined
   /** What it waits for. */
   #waits = 0
   #parkTimer: NodeJS.Timeout | undefined
@@ -95,6 +100,17 @@ export class Context {
 
   abort(reason: ShoalError): void {
     this.#abort?.abort(reason)
+  }
+
+  /** What the task gives, unless somebody interrupts it before. */
+  orInterrupted<T>(result: PromiseLike<T>): Promise<T> {
+    this.#interrupted ??= Promise.withResolvers<never>()
+    return Promise.race([result, this.#interrupted.promise])
+  }
+
+  interrupt(): void {
+    this.abort(new ShoalError('TASK_INTERRUPTED', 'the engine was interrupted'))
+    this.#interrupted?.reject(interruption)
   }
 
   end(): void {

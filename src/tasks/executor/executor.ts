@@ -6,6 +6,7 @@
  */
 import type { Digest, ShardKey } from '../../ids.ts'
 import type { Batch } from '../batch.ts'
+import type { EngineOrder } from '../engine-orders.ts'
 import type { TaskWord } from '../messages.ts'
 import type { Told } from './guest.ts'
 
@@ -67,6 +68,8 @@ export interface Executor {
   turn?(slot: number): void
   /** Lets what runs stand still, as far as engines are processes, or go on. Its time limits stand still with it. */
   suspend?(isSuspended: boolean): void
+  /** Nothing happens if nothing runs in this slot that is to be interrupted. */
+  order?(slot: number, order: EngineOrder): void
   /** Ends all engines. Nothing is reported any more. */
   close(): Promise<void>
 }

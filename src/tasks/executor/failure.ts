@@ -89,6 +89,12 @@ function described(thrown: unknown): RemoteCause {
   return { name: String(thrown.name), message: String(thrown.message), stack: String(thrown.stack ?? '') }
 }
 
+/** Of a task that ran when somebody interrupted its engine. */
+export function interrupted(engine: string): RemoteFailure {
+  const message = `engine ${engine} was interrupted while the task ran`
+  return { code: 'TASK_INTERRUPTED', name: 'InterruptedError', message, stack: '' }
+}
+
 /** Of a task that was ended because its time was over. */
 export function timeoutFailure(
   { slot, attempt, timeoutMs }: Pick<RunBatch, 'slot' | 'attempt' | 'timeoutMs'>,

@@ -6,17 +6,24 @@
  */
 import type { Digest } from '../../ids.ts'
 import { assert } from '../../machine.ts'
-import type { Batch } from '../batch.ts'
-import { pack, pickAt, STATUS } from '../batch.ts'
+import { type Batch, pack, pickAt } from '../batch.ts'
+import type { EngineOrder } from '../engine-orders.ts'
 import { startChild } from './child.ts'
 import type { Engine, EngineEnd, EngineOptions, Started } from './engine.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
-import { timeoutFailure } from './failure.ts'
 import { type Saying, saidIn, type Told } from './guest.ts'
 import { Parking } from './parking.ts'
 import type { Ended, Parking as ParkingWord, Word } from './protocol.ts'
 import { CLAIM, isEnded, isParking, isReport, sharedMillis } from './protocol.ts'
-import { type Condemned, type Lost, newSlot, outcome, type Run, type Slot } from './slot.ts'
+import {
+  type Condemned,
+  cancelledAt,
+  type Lost,
+  newSlot,
+  outcomeOfCondemned,
+  type Run,
+  type Slot
+} from './slot.ts'
 import { startThread } from './thread.ts'
 import { Warden } from './warden.ts'
 import { isWord, Talk } from './words.ts'
@@ -107,18 +114,9 @@ class Pool implements Executor {
     const meant = all.flatMap(([position, index]) => (!wanted || wanted.has(index) ? [position] : []))
     const unstarted = this.#take(slot, run, meant)
     const running = slot.engine?.running()
-    if (running?.run === number && meant.includes(running.position)) this.#endSoon(slot, run, running)
-    const cancelled = outcome(run, STATUS.cancelled, 0, new Uint8Array())
-    this.#report(
-      slot,
-      run,
-      unstarted,
-      pack(
-        '',
-        unstarted,
-        unstarted.map(() => cancelled)
-      )
-    )
+    if (running?.run === number && meant.includes(running.position))
+      this.#endSoon(slot, run, running, 'cancelled')
+    this.#report(slot, run, unstarted, cancelledAt(run, unstarted))
   }
 
   recall(number: number): void {
@@ -162,6 +160,16 @@ class Pool implements Executor {
       else standstill.end(sharedMillis(), engine.running()?.startedAt)
     }
     if (!isSuspended) this.#expire()
+  }
+
+  order(index: number, order: EngineOrder): void {
+    for (const slot of this.#slots) {
+      if (slot.index !== index) continue
+      if (order === 'restart') void slot.engine?.terminate()
+      const running = order === 'interrupt' ? slot.engine?.running() : undefined
+      const run = running && this.#runs.get(running.run)?.run
+      if (running && run) this.#endSoon(slot, run, running, 'interrupted')
+    }
   }
 
   async close(): Promise<void> {
@@ -287,12 +295,17 @@ class Pool implements Executor {
     if (found?.slot === slot) this.#talk.heard(found.run, word)
   }
 
-  /** Who has asked for its signal gets it, and a moment to end by itself. */
-  #endSoon(slot: Slot, run: Run, running: Started): void {
-    if (!run.words?.listens(running.position)) return this.#condemn(slot, run, running, 'cancelled')
-    run.words.aborted(running.position)
-    slot.engine?.post({ kind: 'abort', run: run.batch.run, position: running.position })
-    setTimeout(() => this.#condemn(slot, run, running, 'cancelled'), graceMs).unref()
+  /**
+   * Who has asked for its signal gets it, and a moment to end by itself; so does who is interrupted: what waits for something
+   * ends by that, and its engine stays.
+   */
+  #endSoon(slot: Slot, run: Run, running: Started, why: 'cancelled' | 'interrupted'): void {
+    const { position } = running
+    const isCancelled = why === 'cancelled'
+    if (isCancelled && !run.words?.listens(position)) return this.#condemn(slot, run, running, why)
+    if (isCancelled) run.words?.aborted(position)
+    slot.engine?.post({ kind: isCancelled ? 'abort' : 'interrupt', run: run.batch.run, position })
+    setTimeout(() => this.#condemn(slot, run, running, why), graceMs).unref()
   }
 
   /** Ends a running task together with its engine. Does nothing if the task just ended, or is condemned already. */
@@ -331,11 +344,9 @@ class Pool implements Executor {
     })
   }
 
-  #reportCondemned(slot: Slot, { run, position, why, elapsedMs }: Condemned): void {
-    const ended =
-      why === 'cancelled'
-        ? outcome(run, STATUS.cancelled, elapsedMs, new Uint8Array())
-        : outcome(run, STATUS.timedOut, elapsedMs, timeoutFailure(run.batch, this.#options.node, elapsedMs))
+  #reportCondemned(slot: Slot, condemned: Condemned): void {
+    const { run, position } = condemned
+    const ended = outcomeOfCondemned(condemned, this.#options.node)
     this.#report(slot, run, [position], pack('', [position], [ended]))
   }
 

@@ -29,7 +29,7 @@ export function swapClaim(claims: Claims, position: number, from: number, to: nu
   return Atomics.compareExchange(claims, position, from, to) === from
 }
 
-export type ToWorker = RunOrder | Abort | Resume | Told
+export type ToWorker = RunOrder | Abort | Interrupt | Resume | Told
 
 export type RunOrder = {
   kind: 'run'
@@ -58,6 +58,8 @@ export type RunOrder = {
 
 /** To a task that listens: it is to come to an end. */
 export type Abort = { kind: 'abort'; run: number; position: number }
+/** To any task: it is to end now; what it left behind does not count any more. */
+export type Interrupt = { kind: 'interrupt'; run: number; position: number }
 /** To a task that waited: it has its slot again. */
 export type Resume = { kind: 'resume'; run: number; position: number }
 export type ToWorkerOf<K extends ToWorker['kind']> = Extract<ToWorker, { kind: K }>

@@ -3,9 +3,10 @@
  *
  * Not here: what is done about it (pool.ts), and who has a slot that is shared (parking.ts, slots.ts).
  */
-import { encodeOutcome, type Status } from '../batch.ts'
+import { type Batch, encodeOutcome, pack, STATUS, type Status } from '../batch.ts'
 import type { Engine } from './engine.ts'
 import type { RunBatch } from './executor.ts'
+import { encodeFailure, interrupted, timeoutFailure } from './failure.ts'
 import type { Seated } from './parking.ts'
 import { Standstill } from './standstill.ts'
 import type { Speaking } from './words.ts'
@@ -23,7 +24,7 @@ export interface Run extends Speaking {
 export interface Condemned {
   readonly run: Run
   readonly position: number
-  readonly why: 'timeout' | 'cancelled'
+  readonly why: 'timeout' | 'cancelled' | 'interrupted'
   readonly elapsedMs: number
 }
 
@@ -63,7 +64,26 @@ export function newSlot(index: number): Slot {
   }
 }
 
-export function outcome({ batch }: Run, status: Status, elapsedMs: number, payload: Uint8Array): Uint8Array {
+function outcome({ batch }: Run, status: Status, elapsedMs: number, payload: Uint8Array): Uint8Array {
   const { slot, attempt } = batch
   return encodeOutcome({ status, slot, attempt, elapsedMs, startedAt: Date.now() - elapsedMs }, payload)
+}
+
+/** What becomes of a task whose engine was ended for it. */
+export function outcomeOfCondemned({ run, why, elapsedMs }: Condemned, node: string): Uint8Array {
+  const { batch } = run
+  if (why === 'cancelled') return outcome(run, STATUS.cancelled, elapsedMs, new Uint8Array())
+  if (why === 'timeout')
+    return outcome(run, STATUS.timedOut, elapsedMs, timeoutFailure(batch, node, elapsedMs))
+  return outcome(run, STATUS.error, elapsedMs, encodeFailure(interrupted(`${node}/${batch.slot}`)))
+}
+
+/** Of tasks that were never begun. */
+export function cancelledAt(run: Run, positions: readonly number[]): Batch {
+  const cancelled = outcome(run, STATUS.cancelled, 0, new Uint8Array())
+  return pack(
+    '',
+    positions,
+    positions.map(() => cancelled)
+  )
 }

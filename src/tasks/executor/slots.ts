@@ -5,6 +5,7 @@
  * A run waits at the door of its slot as long as one of the other kind is inside; runs of one kind follow each other freely.
  */
 import { encodeOutcome, pack, pickAt, STATUS } from '../batch.ts'
+import type { EngineOrder } from '../engine-orders.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
 import type { Told } from './guest.ts'
 import { programExport } from './program.ts'
@@ -95,6 +96,11 @@ class Slots implements SharedSlots {
   suspend(isSuspended: boolean): void {
     this.#functions.suspend?.(isSuspended)
     this.#programs?.suspend?.(isSuspended)
+  }
+
+  order(slot: number, order: EngineOrder): void {
+    this.#functions.order?.(slot, order)
+    this.#programs?.order?.(slot, order)
   }
 
   async close(): Promise<void> {

@@ -16,9 +16,9 @@ import type { Status } from '../batch.ts'
 import { STATUS, valueAt } from '../batch.ts'
 import { ChildPort } from './child-port.ts'
 import { encodeValue, type ReadData } from './codec.ts'
-import { Context, origin } from './context.ts'
+import { Context, interruption, origin } from './context.ts'
 import type { Port } from './engine.ts'
-import { encodeFailure, failureOf } from './failure.ts'
+import { encodeFailure, failureOf, interrupted } from './failure.ts'
 import { readArgs } from './gaps.ts'
 import { ear, type Told } from './guest.ts'
 import { catchPrints } from './prints.ts'
@@ -88,6 +88,7 @@ port.listen((message) => {
 function tell({ kind, run, position }: Exclude<ToWorker, { kind: 'run' | Told['kind'] }>): void {
   if (running?.run !== run || running.position !== position) return
   if (kind === 'resume') return running.resume()
+  if (kind === 'interrupt') return running.interrupt()
   running.abort(new ShoalError('SHOAL_CANCELLED', 'the task was cancelled'))
 }
 
@@ -125,13 +126,13 @@ async function work(run: RunOrder): Promise<void> {
       const { fn } = module
       let result = fn(...args)
       // Awaiting costs a turn of the microtask queue; most fine-grained tasks are synchronous.
-      if (isThenable(result)) result = await patiently(result)
-      if (isGenerator(result)) result = await patiently(Array.fromAsync(result))
+      if (isThenable(result)) result = await running.orInterrupted(patiently(result))
+      if (isGenerator(result)) result = await running.orInterrupted(patiently(Array.fromAsync(result)))
       blame = 'SHOAL_BAD_VALUE'
       payload = encodeValue(result, 'result')
     } catch (thrown) {
       status = STATUS.error
-      payload = encodeFailure(failureOf(thrown, blame))
+      payload = encodeFailure(thrown === interruption ? interrupted(port.engine) : failureOf(thrown, blame))
     }
     running.end()
     running = undefined
