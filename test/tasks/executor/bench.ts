@@ -66,8 +66,10 @@ export interface Bench {
   readonly pool: Executor
   /** Starts a run with one task per argument list; resolves when it is done to all that was told, in order. */
   start(exportName: string, args: readonly unknown[][], more?: Partial<RunBatch>): Promise<Told[]>
-  /** Resolves at the next event of any run. */
+  /** Resolves at the next event of any run; what comes before it is called again is missed. */
   next(): Promise<ExecutorEvent>
+  /** Resolves once so many tasks of this run have been told of. */
+  untilTold(run: number, count: number): Promise<void>
 }
 
 /** What the engines of the benches of this file of tests are. */
@@ -135,7 +137,11 @@ export function bench(slots = 1, heapMb?: number): Bench {
     pool.run({ run, key, exportName, inputs, ...rest, ...more })
     return promise
   }
-  return { pool, start, next: () => new Promise((resolve) => waiting.push(resolve)) }
+  const next = (): Promise<ExecutorEvent> => new Promise((resolve) => waiting.push(resolve))
+  const untilTold = async (run: number, least: number): Promise<void> => {
+    while ((runs.get(run)?.told.length ?? least) < least) await next()
+  }
+  return { pool, start, next, untilTold }
 }
 
 /** Resolves once a file of that name is made in the folder. */

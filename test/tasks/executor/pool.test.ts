@@ -175,14 +175,10 @@ test('each of several hanging tasks meets its own timeout', async () => {
 })
 
 test('a cancelled run ends at once, the running task included', async () => {
-  const { pool, start, next } = bench()
+  const { pool, start, untilTold } = bench()
   const all = start('waitAt', upTo(5, 2), { run: 70 })
   const behind = start('default', upTo(2), { run: 71 })
-  // What ended may be told in one piece or in two.
-  for (let ended = 0; ended < 2; ) {
-    const event = await next()
-    if (event.kind === 'ended') ended += event.outcomes.indexes.length
-  }
+  await untilTold(70, 2)
   pool.cancel(70)
   const told = await all
   expect(indexesOf(told).toSorted()).toEqual(counting(5))
