@@ -32,8 +32,8 @@ export default defineConfig({
         test: {
           name: 'meshes',
           include: meshes,
-          // `npm run test:long`: networks that are split take their time.
-          exclude: process.env.SHOAL_LONG === undefined ? ['test/integration/hosts.test.ts'] : [],
+          // `npm run test:long`: networks that are split, and gigabytes, take their time.
+          exclude: process.env.SHOAL_LONG === undefined ? ['test/integration/{hosts,volume}.test.ts'] : [],
           isolate: false,
           globalSetup
         }

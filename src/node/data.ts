@@ -14,14 +14,13 @@ import { type Chunks, piecesOfFile } from './chunks.ts'
 import { askFor, DamagedError, ElsewhereError, give, listOf, take } from './courier.ts'
 import type { DataFiles } from './datafiles.ts'
 import { Gate } from './gate.ts'
+import { Keeping } from './keeping.ts'
 import type { Part } from './part.ts'
 import type { DataInput } from './stock.ts'
 import { refusal, type Talk, type WordOf } from './talk.ts'
 
 /** Data that is brought here at a time; the rest waits. */
 const fetchesMax = 16
-/** Until enough nodes have what was put. */
-const keepMs = 60_000
 /** Between two tries to get what some node should have. */
 const tryAgainMs = 500
 /** Somebody waits for it here: then it counts as lost. */
@@ -56,11 +55,6 @@ export interface PutPlan {
 /** What becomes of a node that asks; who serves it says how it ended. */
 type Turn = Extract<Answer, { kind: 'elsewhere' }> | { kind: 'serve'; ended: (hasIt: boolean) => void }
 
-interface Ask {
-  readonly resolve: (copies: number) => void
-  readonly timer: NodeJS.Timeout
-}
-
 export class Data {
   readonly files: DataFiles
   readonly #options: DataOptions
@@ -69,9 +63,8 @@ export class Data {
   readonly #begun = new Map<DataId, PromiseWithResolvers<void>>()
   /** What comes from a client, and so waits for no other node. */
   readonly #uploads = new Set<DataId>()
-  readonly #asks = new Map<number, Ask>()
+  readonly #keeping = new Keeping()
   readonly #closing = new AbortController()
-  #ask = 0
   readonly #gate = new Gate(fetchesMax)
   readonly #crowds = new Crowds()
 
@@ -83,7 +76,7 @@ export class Data {
   /** What the core wants. */
   perform(effect: Exclude<DataEffect, { kind: 'send' }>): void {
     if (effect.kind === 'drop-data') this.files.drop(effect.id)
-    else if (effect.kind === 'data-kept') this.#asks.get(effect.ask)?.resolve(effect.copies)
+    else if (effect.kind === 'data-kept') this.#keeping.kept(effect.ask, effect.copies)
     else this.#wanted(effect.id, effect.at)
   }
 
@@ -176,7 +169,7 @@ export class Data {
 
   close(): void {
     this.#closing.abort()
-    for (const { timer } of this.#asks.values()) clearTimeout(timer)
+    this.#keeping.close()
   }
 
   #wanted(id: DataId, at: readonly PeerId[]): void {
@@ -233,7 +226,11 @@ export class Data {
   /** True if the other side says that it has all of it now. */
   async #give(talk: Talk, id: DataId, chunks: Chunks): Promise<boolean> {
     try {
-      const { kind } = await give(talk, chunks)
+      const read = async (index: number): Promise<Uint8Array> => {
+        this.#keeping.moved(id)
+        return await chunks.read(index)
+      }
+      const { kind } = await give(talk, { ...chunks, read })
       if (kind === 'damaged' && this.files.has(id) && !(await this.files.checkAgain(id)))
         this.#damagedHere(id)
       return kind === 'kept'
@@ -277,21 +274,12 @@ export class Data {
   }
 
   #keep(id: DataId, { pinMs, copies }: PutPlan): Promise<number> {
-    const ask = ++this.#ask
-    const { promise, resolve, reject } = Promise.withResolvers<number>()
-    const timer = setTimeout(() => {
-      this.#options.tell({ kind: 'data-unasked', ask })
-      const advice = 'start more nodes, or see `shoal status` for those that are full'
-      reject(
-        new ShoalError('SHOAL_NO_KEEPERS', `too few nodes took data ${id} within ${keepMs} ms; ${advice}`)
-      )
-    }, keepMs)
-    this.#asks.set(ask, { resolve, timer })
-    this.#options.tell({ kind: 'data-put', id, ask, pinMs: pinMs || retentionMs, copies })
-    return promise.finally(() => {
-      clearTimeout(timer)
-      this.#asks.delete(ask)
-    })
+    const { tell } = this.#options
+    return this.#keeping.until(
+      id,
+      (ask) => tell({ kind: 'data-put', id, ask, pinMs: pinMs || retentionMs, copies }),
+      (ask) => tell({ kind: 'data-unasked', ask })
+    )
   }
 
   #hasBegun(id: DataId): void {
@@ -371,8 +359,10 @@ export class Data {
   }
 
   async #fill(part: Part, talk: Talk): Promise<void> {
-    for await (const { index, bytes } of take(talk, part.id, part.list, part.missing()))
+    for await (const { index, bytes } of take(talk, part.id, part.list, part.missing())) {
       await part.write(index, bytes)
+      this.#keeping.moved(part.id)
+    }
     await this.files.finish(part)
     this.#here(part.id)
   }

@@ -25,6 +25,7 @@ export interface NodeProcess {
   readonly name: string
   readonly id: string
   readonly address: string
+  readonly pid: number
   /** The first of its notes that has this text, said already or to come. */
   noted(text: string): Promise<string>
   /** What it said so far. */
@@ -123,7 +124,7 @@ export class Lab {
     }
     const pause = (): void => void child.kill('SIGSTOP')
     const resume = (): void => void child.kill('SIGCONT')
-    return { name, id, address, notes, noted, kill, pause, resume }
+    return { name, id, address, pid: child.pid ?? 0, notes, noted, kill, pause, resume }
   }
 
   /** A mesh of so many nodes that all see each other. */

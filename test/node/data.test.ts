@@ -5,13 +5,14 @@
  */
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { closeEnvelope } from '../../src/data/envelope.ts'
 import type { DataId, PeerId, ShardKey } from '../../src/ids.ts'
 import { type Chunks, chunkBytes } from '../../src/node/chunks.ts'
 import { give } from '../../src/node/courier.ts'
 import { Data } from '../../src/node/data.ts'
 import { DataFiles } from '../../src/node/datafiles.ts'
+import { Keeping } from '../../src/node/keeping.ts'
 import { createKey } from '../../src/node/key.ts'
 import { Provisions } from '../../src/node/provisions.ts'
 import type { Talk } from '../../src/node/talk.ts'
@@ -112,6 +113,36 @@ test('of many nodes that want the same at once, most get it from each other', as
   await Promise.all(readers.map(({ data }) => data.fetch(id)))
   expect(readers.map(({ moved }) => moved('in'))).toEqual(readers.map(() => bytes.length))
   expect(holder.moved('out')).toBeLessThanOrEqual(5 * bytes.length)
+})
+
+test('who puts data waits for other nodes as long as they take it, and not for ever', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  try {
+    const keeping = new Keeping()
+    const id = `${'a'.repeat(43)}.5000000` as DataId
+    const unasked: number[] = []
+    const wait = (): Promise<number> =>
+      keeping.until(
+        id,
+        () => {},
+        (ask) => void unasked.push(ask)
+      )
+    const [slow, nobody] = [wait(), wait()]
+    const ends = expect(nobody).rejects.toMatchObject({ code: 'SHOAL_NO_KEEPERS' })
+    for (let minute = 0; minute < 20; minute++) {
+      await vi.advanceTimersByTimeAsync(60_000)
+      keeping.moved(id)
+    }
+    keeping.kept(1, 2)
+    expect(await slow).toBe(2)
+    await vi.advanceTimersByTimeAsync(64_999)
+    expect(unasked).toEqual([])
+    await vi.advanceTimersByTimeAsync(1)
+    expect(unasked).toEqual([2])
+    await ends
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test('a task whose data is held by nobody fails as TASK_DATA_LOST, which names the data and who was asked', async () => {
