@@ -48,7 +48,7 @@ async function memoryOf({ pid }: NodeProcess): Promise<{ now: number; most: numb
 }
 
 test('2 GiB go into the mesh and out again through nodes that take less than 100 MiB for it', {
-  timeout: 10 * minutes
+  timeout: 20 * minutes
 }, async () => {
   const nodes = await lab.mesh(3)
   const [entry, other] = nodes as [NodeProcess, NodeProcess, NodeProcess]
@@ -69,7 +69,7 @@ test('2 GiB go into the mesh and out again through nodes that take less than 100
 })
 
 test('50 tasks over 10 inputs of 100 MB on 5 nodes move less than twice the bytes of the inputs', {
-  timeout: 10 * minutes
+  timeout: 20 * minutes
 }, async () => {
   const nodes = await lab.mesh(5)
   const client = await attach(nodes[0] as NodeProcess)
