@@ -295,10 +295,7 @@ class Pool implements Executor {
     if (found?.slot === slot) this.#talk.heard(found.run, word)
   }
 
-  /**
-   * Who has asked for its signal gets it, and a moment to end by itself; so does who is interrupted: what waits for something
-   * ends by that, and its engine stays.
-   */
+  /** Who has asked for its signal, or is interrupted, gets a moment to end by itself: what waits does, and its engine stays. */
   #endSoon(slot: Slot, run: Run, running: Started, why: 'cancelled' | 'interrupted'): void {
     const { position } = running
     const isCancelled = why === 'cancelled'
