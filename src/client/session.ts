@@ -87,7 +87,6 @@ export class Session {
     return this.#send({ kind: 'find', job: id })
   }
 
-  /** Somebody else made it after all. */
   followInstead(id: JobId): SessionEffect[] {
     return [...this.forget(id), ...this.follow(id)]
   }
