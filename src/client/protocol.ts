@@ -50,7 +50,7 @@ const toEntry = {
   submit: {
     header,
     index: uint(shardsMax - 1),
-    epoch: uint(1_000_000),
+    epoch: uint(60_000_000),
     first: uint(0xffffffff),
     shards: uint(shardsMax),
     copies: record({ wanted: uint(15), least: uint(15) }),

@@ -14,20 +14,18 @@ import { MeshVariable } from './coordination/variable.ts'
 import type { Within } from './nest.ts'
 
 export const keyLengthMax = 256
-/** Cells that all keys are spread over; each holds some hundred keys. */
+/** Cells that all keys are spread over, and keys that each of them remembers: those that were used last. */
 const pagesMax = 1_024
+const keysMax = 150
 /** Between two signs of life of who submits, and how long it may be without one. */
 const beatMs = 5_000
 const silentMs = 15_000
 /** Clients that are remembered of one job. With more, none of them is the last one, and it is cancelled by its id. */
-const usersMax = 64
-/** A key is remembered for so long after somebody used it last; then the mesh is asked whether there is such a job. */
-const rememberMs = 7 * 86_400_000
+const usersMax = 16
 /** Epochs that one submission may use: for each entry that it loses, and each time that one is busy. */
 const epochsPerClaim = 64
-/** Of epochs that no record is left of: they grow by one in ten minutes from here on. */
-const epochsSince = Date.UTC(2026, 0, 1)
-const epochMs = 600_000
+/** For those of which no record is left: a cell counts its changes, and each is worth so many. */
+const epochsPerChange = 16
 
 type Entry = {
   readonly epoch: number
@@ -35,7 +33,6 @@ type Entry = {
   readonly beat: number
   readonly state: 'making' | 'made' | 'cancelled'
   readonly users: readonly string[]
-  readonly until: number
 }
 type Page = Readonly<Record<string, Entry>>
 /** What becomes of an entry; `false` leaves everything as it is. */
@@ -132,19 +129,18 @@ export class Share {
       if (entry?.state === 'making' && entry.epoch === this.epoch && entry.users[0] === this.#user)
         return true
       if (entry?.state === 'made' || (entry === undefined && (await this.#isKnown()))) {
-        const made = entry ?? { epoch: newEpoch(undefined), beat: 0, state: 'made', users: [], until: 0 }
+        const made = entry ?? { epoch: newEpoch(undefined, version), beat: 0, state: 'made', users: [] }
         if (await this.#put(version, page, { ...made, users: this.#with(made.users) })) return false
       } else if (entry?.state === 'making' && !isSilent) {
         await this.#book.newer(version, { timeout: silentMs }).catch(onlyLate)
       } else {
-        this.epoch = newEpoch(entry)
+        this.epoch = newEpoch(entry, version)
         const users = [this.#user, ...(entry?.state === 'making' ? entry.users : [])].slice(0, usersMax + 1)
         const made = await this.#put(version, page, {
           epoch: this.epoch,
           beat: 0,
           state: 'making',
-          users: [...new Set(users)],
-          until: 0
+          users: [...new Set(users)]
         }).catch(onlyUndecided)
         if (made) return true
       }
@@ -208,15 +204,16 @@ export class Share {
 
   /** False if somebody else was faster. */
   async #put(version: number, page: Page, entry: Entry | undefined): Promise<boolean> {
-    const now = Date.now()
-    const others = Object.entries(page).filter(([job, { until }]) => job !== this.job && until > now)
-    const own = entry === undefined ? [] : [[this.job, { ...entry, until: now + rememberMs }] as const]
-    return await this.#book.setIf(version, Object.fromEntries([...others, ...own]))
+    const others = Object.entries(page).filter(([job]) => job !== this.job)
+    const own = entry === undefined ? [] : [[this.job, entry] as const]
+    // The last one is the one that was used last. Of a key that is remembered no more the mesh is asked.
+    const kept = [...others, ...own].slice(-keysMax)
+    return await this.#book.setIf(version, Object.fromEntries(kept))
   }
 }
 
-const newEpoch = (entry: Entry | undefined): number =>
-  Math.max((entry?.epoch ?? 0) + epochsPerClaim, Math.floor((Date.now() - epochsSince) / epochMs))
+const newEpoch = (entry: Entry | undefined, version: number): number =>
+  Math.max((entry?.epoch ?? 0) + epochsPerClaim, version * epochsPerChange)
 
 function onlyLate(error: unknown): void {
   if (!(error instanceof ShoalError && error.code === 'SHOAL_TIMEOUT')) throw error
