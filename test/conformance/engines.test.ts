@@ -19,15 +19,18 @@ const fails = (promise: PromiseLike<unknown>): Promise<unknown> =>
     (error: unknown) => error
   )
 
+/** Says in a file that it has begun, and waits for ever: what an engine has not begun yet is neither interrupted nor lost. */
+const begins = ({ folder }: Mesh, file: string): string =>
+  `process.getBuiltinModule('node:fs').appendFileSync(${JSON.stringify(join(folder, file))}, 'begun\\n'); await new Promise(() => {})`
+
 for (const isolation of ['thread', 'process'] as const) {
   test(`CONFORMANCE 19: what runs on an interrupted engine ends with an InterruptedError, and the engine stays usable (${isolation})`, async () => {
     mesh = await Mesh.open(2, { isolation })
     const { client } = mesh
     const all = client.view('all')
     await all.execute('kept = 5')
-    const waits = all.execute('globalThis.began = true; await new Promise(() => {})')
-    const failed = fails(waits)
-    await until(async () => (await mesh?.status())?.every(({ running }) => running === 1) === true)
+    const failed = fails(all.execute(begins(mesh, 'waits')))
+    await until(async () => (await mesh?.trace('waits'))?.length === 2)
     await all.interrupt()
     const { errors } = (await failed) as CompositeError
     const engines = await client.engines()
@@ -38,12 +41,16 @@ for (const isolation of ['thread', 'process'] as const) {
     expect(await all.apply(() => kept)).toEqual([5, 5])
 
     const first = client.view(0)
-    const computes = first.apply(() => {
-      for (;;);
-    })
+    const computes = first.apply(
+      (file: string) => {
+        process.getBuiltinModule('node:fs').appendFileSync(file, 'begun\n')
+        for (;;);
+      },
+      join(mesh.folder, 'computes')
+    )
     const ended = fails(computes)
     const next = first.apply(() => 'next')
-    await until(async () => (await mesh?.status())?.some(({ running }) => running === 1) === true)
+    await until(async () => (await mesh?.trace('computes'))?.length === 1)
     await first.interrupt()
     expect(await ended).toMatchObject({ code: 'TASK_INTERRUPTED', engine: engines[0]?.id })
     expect(await next).toBe('next')
@@ -88,8 +95,8 @@ test('CONFORMANCE 21: engines that are restarted are new processes without names
   const { client } = mesh
   const all = client.view('all')
   const before = (await all.execute('kept = process.pid')) as number[]
-  const waits = fails(client.view(1).execute('await new Promise(() => {})'))
-  await until(async () => (await mesh?.status())?.some(({ running }) => running === 1) === true)
+  const waits = fails(client.view(1).execute(begins(mesh, 'waits')))
+  await until(async () => (await mesh?.trace('waits'))?.length === 1)
   const engines = await client.engines()
   await all.restart()
   expect(await waits).toMatchObject({ code: 'ENGINE_LOST', engine: engines[1]?.id })
