@@ -22,7 +22,7 @@ const beatMs = 5_000
 const silentMs = 15_000
 /** Clients that are remembered of one job. With more, none of them is the last one, and it is cancelled by its id. */
 const usersMax = 16
-/** Epochs that one submission may use: for each entry that it loses, and each time that one is busy. */
+/** Epochs that one submission may use, one for each entry that it loses. */
 const epochsPerClaim = 64
 /** For those of which no record is left: a cell counts its changes, and each is worth so many. */
 const epochsPerChange = 16

@@ -26,6 +26,7 @@ import type { TaskMessage } from '../tasks/messages.ts'
 import { Owner } from '../tasks/owner.ts'
 import { Release } from '../tasks/release.ts'
 import { Runner } from '../tasks/runner.ts'
+import { settlesWithinMs } from '../tasks/search.ts'
 import { Upkeep } from '../tasks/upkeep.ts'
 import { AfterWrites } from './after.ts'
 import { Desk } from './desk.ts'
@@ -81,12 +82,12 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const holders = (id: DataId): ReadonlySet<PeerId> => this.stock.holders(id)
     const keeping = { ...around, keeper: this.keeper, holders }
     this.owner = new Owner(keeping, random.fork('owner'))
-    this.entry = new Entry(around)
+    const aloneAt = now + (options.meetsWithinMs ?? 0)
+    this.entry = new Entry(around, Math.min(aloneAt, now + settlesWithinMs))
     this.release = new Release(around)
     this.#upkeep = new Upkeep({ ...keeping, release: this.release }, random.fork('reconcile'), now)
     this.stock = new Stock(around, this.keeper, this.#quota.data)
     const isSound = (): boolean => this.#disk.isSound
-    const aloneAt = now + (options.meetsWithinMs ?? 0)
     this.cells = new Cells({ ...around, boot: me.boot, isSound, aloneAt }, random.fork('cells'))
     const status = (): string => JSON.stringify(nodeReport(this, this.#disk.state, this.#now))
     const { self, membership, keeper, release } = this
@@ -157,8 +158,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         return this.#member(this.membership.found(input.peer, input.addresses, now), now)
       case 'peer-connected':
         this.#member(this.membership.connected(input.peer, input.addresses, now), now)
-        this.#effects.push(...this.#doorstep.take(input.peer))
-        return
+        return void this.#effects.push(...this.#doorstep.take(input.peer))
       case 'peer-disconnected':
         this.#effects.push(...this.#sources.peerGone(input.peer))
         return this.#member(this.membership.disconnected(input.peer, now), now)
@@ -329,6 +329,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
         this.#effects.push({ kind: 'note', text: `${effect.peer} is up` })
         this.#task(this.owner.peerUp(effect.peer, now))
         this.#task(this.#upkeep.peerUp(effect.peer))
+        this.#task(this.entry.peerUp(effect.peer))
         this.stock.peerUp(effect.peer, now)
         this.#task(this.cells.peerUp(effect.peer, now))
       } else this.#effects.push(worldly(effect, this.membership, this.membership.slowness(now)))

@@ -63,11 +63,13 @@ export class Entry {
   readonly #submissions = new Map<ShardKey, Submission>()
   readonly #follows: Follows
   readonly #postings: Postings
-  readonly #searches = new Searches()
+  readonly #searches: Searches
   #tendAt: Millis = 0
 
-  constructor(view: EntryView) {
+  /** Until `settledAt` it may not have met all whom it is to meet. */
+  constructor(view: EntryView, settledAt: Millis) {
     this.#view = view
+    this.#searches = new Searches(settledAt)
     this.#follows = new Follows(view)
     this.#postings = new Postings(view)
   }
@@ -139,6 +141,10 @@ export class Entry {
       default:
         return []
     }
+  }
+
+  peerUp(peer: PeerId): Send[] {
+    return this.#searches.peerUp(peer)
   }
 
   peerDown(peer: PeerId, now: Millis): EntryEffect[] {

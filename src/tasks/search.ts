@@ -12,6 +12,8 @@ import type { Reply } from './submission.ts'
 
 /** How long nodes are waited for that do not answer whether they know a job. */
 const searchMs = 2_000
+/** A node that was told of others, or looks for them, has met most of those that are there within this time. */
+export const settlesWithinMs = 5_000
 
 interface Search {
   readonly client: ClientId
@@ -21,10 +23,18 @@ interface Search {
   readonly keepers: Set<PeerId>
   best: TaskMessageOf<'found'> | undefined
   readonly until: Millis
+  /** Nodes that come up meanwhile are asked, too. */
+  readonly isEarly: boolean
 }
 
 export class Searches {
+  readonly #settledAt: Millis
   #searches: Search[] = []
+
+  /** Until `settledAt` this node may not have met those who know. */
+  constructor(settledAt: Millis) {
+    this.#settledAt = settledAt
+  }
 
   get size(): number {
     return this.#searches.length
@@ -32,7 +42,9 @@ export class Searches {
 
   begin(client: ClientId, job: JobId, nodes: readonly PeerId[], now: Millis): Send[] {
     const [open, keepers] = [new Set(nodes), new Set<PeerId>()]
-    this.#searches.push({ client, job, open, keepers, best: undefined, until: now + searchMs })
+    const isEarly = now < this.#settledAt
+    const until = isEarly ? Math.max(now + searchMs, this.#settledAt) : now + searchMs
+    this.#searches.push({ client, job, open, keepers, best: undefined, until, isEarly })
     return nodes.map((to) => send(to, { kind: 'find', job }))
   }
 
@@ -63,6 +75,14 @@ export class Searches {
     ])
   }
 
+  peerUp(peer: PeerId): Send[] {
+    return this.#searches.flatMap(({ job, open, isEarly }) => {
+      if (!isEarly) return []
+      open.add(peer)
+      return [send(peer, { kind: 'find', job })]
+    })
+  }
+
   peerDown(peer: PeerId): Reply[] {
     for (const search of this.#searches) search.open.delete(peer)
     return this.wake(0)
@@ -70,7 +90,10 @@ export class Searches {
 
   /** Answers the searches that are over. */
   wake(now: Millis): Reply[] {
-    const done = this.#searches.filter(({ open, until }) => open.size === 0 || now >= until)
+    const done = this.#searches.filter(
+      ({ open, until, best, isEarly }) =>
+        (open.size === 0 && (!isEarly || best !== undefined)) || now >= until
+    )
     if (done.length === 0) return []
     this.#searches = this.#searches.filter((search) => !done.includes(search))
     return done.map(({ client, job, best }) => {

@@ -86,3 +86,11 @@ test('CONFORMANCE 30: a node that leaves while it runs a task costs that task no
   expect((await mesh.status()).map(({ lostRuns }) => lostRuns)).toEqual([0, 0])
   expect(await mesh.client.job(hold.id)).toEqual(['done'])
 })
+
+test('a node that has just come finds a job that others keep, though it has met nobody yet', async () => {
+  mesh = await Mesh.open(2)
+  const job = mesh.client.map((x: number) => x * x, upTo(3))
+  expect(await job).toEqual([0, 1, 4])
+  const fresh = await mesh.join()
+  expect(await fresh.client.job(job.id)).toEqual([0, 1, 4])
+})

@@ -29,14 +29,15 @@ function submission(bytes: number): ClientMessageOf<'submit'> {
 }
 
 function entryOf(): Entry {
-  return new Entry({
+  const view = {
     self: 'peerA' as PeerId,
     isUp: () => true,
     canKeep: () => true,
     peers: () => keepers.slice(1),
     mayKnow: () => keepers,
     keepersFor: () => keepers
-  })
+  }
+  return new Entry(view, 0)
 }
 
 /** Times at which a shard that no keeper answers for is sent to each of them, within so many seconds. */
