@@ -317,8 +317,10 @@ test('what cannot run anywhere is said at once, explained, and runs as soon as a
   const [said] = await once(child.stderr, 'data')
   expect(String(said)).toContain('no node that is up runs programs; start one with `shoal up --allow-run`')
   const own = await connect({ key: lone.key, peers: [node.address], mdns: false, timeout: 60_000 })
-  const [job] = await own.jobs()
-  const { state, nodes: all } = await own.explain(`${job?.id}:0`)
+  // It is said before the job is submitted.
+  let id: string | undefined
+  while (id === undefined) id = (await own.jobs())[0]?.id
+  const { state, nodes: all } = await own.explain(`${id}:0`)
   expect(state).toBe('waiting')
   expect(all.flatMap(({ missing }) => missing)).toMatchObject([{ blockedBy: 'label', name: 'allow-run' }])
   await lone.start('willing', [node], { more: { allowRun: true } })
