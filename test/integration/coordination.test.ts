@@ -6,30 +6,20 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type Client, connect } from '../../src/index.ts'
+import type { Client } from '../../src/index.ts'
 import { programOf } from './prepare.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 const holder = programOf(new URL('./holder.ts', import.meta.url))
 let lab: Lab
-const clients: Client[] = []
 beforeEach(async () => {
   lab = await Lab.open()
 })
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.close()))
-  await lab.close()
-})
-
-async function attach(...peers: readonly NodeProcess[]): Promise<Client> {
-  const client = await connect({ key: lab.key, peers: peers.map(({ address }) => address), mdns: false })
-  clients.push(client)
-  return client
-}
+afterEach(() => lab.close())
 
 async function meshOf(count: number): Promise<{ nodes: NodeProcess[]; client: Client }> {
   const nodes = await lab.mesh(count, 0)
-  const client = await attach(...nodes)
+  const client = await lab.attach(...nodes)
   await untilMeshed(client, count)
   return { nodes, client }
 }
@@ -61,7 +51,7 @@ test('CONFORMANCE 41: the lock of a client that is killed goes to who waits for 
 
 test('a holder that stands still for longer than its lease knows so before it does anything', async () => {
   const { nodes, client } = await meshOf(3)
-  const other = await attach(...nodes.slice(1))
+  const other = await lab.attach(...nodes.slice(1))
   const hold = await client.lock('printer', { lease: 500 }).acquire()
   const waiting = other.lock('printer').acquire()
   await other.variable('asked').set(true)
@@ -110,7 +100,7 @@ test('all nodes lose their power at once: what was there is there, and a lock wa
   await Promise.all(nodes.map((node) => node.kill()))
   const again: NodeProcess[] = []
   for (const { name } of nodes) again.push(await lab.start(name, again, { slots: 0 }))
-  const late = await attach(...again)
+  const late = await lab.attach(...again)
   await untilMeshed(late, 3)
   expect(await late.variable('kept').get()).toEqual({ a: 1 })
   expect(await late.lock('kept').tryAcquire()).toBeUndefined()
@@ -122,7 +112,7 @@ test('a minority refuses, says whom it misses, and goes on when they are back', 
   const counter = client.variable<number>('counter')
   await counter.set(1)
   const [first, ...others] = nodes as [NodeProcess, NodeProcess, NodeProcess]
-  const local = await attach(first)
+  const local = await lab.attach(first)
   for (const node of others) node.pause()
   const refusal = await local
     .variable('counter')

@@ -7,25 +7,15 @@ import { randomBytes } from 'node:crypto'
 import { open, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type Client, connect, type Ref } from '../../src/index.ts'
+import type { Ref } from '../../src/index.ts'
 import { until } from '../conformance/mesh.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 let lab: Lab
-const clients: Client[] = []
 beforeEach(async () => {
   lab = await Lab.open()
 })
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.close()))
-  await lab.close()
-})
-
-async function attach(...nodes: NodeProcess[]): Promise<Client> {
-  const client = await connect({ key: lab.key, peers: nodes.map(({ address }) => address), mdns: false })
-  clients.push(client)
-  return client
-}
+afterEach(() => lab.close())
 
 const dataOf = (node: NodeProcess): string => join(lab.folder, node.name, 'data')
 const nameOf = ({ hash, size }: Ref): string => `${hash}.${size}`
@@ -41,7 +31,7 @@ async function flip(path: string, at: number): Promise<void> {
 
 test('bytes, files and streams come back as they were put, by any node', async () => {
   const nodes = await lab.mesh(3)
-  const [one, other] = [await attach(nodes[0] as NodeProcess), await attach(nodes[2] as NodeProcess)]
+  const [one, other] = [await lab.attach(nodes[0] as NodeProcess), await lab.attach(nodes[2] as NodeProcess)]
   await untilMeshed(one, 3)
   const bytes = randomBytes(3_500_000)
   const file = join(lab.folder, 'input.bin')
@@ -71,7 +61,7 @@ test('bytes, files and streams come back as they were put, by any node', async (
 
 test('a ref arrives in the task as its bytes, wherever it stands in the arguments', async () => {
   const nodes = await lab.mesh(2)
-  const client = await attach(nodes[0] as NodeProcess)
+  const client = await lab.attach(nodes[0] as NodeProcess)
   await untilMeshed(client, 2)
   const [a, b] = [await client.put(randomBytes(2_000_000)), await client.put([Buffer.from('abc')])]
   const sizes = await client.map(
@@ -98,13 +88,13 @@ async function holdersOf(ref: Ref, nodes: readonly NodeProcess[], count: number)
 
 test('CONFORMANCE 33: data with three holders outlives two of them, also for who is just reading it', async () => {
   const nodes = await lab.mesh(3)
-  const client = await attach(nodes[0] as NodeProcess)
+  const client = await lab.attach(nodes[0] as NodeProcess)
   await untilMeshed(client, 3)
   const bytes = randomBytes(12_000_000)
   const ref = await client.put(bytes)
   await holdersOf(ref, nodes, 3)
   const fresh = await lab.start('fresh', [nodes[0] as NodeProcess], { more: { roles: ['engine'] } })
-  const reader = await attach(fresh)
+  const reader = await lab.attach(fresh)
   await untilMeshed(reader, 4)
   const pieces: Uint8Array[] = []
   for await (const piece of reader.stream(ref)) {
@@ -115,13 +105,13 @@ test('CONFORMANCE 33: data with three holders outlives two of them, also for who
 
 test('a flipped byte at one holder is found, reported and fetched elsewhere', async () => {
   const nodes = await lab.mesh(3)
-  const client = await attach(nodes[0] as NodeProcess)
+  const client = await lab.attach(nodes[0] as NodeProcess)
   await untilMeshed(client, 3)
   const bytes = randomBytes(2_500_000)
   const ref = await client.put(bytes)
   const holders = await holdersOf(ref, nodes, 3)
   const fresh = await lab.start('fresh', [nodes[0] as NodeProcess], { slots: 0, more: { roles: ['engine'] } })
-  const reader = await attach(fresh)
+  const reader = await lab.attach(fresh)
   await untilMeshed(reader, 4)
   for (const node of holders.slice(0, 2)) await flip(join(dataOf(node), nameOf(ref)), 1_200_000)
   expect(Buffer.compare(await reader.get(ref), bytes)).toBe(0)
@@ -140,7 +130,7 @@ test('a flipped byte at one holder is found, reported and fetched elsewhere', as
 
 test('tasks go where their data is: hardly any of it moves, though each piece lies on one node only', async () => {
   const nodes = await lab.mesh(3)
-  const client = await attach(nodes[0] as NodeProcess)
+  const client = await lab.attach(nodes[0] as NodeProcess)
   await untilMeshed(client, 3)
   const once = { keepers: 1 }
   const inputs = await Promise.all(
@@ -166,7 +156,7 @@ test('tasks go where their data is: hardly any of it moves, though each piece li
 
 test('data stays for whoever needs it and goes with the last of them; an engine keeps what it used last', async () => {
   const nodes = await lab.mesh(3, 0)
-  const client = await attach(nodes[0] as NodeProcess)
+  const client = await lab.attach(nodes[0] as NodeProcess)
   const more = { roles: ['engine' as const], quota: { data: 5_000_000 } }
   const engine = await lab.start('engine', nodes, { more })
   await untilMeshed(client, 4)

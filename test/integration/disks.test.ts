@@ -9,26 +9,16 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type Client, connect, type NodeStatus } from '../../src/index.ts'
+import type { Client, NodeStatus } from '../../src/index.ts'
 import { Lab, type NodeProcess, untilMeshed, untilStatus } from './processes.ts'
 
 let lab: Lab
-const clients: Client[] = []
 
 beforeEach(async () => {
   lab = await Lab.open()
 })
 
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.close()))
-  await lab.close()
-})
-
-async function attach(...nodes: readonly NodeProcess[]): Promise<Client> {
-  const client = await connect({ key: lab.key, peers: nodes.map(({ address }) => address), mdns: false })
-  clients.push(client)
-  return client
-}
+afterEach(() => lab.close())
 
 /** Why this machine does not let us do it, if it does not. */
 function refusal(...attempts: readonly (readonly string[])[]): string | undefined {
@@ -85,7 +75,7 @@ test.skipIf(noTmpfs !== undefined)(
     lab.undo(() => execFileSync('umount', [data]))
     const a = await lab.start('a')
     const [b, c] = [await lab.start('b', [a]), await lab.start('c', [a], { data })]
-    const mesh = await attach(a, b)
+    const mesh = await lab.attach(a, b)
     await untilMeshed(mesh, 3)
     const job = mesh.map(long, count(100))
     const expected = count(100).map((x) => `${x}`.repeat(30_000))
@@ -96,7 +86,7 @@ test.skipIf(noTmpfs !== undefined)(
       { id: c.id, isKeeper: false, disk: expect.stringContaining('No space left') }
     ])
     // The code of this function has no room on that disk; the node runs it all the same, and takes submissions.
-    const alone = await attach(c)
+    const alone = await lab.attach(c)
     expect(await alone.map((x: number) => x + 1, count(30))).toEqual(count(30).map((x) => x + 1))
     await goesOn(mesh, c, { id: job.id, results: expected })
   }
@@ -106,7 +96,7 @@ test.skipIf(noImmutable !== undefined)(
   'a data folder made read-only: the node says so and keeps no more',
   async () => {
     const [a, b, c, d] = (await lab.mesh(4)) as [NodeProcess, NodeProcess, NodeProcess, NodeProcess]
-    const mesh = await attach(a, b)
+    const mesh = await lab.attach(a, b)
     await untilMeshed(mesh, 4)
     const job = mesh.map(square, count(200))
     await job.accepted
@@ -154,7 +144,7 @@ async function flipIn(folder: string, pattern: RegExp): Promise<void> {
 
 test('a store with a flipped byte is not used: the node is another one, keeps nothing, says why, and works', async () => {
   const [a, b, c] = (await lab.mesh(3)) as [NodeProcess, NodeProcess, NodeProcess]
-  const mesh = await attach(a, b)
+  const mesh = await lab.attach(a, b)
   await untilMeshed(mesh, 3)
   const job = mesh.map(square, count(200))
   expect(await job).toEqual(count(200).map((x) => x * x))
@@ -175,7 +165,7 @@ test('a store with a flipped byte is not used: the node is another one, keeps no
 
 test('damaged code is fetched again from others, and what it computes is right', async () => {
   const [a, b, c] = (await lab.mesh(3)) as [NodeProcess, NodeProcess, NodeProcess]
-  const mesh = await attach(a, b)
+  const mesh = await lab.attach(a, b)
   await untilMeshed(mesh, 3)
   await mesh.map(square, count(100))
   await c.kill()

@@ -8,33 +8,23 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type Client, connect, type TaskError } from '../../src/index.ts'
+import type { Client, TaskError } from '../../src/index.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 const timeout = 240_000
 const more = { isolation: 'process' } as const
 
 let lab: Lab
-const clients: Client[] = []
 beforeEach(async () => {
   lab = await Lab.open()
 })
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.close()))
-  await lab.close()
-})
-
-async function attach(node: NodeProcess): Promise<Client> {
-  const client = await connect({ key: lab.key, peers: [node.address], mdns: false })
-  clients.push(client)
-  return client
-}
+afterEach(() => lab.close())
 
 async function open(count: number, slots = 1): Promise<readonly [Client, NodeProcess[]]> {
   const first = await lab.start('n1', [], { slots, more })
   const names = Array.from({ length: count - 1 }, (_, i) => `n${i + 2}`)
   const others = await Promise.all(names.map((name) => lab.start(name, [first], { slots, more })))
-  const client = await attach(first)
+  const client = await lab.attach(first)
   await untilMeshed(client, count)
   return [client, [first, ...others]]
 }

@@ -10,7 +10,6 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import {
-  type Client,
   CompositeError,
   connect,
   createKey,
@@ -23,22 +22,12 @@ import { programOf, withBuilt } from './prepare.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 let lab: Lab
-const clients: Client[] = []
 
 beforeEach(async () => {
   lab = await Lab.open()
 })
 
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.close()))
-  await lab.close()
-})
-
-async function attach(...nodes: readonly NodeProcess[]): Promise<Client> {
-  const client = await connect({ key: lab.key, peers: nodes.map(({ address }) => address) })
-  clients.push(client)
-  return client
-}
+afterEach(() => lab.close())
 
 const slowSquare = async (x: number): Promise<number> => {
   await new Promise((resolve) => setTimeout(resolve, 10))
@@ -49,7 +38,7 @@ const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i)
 
 test('a client whose entry is killed half way gets every result once and in order, from another node', async () => {
   const [a, b, c] = (await lab.mesh(3)) as [NodeProcess, NodeProcess, NodeProcess]
-  const mesh = await attach(a, b, c)
+  const mesh = await lab.attach(a, b, c)
   await untilMeshed(mesh, 3)
   const results: number[] = []
   for await (const result of mesh.map(slowSquare, count(600))) {
@@ -61,21 +50,21 @@ test('a client whose entry is killed half way gets every result once and in orde
 
 test('a job whose submitter is gone completes, and any peer gives its results', async () => {
   const [a, b] = (await lab.mesh(3)) as [NodeProcess, NodeProcess]
-  const submitter = await attach(a)
+  const submitter = await lab.attach(a)
   await untilMeshed(submitter, 3)
   const job = submitter.map(slowSquare, count(200), { name: 'left alone' })
   await job.accepted
   job.catch(() => {})
   await submitter.close()
   await a.kill()
-  const reader = await attach(b)
+  const reader = await lab.attach(b)
   expect(await reader.job(job.id)).toEqual(count(200).map((x) => x * x))
   expect((await reader.jobs())[0]).toMatchObject({ id: job.id, name: 'left alone', tasks: 200, done: 200 })
 })
 
 test('results survive that every node is killed at once and started again', async () => {
   const nodes = (await lab.mesh(3)) as [NodeProcess, NodeProcess, NodeProcess]
-  const before = await attach(...nodes)
+  const before = await lab.attach(...nodes)
   await untilMeshed(before, 3)
   const job = before.map(slowSquare, count(100))
   await job.accepted
@@ -83,13 +72,13 @@ test('results survive that every node is killed at once and started again', asyn
   await before.close()
   await Promise.all(nodes.map((node) => node.kill()))
   const again = await lab.mesh(3)
-  const after = await attach(...again)
+  const after = await lab.attach(...again)
   expect(await after.job(job.id)).toEqual(count(100).map((x) => x * x))
 })
 
 test('an error comes back with its name, message, stack, engine and attempt', async () => {
   const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const mesh = await attach(a)
+  const mesh = await lab.attach(a)
   const task = mesh.submit(
     (n: number) => {
       throw new RangeError(`not ${n}`)
@@ -112,7 +101,7 @@ test('an error comes back with its name, message, stack, engine and attempt', as
 
 test('several failures come together in input order, or among the results if that is asked for', async () => {
   const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const mesh = await attach(a)
+  const mesh = await lab.attach(a)
   const odd = (n: number): number => {
     if (n % 2 === 1) throw new Error(`odd ${n}`)
     return n
@@ -127,7 +116,7 @@ test('several failures come together in input order, or among the results if tha
 
 test('an argument that cannot travel is named by index and path, and nothing from there on runs', async () => {
   const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const mesh = await attach(a)
+  const mesh = await lab.attach(a)
   const inputs = [1, 2, { rows: [0, () => 1] }, 4]
   const job = mesh.map((x: unknown) => x, inputs)
   await expect(job).rejects.toMatchObject({ code: 'SHOAL_BAD_VALUE' })
@@ -137,7 +126,7 @@ test('an argument that cannot travel is named by index and path, and nothing fro
 
 test('endless inputs are pulled with a bound, and leaving early cancels what is left', async () => {
   const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const mesh = await attach(a)
+  const mesh = await lab.attach(a)
   let pulled = 0
   async function* endless(): AsyncGenerator<number> {
     for (;;) yield pulled++
@@ -154,7 +143,7 @@ test('endless inputs are pulled with a bound, and leaving early cancels what is 
 
 test('cancel ends waiting and running tasks', async () => {
   const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const mesh = await attach(a)
+  const mesh = await lab.attach(a)
   const job = mesh.map(
     (ms: number) => new Promise((resolve) => setTimeout(resolve, ms, ms)),
     [0, 60_000, 60_000]
@@ -167,7 +156,7 @@ test('cancel ends waiting and running tasks', async () => {
 
 test('a module travels with its imports, and its code is run by nodes that never saw the client', async () => {
   const [a, b] = (await lab.mesh(2)) as [NodeProcess, NodeProcess]
-  const mesh = await attach(a, b)
+  const mesh = await lab.attach(a, b)
   const file = fileURLToPath(new URL('../../examples/word-count/words.ts', import.meta.url))
   const job = mesh.map<Map<string, number>>(moduleFunction(file, 'countWords'), [
     { name: 'a', packed: gzipSync('Nodes node NODE') },
@@ -182,7 +171,7 @@ test('who holds another key is refused, hears why, and the node says it', async 
   await expect(stranger).rejects.toMatchObject({ code: 'SHOAL_REFUSED' })
   await a.noted('refused')
   await expect(connect({ key: createKey(), peers: [a.address], mdns: false })).rejects.toThrow(ShoalError)
-  expect(await (await attach(a)).members()).toHaveLength(1)
+  expect(await (await lab.attach(a)).members()).toHaveLength(1)
 })
 
 test('nobody there: the error says what to do', async () => {
@@ -201,7 +190,7 @@ test('a second node on the same data folder refuses to start', async () => {
 
 test('wrong options are refused by name', async () => {
   const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const mesh = await attach(a)
+  const mesh = await lab.attach(a)
   const wrong = [{ retries: -1 }, { timeout: 0 }, { keepers: 16 }, { retry: 1 }] as object[]
   for (const options of wrong) {
     expect(() => mesh.map((x: number) => x, [1], options)).toThrow(ShoalError)

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import {
   type Client,
+  connect,
   createKey,
   type MeshKey,
   type NodeOptions,
@@ -57,6 +58,7 @@ export class Lab {
   readonly folder: string
   readonly keyFile: string
   readonly #children = new Set<ChildProcess>()
+  readonly #clients: Client[] = []
   readonly #undo: (() => unknown)[] = []
 
   private constructor(folder: string) {
@@ -134,12 +136,21 @@ export class Lab {
     return [first, ...(await Promise.all(names.map((name) => this.start(name, [first], { slots }))))]
   }
 
+  /** A client of the first of these nodes that answers. It is closed with the lab. */
+  async attach(...nodes: readonly NodeProcess[]): Promise<Client> {
+    const peers = nodes.map(({ address }) => address)
+    const client = await connect({ key: this.key, peers, mdns: false })
+    this.#clients.push(client)
+    return client
+  }
+
   /** Done when all processes are gone and before the folder goes, last first. */
   undo(step: () => unknown): void {
     this.#undo.push(step)
   }
 
   async close(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.close()))
     for (const child of this.#children) child.kill('SIGKILL')
     await Promise.all([...this.#children].map((child) => child.exitCode ?? once(child, 'exit')))
     for (const step of this.#undo.reverse()) await step()

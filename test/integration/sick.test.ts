@@ -8,7 +8,6 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type Client, connect } from '../../src/index.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 /** Longer than the silence after which others call it down (5 s). */
@@ -17,22 +16,12 @@ const stopMs = isLong ? 20_000 : 6_500
 const timeout = 60_000 + 2 * stopMs
 
 let lab: Lab
-const clients: Client[] = []
 
 beforeEach(async () => {
   lab = await Lab.open()
 })
 
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.close()))
-  await lab.close()
-})
-
-async function attach(...nodes: readonly NodeProcess[]): Promise<Client> {
-  const client = await connect({ key: lab.key, peers: nodes.map(({ address }) => address), mdns: false })
-  clients.push(client)
-  return client
-}
+afterEach(() => lab.close())
 
 const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i)
 
@@ -48,7 +37,7 @@ test('a node that is stopped and continued rejoins, and what it finished too lat
 }, async () => {
   const [a, b, c] = (await lab.mesh(3)) as [NodeProcess, NodeProcess, NodeProcess]
   // The owner of the job stops, which is also its entry and an engine's node; when there is time, so does a mere engine's node.
-  const [ofA, reader] = [await attach(a), await attach(b)]
+  const [ofA, reader] = [await lab.attach(a), await lab.attach(b)]
   await untilMeshed(reader, 3)
   for (const stopped of isLong ? [c, a] : [a]) {
     const job = ofA.map(run, count(60))
@@ -63,7 +52,7 @@ test('a node that is stopped and continued rejoins, and what it finished too lat
     await resumed
     await untilMeshed(reader, 3)
     // Seen from the node that was away, and by a client that never heard of the job: the same runs.
-    const late = await attach(stopped)
+    const late = await lab.attach(stopped)
     expect(await late.job<Ran>(job.id)).toEqual(results)
     expect(await job).toEqual(results)
   }
@@ -76,7 +65,7 @@ test('a node that is stopped and continued rejoins, and what it finished too lat
 
 test('a short stop is no loss: nobody is called down, and nothing runs twice', { timeout }, async () => {
   const [a, b, c] = (await lab.mesh(3)) as [NodeProcess, NodeProcess, NodeProcess]
-  const mesh = await attach(a)
+  const mesh = await lab.attach(a)
   await untilMeshed(mesh, 3)
   const notes = [a, b, c].map((node) => node.notes.length)
   const job = mesh.map(run, count(60))
@@ -107,7 +96,7 @@ test('clocks that are days apart and jump change nothing', { timeout }, async ()
   const a = await lab.start('a', [], { execArgv: wrongClock(-400) })
   const b = await lab.start('b', [a], { execArgv: wrongClock(3) })
   const c = await lab.start('c', [a], { execArgv: wrongClock(0.5), data: join(lab.folder, 'c') })
-  const [ofA, mesh] = [await attach(a), await attach(b)]
+  const [ofA, mesh] = [await lab.attach(a), await lab.attach(b)]
   await untilMeshed(mesh, 3)
   const job = ofA.map(run, count(100))
   job.catch(() => {})
@@ -123,5 +112,5 @@ test('clocks that are days apart and jump change nothing', { timeout }, async ()
   expect(again.id).toBe(a.id)
   const said = [b, c].flatMap(({ notes }) => notes).filter((note) => note.includes('is down'))
   expect(new Set(said)).toEqual(new Set([`${a.id} is down`]))
-  expect(await (await attach(again)).job<Ran>(job.id)).toEqual(await watched)
+  expect(await (await lab.attach(again)).job<Ran>(job.id)).toEqual(await watched)
 })

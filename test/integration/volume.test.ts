@@ -7,27 +7,17 @@ import { createHash, type Hash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type Client, connect, type Ref } from '../../src/index.ts'
+import type { Ref } from '../../src/index.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 const minutes = 60_000
 const MIB = 2 ** 20
 
 let lab: Lab
-const clients: Client[] = []
 beforeEach(async () => {
   lab = await Lab.open()
 })
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.close()))
-  await lab.close()
-})
-
-async function attach(node: NodeProcess): Promise<Client> {
-  const client = await connect({ key: lab.key, peers: [node.address], mdns: false })
-  clients.push(client)
-  return client
-}
+afterEach(() => lab.close())
 
 /** Bytes that repeat nowhere, as one who reads a device into the same buffer would give them; `hash` hears of all. */
 async function* noise(bytes: number, hash: Hash): AsyncGenerator<Uint8Array> {
@@ -52,7 +42,7 @@ test('2 GiB go into the mesh and out again through nodes that take less than 100
 }, async () => {
   const nodes = await lab.mesh(3)
   const [entry, other] = nodes as [NodeProcess, NodeProcess, NodeProcess]
-  const [client, reader] = [await attach(entry), await attach(other)]
+  const [client, reader] = [await lab.attach(entry), await lab.attach(other)]
   await untilMeshed(client, 3)
   const before = await Promise.all(nodes.map(memoryOf))
   const bytes = 2_048 * MIB
@@ -72,7 +62,7 @@ test('50 tasks over 10 inputs of 100 MB on 5 nodes move less than twice the byte
   timeout: 20 * minutes
 }, async () => {
   const nodes = await lab.mesh(5)
-  const client = await attach(nodes[0] as NodeProcess)
+  const client = await lab.attach(nodes[0] as NodeProcess)
   await untilMeshed(client, 5)
   const size = 100_000_000
   const inputs: Ref[] = []
