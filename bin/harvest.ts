@@ -7,13 +7,14 @@
 import { once } from 'node:events'
 import { saveFiles } from '../src/client/outputs.ts'
 import { type EachInput, type ProgramOptions, textThere } from '../src/client/programs.ts'
+import { ProgressLine } from '../src/client/progress.ts'
 import type { Client, Completed, JobHandle } from '../src/client/types.ts'
 import { ShoalError, TaskError } from '../src/errors.ts'
 import type { ProgramResult } from '../src/tasks/executor/program.ts'
 import { fill } from '../src/tasks/executor/template.ts'
 import { EXIT, isDebugging, usageError } from './failure.ts'
 import type { Ledger } from './ledger.ts'
-import { counted, ProgressLine, plain } from './output.ts'
+import { counted, plain } from './output.ts'
 import { TaggedLines } from './tagged.ts'
 
 /** Results whose files are brought at the same time. */

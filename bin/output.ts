@@ -1,11 +1,10 @@
 /**
- * Text for terminals and programs: tables, values as lines, and the one line that tells how far a job is.
+ * Text for terminals and programs: tables, and values as lines.
  *
- * Not here: what is shown (commands/), where results go (results.ts).
+ * Not here: what is shown (commands/), where results go (results.ts), how far a job is (src/client/progress.ts).
  * What other machines say may hold anything, so nothing of it gets to a terminal with its control characters.
  */
 import { inspect } from 'node:util'
-import type { Progress } from '../src/client/types.ts'
 
 const cellMax = 60
 
@@ -88,54 +87,4 @@ function nearestJson(this: unknown, key: string, json: unknown): unknown {
   if (value instanceof Error) return { name: value.name, message: value.message }
   if (value instanceof RegExp) return String(value)
   return json
-}
-
-export function progressText({ done, total, failed }: Progress, elapsedMs: number): string {
-  const ofAll = total === undefined ? `${done} done` : `${done}/${total} done`
-  const rate = elapsedMs > 0 ? (done * 1_000) / elapsedMs : 0
-  return `${ofAll}, ${failed} failed, ${rate.toFixed(rate < 10 ? 1 : 0)}/s`
-}
-
-const rewriteMs = 100
-
-/** A line on stderr that is rewritten in place, and steps aside for others. */
-export class ProgressLine {
-  readonly #title: string
-  readonly #startedAt = performance.now()
-  #text = ''
-  #shownAt = 0
-  #isShown = false
-  #later: ReturnType<typeof setTimeout> | undefined
-
-  constructor(title: string) {
-    this.#title = title
-  }
-
-  /** Not at every change, but always the last one. */
-  show(progress: Progress): void {
-    const now = performance.now()
-    this.#text = `${this.#title}: ${progressText(progress, now - this.#startedAt)}`
-    this.#later ??= setTimeout(() => this.#write(), Math.max(0, this.#shownAt + rewriteMs - now))
-  }
-
-  /** Clears the line, so that something else can be printed; the next change shows it again. */
-  aside(): void {
-    if (this.#isShown) process.stderr.write('\r\x1b[K')
-    this.#isShown = false
-  }
-
-  /** Leaves the last state to be read. */
-  end(): void {
-    if (this.#text !== '') this.#write()
-    if (this.#isShown) process.stderr.write('\n')
-    clearTimeout(this.#later)
-  }
-
-  #write(): void {
-    clearTimeout(this.#later)
-    this.#later = undefined
-    this.#shownAt = performance.now()
-    this.#isShown = true
-    process.stderr.write(`\r\x1b[K${this.#text}`)
-  }
 }

@@ -10,11 +10,12 @@ import { createWriteStream, type Stats } from 'node:fs'
 import { open, realpath, rename, rm, stat } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
+import { ProgressLine } from '../src/client/progress.ts'
 import type { JobHandle, Printed } from '../src/client/types.ts'
 import { ShoalError, TaskError } from '../src/errors.ts'
 import { isProgramResult } from '../src/tasks/executor/program.ts'
 import { EXIT, isDebugging, usageError } from './failure.ts'
-import { counted, jsonOf, ProgressLine, plain, textOf } from './output.ts'
+import { counted, jsonOf, plain, textOf } from './output.ts'
 
 /** `text`: strings as they are. `lines`: JSON, one line each. `one`: one JSON object of all. */
 export type Format = 'text' | 'lines' | 'one'

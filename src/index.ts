@@ -24,7 +24,9 @@ export { type Call, type CallOptions, type Calls, type CallValues, call, ref } f
 export { saveFiles } from './client/outputs.ts'
 export type { Waitable } from './client/places.ts'
 export type { EachInput, FileOption, ProgramOptions } from './client/programs.ts'
+export type { Watchable, WatchOptions } from './client/progress.ts'
 export { type ConnectOptions, connect } from './client/remote.ts'
+export type { LiveSource, ReadOptions } from './client/stream.ts'
 export type { Times } from './client/timing.ts'
 export type {
   Client,
@@ -35,12 +37,10 @@ export type {
   JobHandle,
   JobProgress,
   JobStatus,
-  LiveSource,
   MapOptions,
   Printed,
   Progress,
   PutOptions,
-  ReadOptions,
   TaskFunction,
   TaskHandle,
   TaskOptions,

@@ -6,7 +6,8 @@
  */
 
 import { createRequire } from 'node:module'
-import type { Client, LiveSource } from './client/types.ts'
+import type { LiveSource } from './client/stream.ts'
+import type { Client } from './client/types.ts'
 import { ShoalError } from './errors.ts'
 import { type Context, origin } from './tasks/executor/context.ts'
 

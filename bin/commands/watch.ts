@@ -3,11 +3,12 @@
  *
  * Not here: results (result.ts). Who watches a job does not own it: leaving early cancels nothing.
  */
+
+import { ProgressLine } from '../../src/client/progress.ts'
 import { readJobArguments } from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { EXIT } from '../failure.ts'
 import { askMesh, meshFlags, meshUsage } from '../mesh.ts'
-import { ProgressLine } from '../output.ts'
 import { tellPrinted } from '../results.ts'
 
 export const watch: Command = {

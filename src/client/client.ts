@@ -22,7 +22,8 @@ import { type Calls, GraphPlan } from './graph.ts'
 import { Graph } from './graph-handle.ts'
 import { headerOf, newJobId } from './header.ts'
 import { heed } from './heed.ts'
-import { Job, type JobHost, type NewJob } from './job.ts'
+import { Job } from './job.ts'
+import type { JobHost, NewJob } from './job-plan.ts'
 import type { Line, OpenLine } from './line.ts'
 import type { Gate, Within } from './nest.ts'
 import { checkMapOptions, checkTaskOptions, type Settings, whole } from './options.ts'
@@ -34,17 +35,9 @@ import { Replies } from './replies.ts'
 import { Session } from './session.ts'
 import type { SessionEffect } from './shards.ts'
 import { shareOf } from './share.ts'
-import { aheadDefault, type SourceStream } from './stream.ts'
+import { aheadDefault, type ReadOptions, type SourceStream } from './stream.ts'
 import { Task } from './task.ts'
-import type {
-  Client,
-  GraphHandle,
-  JobHandle,
-  MapOptions,
-  ReadOptions,
-  TaskHandle,
-  TaskOptions
-} from './types.ts'
+import type { Client, GraphHandle, JobHandle, MapOptions, TaskHandle, TaskOptions } from './types.ts'
 import { Verbs } from './verbs.ts'
 import { Presence } from './views/engines.ts'
 import { lonely, waitsOf } from './waits.ts'
@@ -124,7 +117,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
       const shrink = this.data.shrinker(args, sharers, settings)
       const { inputs, needs } = await lonely(args, waits, { locate: this.#locate, shrink })
       if (!job.takesInputs) return job.endUnsent()
-      this.#perform(this.#session.begin(header, settings.copies, code, job.epoch))
+      this.#perform(this.#session.begin(header, settings.copies, code, job))
       job.submitted(1)
       this.#perform(this.#session.add(job.id, inputs, true, needs))
       job.fed()
@@ -152,10 +145,8 @@ export class MeshClient extends Verbs implements Client, JobHost {
   run(options: ProgramOptions): JobHandle<ProgramResult> {
     const plan = planProgram(options)
     const { settings } = plan
-    const job = this.#newJob<ProgramResult>({
-      ...settings,
-      inFlightMax: settings.inFlightMax ?? inFlightDefault
-    })
+    const { inFlightMax = inFlightDefault } = settings
+    const job = this.#newJob<ProgramResult>({ ...settings, inFlightMax })
     const encoding: Encoding = { bytesOf: (input) => input as Uint8Array }
     const put = this.data.putter(settings.signal)
     const shipped = (): Promise<Shipped> => plan.ship(put)
@@ -171,7 +162,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     const job = this.#newJob<unknown>({ ...settings, inFlightMax: undefined })
     const shipped = () => shipTogether(plan.functions, settings.scope, this.#within.ship)
     this.#run(job, shipped, settings, async (header, code) => {
-      this.#perform(this.#session.begin(header, settings.copies, code, job.epoch))
+      this.#perform(this.#session.begin(header, settings.copies, code, job))
       await plan.feed(job, this.#outlet(job.id, settings))
       job.fed()
     })
@@ -221,8 +212,8 @@ export class MeshClient extends Verbs implements Client, JobHost {
     return this.close()
   }
 
-  cancel(job: JobId): void {
-    this.#perform(this.#session.cancel(job))
+  cancel(job: JobId, index?: number): void {
+    this.#perform(index === undefined ? this.#session.cancel(job) : this.#session.cancelTask(job, index))
   }
 
   forget(job: JobId): void {
@@ -272,7 +263,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
 
   async #feed<R>(job: Job<R>, work: Work, inputs: Inputs): Promise<void> {
     const { header, code, settings, encoding } = work
-    this.#perform(this.#session.begin(header, settings.copies, code, job.epoch))
+    this.#perform(this.#session.begin(header, settings.copies, code, job))
     const feeding = new Feeding(job, this.#outlet(job.id, settings), settings.waits, encoding)
     await feed(inputs, feeding)
     await feeding.done

@@ -11,8 +11,7 @@ import { type End, endOf } from './endings.ts'
 import type { Calls, CallValues } from './graph.ts'
 import type { Job } from './job.ts'
 import type { Gate } from './nest.ts'
-import type { Waitable } from './places.ts'
-import type { GraphHandle, JobProgress, JobStatus } from './types.ts'
+import type { GraphHandle, JobProgress, JobStatus, TaskHandle } from './types.ts'
 
 export class Graph<N extends Calls> extends Awaitable<CallValues<N>> implements GraphHandle<N> {
   readonly #job: Job<unknown>
@@ -70,8 +69,8 @@ export class Graph<N extends Calls> extends Awaitable<CallValues<N>> implements 
     return this.#job.then((results) => this.#named(results)).then(onDone, onRejected)
   }
 
-  task(name: string | number): Waitable<never> {
-    return this.#job.task(this.#position(name)) as Waitable<unknown> as Waitable<never>
+  task<K extends keyof N>(name: K): TaskHandle<CallValues<N>[K]> {
+    return this.#job.task(this.#position(name)) as TaskHandle<unknown> as TaskHandle<CallValues<N>[K]>
   }
 
   metadata(name: string | number): RunMetadata | undefined {
@@ -104,7 +103,7 @@ export class Graph<N extends Calls> extends Awaitable<CallValues<N>> implements 
     return (isList ? values.map(([, value]) => value) : Object.fromEntries(values)) as CallValues<N>
   }
 
-  #position(name: string | number): number {
+  #position(name: PropertyKey): number {
     const position = this.#positions.get(String(name))
     if (position !== undefined) return position
     throw new ShoalError('SHOAL_NOT_FOUND', `the graph has no call ${JSON.stringify(name)}`)

@@ -10,12 +10,15 @@ import type { Placement, TaskWord } from '../tasks/messages.ts'
 import type { Explanation } from './answers.ts'
 import { Awaitable } from './awaitable.ts'
 import { End, endOf } from './endings.ts'
+import type { JobPlan } from './job-plan.ts'
 import { Live } from './live.ts'
 import type { Gate, Nest } from './nest.ts'
-import { type Found, Places, TaskRef, tasksOf } from './places.ts'
+import { tasksMax, whole } from './options.ts'
+import { type Found, Places, tasksOf } from './places.ts'
 import { printedOf, settledOf } from './settled.ts'
-import { leave, type Share } from './share.ts'
+import { leave, type Share, wanted } from './share.ts'
 import { Shelf } from './shelf.ts'
+import { Fate, Single } from './single.ts'
 import { Timing } from './timing.ts'
 import type { Completed, JobHandle, JobProgress, JobStatus, Printed, Progress } from './types.ts'
 
@@ -24,42 +27,6 @@ const shardsAheadMax = 64
 
 /** Inputs are pulled again once there is room for so many, or for a quarter of `inFlightMax`: a shard of its own at best. */
 const roomLeast = 512
-
-/** What a handle can ask of its client. */
-export interface JobHost {
-  cancel(job: JobId): void
-  /** The handle has all it will ever have. */
-  forget(job: JobId): void
-  /** Resolves when every node that is up has forgotten the job. */
-  release(job: JobId): Promise<void>
-  explain(task: string): Promise<Explanation>
-  /** Where the shards are of a job that is closed. */
-  locate(job: JobId): Promise<Placement[]>
-}
-
-/** What a client makes a job of; `id`: somebody else submitted it. */
-export interface NewJob {
-  readonly id?: JobId
-  readonly key?: string | undefined
-  readonly returnErrors: boolean
-  readonly inFlightMax: number | undefined
-  readonly signal: AbortSignal | undefined
-}
-
-export interface JobPlan {
-  readonly id: JobId
-  readonly host: JobHost
-  /** Somebody else submitted it. */
-  readonly isFound: boolean
-  readonly returnErrors: boolean
-  /** Inputs pulled and not taken out. */
-  readonly inFlightMax: number
-  /** The task that it is submitted from, and what waiting for results goes through. */
-  readonly nest?: Nest | undefined
-  readonly gate: Gate
-  /** With others who submit the same. */
-  readonly share?: Share | undefined
-}
 
 export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   readonly id: JobId
@@ -74,6 +41,10 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   readonly #timing = new Timing()
   readonly #listeners = new Set<(progress: JobProgress) => void>()
   readonly #live = new Live()
+  /** Of tasks that somebody asked for by themselves. */
+  readonly #fates = new Map<number, Fate>()
+  /** Single tasks that are to be cancelled. */
+  readonly cancelled = new Set<number>()
   #pulled = 0
   #shards = 0
   #acceptedShards = 0
@@ -179,8 +150,29 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     await this.share?.drop()
   }
 
-  task(index: number): TaskRef<R> {
-    return new TaskRef(() => this.places.at(index))
+  task(index: number): Single<R> {
+    whole('index', index, 0, tasksMax - 1)
+    return new Single<R>(this as Job<unknown>, index)
+  }
+
+  /** Of one task. From now on its result is kept. */
+  fate(index: number): Fate {
+    const known = this.#fates.get(index)
+    if (known !== undefined) return known
+    const fate = new Fate()
+    this.#fates.set(index, fate)
+    this.#keep()
+    const settled = this.#shelf.at(index)
+    if (settled !== undefined) fate.settle(settled)
+    else if (this.end.isOver) fate.fail(this.#absence(index))
+    return fate
+  }
+
+  cancelTask(index: number): void {
+    if (this.end.isOver || this.#shelf.isCancelled || this.#shelf.has(index)) return
+    if (this.share !== undefined) throw wanted()
+    this.cancelled.add(index)
+    this.#plan.host.cancel(this.id, index)
   }
 
   async [tasksOf](): Promise<Found> {
@@ -289,6 +281,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
       const index = first + (outcomes.indexes[at] as number)
       const settled = settledOf(this.id, index, { outcomes, at, submitted: this.submittedAt })
       this.#shelf.put(index, settled)
+      this.#fates.get(index)?.settle(settled)
       this.#timing.ran(settled.run)
       this.#live.ended(index, printedOf(settled))
       if (settled.error !== undefined && !this.#plan.returnErrors) this.end.failed()
@@ -297,6 +290,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     this.#shelf.changed()
   }
 
+  /** All that it has are so many tasks, none if it was cancelled before it was submitted; and their outcomes are here. */
   completed(tasks: number): void {
     if (this.#shelf.failure !== undefined) return this.#plan.host.forget(this.id)
     this.#shelf.isComplete = true
@@ -354,6 +348,21 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     this.#timing.over()
     this.#shelf.changed()
     this.end.over(hasFailed)
+    for (const [index, fate] of this.#fates) if (!fate.end.isOver) fate.fail(this.#absence(index))
+  }
+
+  /** Why the job is over, and this task of it has no outcome here. */
+  #absence(index: number): Error {
+    const { failure, isCancelled, total = 0 } = this.#shelf
+    if (failure !== undefined) return failure
+    if (isCancelled && index >= total)
+      return new ShoalError('SHOAL_CANCELLED', `job ${this.id} was cancelled before it had a task ${index}`)
+    return index < total
+      ? new ShoalError(
+          'SHOAL_BAD_OPTION',
+          `the result of ${taskId(this.id, index)} was taken out before it was asked for; open it again by client.task()`
+        )
+      : new ShoalError('SHOAL_NOT_FOUND', `there is no task ${index} in job ${this.id}, which has ${total}`)
   }
 
   #keep(): void {

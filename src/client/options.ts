@@ -37,6 +37,8 @@ export interface MapSettings extends Settings {
 const retriesMax = 1_000
 const timeoutMax = 0xffffffff
 const keepersMax = 15
+/** Of one job. */
+export const tasksMax = 2 ** 32
 const nameMax = 128
 const ofTasks = [
   'name',

@@ -32,20 +32,6 @@ export interface Found {
 export const isWaitable = (value: unknown): value is Waitable =>
   typeof value === 'object' && value !== null && tasksOf in value
 
-/** One task of a job with many. */
-export class TaskRef<R = unknown> implements Waitable<R> {
-  declare readonly gives?: R
-  readonly #find: () => Promise<TaskAt>
-
-  constructor(find: () => Promise<TaskAt>) {
-    this.#find = find
-  }
-
-  async [tasksOf](): Promise<Found> {
-    return { tasks: [await this.#find()], isList: false }
-  }
-}
-
 export class Places {
   readonly #id: string
   #known: Placement[] = []

@@ -66,6 +66,8 @@ const toEntry = {
   follow: { placement, have: indexes(closedIndex + 1) },
   unfollow: { key },
   cancel: { placement },
+  /** Some of the tasks of a shard. */
+  'cancel-tasks': { placement, indexes: indexes(shardTasksMax) },
   /** `about` is a job for `release`, a task for `explain`, a node for `drain`, else empty. */
   query: { ask: uint(), what: text(32), about: text(128) },
   ...sourceQuestions,

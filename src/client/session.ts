@@ -27,15 +27,22 @@ import { Hearing } from './hearing.ts'
 import { type ClientMessage, type EntryMessage, type EntryMessageOf, triesMax } from './protocol.ts'
 import {
   type Copies,
+  cancelOf,
   checkJob,
+  has,
   isFinished,
+  isHeard,
   type Job,
   newJob,
   newShard,
   nextShard,
+  retryAt,
   type SessionEffect,
   type Shard,
-  takeBack
+  type Start,
+  submitOf,
+  takeBack,
+  tasksIn
 } from './shards.ts'
 
 /** Shards on their way to their keepers at once. */
@@ -53,8 +60,8 @@ export class Session {
   #isAttached = false
 
   /** A new job, and its code if that is to travel; shards follow by `add`, in order. Of two of one name the older `epoch` is forgotten. */
-  begin(header: JobHeader, copies: Copies, code?: Uint8Array, epoch = 0): SessionEffect[] {
-    this.#jobs.set(header.job, newJob(header.job, copies, header, epoch))
+  begin(header: JobHeader, copies: Copies, code?: Uint8Array, start: Start = {}): SessionEffect[] {
+    this.#jobs.set(header.job, newJob(header.job, copies, header, start))
     if (code === undefined) return []
     this.#codes.add(header.code, code)
     return this.#give(header.code)
@@ -95,11 +102,16 @@ export class Session {
     const job = this.#jobs.get(id)
     if (job === undefined || job.isComplete) return []
     job.isCancelled = true
-    const placed = job.shards.flatMap(({ placement, state }) =>
-      state === 'placed' && placement ? [placement] : []
-    )
-    const effects = placed.flatMap((placement) => this.#send({ kind: 'cancel', placement }))
+    const effects = job.shards.flatMap((shard) => this.#cancelIn(job, shard))
     return job.isOwn ? [...effects, ...this.close(id)] : effects
+  }
+
+  /** Only the task at `index` of the job, also if it is still to be submitted. */
+  cancelTask(id: JobId, index: number): SessionEffect[] {
+    const job = this.#jobs.get(id)
+    if (job === undefined || job.isComplete || job.isCancelled) return []
+    job.cancelled.add(index)
+    return job.shards.filter(has(index)).flatMap((shard) => this.#cancelIn(job, shard))
   }
 
   /** Nothing of this job is wanted any more. */
@@ -167,8 +179,7 @@ export class Session {
     if (!this.#isAttached) return []
     const effects: SessionEffect[] = []
     for (const job of this.#jobs.values()) {
-      const isDue = job.shards.some(({ state, retryAt }) => state === 'new' && retryAt > 0 && retryAt <= now)
-      if (isDue) effects.push(...this.#push(job, now))
+      if (retryAt(job) <= now) effects.push(...this.#push(job, now))
     }
     const verdict = this.#owes ? this.#hearing.look(now) : 'wait'
     if (verdict === 'leave') effects.push({ kind: 'leave-entry' })
@@ -178,11 +189,7 @@ export class Session {
 
   wakeAt(): Millis | undefined {
     if (!this.#isAttached || !this.#owes) return undefined
-    let at = this.#hearing.lookAt
-    for (const { shards } of this.#jobs.values()) {
-      for (const { state, retryAt } of shards) if (state === 'new' && retryAt > 0) at = Math.min(at, retryAt)
-    }
-    return at
+    return Math.min(this.#hearing.lookAt, ...[...this.#jobs.values()].map(retryAt))
   }
 
   check(): void {
@@ -190,9 +197,7 @@ export class Session {
   }
 
   get #owes(): boolean {
-    if (this.#asks.size > 0) return true
-    for (const { isComplete } of this.#jobs.values()) if (!isComplete) return true
-    return false
+    return this.#asks.size > 0 || [...this.#jobs.values()].some(({ isComplete }) => !isComplete)
   }
 
   #give(only?: Digest): SessionEffect[] {
@@ -200,9 +205,7 @@ export class Session {
   }
 
   #dropCode(code: Digest | undefined): void {
-    const isUsed = [...this.#jobs.values()].some(
-      ({ header, isComplete }) => header?.code === code && !isComplete
-    )
+    const isUsed = [...this.#jobs.values()].some((job) => job.header?.code === code && !job.isComplete)
     if (code !== undefined && !isUsed) this.#codes.drop(code)
   }
 
@@ -215,17 +218,23 @@ export class Session {
     if (job.isComplete) return []
     if (!job.isOwn && job.shards.length === 0) return this.#send({ kind: 'find', job: job.id })
     job.isCloseSent = false
-    const open = job.shards.filter(
-      ({ state, index }) => state === 'placed' || (index === 0 && state === 'complete')
-    )
+    const open = job.shards.filter(isHeard)
     return [...open.flatMap((shard) => this.#listen(job, shard)), ...this.#push(job)]
   }
 
-  #listen({ isCancelled, isOwn, header }: Job, { placement, has, isStarted }: Shard): SessionEffect[] {
+  /** Before it is accepted, an entry could do nothing about it. */
+  #cancelIn(job: Job, shard: Shard): SessionEffect[] {
+    const message = shard.state === 'placed' ? cancelOf(job, shard) : undefined
+    return message === undefined ? [] : this.#send(message)
+  }
+
+  #listen(job: Job, shard: Shard): SessionEffect[] {
+    const { placement, has, isStarted } = shard
     if (placement === undefined) return []
     const effects = this.#send({ kind: 'follow', placement, have: Uint32Array.from(has) })
-    if (isOwn && header?.atMostOnce && !isStarted) effects.push(...this.#send({ kind: 'start', placement }))
-    return isCancelled ? [...effects, ...this.#send({ kind: 'cancel', placement })] : effects
+    if (job.isOwn && job.header?.atMostOnce && !isStarted)
+      effects.push(...this.#send({ kind: 'start', placement }))
+    return [...effects, ...this.#cancelIn(job, shard)]
   }
 
   /** Sends what may be sent: the first shard alone, for it says where the job's register is; then the others, within bounds. */
@@ -240,12 +249,8 @@ export class Session {
       shard.state = 'sent'
       shard.retryAt = 0
       sent++
-      const { index, epoch, first, inputs, needs } = shard
-      if (index === 0) job.isClosed = job.total > 0
-      const { header, copies, total: shards } = job
-      const roots = root === undefined || index === 0 ? [] : [root]
-      const rest = { shards, copies, root: roots, inputs, needs }
-      effects.push(...this.#send({ kind: 'submit', header, index, epoch, first, ...rest }))
+      if (shard.index === 0) job.isClosed = job.total > 0
+      effects.push(...this.#send(submitOf(job, shard, job.header, shard.inputs)))
     }
     // Shard 0 says how many there are, if that was known when it was sent; else the register is told afterwards.
     if (job.total > 0 && root !== undefined && !job.isClosed && !job.isCloseSent) {
@@ -269,8 +274,7 @@ export class Session {
     const effects: SessionEffect[] = job.header?.atMostOnce
       ? this.#send({ kind: 'start', placement })
       : [{ kind: 'accepted', job: id, index, copies, placement }]
-    if (job.isCancelled) effects.push(...this.#send({ kind: 'cancel', placement }))
-    return [...effects, ...this.#push(job)]
+    return [...effects, ...this.#cancelIn(job, shard), ...this.#push(job)]
   }
 
   #refused({ job: id, index, code, message }: EntryMessageOf<'refused'>, now: Millis): SessionEffect[] {
@@ -298,13 +302,10 @@ export class Session {
         fresh.push(at)
       }
     }
-    if (fresh.length > 0) {
+    if (fresh.length > 0)
       effects.push({ kind: 'outcomes', job: job.id, first: shard.first, outcomes: pickAt(outcomes, fresh) })
-    }
     if (shard.has.size === shard.count && shard.state === 'placed') {
       shard.state = 'complete'
-      shard.has.clear()
-      for (let i = 0; i < shard.count; i++) shard.has.add(i)
       // The first shard still tells where the others are, and that the job is closed.
       if (shard.index > 0) effects.push(...this.#send({ kind: 'unfollow', key }))
       effects.push(...(job.isOwn ? this.#started(job, shard) : this.#read(job)))
@@ -326,8 +327,7 @@ export class Session {
     this.#dropCode(job.header?.code)
     const root = job.shards[0]?.placement
     const effects: SessionEffect[] = root === undefined ? [] : this.#send({ kind: 'unfollow', key: root.key })
-    const tasks = job.shards.reduce((sum, { count }) => sum + count, 0)
-    return [...effects, { kind: 'complete', job: job.id, tasks }]
+    return [...effects, { kind: 'complete', job: job.id, tasks: tasksIn(job) }]
   }
 
   #found({ placement, header, shards }: EntryMessageOf<'found'>): SessionEffect[] {
@@ -379,8 +379,7 @@ export class Session {
   }
 
   #know(job: Job, index: number, placement: Placement): void {
-    const shard = newShard(index, placement, undefined)
-    shard.placement = placement
+    const shard = { ...newShard(index, placement, undefined), placement }
     job.shards.push(shard)
     this.#byKey.set(placement.key, { job, shard })
   }

@@ -61,11 +61,24 @@ export interface Job {
   /** The job's register says how many shards there are, or will as soon as shard 0 is stored. */
   isClosed: boolean
   isCancelled: boolean
+  /** Single tasks, by their index in the job. */
+  readonly cancelled: Set<number>
   isComplete: boolean
 }
 
+/** How a job begins: its shards with an epoch, and with tasks that were cancelled before. */
+export interface Start {
+  readonly epoch?: number
+  readonly cancelled?: Iterable<number>
+}
+
 /** `header`: of an own job; without one it is somebody else's, to be read. */
-export const newJob = (id: JobId, copies: Copies, header: JobHeader | undefined, epoch = 0): Job => ({
+export const newJob = (
+  id: JobId,
+  copies: Copies,
+  header: JobHeader | undefined,
+  { epoch = 0, cancelled = [] }: Start = {}
+): Job => ({
   id,
   copies,
   isOwn: header !== undefined,
@@ -76,6 +89,7 @@ export const newJob = (id: JobId, copies: Copies, header: JobHeader | undefined,
   isCloseSent: false,
   isClosed: false,
   isCancelled: false,
+  cancelled: new Set(cancelled),
   isComplete: false
 })
 
@@ -106,6 +120,37 @@ export function nextShard({ shards, epoch }: Job, inputs: Batch, needs: readonly
   return { ...newShard(shards.length, { first, count: inputs.indexes.length }, inputs, needs), epoch }
 }
 
+/** How a shard is submitted: the first says where the job's register will be, and others where it is. */
+export function submitOf(job: Job, shard: Shard, header: JobHeader, inputs: Batch): ClientMessage {
+  const { index, epoch, first, needs } = shard
+  const { copies, total: shards } = job
+  const root = job.shards[0]?.placement
+  const roots = root === undefined || index === 0 ? [] : [root]
+  return { kind: 'submit', header, index, epoch, first, shards, copies, root: roots, inputs, needs }
+}
+
+/** When the next of its shards that a busy entry refused is to be sent again. */
+export const retryAt = ({ shards }: Job): Millis =>
+  shards.reduce(
+    (at, one) => (one.state === 'new' && one.retryAt > 0 ? Math.min(at, one.retryAt) : at),
+    Number.POSITIVE_INFINITY
+  )
+
+export const has =
+  (task: number) =>
+  ({ first, count }: Shard): boolean =>
+    first <= task && task < first + count
+
+/** What is to be cancelled of a shard that was accepted, as an entry is told. */
+export function cancelOf({ isCancelled, cancelled }: Job, shard: Shard): ClientMessage | undefined {
+  const { placement, first, count, has } = shard
+  if (placement === undefined) return undefined
+  if (isCancelled) return { kind: 'cancel', placement }
+  const indexes = [...cancelled].map((task) => task - first)
+  const open = indexes.filter((index) => index >= 0 && index < count && !has.has(index))
+  return open.length === 0 ? undefined : { kind: 'cancel-tasks', placement, indexes: Uint32Array.from(open) }
+}
+
 /** True if it is not yet said to be complete, and is. */
 export function isFinished({ isComplete, isOwn, isClosed, total, shards }: Job): boolean {
   if (isComplete || total === 0 || shards.length < total) return false
@@ -113,6 +158,13 @@ export function isFinished({ isComplete, isOwn, isClosed, total, shards }: Job):
   if (isOwn && !isClosed) return false
   return shards.every(({ state }) => state === 'complete')
 }
+
+/** An entry is to tell of it: the first one still tells where the others are, and that the job is closed. */
+export const isHeard = ({ state, index }: Shard): boolean =>
+  state === 'placed' || (index === 0 && state === 'complete')
+
+/** So far. */
+export const tasksIn = ({ shards }: Job): number => shards.reduce((sum, { count }) => sum + count, 0)
 
 /** What was sent to an entry that is lost is sent again. */
 export function takeBack({ shards }: Job): void {

@@ -236,3 +236,10 @@ export function leave(share: Share, cancel: () => void, onLeft: (error: ShoalErr
   const left = (): void => onLeft(new ShoalError('SHOAL_CANCELLED', text))
   share.leave().then((isLast) => (isLast ? cancel() : left()), left)
 }
+
+/** Of a job that others may wait for, no task is cancelled alone. */
+export const wanted = (): ShoalError =>
+  new ShoalError(
+    'SHOAL_BAD_OPTION',
+    'others who submitted its key may wait for this task; cancel() of the job leaves it to them'
+  )

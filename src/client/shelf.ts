@@ -87,8 +87,9 @@ export class Shelf<R> {
       if (error !== undefined) errors.push(error)
       results[index] = (error ?? value) as R
     }
-    if (this.isCancelled || (errors.length > 0 && errors.every(isCancel))) throw this.#cancelled()
+    if (this.isCancelled) throw this.#cancelled()
     if (errors.length === 0 || this.#plan.returnErrors) return results
+    if (errors.length > 1 && errors.every(isCancel)) throw this.#cancelled()
     throw errors.length === 1 ? errors[0] : new CompositeError(errors as TaskError[])
   }
 
@@ -104,7 +105,7 @@ export class Shelf<R> {
         if (settled === undefined) break
         if (settled.error === undefined) yield settled.value as R
         else if (this.#plan.returnErrors) yield settled.error as R
-        else throw isCancel(settled.error) ? this.#cancelled() : settled.error
+        else throw this.isCancelled && isCancel(settled.error) ? this.#cancelled() : settled.error
       }
       isAtEnd = true
     } finally {
@@ -134,7 +135,8 @@ export class Shelf<R> {
   }
 
   #cancelled(): ShoalError {
-    const text = `job ${this.#plan.id} was cancelled; ${this.done - this.failed} of its tasks had ended before`
+    const what = this.isCancelled ? `job ${this.#plan.id} was` : `tasks of job ${this.#plan.id} were`
+    const text = `${what} cancelled; ${this.done - this.failed} of its tasks had ended before`
     return new ShoalError('SHOAL_CANCELLED', text)
   }
 

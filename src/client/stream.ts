@@ -11,6 +11,21 @@ import { decodeValue } from './values.ts'
 /** Items that a reader has room for if it does not say. */
 export const aheadDefault = 64
 
+export interface ReadOptions {
+  /** Items that are sent ahead of the reader, 1 to 256. Default 64. */
+  readonly ahead?: number
+  /** Ends reading with SHOAL_CANCELLED. */
+  readonly signal?: AbortSignal
+}
+
+export interface LiveSource<T> extends AsyncIterableIterator<T> {
+  readonly name: string
+  /** Items that were missed so far, because this reader was slow and the source does not wait (`overflow: 'drop'`). */
+  readonly dropped: number
+  /** Why it ended, once it has. */
+  readonly reason: string
+}
+
 export class Streams {
   readonly #say: (message: SourceQuestion) => void
   readonly #open = new Map<number, SourceStream<unknown>>()

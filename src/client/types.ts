@@ -17,6 +17,8 @@ import type { ModuleFunction } from './functions.ts'
 import type { Calls, CallValues } from './graph.ts'
 import type { Waitable } from './places.ts'
 import type { ProgramOptions } from './programs.ts'
+import type { Watchable, WatchOptions } from './progress.ts'
+import type { LiveSource, ReadOptions } from './stream.ts'
 import type { Times } from './timing.ts'
 import type { BalancedView } from './views/balanced.ts'
 import type { EngineInfo } from './views/engines.ts'
@@ -183,8 +185,11 @@ export interface JobHandle<R> extends Later<R[]>, AsyncIterable<R>, Waitable<R[]
    * its result is taken out one by one. Attempts under an owner that was lost since may be missing; numbers then have gaps.
    */
   metadata(index: number): RunMetadata | undefined
-  /** The task at `index`, as an argument of others or in their `after` and `follow`. */
-  task(index: number): Waitable<R>
+  /**
+   * The task at `index`, whose inputs may still come: as an argument of others, in their `after` and `follow`, or to wait for it
+   * and to cancel it alone. Its `id` opens it again elsewhere, by `client.task(id)`; it is released with its job.
+   */
+  task(index: number): TaskHandle<R>
   /** Why the task at `index` does not run, or where it does. Default: the first one without an outcome here. */
   explain(index?: number): Promise<Explanation>
   /** What each task printed, in input order; empty for those that have not ended, and once a result was taken out one by one. */
@@ -201,7 +206,7 @@ export interface JobHandle<R> extends Later<R[]>, AsyncIterable<R>, Waitable<R[]
 
 /** Awaitable: the value. Rejects with TaskError or ShoalError. As an argument of another task it stands for its value. */
 export interface TaskHandle<R> extends Later<R>, Waitable<R>, Times {
-  /** Id of the job of this one task: `client.task(id)` finds it again, from anywhere. */
+  /** `client.task(id)` finds it again, from anywhere: the id of its job, or of one task of a job `<job>:<index>`. */
   readonly id: string
   readonly accepted: Promise<void>
   readonly metadata: RunMetadata | undefined
@@ -229,29 +234,14 @@ export interface GraphHandle<N extends Calls> extends Later<CallValues<N>>, Time
   readonly progress: Progress
   /** See `JobHandle`. */
   readonly accepted: Promise<void>
-  /** One call, as an argument of other work or in its `after` and `follow`. Throws SHOAL_NOT_FOUND for other names. */
-  task(name: string | number): Waitable<never>
+  /** One call; see `JobHandle.task`. Throws SHOAL_NOT_FOUND for other names. */
+  task<K extends keyof N>(name: K): TaskHandle<CallValues<N>[K]>
   metadata(name: string | number): RunMetadata | undefined
   explain(name: string | number): Promise<Explanation>
   status(): Promise<JobStatus>
   onProgress(listener: (progress: JobProgress) => void): () => void
   cancel(): Promise<void>
   release(): Promise<void>
-}
-
-export interface ReadOptions {
-  /** Items that are sent ahead of the reader, 1 to 256. Default 64. */
-  readonly ahead?: number
-  /** Ends reading with SHOAL_CANCELLED. */
-  readonly signal?: AbortSignal
-}
-
-export interface LiveSource<T> extends AsyncIterableIterator<T> {
-  readonly name: string
-  /** Items that were missed so far, because this reader was slow and the source does not wait (`overflow: 'drop'`). */
-  readonly dropped: number
-  /** Why it ended, once it has. */
-  readonly reason: string
 }
 
 /** Bytes, a file of this machine, or a stream of bytes of any length. */
@@ -329,8 +319,8 @@ export interface Client extends AsyncDisposable {
     options?: { readonly returnErrors?: boolean; readonly signal?: AbortSignal }
   ): JobHandle<R>
   /**
-   * A task that anybody submitted by `submit()`, by the id of its handle, which may have been kept as a string. Its client may be
-   * gone. Rejects like `job()`; throws SHOAL_NOT_FOUND for what is no such id.
+   * A task that anybody submitted, by the id of its handle, which may have been kept as a string. Its client may be gone. Rejects
+   * like `job()`; throws SHOAL_NOT_FOUND for what is no id of a task.
    */
   task<R = unknown>(id: string, options?: { readonly signal?: AbortSignal }): TaskHandle<R>
   /**
@@ -357,6 +347,11 @@ export interface Client extends AsyncDisposable {
   lock(name: string, options?: LeaseOptions): MeshLock
   /** Held by `permits` at a time, which everybody who uses it must agree on. */
   semaphore(name: string, permits: number, options?: LeaseOptions): MeshSemaphore
+  /**
+   * Shows on stderr how far something is until it has ended: a bar on a terminal, elsewhere a line every five seconds. Resolves
+   * with the last numbers, also if something failed; takes no result out. Rejects with SHOAL_CANCELLED if `signal` aborts.
+   */
+  watch(handle: Watchable, options?: WatchOptions): Promise<Progress>
   /**
    * Particular engines and their namespaces: `'all'` and a predicate are looked up anew at each call, ids and places in
    * `engines()` are fixed.

@@ -18,8 +18,9 @@ import { type Endable, type Ended, inOrderOfEnd, type Waited, type WaitOptions, 
 import type { Job } from './job.ts'
 import type { Gate } from './nest.ts'
 import { checkTaskOptions } from './options.ts'
+import { type Watchable, type WatchOptions, watch } from './progress.ts'
 import { Task } from './task.ts'
-import type { Client, DataSource, PutOptions, TaskHandle, TaskOptions } from './types.ts'
+import type { Client, DataSource, Progress, PutOptions, TaskHandle, TaskOptions } from './types.ts'
 import { BalancedView } from './views/balanced.ts'
 import type { EngineInfo, Presence } from './views/engines.ts'
 import { untilEngines, type WaitForEngines } from './views/until.ts'
@@ -45,14 +46,10 @@ export abstract class Verbs {
 
   task<R>(id: string, options: Waiting = {}): TaskHandle<R> {
     const named = taskNamed(id)
-    if (named === undefined || named.index > 0) {
-      const advice = named === undefined ? '' : `; it is one of many: read it by job('${named.job}')`
-      throw new ShoalError(
-        'SHOAL_NOT_FOUND',
-        `${JSON.stringify(id)} is no id of a handle of submit()${advice}`
-      )
-    }
-    return new Task<R>(this.self.job<R>(named.job, options) as Job<R>)
+    if (named === undefined)
+      throw new ShoalError('SHOAL_NOT_FOUND', `${JSON.stringify(id)} is no id of a task`)
+    const job = this.self.job<R>(named.job, options) as Job<R>
+    return id.includes(':') ? job.task(named.index) : new Task<R>(job)
   }
 
   async wait<H extends Endable>(handles: Iterable<H>, options?: WaitOptions): Promise<Waited<H>> {
@@ -64,6 +61,10 @@ export abstract class Verbs {
     options?: Omit<WaitOptions, 'until'>
   ): AsyncIterableIterator<Ended<H>> {
     return inOrderOfEnd(handles, options, this.gate())
+  }
+
+  async watch(handle: Watchable, options?: WatchOptions): Promise<Progress> {
+    return this.gate()(watch(handle, options))
   }
 
   put(source: DataSource, options?: PutOptions): Promise<Ref> {

@@ -94,7 +94,8 @@ export class Entry {
         this.#follows.unfollow(client, message.key)
         return []
       case 'cancel':
-        return this.#follows.cancel(message.placement, now)
+      case 'cancel-tasks':
+        return this.#follows.cancel(message, now)
       default:
         return []
     }

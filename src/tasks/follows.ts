@@ -4,12 +4,13 @@
  * Not here: placing shards (entry.ts), and what is committed (owner.ts).
  * A follow asks again when its owner changes or stays silent, saying what it has, so nothing depends on one message.
  */
+import type { ClientMessageOf } from '../client/protocol.ts'
 import { type ClientId, type PeerId, type ShardKey, shardName } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { pickAt } from './batch.ts'
 import { type Send, seek, send } from './effects.ts'
 import type { EntryEffect, EntryView } from './entry.ts'
-import { type Forgettable, keysOf, type Placement, shardTasksMax, type TaskMessageOf } from './messages.ts'
+import { everyTask, type Forgettable, keysOf, type Placement, type TaskMessageOf } from './messages.ts'
 import { Trail } from './trail.ts'
 
 /** Between two questions of a follow that hears nothing. */
@@ -19,7 +20,8 @@ interface Follow {
   readonly placement: Placement
   readonly trail: Trail
   readonly clients: Map<ClientId, Set<number>>
-  isCancelled: boolean
+  /** Tasks that are to be cancelled, and have no outcome as far as is known here. */
+  readonly cancelled: Set<number>
   askedAt: Millis
 }
 
@@ -46,20 +48,26 @@ export class Follows {
   unfollow(client: ClientId, key: ShardKey): void {
     const follow = this.#follows.get(key)
     follow?.clients.delete(client)
-    if (follow !== undefined && follow.clients.size === 0 && !follow.isCancelled) this.#follows.delete(key)
+    if (follow !== undefined && follow.clients.size === 0 && follow.cancelled.size === 0)
+      this.#follows.delete(key)
   }
 
   gone(client: ClientId): void {
     for (const key of [...this.#follows.keys()]) this.unfollow(client, key)
   }
 
-  /** Asked of the owner until every task has an outcome, whether or not a client still listens. */
-  cancel(placement: Placement, now: Millis): Send[] {
-    const follow = this.#followOf(placement)
-    follow.isCancelled = true
+  /** Asked of the owner until each of these tasks has an outcome, whether or not a client still listens. */
+  cancel(message: ClientMessageOf<'cancel' | 'cancel-tasks'>, now: Millis): Send[] {
+    const { placement } = message
+    const tasks = message.kind === 'cancel' ? everyTask : message.indexes
     // One who listens for itself, to know when the last outcome is there.
-    if (!follow.clients.has(CANCEL)) follow.clients.set(CANCEL, new Set())
-    return [send(follow.trail.owner, { kind: 'cancel', key: placement.key }), this.#ask(follow, now)]
+    const has = this.#follows.get(placement.key)?.clients.get(CANCEL) ?? new Set()
+    const open = tasks.filter((task) => task < placement.count && !has.has(task))
+    if (open.length === 0) return []
+    const follow = this.#followOf(placement)
+    for (const task of open) follow.cancelled.add(task)
+    follow.clients.set(CANCEL, has)
+    return [...this.#cancelAgain(follow), this.#ask(follow, now)]
   }
 
   committed({ key, outcomes }: TaskMessageOf<'committed'>, now: Millis): EntryEffect[] {
@@ -81,11 +89,8 @@ export class Follows {
         message: { kind: 'results', key, outcomes: pickAt(outcomes, fresh) }
       })
     }
-    const cancelled = follow.clients.get(CANCEL)
-    if (cancelled !== undefined && follow.isCancelled && tasksIn(cancelled) >= follow.placement.count) {
-      follow.isCancelled = false
-      this.unfollow(CANCEL, key)
-    }
+    for (const index of outcomes.indexes) follow.cancelled.delete(index)
+    if (follow.cancelled.size === 0) this.unfollow(CANCEL, key)
     return effects
   }
 
@@ -160,15 +165,17 @@ export class Follows {
       placement,
       trail,
       clients: new Map(),
-      isCancelled: false,
+      cancelled: new Set(),
       askedAt: 0
     }
     this.#follows.set(placement.key, follow)
     return follow
   }
 
-  #cancelAgain({ isCancelled, trail, placement }: Follow): Send[] {
-    return isCancelled ? [send(trail.owner, { kind: 'cancel', key: placement.key })] : []
+  #cancelAgain({ cancelled, trail, placement: { key, count } }: Follow): Send[] {
+    if (cancelled.size === 0) return []
+    if (cancelled.size === count) return [send(trail.owner, { kind: 'cancel', key })]
+    return [send(trail.owner, { kind: 'cancel-tasks', key, indexes: Uint32Array.from(cancelled) })]
   }
 
   #ask(follow: Follow, now: Millis): Send {
@@ -185,9 +192,3 @@ export class Follows {
 }
 
 const CANCEL = '(cancel)' as ClientId
-
-function tasksIn(has: ReadonlySet<number>): number {
-  let count = 0
-  for (const index of has) if (index < shardTasksMax) count++
-  return count
-}

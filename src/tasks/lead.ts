@@ -263,19 +263,22 @@ export class Lead {
     return [...known.map(({ outcomes }) => this.audience.committed(from, outcomes)), ...effects]
   }
 
-  cancel(now: Millis): Send[] {
+  /** Without `only`, all that have no outcome. */
+  cancel(now: Millis, only?: Uint32Array): Send[] {
     if (!this.#isOpen) return []
-    const revokes = this.revokeAll()
-    const open = this.#queue.open()
+    const chosen = only && new Set(only)
+    const revokes = this.revoke(chosen)
+    const open = this.#queue.open().filter((index) => chosen?.has(index) ?? true)
     return [...this.#conclude(open, STATUS.cancelled, () => nothing, now), ...revokes]
   }
 
-  /** Ends what others run of it. */
-  revokeAll(): Send[] {
+  /** Ends what others run of it; of some tasks, or of all. */
+  revoke(only?: ReadonlySet<number>): Send[] {
     const { key } = this
-    return this.#queue
-      .holders()
-      .map((to) => send(to, { kind: 'revoke', key, indexes: Uint32Array.from(this.#queue.heldBy(to)) }))
+    return this.#queue.holders().flatMap((to) => {
+      const indexes = Uint32Array.from(this.#queue.heldBy(to).filter((index) => only?.has(index) ?? true))
+      return indexes.length === 0 ? [] : [send(to, { kind: 'revoke', key, indexes })]
+    })
   }
 
   /** Tasks that came back from `peer`, or never reached it. What is said of an earlier grant of theirs counts for nothing. */

@@ -241,7 +241,9 @@ export const taskKinds = {
   awaited: { key, outcomes: batch },
   propose: { key, outcomes: batch },
   committed: { key, outcomes: batch, settled: flag },
+  /** All tasks of a shard, or some: kinds of their own, so that a node that knows one of them alone never cancels too much. */
   cancel: { key },
+  'cancel-tasks': { key, indexes: tasks },
   find: { job },
   found: { placement, header, shards: uint(shardsMax) },
   unknown: { job },

@@ -174,6 +174,7 @@ export class Owner {
       case 'propose':
       case 'outcomes':
       case 'cancel':
+      case 'cancel-tasks':
       case 'handback':
       case 'missing':
       case 'holding':
@@ -358,7 +359,7 @@ export class Owner {
     const gone = [...this.leads].filter(([key]) => covers(name, key))
     return gone.flatMap(([key, lead]) => {
       this.leads.delete(key)
-      return lead.revokeAll()
+      return lead.revoke()
     })
   }
 

@@ -26,6 +26,8 @@ export function reported(lead: Lead, from: PeerId, message: AboutTasks, office: 
       return lead.outcomes(from, message.outcomes, now)
     case 'cancel':
       return lead.cancel(now)
+    case 'cancel-tasks':
+      return lead.cancel(now, message.indexes)
     case 'holding':
       return isUp(from) ? lead.holding(from, message.indexes, message.attempt, now) : []
     case 'begun':

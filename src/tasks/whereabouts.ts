@@ -32,7 +32,7 @@ export type Kept = Pick<
 
 /** What only an owner can act on. */
 export type AboutTasks = TaskMessageOf<
-  'propose' | 'outcomes' | 'cancel' | 'handback' | 'missing' | 'holding' | 'begun'
+  'propose' | 'outcomes' | 'cancel' | 'cancel-tasks' | 'handback' | 'missing' | 'holding' | 'begun'
 >
 
 /** Shards whose askers are remembered; the oldest are forgotten, and ask again. */

@@ -7,8 +7,9 @@ import { describe, expect, test } from 'vitest'
 import { jobsText } from '../../bin/commands/jobs.ts'
 import { statusText } from '../../bin/commands/status.ts'
 import { errorLine, exitCodeOf } from '../../bin/failure.ts'
-import { clock, jsonOf, plain, progressText, shortIds, table, textOf } from '../../bin/output.ts'
+import { clock, jsonOf, plain, shortIds, table, textOf } from '../../bin/output.ts'
 import type { NodeStatus } from '../../src/client/answers.ts'
+import { bar, progressText } from '../../src/client/progress.ts'
 import { ShoalError } from '../../src/errors.ts'
 
 const node: NodeStatus = {
@@ -133,6 +134,10 @@ test('progress tells the total once it is known', () => {
   expect(progressText({ done: 5, total: 10, failed: 1 }, 2_000)).toBe('5/10 done, 1 failed, 2.5/s')
   expect(progressText({ done: 500, total: undefined, failed: 0 }, 1_000)).toBe('500 done, 0 failed, 500/s')
   expect(progressText({ done: 0, total: 0, failed: 0 }, 0)).toBe('0/0 done, 0 failed, 0.0/s')
+  const bars = [0, 5, 12, 13].map((done) => bar({ done, total: 12, failed: 0 }))
+  expect(bars.map((one) => one.replaceAll(/[^#]/g, '').length)).toEqual([0, 10, 24, 24])
+  expect(new Set(bars.map(({ length }) => length)).size).toBe(1)
+  expect(bar({ done: 5, total: undefined, failed: 0 })).toBe('')
 })
 
 test('errors are one line and have an exit code', () => {

@@ -59,7 +59,7 @@ test('an entry that is busy uses up no epoch: a job within a task has few of the
       if (effect.kind === 'send' && effect.message.kind === 'submit') epochs.push(effect.message.epoch)
   }
   session.attached(0)
-  session.begin(header, { wanted: 3, least: 3 }, undefined, epochsPerAttempt)
+  session.begin(header, { wanted: 3, least: 3 }, undefined, { epoch: epochsPerAttempt })
   note(session.add(job, pack('', [0], [new Uint8Array(1)]), true))
   const refusal = { kind: 'refused', job, index: 0, message: '' } as const
   for (let now = 200; now <= 10_000; now += 200) {
@@ -81,4 +81,47 @@ test('a job that another attempt of its task submitted anew is let go, and its e
   session.add(job, pack('', [0], [new Uint8Array(1)]), true)
   expect(session.message({ kind: 'superseded', job }, 1)).toEqual([{ kind: 'absent', job }])
   expect(session.wakeAt()).toBeUndefined()
+})
+
+test('what is to be cancelled of a job is said when its shard is accepted, and again to each entry, until it has ended', () => {
+  const session = new Session()
+  const told = (effects: ReturnType<Session['attached']>): unknown[] =>
+    effects.flatMap((one) =>
+      one.kind === 'send' && one.message.kind === 'cancel-tasks'
+        ? [[one.message.placement.first, ...one.message.indexes]]
+        : []
+    )
+  const shardAt = (index: number) => ({
+    key: shardKey(job, index, 0),
+    keepers: ['peerA' as PeerId],
+    first: 2 * index,
+    count: 2
+  })
+  const accept = (index: number) =>
+    session.message({ kind: 'submitted', job, index, placement: shardAt(index), copies: 3 }, 0)
+  session.begin(headerOf({ job }), { wanted: 3, least: 3 })
+  const inputs = pack('', [0, 1], [new Uint8Array(1), new Uint8Array(1)])
+  session.attached(0)
+  session.add(job, inputs, false)
+  session.add(job, inputs, false)
+  expect([0, 3, 5].map((task) => told(session.cancelTask(job, task)))).toEqual([[], [], []])
+  expect([told(accept(0)), told(accept(1))]).toEqual([[[0, 0]], [[2, 1]]])
+  // Of an input that was not there yet.
+  session.add(job, inputs, true)
+  expect(told(accept(2))).toEqual([[4, 1]])
+  session.detached()
+  expect(told(session.attached(1))).toEqual([
+    [0, 0],
+    [2, 1],
+    [4, 1]
+  ])
+  const header = { status: STATUS.cancelled, slot: 0, attempt: 1, elapsedMs: 0, startedAt: 0 }
+  const outcomes = pack('', [0], [encodeOutcome(header, new Uint8Array(0))])
+  session.message({ kind: 'results', key: shardKey(job, 0, 0), outcomes }, 1)
+  session.detached()
+  expect(told(session.attached(2))).toEqual([
+    [2, 1],
+    [4, 1]
+  ])
+  expect(told(session.cancelTask(job, 4))).toEqual([[4, 1, 0]])
 })

@@ -6,7 +6,15 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { call, type Endable, type WaitOptions } from '../../src/index.ts'
+import {
+  type Client,
+  call,
+  connect,
+  type Endable,
+  type Later,
+  ref,
+  type WaitOptions
+} from '../../src/index.ts'
 import { Mesh, upTo } from './mesh.ts'
 
 let mesh: Mesh
@@ -31,6 +39,10 @@ const behindEach = async ([path, value]: readonly [string, number]): Promise<num
 const fail = (): never => {
   throw new RangeError('no')
 }
+
+/** Another client, that knows nothing of what was submitted here. */
+const stranger = (): Promise<Client> =>
+  connect({ key: mesh.key, peers: mesh.nodes.flatMap(({ addresses }) => addresses), mdns: false })
 
 /** How things stand, by places: handles of one kind look equal. */
 async function standing(handles: Endable[], options?: WaitOptions): Promise<Record<string, number[]>> {
@@ -146,4 +158,111 @@ test('CONFORMANCE 14: handles of tasks, jobs and graphs can be asked with a limi
   const failed = client.submit(fail)
   expect([await failed.wait(), failed.ready, failed.successful]).toEqual([true, true, false])
   await expect(failed.get()).rejects.toThrow('no')
+})
+
+test('one task of a job is a handle of its own, whose id opens it again at another client', async () => {
+  const { client } = mesh
+  const job = client.map(behindEach, [[gate('one'), 1] as const, [gate('one'), 2] as const])
+  const one = job.task(1)
+  await expect(one.get(0)).rejects.toMatchObject({ code: 'SHOAL_TIMEOUT' })
+  expect([await one.wait(0), one.ready, await one.status()]).toEqual([
+    false,
+    false,
+    { id: `${job.id}:1`, state: 'running', done: 0, total: 1, failed: 0 }
+  ])
+  await one.accepted
+  await using other = await stranger()
+  const again = other.task<number>(JSON.parse(JSON.stringify(one.id)))
+  await open('one')
+  expect([await one, await one.get(), await again, await again.wait()]).toEqual([2, 2, 2, true])
+  expect([one.ready, one.successful, (await again.status()).state]).toEqual([true, true, 'done'])
+  expect(again.metadata).toEqual(one.metadata)
+  expect(one.metadata).toEqual(expect.objectContaining({ attempt: 1, engine: expect.stringContaining('/') }))
+  expect(one.serialTime).toBeGreaterThan(0)
+  expect(one.wallTime).toBeLessThanOrEqual(job.wallTime)
+  const { done } = await client.wait([one, again], { until: 'all' })
+  expect(done).toEqual([one, again])
+  // Whoever asked for one task has taken nothing out, and gets it also when others take all out.
+  const third = job.task(0)
+  expect(third.ready).toBe(true)
+  expect(await Array.fromAsync(job)).toEqual([1, 2])
+  expect([await third, await one]).toEqual([1, 2])
+  const late = client.map(behindEach, [[gate('one'), 1] as const])
+  expect(await Array.fromAsync(late)).toEqual([1])
+  await expect(late.task(0)).rejects.toMatchObject({ code: 'SHOAL_BAD_OPTION' })
+  expect(await client.task(late.task(0).id)).toBe(1)
+  await expect(job.task(2)).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
+  await expect(one.release()).rejects.toMatchObject({ code: 'SHOAL_BAD_OPTION' })
+  expect(() => job.task(-1)).toThrow(expect.objectContaining({ code: 'SHOAL_BAD_OPTION' }))
+  await expect(other.task(`${job.id}:7`)).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
+})
+
+test('cancelling one task ends that task and no other, whether it runs, waits, or is still to be submitted', async () => {
+  const { client } = mesh
+  const inputs = upTo(12).map((n) => [gate(n % 4 === 1 ? 'never' : 'cancel'), n] as const)
+  async function* later() {
+    yield* inputs
+    await opened.promise
+    yield [gate('never'), 12] as const
+  }
+  const opened = Promise.withResolvers<void>()
+  const job = client.map(behindEach, later(), { returnErrors: true })
+  const doomed = [1, 5, 9, 12].map((index) => job.task(index))
+  // It runs on one of four engines, and would for ever.
+  const [first] = doomed
+  await client.wait([first as Endable], { timeout: 200 })
+  for (const one of doomed) await one.cancel()
+  opened.resolve()
+  for (const one of doomed) {
+    await expect(one).rejects.toMatchObject({ name: 'Cancelled', code: 'SHOAL_CANCELLED', taskId: one.id })
+    expect(await one.status()).toMatchObject({ state: 'cancelled', done: 1, failed: 1 })
+  }
+  await open('cancel')
+  const results = (await job) as unknown[]
+  expect(results.map((one) => (one instanceof Error ? 'cancelled' : one))).toEqual(
+    upTo(13).map((n) => (n % 4 === 1 || n === 12 ? 'cancelled' : n))
+  )
+  expect(await job.status()).toMatchObject({ state: 'done', done: 13, failed: 4 })
+  // Too late: nothing happens.
+  await job.task(0).cancel()
+  expect(await client.job(job.id, { returnErrors: true }).task(0)).toBe(0)
+  // Without `returnErrors` it is a failure like any other. By its id anybody may cancel it.
+  const other = client.map(behindEach, [[gate('cancel'), 0] as const, [gate('never'), 1] as const])
+  await other.accepted
+  await using another = await stranger()
+  await another.task(`${other.id}:1`).cancel()
+  await expect(other).rejects.toMatchObject({ code: 'SHOAL_CANCELLED', taskId: `${other.id}:1` })
+})
+
+test('work that is cancelled before it was submitted has ended, too', async () => {
+  const { client } = mesh
+  const work = [
+    client.submit(behind, [gate('never'), 1]),
+    client.map(behindEach, [[gate('never'), 1] as const])
+  ]
+  const [one] = work.map((handle) => ('task' in handle ? handle.task(0) : handle)).slice(1)
+  for (const handle of work) await handle.cancel()
+  for (const handle of [...work, one as Later<unknown>]) {
+    await expect(handle.get()).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+    expect([handle.ready, handle.successful]).toEqual([true, false])
+  }
+})
+
+test('a call of a graph can be awaited by its name, and be cancelled with all that needs it', async () => {
+  const { client } = mesh
+  const same = (x: number): number => x
+  const graph = client.graph({
+    a: call(behind, [gate('graph'), 5]),
+    b: call(same, [ref<number>('a')]),
+    c: call(behind, [gate('never'), 1]),
+    d: call(same, [ref<number>('c')])
+  })
+  const [b, c, d] = [graph.task('b'), graph.task('c'), graph.task('d')]
+  await c.cancel()
+  await open('graph')
+  expect(await b).toBe(5)
+  await using other = await stranger()
+  expect(await other.task(b.id)).toBe(5)
+  await expect(c).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+  await expect(d).rejects.toMatchObject({ code: 'TASK_DEPENDENCY' })
 })

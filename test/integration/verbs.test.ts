@@ -154,6 +154,31 @@ test('listeners and generators run on the thread of the caller while it waits, a
   ])
 })
 
+test('watch tells on stderr how far something is, also while the caller is blocked', async () => {
+  const { ended } = await run(`
+    const mesh = connectSync()
+    const say = (value) => console.log(JSON.stringify(value))
+    const job = mesh.map((n) => { if (n === 2) throw new Error('no') }, [1, 2, 3], { block: false })
+    say(mesh.watch(job, { title: 'sweep' }))
+    const one = job.task(0)
+    say([mesh.watch(one), one.id])
+    say(mesh.watch(mesh.view('all', { block: false }).execute('1'), { title: 'view' }).done)
+  `)
+  const { code, out, errors } = await ended
+  const [whole = '', one = '', view] = out
+  expect([code, JSON.parse(whole), view]).toEqual([0, { done: 3, total: 3, failed: 1 }, '3'])
+  const [numbers, id] = JSON.parse(one) as [unknown, string]
+  expect(numbers).toEqual({ done: 1, total: 1, failed: 0 })
+  // No terminal: plain lines, each once, the last of each at its end.
+  const lines = errors.trimEnd().split('\n')
+  const isLast = (line: string, at: number): boolean => lines[at + 1]?.split(':')[0] !== line.split(':')[0]
+  expect(lines.filter(isLast).map((line) => line.replace(/, [0-9.]+\/s$/, ''))).toEqual([
+    'sweep: 3/3 done, 1 failed',
+    `${id}: 1/1 done, 0 failed`,
+    'view: 3/3 done, 0 failed'
+  ])
+})
+
 /** What a program that holds it can reach, apart from waiting without blocking. */
 function namesOf(object: object): string[] {
   const names = new Set<string>()

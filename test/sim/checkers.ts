@@ -89,7 +89,8 @@ export class Checkers {
   /** Shards that were acknowledged; one that was not is the business of nobody but its keepers. */
   readonly #accepted = new Set<ShardKey>()
   readonly #hurried = new Set<JobId>()
-  readonly #cancelled = new Set<JobId>()
+  /** Jobs, and single tasks. */
+  readonly #cancelled = new Set<string>()
   /** Jobs with a shard that may run once and that nobody let start in time: its tasks end as cancelled. */
   readonly #neverStarted = new Set<JobId>()
   /** Nodes on which nothing may begin any more. */
@@ -97,12 +98,13 @@ export class Checkers {
   outcomes = 0
   runs = 0
 
-  cancelled(job: JobId): void {
-    this.#cancelled.add(job)
+  /** Without a task, all of it. */
+  cancelled(job: JobId, task?: number): void {
+    this.#cancelled.add(task === undefined ? job : `${job}:${task}`)
   }
 
-  isCancelled(job: JobId): boolean {
-    return this.#cancelled.has(job)
+  isCancelled(job: JobId, task?: number): boolean {
+    return this.#cancelled.has(task === undefined ? job : `${job}:${task}`)
   }
 
   /** A job whose tasks may not wait for ever. */
@@ -276,8 +278,8 @@ export class Checkers {
       throw new Violation('no-unexpected', `${task} has an outcome that ${why}`)
     }
     if (readOutcomeHeader(bytes).status === STATUS.cancelled) {
-      if (!this.#cancelled.has(job) && !this.#neverStarted.has(job))
-        wrong('is a cancellation, and nobody cancelled its job')
+      if (!this.isCancelled(job) && !this.isCancelled(job, index) && !this.#neverStarted.has(job))
+        wrong('is a cancellation, and nobody cancelled it or its job')
     } else if (value.includes('TASK_DEPENDENCY')) {
       if (!this.graph.isHopeless(job, index))
         wrong('blames tasks that it waited for, and they did not fail it')

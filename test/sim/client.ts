@@ -82,8 +82,14 @@ export class SimClient {
     this.attachment++
   }
 
-  read(job: JobId): void {
-    if (this.session !== undefined) this.#perform(this.session.follow(job))
+  /** `cancels`: tasks whose client may have gone before it cancelled them. */
+  read(job: JobId, cancels: Iterable<number> = []): void {
+    if (this.session === undefined) return
+    this.#perform(this.session.follow(job))
+    for (const task of cancels) {
+      this.#world.checkers.cancelled(job, task)
+      this.#perform(this.session.cancelTask(job, task))
+    }
   }
 
   submit(job: SimJob, header: JobHeader): void {
@@ -91,6 +97,7 @@ export class SimClient {
     this.jobs.push(job)
     const { shards, isOpen, copies } = job.plan
     this.#perform(this.session.begin(header, copies))
+    for (const task of job.cancelled) this.#perform(this.session.cancelTask(job.id, task))
     if (job.plan.needs !== undefined) return this.#addNext(job)
     let later = 0
     let first = 0
@@ -142,6 +149,13 @@ export class SimClient {
     job.isClosed = true
     this.#world.checkers.cancelled(job.id)
     this.#perform(this.session.cancel(job.id))
+  }
+
+  cancelTask(job: SimJob, task: number): void {
+    if (this.session === undefined || job.isComplete || job.isCancelled) return
+    job.cancelled.add(task)
+    this.#world.checkers.cancelled(job.id, task)
+    this.#perform(this.session.cancelTask(job.id, task))
   }
 
   receive(message: EntryMessage): void {

@@ -13,6 +13,7 @@ import { type Batch, encodeOutcome, pack, STATUS, type Status, valueAt } from '.
 import type { Run } from '../../src/tasks/effects.ts'
 import { openParcel } from '../../src/tasks/parcel.ts'
 import { parkedFreely } from '../../src/tasks/runs.ts'
+import { isToBeCancelledAlone } from './jobs.ts'
 import type { Guest, NestEnd } from './nested.ts'
 import { depthsMax } from './plan.ts'
 import type { World } from './world.ts'
@@ -231,7 +232,8 @@ export class Engines {
     const work = line[0]
     if (work === undefined || this.#isStopped) return
     const { run } = work
-    const fate = this.#fate(run)
+    const index = run.inputs.indexes[work.at] as number
+    const fate = this.#fate(run, index)
     const left = work.end - work.at
     const { nests = 0 } = this.#world.plan
     const parks = nests > 0 && fate === 'ok' && (this.#random.chance(nests) || this.#hasNested(work))
@@ -248,7 +250,7 @@ export class Engines {
       if (!work.cancelled.has(index)) this.#world.checkers.started(this.#host.name, isRepeatable, run, index)
     }
     if (parks) return this.#park(slot, work)
-    const isHung = fate === 'hangs' && !work.cancelled.has(run.inputs.indexes[work.at] as number)
+    const isHung = fate === 'hangs' && !work.cancelled.has(index)
     const { timeoutMs } = run.header
     if (isHung && timeoutMs === 0) {
       this.#hanging.set(slot, () => this.#conclude(slot, work, 1, STATUS.cancelled))
@@ -265,7 +267,7 @@ export class Engines {
     }
     if (isHung) this.#hanging.set(slot, () => end(STATUS.cancelled))
     this.#world.clock.after(lasts, () => {
-      const isCancelled = work.cancelled.has(run.inputs.indexes[work.at] as number)
+      const isCancelled = work.cancelled.has(index)
       if (this.#isSuspended && !isCancelled && !isOver) this.#still.set(slot, end)
       else end()
     })
@@ -275,12 +277,14 @@ export class Engines {
     return this.#world.nests.isKnown(run, run.inputs.indexes[at] as number)
   }
 
-  #fate(run: Run): Fate {
+  #fate(run: Run, index: number): Fate {
     const { weather } = this.#world
     if (this.#random.chance(weather.taskCrash + weather.taskMemory)) return 'dies'
     // Somebody must be there to end what hangs.
     const isEnded = run.header.timeoutMs > 0 || this.#world.isToBeCancelled(run.header.job)
     if (isEnded && this.#random.chance(weather.taskHang)) return 'hangs'
+    if (isToBeCancelledAlone(this.#world.job(run.header.job), run, index) && this.#random.chance(0.5))
+      return 'hangs'
     return this.#random.chance(weather.taskFailure) ? 'fails' : 'ok'
   }
 

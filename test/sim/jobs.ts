@@ -6,6 +6,7 @@
 import type { DataId, Digest, JobId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { type Batch, pack } from '../../src/tasks/batch.ts'
+import type { Run } from '../../src/tasks/effects.ts'
 import type { JobHeader, Placement } from '../../src/tasks/messages.ts'
 import { naming } from './goods.ts'
 import type { JobPlan } from './plan.ts'
@@ -21,6 +22,8 @@ export interface SimJob {
   isClosed: boolean
   isComplete: boolean
   isCancelled: boolean
+  /** Single tasks. */
+  readonly cancelled: Set<number>
   /** It was released, or its results are kept for a short time only. */
   mayBeGone: boolean
   /** Its client was told that it is forgotten. */
@@ -36,6 +39,7 @@ export const newJob = (id: JobId, plan: JobPlan): SimJob => ({
   isClosed: false,
   isComplete: false,
   isCancelled: false,
+  cancelled: new Set(),
   mayBeGone: plan.retentionMs > 0,
   isReleased: false
 })
@@ -66,4 +70,11 @@ export function inputsOf({ id, data }: SimJob, first: number, count: number): Ba
     return naming(data.length === 0 ? [] : [data[(first + at) % data.length] as DataId], input)
   })
   return pack('', indexes, values)
+}
+
+/** Its client is to cancel this very task, or, whatever becomes of that, whoever reads the job. Of a shard that counts, that is. */
+export function isToBeCancelledAlone(job: SimJob | undefined, { key, first }: Run, index: number): boolean {
+  if (job?.plan.cancels?.some(({ task }) => task === first + index) !== true) return false
+  if (job.shards[0]?.isAccepted !== true || job.mayBeGone) return false
+  return job.placements.some((placement) => placement.key === key)
 }

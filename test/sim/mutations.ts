@@ -4,6 +4,7 @@
  * Not here: how a snippet is replaced (mutate.ts), and the runs (main.ts, `--mutations`).
  * A mutation names a promise that it breaks; one that no checker notices shows a fault or a checker that is missing.
  */
+import { cancelMutations } from './cancel-mutations.ts'
 import { cellMutations } from './cell-mutations.ts'
 import type { Mutation } from './mutate.ts'
 
@@ -381,6 +382,7 @@ export const mutations: readonly Mutation[] = [
     to: 'const early = this.dependents?.learn(this.key, pickAt(outcomes, fresh)); return [...effects, ...this.#poison(fatal, now), ...(early ? this.heed(early, now) : [])]',
     why: 'a task begins when what it waits for is proposed, and not when it is committed'
   },
+  ...cancelMutations,
   ...cellMutations
 ]
 

@@ -185,7 +185,7 @@ export class Guest {
     const { id, plan } = job
     this.#world.note(this.id, `submits ${id}, epoch ${epoch}`)
     this.#perform(
-      this.#session.begin(headerOf(id, plan, this.#world.clock.now), plan.copies, undefined, epoch)
+      this.#session.begin(headerOf(id, plan, this.#world.clock.now), plan.copies, undefined, { epoch })
     )
     let first = 0
     let later = 0

@@ -87,6 +87,8 @@ export interface JobPlan {
   readonly timeoutMs: Millis
   readonly copies: { wanted: number; least: number }
   readonly cancelAfter: Millis | undefined
+  /** Single tasks that its client cancels. */
+  readonly cancels?: readonly { readonly task: number; readonly after: Millis }[]
   readonly queueTimeoutMs: Millis
   readonly retentionMs: Millis
   readonly atMostOnce: boolean
@@ -204,7 +206,8 @@ export function drawPlan(seed: number): Plan {
   const clients = 1 + random.below(3)
   const jobs: JobPlan[] = Array.from({ length: 1 + random.below(6) }, (_, i) => ({
     ...drawJob(random, troubleMs, clients, copies),
-    data: drawData(random.fork(`data${i}`))
+    data: drawData(random.fork(`data${i}`)),
+    cancels: drawCancels(random.fork(`cancels${i}`))
   }))
   const least = Math.min(...copies.map((one) => one.least))
   const others = seededRandom(seed).fork('ambush')
@@ -321,6 +324,12 @@ function drawAmbush(
 
 /** A stream of its own: what the rest of the plan draws is as it was. */
 const drawData = (random: Random): number => (random.chance(0.3) ? 1 + random.below(4) : 0)
+
+const drawCancels = (random: Random): NonNullable<JobPlan['cancels']> =>
+  Array.from({ length: random.chance(0.3) ? 1 + random.below(5) : 0 }, () => ({
+    task: random.below(random.chance(0.5) ? 3 : 40),
+    after: random.next() * 4_000
+  }))
 
 function drawActs(random: Random, troubleMs: Millis): { at: Millis; act: Act }[] {
   const acts: { at: Millis; act: Act }[] = []

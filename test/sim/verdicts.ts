@@ -71,7 +71,8 @@ export class Verdicts {
     for (const { jobs } of [...this.#world.clients]) {
       for (const job of jobs) {
         if (job.shards[0]?.isAccepted !== true || job.mayBeGone) continue
-        this.#world.addClient(`reader-${job.id}`).read(job.id)
+        const cancels = job.plan.cancels?.map(({ task }) => task)
+        this.#world.addClient(`reader-${job.id}`).read(job.id, cancels)
       }
     }
   }

@@ -155,15 +155,15 @@ export class World {
 
   /** True if this job was accepted, and may still be asked for. */
   needsData(id: JobId): boolean {
-    const job = this.#job(id)
+    const job = this.job(id)
     return job !== undefined && !job.mayBeGone && !job.isCancelled && job.shards.some((one) => one.isAccepted)
   }
 
   isReleased(id: JobId): boolean {
-    return this.#job(id)?.isReleased === true
+    return this.job(id)?.isReleased === true
   }
 
-  #job(id: JobId): SimJob | undefined {
+  job(id: JobId): SimJob | undefined {
     return this.clients.flatMap(({ jobs }) => jobs).find((job) => job.id === id)
   }
 
@@ -379,6 +379,8 @@ export class World {
       if (!job.isCancelled) client.submit(job, headerOf(id, plan, this.clock.now))
     })
     this.note(client.id, `submits ${plan.shards.reduce((sum, count) => sum + count, 0)} tasks`)
+    for (const { task, after } of plan.cancels ?? [])
+      this.clock.after(after, () => client.cancelTask(job, task))
     if (plan.cancelAfter !== undefined) this.clock.after(plan.cancelAfter, () => client.cancel(job))
   }
 }

@@ -1,12 +1,12 @@
 /**
- * How often an entry sends what it was given to keep.
+ * How often an entry sends what it was given to keep, and asks for what is to be cancelled.
  *
  * Not here: which keepers are chosen, and what happens when they are lost, which are the simulator's.
  */
 import { expect, test } from 'vitest'
 import type { ClientMessageOf } from '../../src/client/protocol.ts'
-import { type ClientId, type PeerId, shardKey } from '../../src/ids.ts'
-import { pack } from '../../src/tasks/batch.ts'
+import { type ClientId, type PeerId, type ShardKey, shardKey } from '../../src/ids.ts'
+import { OUTCOME_HEADER_BYTES, pack } from '../../src/tasks/batch.ts'
 import { Entry } from '../../src/tasks/entry.ts'
 import { headerOf } from './header.ts'
 
@@ -86,4 +86,35 @@ test('a first shard that a newer one has forgotten is let go', () => {
   entry.client(client, submission(8), 0)
   entry.message(keepers[1] as PeerId, { kind: 'forget', name: shardKey(job, 0, 239) }, 1)
   expect([entry.submissions, entry.wakeAt()]).toEqual([0, undefined])
+})
+
+test('an owner is asked to cancel tasks until they have ended, also when their client is gone', () => {
+  const entry = entryOf()
+  const key = 'abcdefgh/0/0' as ShardKey
+  const placement = { key, keepers, first: 0, count: 4 }
+  const asked = (effects: ReturnType<Entry['client']>): unknown[] =>
+    effects.flatMap((one) => {
+      if (one.kind !== 'send' || !one.message.kind.startsWith('cancel')) return []
+      return [[one.to, 'indexes' in one.message ? [...(one.message.indexes as Uint32Array)] : 'all']]
+    })
+  const cancel = (...tasks: number[]): unknown[] =>
+    asked(entry.client(client, { kind: 'cancel-tasks', placement, indexes: Uint32Array.from(tasks) }, 0))
+  const ended = (now: number, ...tasks: number[]): void => {
+    const outcomes = pack('', tasks, new Array(tasks.length).fill(new Uint8Array(OUTCOME_HEADER_BYTES)))
+    entry.message('peerA' as PeerId, { kind: 'committed', key, outcomes, settled: false }, now)
+  }
+  // Nothing that is not there: a client may say what it likes.
+  expect([cancel(), cancel(9)]).toEqual([[], []])
+  entry.check()
+  expect(cancel(1, 9)).toEqual([['peerA', [1]]])
+  expect(cancel(2)).toEqual([['peerA', [1, 2]]])
+  entry.clientGone(client)
+  expect(asked(entry.wake(2_500))).toEqual([['peerA', [1, 2]]])
+  ended(2_600, 0, 1)
+  expect(asked(entry.wake(5_000))).toEqual([['peerA', [2]]])
+  ended(5_100, 2)
+  entry.check()
+  expect(asked(entry.wake(10_000))).toEqual([])
+  expect(entry.wake(12_500)).toEqual([])
+  expect(asked(entry.client(client, { kind: 'cancel', placement }, 13_000))).toEqual([['peerA', 'all']])
 })

@@ -2,157 +2,12 @@
  * What an owner makes of runs that bring nothing: whom it blames, what it tells of them, and whose waiting it ends.
  *
  * Not here: engines (executor/loss.test.ts) and the protocol under faults, which is the simulator's.
- * The owner and the keeper are real, alone in their world; the nodes that ask for work are played by the test.
  */
 import { expect, test } from 'vitest'
-import { decodeFailure } from '../../src/client/values.ts'
-import type { PeerId, ShardKey } from '../../src/ids.ts'
-import { seededRandom } from '../../src/random.ts'
-import {
-  encodeOutcome,
-  OUTCOME_HEADER_BYTES,
-  pack,
-  readOutcomeHeader,
-  STATUS,
-  type Status,
-  valueAt
-} from '../../src/tasks/batch.ts'
-import type { Persist, Send } from '../../src/tasks/effects.ts'
-import { Keeper } from '../../src/tasks/keeper.ts'
-import { firstSeating } from '../../src/tasks/keepers.ts'
-import type { JobHeader, TaskMessage, TaskMessageOf } from '../../src/tasks/messages.ts'
-import { Owner } from '../../src/tasks/owner.ts'
-import { splitStory } from '../../src/tasks/story.ts'
-import { headerOf } from './header.ts'
+import type { PeerId } from '../../src/ids.ts'
+import { STATUS } from '../../src/tasks/batch.ts'
 
-const [self, reader] = ['peerA', 'reader'] as [PeerId, PeerId]
-const key = 'abcdefgh/0/0' as ShardKey
-const plain = headerOf()
-const nodes = (count: number): PeerId[] => Array.from({ length: count }, (_, i) => `node${i + 1}` as PeerId)
-const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
-
-interface Ended {
-  readonly code: string
-  readonly message: string
-  readonly attempt: number
-  readonly earlier: readonly string[]
-}
-
-/** One shard at its only keeper, which owns it. */
-class Solo {
-  owner: Owner
-  readonly keeper = new Keeper(self)
-  readonly ended = new Map<number, Ended>()
-  /** What was sent to each node since it was looked at. */
-  readonly sent = new Map<PeerId, TaskMessage[]>()
-  readonly #down = new Set<PeerId>()
-
-  constructor(count: number, more: Partial<JobHeader> = {}) {
-    this.owner = this.#newOwner()
-    const inputs = pack('', upTo(count), new Array(count).fill(new Uint8Array(1)))
-    const header = { ...plain, ...more }
-    const record = {
-      key,
-      ...firstSeating([self]),
-      copies: 1,
-      header,
-      first: 0,
-      count,
-      shards: 1,
-      inputs,
-      root: [],
-      needs: []
-    }
-    const store = { kind: 'store', record, isRepair: false } as const
-    this.says(self, store, 0)
-    this.says(reader, { kind: 'watch', key, have: new Uint32Array(0) }, 0)
-  }
-
-  #newOwner(): Owner {
-    const isUp = (peer: PeerId): boolean => !this.#down.has(peer)
-    const view = {
-      isUp,
-      isGone: () => false,
-      holders: () => undefined,
-      neighbours: () => nodes(6),
-      keepersFor: () => [self],
-      member: () => undefined,
-      mayKnow: () => []
-    }
-    return new Owner({ self, keeper: this.keeper, ...view, situation: () => '' }, seededRandom(1))
-  }
-
-  says(from: PeerId, message: TaskMessage, now: number): void {
-    if (message.kind === 'store') this.#perform(this.keeper.step(from, message), now)
-    else if (from === self) this.#perform(this.keeper.step(from, message), now)
-    if (message.kind === 'store') this.owner.kept(from, message, now)
-    this.#perform(this.owner.message(from, message, now), now)
-  }
-
-  #perform(effects: readonly (Send | Persist)[], now: number): void {
-    for (const effect of effects) {
-      if (effect.kind === 'persist') this.#perform(effect.then, now)
-      else if (effect.to === self) this.says(self, effect.message, now)
-      else if (effect.to === reader) this.#read(effect.message)
-      else this.sent.set(effect.to, [...(this.sent.get(effect.to) ?? []), effect.message])
-    }
-    this.owner.check()
-  }
-
-  #read(message: TaskMessage): void {
-    if (message.kind !== 'committed') return
-    for (const [at, index] of message.outcomes.indexes.entries()) {
-      const { outcome, told } = splitStory(valueAt(message.outcomes, at))
-      const { status, attempt } = readOutcomeHeader(outcome)
-      const isFailed = status === STATUS.error || status === STATUS.timedOut
-      const failure = isFailed ? decodeFailure(outcome.subarray(OUTCOME_HEADER_BYTES)) : undefined
-      const earlier = told.map((one) => `${one.attempt} ${one.how} on ${one.engine}`)
-      const code = failure?.code ?? (status === STATUS.cancelled ? 'cancelled' : 'ok')
-      this.ended.set(index, { code, message: failure?.message ?? '', attempt, earlier })
-    }
-  }
-
-  /** Wakes the owner until nothing is due. */
-  at(now: number): void {
-    this.#perform(this.owner.wake(now), now)
-    while (this.owner.hasNews) this.#perform(this.owner.flush(now), now)
-  }
-
-  claim(peer: PeerId, tasks: number, received: number, now: number): void {
-    this.says(peer, { kind: 'claim', tasks, received, room: [], isLast: false, depth: 0 }, now)
-    this.at(now)
-  }
-
-  /** What `peer` was granted since the last look. */
-  granted(peer: PeerId): TaskMessageOf<'grant'>[] {
-    const grants = (this.sent.get(peer) ?? []).filter((one) => one.kind === 'grant')
-    this.sent.delete(peer)
-    return grants
-  }
-
-  outcome(peer: PeerId, index: number, status: Status, attempt: number, now: number, payload = ''): void {
-    const header = { status, slot: 3, attempt, elapsedMs: 5, startedAt: 1_000 }
-    const outcome = encodeOutcome(header, Buffer.from(payload))
-    this.says(peer, { kind: 'outcomes', key, outcomes: pack(peer, [index], [outcome]) }, now)
-    this.at(now)
-  }
-
-  lose(peer: PeerId, now: number): void {
-    this.#down.add(peer)
-    this.#perform(this.owner.peerDown(peer, now), now)
-    this.at(now)
-  }
-
-  back(peer: PeerId): void {
-    this.#down.delete(peer)
-  }
-
-  restart(now: number): void {
-    this.owner = this.#newOwner()
-    this.owner.restored(now)
-    this.says(reader, { kind: 'watch', key, have: new Uint32Array(0) }, now)
-  }
-}
+import { key, nodes, reader, Solo, upTo } from './solo.ts'
 
 const failure = (code: string): string => JSON.stringify({ code, name: code, message: 'no', stack: '' })
 
@@ -378,4 +233,33 @@ test('who is no member is granted nothing, and nothing waits for it', () => {
   solo.claim(a, 4, 1, 5)
   expect(solo.granted(a).flatMap(({ inputs }) => [...inputs.indexes])).toContain(index)
   expect(solo.granted(ghost)).toEqual([])
+})
+
+test('single tasks are cancelled whether they run or wait, and no others; what has ended stays as it is', () => {
+  const solo = new Solo(6)
+  const [a, b] = nodes(2) as [PeerId, PeerId]
+  solo.claim(a, 2, 0, 1)
+  solo.claim(b, 1, 0, 1)
+  const [first = 0, second = 0] = solo.granted(a).flatMap(({ inputs }) => [...inputs.indexes])
+  const [third = 0] = solo.granted(b).flatMap(({ inputs }) => [...inputs.indexes])
+  solo.outcome(a, first, STATUS.ok, 1, 2)
+  const indexes = Uint32Array.of(first, second, 5, 77)
+  solo.says(reader, { kind: 'cancel-tasks', key, indexes }, 3)
+  solo.says(reader, { kind: 'cancel-tasks', key, indexes }, 3)
+  solo.at(3)
+  const revoked = (peer: PeerId): number[] =>
+    (solo.sent.get(peer) ?? []).flatMap((one) => (one.kind === 'revoke' ? [...one.indexes] : []))
+  expect([revoked(a), revoked(b)]).toEqual([[second], []])
+  expect([...solo.ended].map(([index, { code }]) => [index, code])).toEqual([
+    [first, 'ok'],
+    [second, 'cancelled'],
+    [5, 'cancelled']
+  ])
+  // What was revoked may have ended before it heard of it.
+  solo.outcome(a, second, STATUS.ok, 1, 4)
+  solo.outcome(b, third, STATUS.ok, 1, 4)
+  solo.claim(a, 9, 2, 5)
+  const rest = solo.granted(a).flatMap(({ inputs }) => [...inputs.indexes])
+  expect(rest).toEqual(upTo(6).filter((index) => ![first, second, third, 5].includes(index)))
+  expect(solo.ended.get(second)?.code).toBe('cancelled')
 })

@@ -11,16 +11,15 @@ import type { ModuleFunction } from '../functions.ts'
 import type { Calls, CallValues } from '../graph.ts'
 import type { Waitable } from '../places.ts'
 import type { ProgramOptions } from '../programs.ts'
+import type { LiveSource, ReadOptions } from '../stream.ts'
 import type {
   Client,
   DataSource,
   Given,
   GraphHandle,
   JobHandle,
-  LiveSource,
   MapOptions,
   PutOptions,
-  ReadOptions,
   Result,
   TaskHandle,
   TaskOptions
