@@ -46,7 +46,7 @@ export const ERROR_CODES = {
   SHOAL_OLD_NODE: { retryable: false, meaning: 'the installed Node.js is too old' },
   SHOAL_OWN_ENGINE: {
     retryable: false,
-    meaning: 'a task calls an engine that waits for it, such as its own'
+    meaning: 'a task calls an engine that waits for it: its own, or in a circle with others'
   },
   SHOAL_PORT_TAKEN: { retryable: false, meaning: 'another process listens on this address' },
   SHOAL_REFUSED: { retryable: false, meaning: 'the other side does not hold the mesh key' },

@@ -39,7 +39,8 @@ export interface TaskContext {
    * relative to its own, what has not ended is cancelled when the task ends, however it ends, and an attempt that follows a
    * lost one submits them anew in place of those. A function that the task's own module exports may be given as it is,
    * whatever it uses of that module. Resources are kept while a task waits: a job must not require what it holds. A call of the engine
-   * that it runs on, or of one whose task waits for it, is refused with SHOAL_OWN_ENGINE; two tasks that call each other's wait for ever.
+   * that it runs on, or of one whose task waits for it, is refused with SHOAL_OWN_ENGINE. Of tasks that call each other's
+   * engines, in a circle of any length, one is refused with that code within seconds, and the others go on.
    */
   readonly client: Client
   /**

@@ -83,6 +83,14 @@ export interface NodeExplanation {
   readonly waitsFor: readonly Lack[]
 }
 
+/** A job of a task that only certain engines may run, and that none of them has begun. */
+export interface OpenCall {
+  readonly job: string
+  readonly targets: readonly string[]
+  /** Engines that wait for it. */
+  readonly around: readonly string[]
+}
+
 export interface TasksBefore {
   readonly how: 'value' | 'after' | 'follow'
   readonly tasks: readonly string[]

@@ -230,7 +230,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     const id = plan.id ?? share?.job ?? nest?.job ?? newJobId()
     const gate = nest?.gate ?? this.gate()
     const job = new Job<R>({ id, host: this, isFound, returnErrors, inFlightMax, nest, gate, share })
-    nest?.owns(job)
+    nest?.owns(job, plan.requires?.targets ?? [])
     if (this.#closing.signal.aborted) {
       job.fail(this.#closing.signal.reason)
       return job

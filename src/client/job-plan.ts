@@ -29,6 +29,7 @@ export interface NewJob {
   readonly returnErrors: boolean
   readonly inFlightMax: number | undefined
   readonly signal: AbortSignal | undefined
+  readonly requires?: { readonly targets: readonly string[] }
 }
 
 export interface JobPlan {

@@ -5,6 +5,7 @@
  */
 import { ShoalError } from '../errors.ts'
 import type { JobId } from '../ids.ts'
+import type { Call } from './calls.ts'
 import type { ship } from './functions.ts'
 
 /** Entries that one attempt may lose, at most, while it submits a job; the next attempt counts on from there. */
@@ -24,8 +25,8 @@ export interface Nest {
   readonly gate: Gate
   /** Gives the task back: what it submitted is another attempt's by now. */
   yields(): void
-  /** Ends the job with the task. */
-  owns(job: { readonly id: JobId; abandon(error: Error): void }): void
+  /** Ends the job with the task. `targets`: only these may run it. */
+  owns(job: Call, targets: readonly string[]): void
 }
 
 /** A task that uses cells: what it holds, and what it waits for, ends with it. */

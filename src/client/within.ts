@@ -18,6 +18,8 @@ import { type Context, origin } from '../tasks/executor/context.ts'
 import type { Port } from '../tasks/executor/engine.ts'
 import { ear } from '../tasks/executor/guest.ts'
 import { depthMax } from '../tasks/messages.ts'
+import type { OpenCall } from './answers.ts'
+import { Calls } from './calls.ts'
 import { MeshClient } from './client.ts'
 import {
   finish,
@@ -41,14 +43,15 @@ export class EngineClient extends MeshClient {
       ear.hear = (told) => line.hear(told)
       return line
     }
-    super(openLine, '', { nest, gate: gateHere, owner, around, ship: shipWithin })
+    const calls = new Calls(async () => (await this.ask<readonly OpenCall[]>('calls')).value)
+    super(openLine, '', { nest: () => nest(calls), gate: gateHere, owner, around, ship: shipWithin })
   }
 
   /** It ends with its engine. */
   override async close(): Promise<void> {}
 }
 
-function nest(): Nest {
+function nest(calls: Calls): Nest {
   const context = origin.getStore()
   if (context === undefined || context.isOver)
     throw new ShoalError('SHOAL_NO_TASK', 'the task has ended; what it submits must be submitted before')
@@ -68,7 +71,10 @@ function nest(): Nest {
     around: context.engines,
     gate: (promise) => context.wait(promise),
     yields: () => context.yields(),
-    owns: (job) => context.whenOver(() => job.abandon(ended(job.id)))
+    owns: (job, targets) => {
+      context.whenOver(() => job.abandon(ended(job.id)))
+      if (targets.length > 0) calls.watch(job)
+    }
   }
 }
 

@@ -32,9 +32,8 @@ import { AfterWrites } from './after.ts'
 import { Desk } from './desk.ts'
 import { Doorstep } from './doorstep.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
-import { type TaskReport, taskReport as taskReportOf } from './explain.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
-import { nodeReport } from './report.ts'
+import { reportsOf } from './report.ts'
 import { type CoreOptions, defaultQuota, keeperReplaceAfterMs, type Quota, refillBelow } from './settings.ts'
 import { type SourceInput, Sources } from './sources.ts'
 import { Stock } from './stock.ts'
@@ -89,10 +88,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.stock = new Stock(around, this.keeper, this.#quota.data)
     const isSound = (): boolean => this.#disk.isSound
     this.cells = new Cells({ ...around, boot: me.boot, isSound, aloneAt }, random.fork('cells'))
-    const status = (): string => JSON.stringify(nodeReport(this, this.#disk.state, this.#now))
     const { self, membership, keeper, release } = this
-    const taskReport = (about: string): TaskReport => taskReportOf(this, about, this.#now)
-    this.#desk = new Desk({ self, membership, keeper, release, status, taskReport })
+    const reports = reportsOf(this, () => ({ disk: this.#disk.state, now: this.#now }))
+    this.#desk = new Desk({ self, membership, keeper, release, reports })
     this.#sources = new Sources({ self, members: () => membership.members() })
     this.#board = new Board(around, reach, random.fork('claims'))
     const owners = (): readonly PeerId[] => [self, ...this.#board.whomToAsk(this.#now)]

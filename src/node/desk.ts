@@ -12,22 +12,19 @@ import { type EngineOrder, isEngineOrder } from '../tasks/engine-orders.ts'
 import type { Keeper } from '../tasks/keeper.ts'
 import type { Release, Released } from '../tasks/release.ts'
 import type { CoreEffect } from './effects.ts'
-import { explanation, isTaskReport, type TaskReport } from './explain.ts'
+import { explanation, isTaskReport } from './explain.ts'
 import { Inquiry, isObject, type Merge, mergeJobs } from './inquiry.ts'
-import { jobReports, memberInfo, mergePlaces, placesReport } from './report.ts'
+import { jobReports, memberInfo, mergeCalls, mergePlaces, placesReport, type Reports } from './report.ts'
 
 /** What is asked of every node. */
-const questions: ReadonlySet<string> = new Set(['status', 'jobs', 'explain', 'locate'])
+const questions: ReadonlySet<string> = new Set(['status', 'jobs', 'explain', 'locate', 'calls'])
 
 export interface DeskView {
   readonly self: PeerId
   readonly membership: Membership
   readonly keeper: Keeper
   readonly release: Release
-  /** What this node says of itself, as JSON. */
-  readonly status: () => string
-  /** What it says of a task. */
-  readonly taskReport: (about: string) => TaskReport
+  readonly reports: Reports
 }
 
 export class Desk {
@@ -54,6 +51,7 @@ export class Desk {
     if (what === 'jobs') return (said) => mergeJobs(said.flat())
     if (what === 'status') return (said) => said.filter(isObject)
     if (what === 'locate') return mergePlaces
+    if (what === 'calls') return mergeCalls
     return (said, silent) =>
       explanation(about, said.filter(isTaskReport), this.#view.membership.members(), silent)
   }
@@ -88,9 +86,11 @@ export class Desk {
   }
 
   report(what: string, about: string): string {
-    if (what === 'explain') return JSON.stringify(this.#view.taskReport(about))
-    if (what === 'locate') return JSON.stringify(placesReport(this.#view.keeper, about))
-    return what === 'jobs' ? JSON.stringify(jobReports(this.#view.keeper)) : this.#view.status()
+    const { keeper, reports } = this.#view
+    if (what === 'explain') return JSON.stringify(reports.task(about))
+    if (what === 'locate') return JSON.stringify(placesReport(keeper, about))
+    if (what === 'calls') return JSON.stringify(reports.calls())
+    return JSON.stringify(what === 'jobs' ? jobReports(keeper) : reports.status())
   }
 
   #release(client: ClientId, ask: number, job: JobId, now: Millis): CoreEffect[] {

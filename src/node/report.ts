@@ -3,7 +3,7 @@
  *
  * Not here: asking and putting together (inquiry.ts). Reports are plain data, the same for people and for programs.
  */
-import type { MemberInfo, NodeStatus } from '../client/answers.ts'
+import type { MemberInfo, NodeStatus, OpenCall } from '../client/answers.ts'
 import { isJobId, type JobId, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Membership } from '../routing/membership.ts'
@@ -15,16 +15,37 @@ import { closedIndex, type Placement, placement, shardsMax, shardTasksMax } from
 import type { Owner } from '../tasks/owner.ts'
 import type { Runner } from '../tasks/runner.ts'
 import { list } from '../wire.ts'
+import { type TaskReport, taskReport } from './explain.ts'
 import type { JobReport, ShardReport } from './inquiry.ts'
 
 /** Shards in one report; older jobs are left out. */
 const shardsReportedMax = 20_000
+/** Calls in one report; the others are told when these have ended. */
+const callsReportedMax = 256
 
 interface Parts {
   readonly membership: Membership
   readonly keeper: Keeper
   readonly owner: Owner
   readonly runner: Runner
+}
+
+/** What a node says of itself when it is asked. */
+export interface Reports {
+  status(): NodeStatus
+  task(about: string): TaskReport
+  calls(): OpenCall[]
+}
+
+export function reportsOf(
+  parts: Parts,
+  state: () => { readonly disk: string; readonly now: Millis }
+): Reports {
+  return {
+    status: () => nodeReport(parts, state().disk, state().now),
+    task: (about) => taskReport(parts, about, state().now),
+    calls: () => callsReport(parts, state().now)
+  }
 }
 
 export function memberInfo(member: Member): MemberInfo {
@@ -57,6 +78,28 @@ export function nodeReport(
     disk,
     peers: membership.peers().length
   }
+}
+
+/** Calls that tasks make of certain engines, and that nobody has begun as far as is known here. */
+function callsReport({ owner, runner }: Parts, now: Millis): OpenCall[] {
+  const ungranted = [...owner.leads.values()].filter((lead) => lead.waiting(now) > 0)
+  const headers = [...runner.fitting.queued(), ...ungranted.map(({ record }) => record.header)]
+  const calls = new Map<JobId, OpenCall>()
+  for (const { job, requires, around } of headers)
+    if (around.length > 0 && requires.targets.length > 0 && calls.size < callsReportedMax)
+      calls.set(job, { job, targets: requires.targets, around })
+  return [...calls.values()]
+}
+
+/** What nodes say of calls; what is none is left out. */
+export function mergeCalls(said: readonly unknown[]): OpenCall[] {
+  const areNames = (value: unknown): boolean =>
+    Array.isArray(value) && value.every((one) => typeof one === 'string')
+  const isCall = (one: unknown): one is OpenCall => {
+    const { job, targets, around } = Object(one) as Partial<Record<keyof OpenCall, unknown>>
+    return typeof job === 'string' && areNames(targets) && areNames(around)
+  }
+  return said.flat().filter(isCall)
 }
 
 /** Newest jobs first, up to `shardsReportedMax` shards; or one job. */

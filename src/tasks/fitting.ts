@@ -124,6 +124,11 @@ export class Fitting {
     return this.#line.chunks().some(has) ? 'queued' : undefined
   }
 
+  /** Of what waits here for its turn. */
+  queued(): JobHeader[] {
+    return this.#line.chunks().map(({ header }) => header)
+  }
+
   /** What should go back to its owner, of those that wait here behind long tasks: all but `keep`, and what has no better place. */
   surplus(keep: number, now: Millis): Map<Chunk, number[]> {
     const { peer } = this.#me()

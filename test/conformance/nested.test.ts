@@ -87,3 +87,48 @@ describe.each(['thread', 'process'] as const)('engines are %ss', (isolation) => 
     await until(async () => (await mesh.status()).every(({ running, queued }) => running + queued === 0))
   }
 })
+
+describe('tasks that call engines of each other', () => {
+  let mesh: Mesh
+  let engines: string[]
+  beforeAll(async () => {
+    mesh = await Mesh.open(2, { slots: 2 })
+    engines = (await mesh.client.engines()).map(({ id }) => id)
+  })
+  afterAll(() => mesh.close())
+
+  test.each([
+    ['view', 2],
+    ['target', 2],
+    ['view', 3]
+  ] as const)(
+    'one call in a circle is refused, and the others come through (by %s, %i engines)',
+    async (how, count) => {
+      const circle = engines.slice(4 - count)
+      const files = circle.map((_, at) => join(mesh.folder, `${how}${count}-${at}`))
+      const heard = await Promise.all(
+        circle.map((engine, at) => {
+          const next = circle[(at + 1) % count] as string
+          const order = [...files.slice(at), ...files.slice(0, at)]
+          const args = [next, how, order]
+          return mesh.client.submit<string>(moduleFunction(work, 'callsAcross'), args, { targets: [engine] })
+        })
+      )
+      const refused = heard.indexOf('SHOAL_OWN_ENGINE')
+      const expected = circle.map((engine) => `called from ${engine}`)
+      expect(heard).toEqual(expected.with(refused, 'SHOAL_OWN_ENGINE'))
+    }
+  )
+
+  test('a call waits for an engine whose task waits for something else', async () => {
+    const [one, other] = engines as [string, string]
+    const files = [join(mesh.folder, 'caller'), join(mesh.folder, 'busy')]
+    const busy = mesh.client.submit(moduleFunction(work, 'waitsForOthers'), [2_500, files[1]], {
+      targets: [other]
+    })
+    const call = mesh.client.submit(moduleFunction(work, 'callsAcross'), [other, 'view', files], {
+      targets: [one]
+    })
+    expect(await Promise.all([busy, call])).toEqual(['done', `called from ${one}`])
+  })
+})

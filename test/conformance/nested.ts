@@ -84,6 +84,22 @@ export async function callsItself(): Promise<unknown[]> {
 
 export const calls = (engine: string): Promise<unknown> => codeOf(task.client.view(engine).apply(() => 1))
 
+/** Calls the engine `other` once all that take part are at work; how, and a file for each of those, are given. */
+export async function callsAcross(other: string, how: 'view' | 'target', files: string[]): Promise<unknown> {
+  const { engine, client } = task
+  appendFileSync(files[0] as string, 'here')
+  while (!files.every((file) => existsSync(file))) await sleep(5)
+  const fn = (from: string) => `called from ${from}`
+  if (how === 'view') return codeOf(client.view(other).apply(fn, engine))
+  return codeOf(client.submit(fn, [engine], { targets: [other] }))
+}
+
+/** Waits for other work while it holds its engine, which somebody else calls meanwhile. */
+export async function waitsForOthers(ms: number, file: string): Promise<unknown> {
+  appendFileSync(file, 'here')
+  return await task.client.submit((ms: number) => new Promise((go) => setTimeout(go, ms, 'done')), [ms])
+}
+
 /** What follows a task that ran in this slot meanwhile. */
 export async function followed(): Promise<unknown> {
   const first = task.client.submit(() => 1)
