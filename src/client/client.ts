@@ -14,6 +14,7 @@ import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import { Arrivals } from './arrivals.ts'
 import { Beside } from './beside.ts'
+import { checkSignal, truth, whole } from './checks.ts'
 import { ClientData } from './data.ts'
 import { feed, type Inputs } from './feed.ts'
 import { type Encoding, Feeding, type Outlet, type Work } from './feeding.ts'
@@ -26,7 +27,7 @@ import { Job } from './job.ts'
 import type { JobHost, NewJob } from './job-plan.ts'
 import type { Line, OpenLine } from './line.ts'
 import type { Gate, Within } from './nest.ts'
-import { checkMapOptions, checkTaskOptions, type Settings, whole } from './options.ts'
+import { checkMapOptions, checkTaskOptions, type Settings } from './options.ts'
 import { type TaskAt, tasksNamed } from './places.ts'
 import { type ProgramOptions, planProgram } from './programs.ts'
 import type { EntryMessage } from './protocol.ts'
@@ -110,8 +111,8 @@ export class MeshClient extends Verbs implements Client, JobHost {
     sharers = 1
   ): TaskHandle<R> {
     const settings = checkTaskOptions(options)
-    const job = this.#newJob<R>({ ...settings, returnErrors: false, inFlightMax: undefined })
     const waits = waitsOf(args, settings.waits)
+    const job = this.#newJob<R>({ ...settings, returnErrors: false, inFlightMax: undefined })
     const shipped = () => this.#within.ship(fn, settings.scope)
     this.#run(job, shipped, settings, async (header, code) => {
       const shrink = this.data.shrinker(args, sharers, settings)
@@ -131,10 +132,12 @@ export class MeshClient extends Verbs implements Client, JobHost {
     options: MapOptions & { readonly zip?: boolean } = {}
   ): JobHandle<R> {
     const settings = checkMapOptions(options, ['zip'])
-    const rows = options.zip === true ? zipped(inputs) : plainInputs(inputs as Inputs)
+    const { zip = false } = options
+    truth('zip', zip)
+    const rows = zip ? zipped(inputs) : plainInputs(inputs)
     const inFlightMax = settings.inFlightMax ?? (rows.mayBeEndless ? inFlightDefault : undefined)
     const job = this.#newJob<R>({ ...settings, inFlightMax })
-    const encoding: Encoding = options.zip === true ? { argsOf: (row) => row as unknown[] } : {}
+    const encoding: Encoding = zip ? { argsOf: (row) => row as unknown[] } : {}
     const shipped = () => this.#within.ship(fn, settings.scope)
     this.#run(job, shipped, settings, (header, code) =>
       this.#feed(job, { header, code, settings, encoding }, rows.inputs)
@@ -173,6 +176,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     id: string,
     options: { readonly returnErrors?: boolean; readonly signal?: AbortSignal } = {}
   ): JobHandle<R> {
+    checkSignal(options.signal)
     if (!isJobId(id)) throw new ShoalError('SHOAL_NOT_FOUND', `${JSON.stringify(id)} is no id of a job`)
     const own = this.#jobs.get(id)
     if (own !== undefined) return own as Job<R>

@@ -38,8 +38,16 @@ export interface ModuleFunction {
   readonly exportName: string
 }
 
-/** Names a function by its module, which may import what it likes. A relative path starts at the current folder. */
+/**
+ * Names a function by its module, which may import what it likes. A relative path starts at the current folder. Throws
+ * SHOAL_BAD_FUNCTION for what is no path.
+ */
 export function moduleFunction(file: string | URL, exportName = 'default'): ModuleFunction {
+  const isFile = file instanceof URL || (typeof file === 'string' && file !== '')
+  if (!isFile || typeof exportName !== 'string')
+    throw refusal(
+      "moduleFunction() takes a file and the name of an export: moduleFunction('./work.ts', 'render')"
+    )
   const isUrl = file instanceof URL || file.startsWith('file:')
   return Object.freeze({
     [moduleBrand]: true,

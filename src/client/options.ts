@@ -3,8 +3,8 @@
  *
  * Not here: what they cause. Every wrong one is SHOAL_BAD_OPTION and says what would be right.
  */
-import { ShoalError } from '../errors.ts'
 import { type Requirement, requirementOf } from '../routing/requirement.ts'
+import { checkSignal, isRecord, refuse, shown, truth, whole } from './checks.ts'
 import type { Copies } from './shards.ts'
 import { keyLengthMax } from './share.ts'
 import type { MapOptions, TaskOptions } from './types.ts'
@@ -37,8 +37,6 @@ export interface MapSettings extends Settings {
 const retriesMax = 1_000
 const timeoutMax = 0xffffffff
 const keepersMax = 15
-/** Of one job. */
-export const tasksMax = 2 ** 32
 const nameMax = 128
 const ofTasks = [
   'name',
@@ -68,6 +66,7 @@ export function checkTaskOptions(options: TaskOptions): Settings {
 export function checkMapOptions(options: MapOptions, more: readonly string[] = []): MapSettings {
   onlyKnown(options, [...ofMaps, ...more])
   const { returnErrors = false, inFlightMax } = options
+  truth('returnErrors', returnErrors)
   if (inFlightMax !== undefined) whole('inFlightMax', inFlightMax, 1, Number.MAX_SAFE_INTEGER)
   return { ...settingsOf(options), returnErrors, inFlightMax }
 }
@@ -79,10 +78,16 @@ function settingsOf(options: TaskOptions): Settings {
   if (key !== undefined && (typeof key !== 'string' || key.length < 1 || key.length > keyLengthMax))
     refuse(`\`key\` is a string of 1 to ${keyLengthMax} characters`)
   whole('retries', retries, 0, retriesMax)
+  truth('atMostOnce', atMostOnce)
   if (atMostOnce && retries > 0)
     refuse('`atMostOnce` and `retries` contradict each other; a task that may run once is not tried again')
-  if (!Number.isFinite(priority)) refuse(`\`priority\` is ${priority}; it is a number, higher runs earlier`)
-  const { count, min } = typeof keepers === 'number' ? { count: keepers } : { min: undefined, ...keepers }
+  if (!Number.isFinite(priority))
+    refuse(`\`priority\` is ${shown(priority)}; it is a number, higher runs earlier`)
+  if (scope !== undefined && !isRecord(scope))
+    refuse(`\`scope\` is ${shown(scope)}; it is an object, of values by the names that the function uses`)
+  checkSignal(signal)
+  const { count, min, ...odd } = typeof keepers === 'number' ? { count: keepers } : copies(keepers)
+  if (Object.keys(odd).length > 0) refuse(`\`keepers\` has ${Object.keys(odd)[0]}; there are count and min`)
   if (count !== undefined) whole('keepers', count, 1, keepersMax)
   if (min !== undefined) whole('keepers.min', min, 1, count ?? keepersMax)
   return {
@@ -105,22 +110,19 @@ function settingsOf(options: TaskOptions): Settings {
 /** 0 if it is not given. */
 function millis(name: string, value: number | undefined): number {
   if (value === undefined) return 0
-  if (!(value > 0 && value <= timeoutMax))
-    refuse(`\`${name}\` is ${value}; it is milliseconds, above 0 and at most ${timeoutMax}`)
+  if (typeof value !== 'number' || !(value > 0 && value <= timeoutMax))
+    refuse(`\`${name}\` is ${shown(value)}; it is milliseconds, above 0 and at most ${timeoutMax}`)
   return Math.ceil(value)
 }
 
-/** Throws SHOAL_BAD_OPTION for anything but a whole number in these bounds. */
-export function whole(name: string, value: number, least: number, most: number): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return
-  refuse(`\`${name}\` is ${value}; it is a whole number from ${least} to ${most}`)
+function copies(keepers: unknown): { readonly count?: number; readonly min?: number } {
+  return isRecord(keepers)
+    ? keepers
+    : refuse(`\`keepers\` is ${shown(keepers)}; it is a number of copies, or { count, min }`)
 }
 
 function onlyKnown(options: object, known: readonly string[]): void {
+  if (!isRecord(options)) refuse(`options are ${shown(options)}; they are an object, such as { retries: 2 }`)
   const odd = Object.keys(options).find((name) => !known.includes(name))
   if (odd !== undefined) refuse(`there is no option \`${odd}\`; there are ${known.join(', ')}`)
-}
-
-function refuse(message: string): never {
-  throw new ShoalError('SHOAL_BAD_OPTION', message)
 }

@@ -8,6 +8,9 @@ import { ShoalError } from '../errors.ts'
 import { type JobId, taskNamed } from '../ids.ts'
 import type { Placement } from '../tasks/messages.ts'
 
+/** Of one job. */
+export const tasksMax = 2 ** 32
+
 /** One task: its shard, and its index in that. */
 export interface TaskAt {
   readonly placement: Placement

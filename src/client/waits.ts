@@ -9,6 +9,7 @@ import { type Batch, pack } from '../tasks/batch.ts'
 import { encodeGaps, type Gap } from '../tasks/executor/gaps.ts'
 import type { Needs, Placement } from '../tasks/messages.ts'
 import { encodeNeeds, type Need, type NeedKind, needShardsMax, needsMax, type Terms } from '../tasks/needs.ts'
+import { shown, truth } from './checks.ts'
 import { type Found, isWaitable, type TaskAt, tasksOf, type Waitable } from './places.ts'
 import { encodeArgs } from './values.ts'
 
@@ -47,8 +48,9 @@ export interface Waits {
 export function askedBy(kind: 'after' | 'follow', option: DependencyOption | undefined): Asked[] {
   if (option === undefined) return []
   const isPlain = typeof option === 'string' || isWaitable(option) || Array.isArray(option)
-  const said = (isPlain ? { tasks: option } : option) as Dependency
+  const said = (isPlain ? { tasks: option } : (option ?? {})) as Dependency
   const { all = true, success = true, failure = false } = said
+  for (const [name, value] of Object.entries({ all, success, failure })) truth(`${kind}.${name}`, value)
   const tasks = (Array.isArray(said.tasks) ? said.tasks : [said.tasks]) as Before[]
   if (!tasks.every((one) => typeof one === 'string' || isWaitable(one)))
     throw new ShoalError('SHOAL_BAD_OPTION', `\`${kind}\` names tasks: handles, job.task(index), or ids`)
@@ -57,8 +59,13 @@ export function askedBy(kind: 'after' | 'follow', option: DependencyOption | und
   return tasks.length === 0 ? [] : [{ kind, tasks, all, success, failure }]
 }
 
-/** `undefined` if there is nothing to wait for. */
+/** `undefined` if there is nothing to wait for. Throws SHOAL_BAD_VALUE if the arguments are no list. */
 export function waitsOf(args: readonly unknown[], asked: readonly Asked[]): Waits | undefined {
+  if (!Array.isArray(args))
+    throw new ShoalError(
+      'SHOAL_BAD_VALUE',
+      `arguments are a list, as in submit(fn, [1, 2]); these are ${shown(args)}`
+    )
   const paths: Waits['paths'][number][] = []
   const budget = { left: lookedAtMax }
   for (const [at, arg] of args.entries()) look(arg, [at], paths, budget)

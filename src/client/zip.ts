@@ -6,6 +6,7 @@
  * ended are told that no more of them is wanted.
  */
 import { ShoalError } from '../errors.ts'
+import { shown } from './checks.ts'
 import { type Inputs, mayBeEndless } from './feed.ts'
 
 export interface Rows {
@@ -27,7 +28,16 @@ export function zipped(sources: unknown): Rows {
   return { inputs: isAsync ? rowsLater(some) : rows(some), mayBeEndless: some.every(mayBeEndless) }
 }
 
-export const plainInputs = (inputs: Inputs): Rows => ({ inputs, mayBeEndless: mayBeEndless(inputs) })
+/** Throws SHOAL_BAD_VALUE if these are no inputs. The characters of a text are inputs, as for every iterable. */
+export function plainInputs(given: unknown): Rows {
+  const inputs: unknown = typeof given === 'string' ? [...given] : given
+  if (!isIterable(inputs))
+    throw new ShoalError(
+      'SHOAL_BAD_VALUE',
+      `inputs are ${shown(given)}; they are a list, or something else that can be iterated: map(fn, [1, 2])`
+    )
+  return { inputs, mayBeEndless: mayBeEndless(inputs) }
+}
 
 const isIterable = (one: unknown): one is Inputs =>
   typeof one === 'object' && one !== null && (Symbol.iterator in one || Symbol.asyncIterator in one)

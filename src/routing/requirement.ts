@@ -72,6 +72,8 @@ const comparisons = ['<', '<=', '>', '>='] as const
 /** Throws SHOAL_BAD_OPTION, and says what would be right. */
 export function requirementOf(requires: Requires, targets: readonly string[] = []): Requirement {
   const { resources, source, ...rule } = plainObject(requires, '`requires`')
+  if (!Array.isArray(targets) || targets.length > targetsMax)
+    refuse(`\`targets\` is a list of at most ${targetsMax} ids of nodes or engines`)
   if (Object.keys(requires).length === 0 && targets.length === 0) return anywhere
   checkRule(rule as Rule, '`requires`', { left: testsMax }, depthMax)
   const amounts = Object.entries(plainObject(resources ?? {}, '`requires.resources`'))
@@ -84,8 +86,6 @@ export function requirementOf(requires: Requires, targets: readonly string[] = [
       )
   }
   if (source !== undefined) checkName(source, '`requires.source`')
-  if (!Array.isArray(targets) || targets.length > targetsMax)
-    refuse(`\`targets\` is a list of at most ${targetsMax} ids of nodes or engines`)
   for (const target of targets) checkName(target, '`targets`')
   const sorted = amounts.toSorted(([a], [b]) => (a < b ? -1 : 1)) as [string, number][]
   const said = {

@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CompositeError, ShoalError, TaskError } from '../../errors.ts'
-import { whole } from '../options.ts'
+import { whole } from '../checks.ts'
 import type { Client } from '../types.ts'
 import type { EngineInfo } from './engines.ts'
 

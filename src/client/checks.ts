@@ -1,0 +1,36 @@
+/**
+ * Looks at one value that somebody gave, and refuses what cannot be used before anything of it has left.
+ *
+ * Not here: which options there are (options.ts, coordination/options.ts).
+ */
+import { ShoalError } from '../errors.ts'
+
+const shownMax = 60
+
+/** Throws SHOAL_BAD_OPTION for anything but a whole number in these bounds. */
+export function whole(name: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return
+  refuse(`\`${name}\` is ${shown(value)}; it is a whole number from ${least} to ${most}`)
+}
+
+/** Throws SHOAL_BAD_OPTION for anything but true and false: what travels as another kind of value, the mesh would not read. */
+export function truth(name: string, value: boolean): void {
+  if (typeof value !== 'boolean') refuse(`\`${name}\` is ${shown(value)}; it is true or false`)
+}
+
+/** A value in a message for people. */
+export const shown = (value: unknown): string =>
+  (typeof value === 'string' ? JSON.stringify(value) : String(value)).slice(0, shownMax)
+
+/** Throws SHOAL_BAD_OPTION unless it is a signal, of whatever realm, or nothing. */
+export function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function')
+    refuse(`\`signal\` is ${shown(signal)}; it is the signal of an AbortController`)
+}
+
+export const isRecord = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+export function refuse(message: string): never {
+  throw new ShoalError('SHOAL_BAD_OPTION', message)
+}
