@@ -83,8 +83,9 @@ function misread(command: string, error: unknown, options: ParseArgsOptionsConfi
   const { code, message = '' } = error as { code?: string; message?: string }
   if (code?.startsWith('ERR_PARSE_ARGS_') !== true) return error
   const see = `see \`shoal help ${command}\``
-  if (code !== 'ERR_PARSE_ARGS_UNKNOWN_OPTION') return usageError(`${message.split('\n')[0]}; ${see}`, error)
-  const flag = /'(-[^']*)'/.exec(message)?.[1] ?? 'like that'
+  const flag = /'(-[^', ]*)/.exec(message)?.[1] ?? 'like that'
+  if (code !== 'ERR_PARSE_ARGS_UNKNOWN_OPTION')
+    return usageError(`${flag} of \`shoal ${command}\` ${wanted(flag, message)}; ${see}`, error)
   const names = Object.entries(options).map(([name, { type, default: on }]) =>
     type === 'boolean' && on === true ? `--no-${name}` : `--${name}`
   )
@@ -92,6 +93,14 @@ function misread(command: string, error: unknown, options: ParseArgsOptionsConfi
   const advice = near === undefined ? see : `did you mean ${near}?`
   const literal = command === 'map' ? ' (inputs that begin with a dash come after --)' : ''
   return usageError(`\`shoal ${command}\` has no flag ${flag}; ${advice}${literal}`, error)
+}
+
+/** What Node.js has to say of a flag's value, in the words of this command. */
+function wanted(flag: string, message: string): string {
+  if (message.includes('does not take')) return 'takes no value'
+  return message.includes('ambiguous')
+    ? `needs a value (${flag}=VALUE if that begins with a dash)`
+    : 'needs a value'
 }
 
 /** Seconds, above 0, as milliseconds; `undefined` stays. */

@@ -50,10 +50,16 @@ describe('flags', () => {
     ['--no-mnds', '`shoal up` has no flag --no-mnds; did you mean --no-mdns?'],
     ['--frobnicate', '`shoal up` has no flag --frobnicate; see `shoal help up`'],
     ['-x', '`shoal up` has no flag -x; see `shoal help up`'],
-    ['--slots', "Option '--slots <value>' argument missing; see `shoal help up`"],
-    ['--json=1', "Option '--json' does not take an argument; see `shoal help up`"]
-  ])('%s is refused with advice', (flag, message) => {
-    expect(() => read(flag)).toThrow(expect.objectContaining({ code: 'SHOAL_BAD_OPTION', message }))
+    ['--slots', '--slots of `shoal up` needs a value; see `shoal help up`'],
+    [
+      '--slots --json',
+      '--slots of `shoal up` needs a value (--slots=VALUE if that begins with a dash); see `shoal help up`'
+    ],
+    ['--json=1', '--json of `shoal up` takes no value; see `shoal help up`']
+  ])('%s is refused with advice', (args, message) => {
+    expect(() => read(...args.split(' '))).toThrow(
+      expect.objectContaining({ code: 'SHOAL_BAD_OPTION', message })
+    )
   })
 })
 
