@@ -24,11 +24,15 @@ afterAll(async () => {
   await lab.close()
 })
 
-function start(example: string, more: Readonly<Record<string, string>> = {}): ChildProcess {
+function start(
+  example: string,
+  more: Readonly<Record<string, string>> = {},
+  stderr: 'inherit' | 'pipe' = 'inherit'
+): ChildProcess {
   const file = fileURLToPath(new URL(`../../examples/${example}`, import.meta.url))
   const peers = nodes.map(({ address }) => address).join(',')
   const env = { ...withBuilt(), SHOAL_KEY: lab.keyFile, SHOAL_PEERS: peers, ...more }
-  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'], env })
+  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', stderr], env })
   children.push(child)
   return child
 }
@@ -49,6 +53,22 @@ test('a script that blocks', async () => {
 
 test('a stateful view: the data stays at the engines', async () => {
   expect((await lines('clusters/clusters.ts')).sort()).toEqual(['0.0 0.0', '10.0 0.0', '5.0 9.0'])
+})
+
+test('a sweep of a function with a progress bar', async () => {
+  const child = start('logistic/lyapunov.ts', {}, 'pipe')
+  const [told, shown, exit] = await Promise.all([
+    text(child.stdout as NonNullable<ChildProcess['stdout']>),
+    text(child.stderr as NonNullable<ChildProcess['stderr']>),
+    once(child, 'exit')
+  ])
+  expect(exit).toEqual([0, null])
+  expect(shown.trim().split('\n').at(-1)).toMatch(/^sweep: 601\/601 done, 0 failed, \d+\/s$/)
+  const exponents = new Map(told.split('\n').map((line) => line.split(' ') as [string, string]))
+  expect(Number(exponents.get('4.000'))).toBeCloseTo(Math.log(2), 2)
+  // Near the middle between two doublings of its period, and in the window of period three.
+  expect(Number(exponents.get('3.200'))).toBeLessThan(-0.9)
+  expect(Number(exponents.get('3.832'))).toBeLessThan(-1)
 })
 
 test('an HTTP server with a node inside: it answers while the mesh works, and its jobs outlive it', async () => {
