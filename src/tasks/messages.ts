@@ -181,7 +181,10 @@ export const shardRecord: Type<ShardRecord> = {
     const isOrdered = isWhole && indexes.every((index, at) => index === at)
     if (!isOrdered) return shardFields.check(undefined, `${path} (inputs out of order)`)
     if (!areSound(found.needs, found.count)) return shardFields.check(undefined, `${path} (odd needs)`)
-    const isSeated = found.seats.length === found.keepers.length && found.keepers.length > 0
+    const { keepers, seats, before, beforeSeats } = found
+    // Of the list before, too, a record is made for who has not got that.
+    const isSeated =
+      keepers.length > 0 && seats.length === keepers.length && beforeSeats.length === before.length
     return isSeated ? found : shardFields.check(undefined, `${path} (keepers without seats)`)
   },
   plain: shardFields.plain,

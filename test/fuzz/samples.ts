@@ -73,7 +73,10 @@ export class Samples {
       )
     )
     const seats = keepers.map((_, i) => i)
-    const fixed: Record<string, unknown> = { count, inputs, keepers, seats, needs: this.#needs(count) }
+    const before = this.#random.chance(0.5) ? [] : names.slice(0, 2)
+    const beforeSeats = before.map((_, i) => i + 3)
+    const lists = { keepers, seats, before, beforeSeats }
+    const fixed: Record<string, unknown> = { count, inputs, ...lists, needs: this.#needs(count) }
     return Object.entries(fields).map(([name, field]) => fixed[name] ?? this.plain(field))
   }
 
