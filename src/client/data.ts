@@ -13,6 +13,7 @@ import { closeEnvelope, idsIn, inlineBytesMax } from '../data/envelope.ts'
 import { idOf, isRef, makeRef, type Ref, typeDefault } from '../data/ref.ts'
 import { explainError, isErrorCode, ShoalError } from '../errors.ts'
 import type { DataId } from '../ids.ts'
+import { giveMemory } from '../node/chunk-memory.ts'
 import {
   type Chunks,
   chunkBytes,
@@ -128,6 +129,7 @@ export class ClientData {
       whole ??= new Uint8Array(Number(id.slice(44)))
       whole.set(chunk, at)
       at += chunk.byteLength
+      this.#giveBack(chunk)
     }
     return whole ?? new Uint8Array(0)
   }
@@ -146,13 +148,21 @@ export class ClientData {
     await mkdir(dirname(path), { recursive: true })
     const file = await open(unfinished, 'wx')
     try {
-      for await (const chunk of this.stream(ref, options)) await file.writeFile(chunk)
+      for await (const chunk of this.stream(ref, options)) {
+        await file.writeFile(chunk)
+        this.#giveBack(chunk)
+      }
       await file.close()
       await rename(unfinished, path)
     } finally {
       await file.close()
       await rm(unfinished, { force: true })
     }
+  }
+
+  /** A chunk that was copied. One of the own node may have other readers. */
+  #giveBack(chunk: Uint8Array): void {
+    if ('talk' in this.#host.door) giveMemory(chunk)
   }
 
   async free(refs: readonly Ref[]): Promise<void> {

@@ -10,6 +10,7 @@ import type { DataEffect } from '../data/effects.ts'
 import { idOf, makeRef, type Ref } from '../data/ref.ts'
 import { explainError, ShoalError } from '../errors.ts'
 import type { DataId, PeerId } from '../ids.ts'
+import { giveMemory } from './chunk-memory.ts'
 import { type Chunks, piecesOfFile } from './chunks.ts'
 import { askFor, DamagedError, ElsewhereError, give, listOf, take } from './courier.ts'
 import type { DataFiles } from './datafiles.ts'
@@ -361,6 +362,7 @@ export class Data {
   async #fill(part: Part, talk: Talk): Promise<void> {
     for await (const { index, bytes } of take(talk, part.id, part.list, part.missing())) {
       await part.write(index, bytes)
+      giveMemory(bytes)
       this.#keeping.moved(part.id)
     }
     await this.files.finish(part)

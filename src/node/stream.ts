@@ -5,6 +5,8 @@
  * Frames of one event-loop turn leave in one parcel, since a parcel costs twenty times what a frame does.
  */
 import type { Stream } from '@libp2p/interface'
+import { takeMemory } from './chunk-memory.ts'
+import { chunkBytes } from './chunks.ts'
 import { updateWindowByHalves } from './window.ts'
 
 /** Bytes of one frame; a longer one aborts the stream, on both sides. */
@@ -56,6 +58,7 @@ export class FrameStream {
   private headerHave = 0
   /** Length of the frame whose body is being gathered. */
   private bodyLength = 0
+  /** What there is of it, or the memory in which it is put together. */
   private body: Uint8Array[] = []
   private bodyHave = 0
   private held: Uint8Array[] = []
@@ -250,12 +253,22 @@ export class FrameStream {
     const piece = chunk.subarray(from, end)
     // A frame within one chunk is handed out as it lies; only the others are put together.
     if (piece.length === this.bodyLength) this.deliver(piece)
+    else if (this.bodyLength <= chunkBytes) this.takePart(piece)
     else {
+      // As much memory as was announced is only taken for what has come.
       this.body.push(piece)
       this.bodyHave += piece.length
       if (this.bodyHave === this.bodyLength) this.deliver(Buffer.concat(this.body, this.bodyLength))
     }
     return end
+  }
+
+  private takePart(piece: Uint8Array): void {
+    const whole = this.body[0] ?? takeMemory(this.bodyLength)
+    this.body[0] = whole
+    whole.set(piece, this.bodyHave)
+    this.bodyHave += piece.length
+    if (this.bodyHave === this.bodyLength) this.deliver(whole)
   }
 
   private deliver(frame: Uint8Array): void {
