@@ -1,13 +1,13 @@
 /**
- * Memory of chunks on their way from a stream to a file, used again for the next ones.
+ * Memory of chunks on their way between streams and files, used again for the next ones.
  *
- * Not here: chunks that somebody keeps, which are never given back (a client's, and what is read to be sent).
+ * Not here: chunks that somebody keeps, which are never given back.
  * A piece of this size is fresh from the system each time: its pages cost more than all that is done with its bytes, and they
  * lie outside of the heap, so the garbage collector lets many of them come together before it looks.
  */
 import { assert } from '../machine.ts'
-import { chunkBytes } from './chunks.ts'
 
+export const chunkBytes = 1 << 20
 /** Pieces that wait to be used again; what comes beyond is left to the garbage collector. */
 const sparesMax = 8
 

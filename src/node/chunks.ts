@@ -8,8 +8,9 @@ import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
 import { ShoalError } from '../errors.ts'
 import { type DataId, dataId, dataName } from '../ids.ts'
+import { chunkBytes, giveMemory, takeMemory } from './chunk-memory.ts'
 
-export const chunkBytes = 1 << 20
+export { chunkBytes }
 /** Bytes of one piece of data; more is refused with SHOAL_BAD_VALUE. */
 export const dataBytesMax = 64 * 2 ** 30
 export const hashBytes = 32
@@ -108,6 +109,8 @@ export interface Chunks {
   readonly id: DataId
   readonly list: Uint8Array
   read(index: number): Promise<Uint8Array>
+  /** Nobody uses what `read` gave any more. Not there if others have it, too. */
+  readonly free?: (bytes: Uint8Array) => void
   close(): Promise<void>
 }
 
@@ -129,11 +132,18 @@ export async function chunksOfFile(path: string | URL): Promise<Chunks> {
   for await (const chunk of inChunks(piecesOfFile(path))) lister.add(chunk)
   const { id, list } = lister.end()
   const file = await open(path, 'r')
-  return { id, list, read: (index) => readChunk(file, id, index), close: () => file.close() }
+  return {
+    id,
+    list,
+    read: (index) => readChunk(file, id, index),
+    free: giveMemory,
+    close: () => file.close()
+  }
 }
 
+/** In memory that may be given back (chunk-memory.ts). */
 export async function readChunk(file: FileHandle, id: DataId, index: number): Promise<Uint8Array> {
-  const bytes = Buffer.allocUnsafeSlow(chunkLength(id, index))
+  const bytes = takeMemory(chunkLength(id, index))
   let at = 0
   while (at < bytes.byteLength) {
     const { bytesRead } = await file.read(bytes, at, bytes.byteLength - at, index * chunkBytes + at)

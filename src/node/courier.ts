@@ -11,6 +11,8 @@ import type { Talk } from './talk.ts'
 
 /** Chunks that are asked for and were not taken yet. */
 const aheadMax = 4
+/** Sent chunks whose memory is used again once the other side says that it has them; of more, it has its time. */
+const unheardMax = 16
 /** The other side says nothing though it is its turn. */
 const silenceMs = 20_000
 /** A reader that is slow holds its sender for so long at most. */
@@ -61,12 +63,13 @@ export async function* take(
 ): AsyncGenerator<Piece> {
   const source = indexes[Symbol.iterator]()
   const asked: number[] = []
+  let taken = 0
   const askAhead = (): void => {
     while (asked.length < aheadMax) {
       const next = source.next()
       if (next.done) return
       asked.push(next.value)
-      talk.say({ kind: 'want', index: next.value })
+      talk.say({ kind: 'want', index: next.value, taken })
     }
   }
   for (askAhead(); asked.length > 0; askAhead()) {
@@ -76,6 +79,7 @@ export async function* take(
     if (word.kind !== 'chunk' || word.index !== index) throw new Error('it sent something else')
     const bytes = await talk.frame(silenceMs)
     talk.received(bytes.byteLength)
+    taken++
     if (!isChunk(bytes, list, id, index)) {
       talk.count('data-chunks-damaged')
       talk.say({ kind: 'damaged', index })
@@ -94,10 +98,14 @@ export async function give(
   chunks: Chunks
 ): Promise<{ kind: 'kept'; copies: number } | { kind: 'damaged' }> {
   talk.say({ kind: 'list', hashes: chunks.list })
+  /** Chunks that may still be on their way; of others the memory is free. */
+  const sent: Uint8Array[] = []
+  let freed = 0
   for (;;) {
     const word = await talk.word(slowReaderMs)
     switch (word.kind) {
       case 'want':
+        for (; freed < word.taken && sent.length > 0; freed++) chunks.free?.(sent.shift() as Uint8Array)
         break
       case 'kept':
         return { kind: 'kept', copies: word.copies }
@@ -112,6 +120,10 @@ export async function give(
       talk.say({ kind: 'absent', reason: String(error).slice(0, 400), at: [] })
       throw error
     })
+    if (sent.push(bytes) > unheardMax) {
+      sent.shift()
+      freed++
+    }
     await talk.sendChunk(word.index, bytes)
   }
 }

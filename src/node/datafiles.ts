@@ -11,6 +11,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } fro
 import { join } from 'node:path'
 import { explainError, ShoalError } from '../errors.ts'
 import { type DataId, dataName, isDataId } from '../ids.ts'
+import { giveMemory } from './chunk-memory.ts'
 import { type Chunks, chunksIn, inChunks, isChunk, isListOf, Lister, readChunk, soleList } from './chunks.ts'
 import { Part } from './part.ts'
 
@@ -65,7 +66,8 @@ export class DataFiles {
     try {
       const list = chunksIn(id) === 1 ? soleList(id) : await readFile(this.path(id) + LIST)
       const file = await open(this.path(id), 'r')
-      return { id, list, read: (index) => readChunk(file, id, index), close: () => file.close() }
+      const read = (index: number): Promise<Uint8Array> => readChunk(file, id, index)
+      return { id, list, read, free: giveMemory, close: () => file.close() }
     } catch (error) {
       throw diskError(`${this.path(id)} cannot be read`, error)
     }
@@ -199,8 +201,11 @@ export class DataFiles {
     if (chunks === undefined) return false
     try {
       if (!isListOf(chunks.list, id)) return false
-      for (let index = 0; index < chunksIn(id); index++)
-        if (!isChunk(await chunks.read(index), chunks.list, id, index)) return false
+      for (let index = 0; index < chunksIn(id); index++) {
+        const bytes = await chunks.read(index)
+        if (!isChunk(bytes, chunks.list, id, index)) return false
+        chunks.free?.(bytes)
+      }
       return true
     } finally {
       await chunks.close()

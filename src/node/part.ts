@@ -6,6 +6,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises'
 import type { DataId } from '../ids.ts'
+import { giveMemory } from './chunk-memory.ts'
 import { type Chunks, chunkBytes, chunksIn, readChunk } from './chunks.ts'
 
 export class Part {
@@ -56,6 +57,7 @@ export class Part {
       id: this.id,
       list: this.list,
       read: (index) => this.#read(index),
+      free: giveMemory,
       close: async () => {
         if (isClosed) return
         isClosed = true

@@ -29,8 +29,8 @@ const kinds = {
   list: { hashes: bytes(chunksMax * hashBytes) },
   /** Not here, or not now. `at`: who has it. */
   absent: { reason: text(400), at: added(list(text(128, isPeerId), elsewhereMax), []) },
-  /** Credit for one chunk. */
-  want: { index: uint(chunksMax) },
+  /** Credit for one chunk. `taken`: so many have come whole on this stream. */
+  want: { index: uint(chunksMax), taken: added(uint(), 0) },
   /** The next frame is this chunk. */
   chunk: { index: uint(chunksMax) },
   /** The chunk was not what the list says. */

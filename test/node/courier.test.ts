@@ -1,0 +1,44 @@
+/**
+ * Who sends chunks uses their memory again once the other side has them, and not before.
+ *
+ * Not here: transfers between nodes (data.test.ts).
+ */
+import { expect, test } from 'vitest'
+import { chunksOfBytes } from '../../src/node/chunks.ts'
+import { give } from '../../src/node/courier.ts'
+import type { Talk, Word } from '../../src/node/talk.ts'
+
+/** What was freed when each chunk was sent, and at the end, if the other side says these words. */
+async function freedBy(words: readonly Word[]): Promise<number[][]> {
+  const bytes = new Uint8Array(1)
+  const freed: number[] = []
+  const seen: number[][] = []
+  const left = [...words, { kind: 'kept', copies: 1 } as const]
+  const talk = {
+    say: () => {},
+    word: async () => left.shift(),
+    sendChunk: async () => void seen.push([...freed])
+  } as unknown as Talk
+  const read = async (index: number): Promise<Uint8Array> => Uint8Array.of(index)
+  const free = ([index]: Uint8Array): void => void freed.push(index as number)
+  await give(talk, { ...chunksOfBytes(bytes), read, free })
+  return seen
+}
+
+const want = (index: number, taken: number): Word => ({ kind: 'want', index, taken })
+
+test('a chunk is free when the other side has taken it, and each of them once', async () => {
+  const words = [want(5, 0), want(6, 0), want(7, 1), want(8, 1), want(9, 3)]
+  expect(await freedBy(words)).toEqual([[], [], [5], [5], [5, 6, 7]])
+})
+
+test('what a node of an earlier version has taken is never free', async () => {
+  const words = Array.from({ length: 40 }, (_, index) => want(index, 0))
+  expect((await freedBy(words)).flat()).toEqual([])
+})
+
+test('of many chunks that nobody says are taken the first are forgotten, and never freed later', async () => {
+  const words = [...Array.from({ length: 40 }, (_, index) => want(index, 0)), want(40, 30)]
+  const freed = (await freedBy(words)).at(-1) as number[]
+  expect(freed).toEqual([24, 25, 26, 27, 28, 29])
+})
