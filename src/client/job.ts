@@ -113,7 +113,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<R> {
-    if (this.#all !== undefined) return each(this.#all)
+    if (this.#all !== undefined) return this.#shelf.looked()
     this.#shelf.read('one by one')
     return this.#shelf.ordered()
   }
@@ -392,9 +392,4 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
       await this.#shelf.change
     }
   }
-}
-
-/** Who has asked for the whole may go through it afterwards. */
-async function* each<R>(whole: Promise<R[]>): AsyncGenerator<R> {
-  yield* await whole
 }

@@ -103,14 +103,32 @@ export class Shelf<R> {
       for (let index = 0; ; index++) {
         const settled = await this.#plan.gate(this.#next(() => index, index))
         if (settled === undefined) break
-        if (settled.error === undefined) yield settled.value as R
-        else if (this.#plan.returnErrors) yield settled.error as R
-        else throw this.isCancelled && isCancel(settled.error) ? this.#cancelled() : settled.error
+        yield this.#given(settled)
       }
       isAtEnd = true
     } finally {
       if (!isAtEnd) await this.#plan.leave()
     }
+  }
+
+  /** In order, as they come, for who has asked for all: takes nothing out, and leaving early ends nothing. */
+  looked(): AsyncIterableIterator<R> {
+    return leavable(this.#looked(), async () => {})
+  }
+
+  async *#looked(): AsyncGenerator<R, void, undefined> {
+    for (let index = 0; ; index++) {
+      const settled = await this.#plan.gate(this.#arrived(() => index, index))
+      if (settled === undefined) return
+      yield this.#given(settled)
+    }
+  }
+
+  /** As a reader of single results gets it. */
+  #given({ value, error }: Settled): R {
+    if (error === undefined) return value as R
+    if (this.#plan.returnErrors) return error as R
+    throw this.isCancelled && isCancel(error) ? this.#cancelled() : error
   }
 
   completed(): AsyncIterableIterator<Completed<R>> {
@@ -140,17 +158,22 @@ export class Shelf<R> {
     return new ShoalError('SHOAL_CANCELLED', text)
   }
 
-  /** Waits for the `nth` result in the reader's order and takes it out; `undefined` at the end. */
+  /** The same, and takes it out. */
   async #next(indexOf: () => number | undefined, nth: number): Promise<Settled | undefined> {
+    const settled = await this.#arrived(indexOf, nth)
+    if (settled === undefined) return undefined
+    this.#settled.delete(indexOf() as number)
+    this.taken++
+    this.#plan.onTaken()
+    return settled
+  }
+
+  /** Waits for the `nth` result in the reader's order; `undefined` at the end. */
+  async #arrived(indexOf: () => number | undefined, nth: number): Promise<Settled | undefined> {
     for (;;) {
       const index = indexOf()
       const settled = index === undefined ? undefined : this.#settled.get(index)
-      if (settled !== undefined && index !== undefined) {
-        this.#settled.delete(index)
-        this.taken++
-        this.#plan.onTaken()
-        return settled
-      }
+      if (settled !== undefined) return settled
       if (this.failure !== undefined) throw this.failure
       if (this.isComplete && nth >= (this.total ?? 0)) return undefined
       await this.change

@@ -5,7 +5,7 @@
  */
 import { writeFile } from 'node:fs/promises'
 import { afterEach, expect, test } from 'vitest'
-import { type CompositeError, Reference } from '../../src/index.ts'
+import { AsyncResult, type CompositeError, Reference } from '../../src/index.ts'
 import { Mesh, until, upTo } from './mesh.ts'
 
 let mesh: Mesh | undefined
@@ -162,6 +162,56 @@ test('CONFORMANCE 10: a lazy map over an endless input has few tasks outstanding
   expect(seen).toEqual(upTo(40).map((n) => 2 * n))
   expect(most).toBeLessThanOrEqual(10)
   await until(() => isEnded)
+})
+
+test('an AsyncResult is gone through item by item, each as soon as it is there, and still gives the whole', async () => {
+  mesh = await Mesh.open(2, { slots: 1 })
+  const { client } = mesh
+  const all = client.view('all')
+  const pause = (n: number): Promise<number> =>
+    new Promise((done) => setTimeout(done, n === 1 ? 600_000 : 0, n))
+  // The second one never ends.
+  const slow = client.balanced().map(pause, [0, 1])
+  for await (const first of slow) {
+    expect(first).toBe(0)
+    break
+  }
+  expect(slow.ready).toBe(false)
+  await slow.abort()
+  await expect(Array.fromAsync(slow)).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+
+  const result = client.balanced().map((n: number) => 2 * n, upTo(3))
+  expect(await Array.fromAsync(result)).toEqual([0, 2, 4])
+  expect([await result.get(), await Array.fromAsync(result)]).toEqual([
+    [0, 2, 4],
+    [0, 2, 4]
+  ])
+  expect(await Array.fromAsync(client.balanced().apply(() => [7]))).toEqual([[7]])
+  expect(await Array.fromAsync(all.apply(() => [1, 2]))).toEqual([
+    [1, 2],
+    [1, 2]
+  ])
+  expect(await Array.fromAsync(all.map((n: number) => n + 1, upTo(5)))).toEqual([1, 2, 3, 4, 5])
+  await all.scatter('part', upTo(3))
+  expect(await Array.fromAsync(all.gather('part'))).toEqual([0, 1, 2])
+  const failing = client.balanced().map((n: number) => {
+    if (n === 1) throw new RangeError('one')
+    return n
+  }, upTo(3))
+  const seen: number[] = []
+  const read = async (): Promise<void> => {
+    for await (const n of failing) seen.push(n)
+  }
+  await expect(read()).rejects.toMatchObject({ name: 'RangeError' })
+  expect(seen).toEqual([0])
+
+  const flow = client.balanced().imap((n: number) => n + 1, upTo(20), { maxOutstanding: 2 })
+  expect(flow).toBeInstanceOf(AsyncResult)
+  expect(await flow.get(30_000)).toEqual(upTo(20).map((n) => n + 1))
+  expect([flow.ready, flow.successful, flow.progress.done]).toEqual([true, true, 20])
+  const left = client.balanced().imap(pause, [1, 1, 1], { ordered: false })
+  await left.abort()
+  await expect(left.get()).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
 })
 
 test('CONFORMANCE 11: of sources of unequal lengths the shortest wins, generators are taken, and order is kept if asked for', async () => {

@@ -69,7 +69,9 @@ test('views, graphs, programs, data, and several handles: whatever the asynchron
       seen.push(n)
       if (seen.length === 4) break
     }
-    say([seen, made < 10])
+    say([seen, made < 10, lb.imap((x) => x, [5, 6]).get()])
+    const results = mesh.balanced({ block: false }).map((x) => x, [5, 6])
+    say([[...results], results.get()])
     const calls = { a: call((x) => x + 1, [1]), b: call((x, y) => x * y, [ref('a'), 10]) }
     const graph = mesh.graph(calls, { block: false })
     say([mesh.graph(calls), graph.get(), graph.metadata('b').attempt])
@@ -104,7 +106,8 @@ test('views, graphs, programs, data, and several handles: whatever the asynchron
     '[[3],3]',
     String.raw`[[7,7,7],true,true,["out\n","out\n","out\n"],1]`,
     '[3,[2,3],[3,8]]',
-    '[[0,2,4,6],true]',
+    '[[0,2,4,6],true,[5,6]]',
+    '[[5,6],[5,6]]',
     '[{"a":2,"b":20},{"a":2,"b":20},1]',
     '40',
     '[21,6]',

@@ -31,8 +31,8 @@ import {
 
 /** Calls of listeners that wait for their thread; beyond it the oldest are not made. */
 const unheardMax = 1_024
-/** These give handles of work that others began, and do not wait for it. */
-const finders = ['job', 'task']
+/** These give work that others began, or that is gone through item by item, and do not wait for it. */
+const finders = ['job', 'task', 'imap']
 
 type Invoke = Extract<FromHost, { kind: 'invoke' }>
 /** Work that a call waits for, in the words of handles and of AsyncResults. */

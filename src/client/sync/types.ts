@@ -116,12 +116,12 @@ export interface SyncBalancedView<B extends boolean = true> extends Record<keyof
     fn: (...args: A) => R,
     inputs: Zipped<A>,
     options: ImapOptions & Zip
-  ): IterableIterator<Awaited<R>>
+  ): Blocking<AsyncResult<Awaited<R>[]>>
   imap<I, R>(
     fn: ((input: I) => R) | ModuleFunction,
     inputs: Iterable<I>,
     options?: ImapOptions
-  ): IterableIterator<Awaited<R>>
+  ): Blocking<AsyncResult<Awaited<R>[]>>
 }
 
 /** Verbs that give work: they wait for its value, or with `block: false` give a handle. */

@@ -4,9 +4,10 @@
  * Not here: how that is decided (tasks/standings.ts), and views of particular engines (view.ts).
  * Nothing but the client's own verbs, with options said once.
  */
+import { truth, whole } from '../checks.ts'
 import type { ModuleFunction } from '../functions.ts'
 import { leavable } from '../leavable.ts'
-import type { Client, JobHandle, MapOptions, TaskOptions, Zipped } from '../types.ts'
+import type { Client, MapOptions, TaskOptions, Zipped } from '../types.ts'
 import { AsyncResult } from './result.ts'
 
 export interface ImapOptions {
@@ -40,7 +41,7 @@ export class BalancedView {
     const handle = this.#client.submit<R>(fn as ModuleFunction, args, this.#options)
     const value = Promise.resolve(handle as PromiseLike<Awaited<R>>)
     value.catch(() => {})
-    return AsyncResult.ofTasks(Promise.resolve({ value, handles: [handle] }))
+    return AsyncResult.ofTasks(Promise.resolve({ value, handles: [handle], each: [value], areParts: false }))
   }
 
   /** As `Client.map`; with `zip`, over several sources side by side. */
@@ -59,35 +60,38 @@ export class BalancedView {
     return AsyncResult.ofJob(job)
   }
 
-  /** Pulls inputs as results are taken out, so they may have no end. Leaving early cancels the rest. */
+  /**
+   * Pulls inputs as results are taken out, so they may have no end: go through it once. Leaving early cancels the rest. Who awaits
+   * it, or asks for `get()`, gets all of them in the order of the inputs, which must have an end then.
+   */
   imap<A extends readonly unknown[], R>(
     fn: (...args: A) => R,
     inputs: Zipped<A>,
     options: ImapOptions & Zip
-  ): AsyncIterableIterator<Awaited<R>>
+  ): AsyncResult<Awaited<R>[]>
   imap<I, R>(
     fn: ((input: I) => R) | ModuleFunction,
     inputs: Iterable<I> | AsyncIterable<I>,
     options?: ImapOptions
-  ): AsyncIterableIterator<Awaited<R>>
+  ): AsyncResult<Awaited<R>[]>
   imap<R>(
     fn: Work<R>,
     inputs: Inputs,
     { maxOutstanding = 10, ordered = true, ...zip }: ImapOptions = {}
-  ): AsyncIterableIterator<Awaited<R>> {
+  ): AsyncResult<Awaited<R>[]> {
+    whole('maxOutstanding', maxOutstanding, 1, Number.MAX_SAFE_INTEGER)
+    truth('ordered', ordered)
     const options = { ...this.#options, ...zip, inFlightMax: maxOutstanding }
-    const client = this.#client
-    let job: JobHandle<Awaited<R>> | undefined
-    async function* results(): AsyncGenerator<Awaited<R>, void, undefined> {
-      job = client.map<Awaited<R>>(fn as ModuleFunction, inputs, options)
-      if (ordered) yield* job
-      else {
-        for await (const one of job.asCompleted()) {
-          if ('error' in one) throw one.error
-          yield one.value
-        }
+    const job = this.#client.map<Awaited<R>>(fn as ModuleFunction, inputs, options)
+    async function* asCompleted(): AsyncGenerator<Awaited<R>, void, undefined> {
+      for await (const one of job.asCompleted()) {
+        if ('error' in one) throw one.error
+        yield one.value
       }
     }
-    return leavable(results(), async () => job?.cancel())
+    const items = ordered
+      ? () => job[Symbol.asyncIterator]()
+      : () => leavable(asCompleted(), () => job.cancel())
+    return AsyncResult.ofFlow(job, items)
   }
 }

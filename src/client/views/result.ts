@@ -14,39 +14,45 @@ import type { JobHandle, Progress, TaskHandle } from '../types.ts'
 /** The handles behind it wait as they must. */
 const pass: Gate = (promise) => promise
 
-export class AsyncResult<R> extends Awaitable<R> implements Times {
-  readonly #value: Promise<R>
-  readonly #handles: () => readonly TaskHandle<unknown>[]
-  readonly #job: JobHandle<unknown> | undefined
+/** What one meets who goes through a result. */
+type Item<R> = R extends readonly (infer I)[] ? I : R
+
+/** The calls of one result. */
+export interface Calls<R> {
+  readonly value: Promise<R>
+  readonly handles: readonly TaskHandle<unknown>[]
+  /** What each gives, in order. */
+  readonly each: readonly Promise<unknown>[]
+  /** Each gives a part of the list that all give together. */
+  readonly areParts: boolean
+}
+
+interface Plan<R> {
+  readonly value: () => Promise<R>
+  readonly items: () => AsyncIterator<unknown>
+  readonly handles: () => readonly TaskHandle<unknown>[]
+  readonly job: JobHandle<unknown> | undefined
+}
+
+/**
+ * Of a list, async iteration gives one item after the other, each as soon as it is there: those of the engines in their order, those
+ * of a map in the order of the inputs. It throws the first failure in that order. Leaving it early cancels nothing, but for `imap`.
+ */
+export class AsyncResult<R> extends Awaitable<R> implements Times, AsyncIterable<Item<R>> {
+  readonly #plan: Plan<R>
   /** Of tasks; a job has its own. */
   readonly #end = new End()
   readonly #timing = new Timing()
   #done = 0
   #failed = 0
 
-  private constructor(
-    value: Promise<R>,
-    handles: () => readonly TaskHandle<unknown>[],
-    job?: JobHandle<unknown>
-  ) {
+  private constructor(plan: Plan<R>) {
     super()
-    this.#value = value
-    this.#handles = handles
-    this.#job = job
-    const ended = (hasFailed: boolean): void => {
-      this.#timing.over()
-      this.#end.over(hasFailed)
-    }
-    value.then(
-      () => ended(false),
-      () => ended(true)
-    )
+    this.#plan = plan
   }
 
   /** Of tasks on several engines, whose handles are known a little later. */
-  static ofTasks<R>(
-    begun: Promise<{ value: Promise<R>; handles: readonly TaskHandle<unknown>[] }>
-  ): AsyncResult<R> {
+  static ofTasks<R>(begun: Promise<Calls<R>>): AsyncResult<R> {
     let handles: readonly TaskHandle<unknown>[] = []
     const value = begun.then((one) => {
       handles = one.handles
@@ -58,12 +64,58 @@ export class AsyncResult<R> extends Awaitable<R> implements Times {
       }
       return one.value
     })
-    const result: AsyncResult<R> = new AsyncResult(value, () => handles)
+    const result: AsyncResult<R> = new AsyncResult({
+      value: () => value,
+      items: () => inOrder(begun),
+      handles: () => handles,
+      job: undefined
+    })
+    const ended = (hasFailed: boolean): void => {
+      result.#timing.over()
+      result.#end.over(hasFailed)
+    }
+    value.then(
+      () => ended(false),
+      () => ended(true)
+    )
     return result
   }
 
+  /** Its results are kept until it goes. */
   static ofJob<R>(job: JobHandle<R>): AsyncResult<R[]> {
-    return new AsyncResult(Promise.resolve(job), () => [], job)
+    // Asked for before anybody can go through it.
+    const value = job.then((results) => results) as Promise<R[]>
+    value.catch(() => {})
+    return AsyncResult.#of(
+      job,
+      () => value,
+      () => job[Symbol.asyncIterator]()
+    )
+  }
+
+  /** Its results are taken out one by one, so there may be endlessly many; or all are asked for, and kept from then on. */
+  static ofFlow<R>(job: JobHandle<R>, items: () => AsyncIterator<R>): AsyncResult<R[]> {
+    return AsyncResult.#of(job, () => Promise.resolve(job), items)
+  }
+
+  static #of<R>(
+    job: JobHandle<R>,
+    value: () => Promise<R[]>,
+    items: () => AsyncIterator<R>
+  ): AsyncResult<R[]> {
+    return new AsyncResult({ value, items, handles: () => [], job })
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Item<R>> {
+    return this.#plan.items() as AsyncIterator<Item<R>>
+  }
+
+  get #job(): JobHandle<unknown> | undefined {
+    return this.#plan.job
+  }
+
+  #handles(): readonly TaskHandle<unknown>[] {
+    return this.#plan.handles()
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a result is awaitable by design.
@@ -71,7 +123,7 @@ export class AsyncResult<R> extends Awaitable<R> implements Times {
     onDone?: ((value: R) => A | PromiseLike<A>) | null,
     onRejected?: ((error: unknown) => B | PromiseLike<B>) | null
   ): Promise<A | B> {
-    return this.#value.then(onDone, onRejected)
+    return this.#plan.value().then(onDone, onRejected)
   }
 
   get progress(): Progress {
@@ -125,5 +177,15 @@ export class AsyncResult<R> extends Awaitable<R> implements Times {
   async abort(): Promise<void> {
     await this.#job?.cancel()
     await Promise.all(this.#handles().map((handle) => handle.cancel()))
+  }
+}
+
+async function* inOrder(begun: Promise<Calls<unknown>>): AsyncGenerator<unknown, void, undefined> {
+  const { each, areParts } = await begun
+  for (const call of each) {
+    const given = await call
+    const isList = Array.isArray(given) || ArrayBuffer.isView(given) || typeof given === 'string'
+    if (areParts && isList) yield* given as Iterable<unknown>
+    else yield given
   }
 }

@@ -13,7 +13,7 @@ import { isModuleFunction, type ModuleFunction, moduleFunction } from '../functi
 import type { TaskHandle, TaskOptions, Zipped } from '../types.ts'
 import { collected, zipped } from '../zip.ts'
 import type { EngineInfo, Presence } from './engines.ts'
-import { AsyncResult } from './result.ts'
+import { AsyncResult, type Calls } from './result.ts'
 import { prepare } from './statements.ts'
 
 /** Which engines: all that there are at each call, one or several by id or place in the order of `engines()`, or those it says. */
@@ -203,7 +203,7 @@ export class DirectView {
     join?: (values: unknown[]) => unknown
   ): AsyncResult<unknown> {
     const fn = typeof what === 'string' ? operation(what) : what
-    const begin = async (): Promise<{ value: Promise<unknown>; handles: TaskHandle<unknown>[] }> => {
+    const begin = async (): Promise<Calls<unknown>> => {
       const [argsOf, engines] = await Promise.all([plan(), this.engines()])
       this.#presence.refuseAround(engines)
       const args = engines.map((_, at) => argsOf(at, engines.length))
@@ -214,7 +214,7 @@ export class DirectView {
         return this.#client.submit(fn, args[at] as readonly unknown[], options, sharers)
       })
       const guarded = handles.map((handle, at) => this.#guard(handle, engines[at] as EngineInfo).then(each))
-      return { value: this.#together(guarded, join), handles }
+      return { value: this.#together(guarded, join), handles, each: guarded, areParts: join !== undefined }
     }
     return AsyncResult.ofTasks(begin())
   }
