@@ -55,9 +55,10 @@ const PEER = /^[1-9A-HJ-NP-Za-km-z]{1,128}$/
 const DIGEST = /^[A-Za-z0-9_-]{43}$/
 const DATA = /^[A-Za-z0-9_-]{43}\.(0|[1-9]\d{0,13})$/
 
-export const isJobId = (text: string): text is JobId => JOB.test(text)
+export const isJobId = (text: string): text is JobId => typeof text === 'string' && JOB.test(text)
 /** The parts of `<job>:<index>`; without an index, those of its first task. */
 export function taskNamed(text: string): { readonly job: JobId; readonly index: number } | undefined {
+  if (typeof text !== 'string') return undefined
   const [job = '', index = '0', ...more] = text.split(':')
   return isJobId(job) && /^\d{1,10}$/.test(index) && more.length === 0
     ? { job, index: Number(index) }
@@ -72,7 +73,7 @@ export function engineNamed(text: string): { readonly node: PeerId; readonly slo
     : undefined
 }
 
-export const isPeerId = (text: string): text is PeerId => PEER.test(text)
+export const isPeerId = (text: string): text is PeerId => typeof text === 'string' && PEER.test(text)
 export const isDigest = (text: string): text is Digest => DIGEST.test(text)
 export const isDataId = (text: string): text is DataId => DATA.test(text)
 export const isShardKey = (text: string): text is ShardKey => KEY.test(text)

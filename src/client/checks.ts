@@ -19,8 +19,15 @@ export function truth(name: string, value: boolean): void {
 }
 
 /** A value in a message for people. */
-export const shown = (value: unknown): string =>
-  (typeof value === 'string' ? JSON.stringify(value) : String(value)).slice(0, shownMax)
+export function shown(value: unknown): string {
+  if (typeof value === 'function') return `the function ${value.name}`.trimEnd().slice(0, shownMax)
+  if (typeof value !== 'string' && (typeof value !== 'object' || value === null)) return String(value)
+  try {
+    return JSON.stringify(value).slice(0, shownMax)
+  } catch {
+    return 'an object'
+  }
+}
 
 /** Throws SHOAL_BAD_OPTION unless it is a signal, of whatever realm, or nothing. */
 export function checkSignal(signal: AbortSignal | undefined): void {
@@ -30,6 +37,13 @@ export function checkSignal(signal: AbortSignal | undefined): void {
 
 export const isRecord = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** Throws SHOAL_BAD_OPTION for what are no options, and for the first one that is not `known`. */
+export function onlyKnown(options: object, known: readonly string[]): void {
+  if (!isRecord(options)) refuse(`options are ${shown(options)}; they are an object, such as { retries: 2 }`)
+  const odd = Object.keys(options).find((name) => !known.includes(name))
+  if (odd !== undefined) refuse(`there is no option \`${odd}\`; there are ${known.join(', ')}`)
+}
 
 export function refuse(message: string): never {
   throw new ShoalError('SHOAL_BAD_OPTION', message)

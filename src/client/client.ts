@@ -14,7 +14,7 @@ import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import { Arrivals } from './arrivals.ts'
 import { Beside } from './beside.ts'
-import { checkSignal, truth, whole } from './checks.ts'
+import { checkSignal, shown, truth, whole } from './checks.ts'
 import { ClientData } from './data.ts'
 import { feed, type Inputs } from './feed.ts'
 import { type Encoding, Feeding, type Outlet, type Work } from './feeding.ts'
@@ -177,7 +177,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     options: { readonly returnErrors?: boolean; readonly signal?: AbortSignal } = {}
   ): JobHandle<R> {
     checkSignal(options.signal)
-    if (!isJobId(id)) throw new ShoalError('SHOAL_NOT_FOUND', `${JSON.stringify(id)} is no id of a job`)
+    if (!isJobId(id)) throw new ShoalError('SHOAL_NOT_FOUND', `${shown(id)} is no id of a job`)
     const own = this.#jobs.get(id)
     if (own !== undefined) return own as Job<R>
     const { returnErrors = false, signal } = options

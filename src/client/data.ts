@@ -8,7 +8,6 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { closeEnvelope, idsIn, inlineBytesMax } from '../data/envelope.ts'
 import { idOf, isRef, makeRef, type Ref, typeDefault } from '../data/ref.ts'
 import { explainError, isErrorCode, ShoalError } from '../errors.ts'
@@ -26,6 +25,7 @@ import { askFor, DamagedError, give, take } from '../node/courier.ts'
 import type { PutPlan } from '../node/data.ts'
 import type { Talk } from '../node/talk.ts'
 import { openTemporary } from '../node/temporary.ts'
+import { checkSignal, onlyKnown, shown } from './checks.ts'
 import type { Settings } from './options.ts'
 import type { DataSource, PutOptions } from './types.ts'
 
@@ -69,8 +69,10 @@ export class ClientData {
   }
 
   async put(source: DataSource, options: PutOptions = {}): Promise<Ref> {
+    onlyKnown(options, ['type', 'keepers', 'retention', 'signal'])
     const plan = planOf(options)
     const { type = typeDefault, signal } = options
+    checkSignal(signal)
     signal?.throwIfAborted()
     if (typeof type !== 'string' || type.length > 128) refuse('`type` is a string of at most 128 characters')
     const id = await this.keep(source, plan, signal)
@@ -203,7 +205,9 @@ export class ClientData {
   }
 
   async #offerFile(file: string | URL, plan: PutPlan, signal: AbortSignal | undefined): Promise<DataId> {
-    const chunks = await chunksOfFile(file)
+    const chunks = await chunksOfFile(file).catch((cause: unknown) => {
+      throw unread(file, cause)
+    })
     try {
       return await this.#offer(chunks, plan, signal)
     } finally {
@@ -330,15 +334,28 @@ const isFile = (source: DataSource): source is { readonly file: string | URL } =
 
 function piecesOf(source: DataSource, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
   if (source instanceof Uint8Array) return slices(source)
-  if (isFile(source)) return piecesOfFile(source.file)
-  if (source instanceof URL) return piecesOfFile(fileURLToPath(source))
+  if (isFile(source)) return ownFile(source.file)
+  if (source instanceof URL) return ownFile(source)
   if (
     typeof source === 'object' &&
     source !== null &&
     (Symbol.asyncIterator in source || Symbol.iterator in source)
   )
     return checkedPieces(source, signal)
-  return refuse('`put` takes bytes, `{ file: path }`, or an iterable of bytes; a string is none of these')
+  return refuse(`\`put\` takes bytes, \`{ file: path }\`, or an iterable of bytes; this is ${shown(source)}`)
+}
+
+async function* ownFile(file: string | URL): AsyncGenerator<Uint8Array> {
+  try {
+    yield* piecesOfFile(file)
+  } catch (cause) {
+    throw unread(file, cause)
+  }
+}
+
+function unread(file: string | URL, cause: unknown): ShoalError {
+  const message = `the file ${shown(file)} cannot be read: ${cause instanceof Error ? cause.message : cause}`
+  return new ShoalError('SHOAL_BAD_OPTION', message, { cause })
 }
 
 async function* slices(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -183,11 +183,16 @@ interface Listened<H> {
 }
 
 function endsOf<H extends Endable>(handles: Iterable<H>): Listened<H>[] {
-  return [...handles].map((handle, index) => {
-    if (typeof handle !== 'object' || handle === null || !(endOf in handle))
-      throw refused('what is waited for is handles of tasks, jobs and graphs, or AsyncResults')
-    return { index, handle, end: handle[endOf]() }
-  })
+  if (typeof handles !== 'object' || handles === null || !(Symbol.iterator in handles))
+    throw refused('what is waited for is a list of handles, as in wait([task, job])')
+  return [...handles].map((handle, index) => ({ index, handle, end: endOfHandle(handle) }))
+}
+
+/** Throws SHOAL_BAD_OPTION for what never ends. */
+export function endOfHandle(handle: Endable): End {
+  if (typeof handle !== 'object' || handle === null || !(endOf in handle))
+    throw refused('what is waited for is handles of tasks, jobs and graphs, or AsyncResults')
+  return handle[endOf]()
 }
 
 const refused = (text: string): ShoalError => new ShoalError('SHOAL_BAD_OPTION', text)

@@ -8,6 +8,7 @@
 import { ShoalError } from '../errors.ts'
 import { pack } from '../tasks/batch.ts'
 import { type Placement, shardTasksMax } from '../tasks/messages.ts'
+import { shown } from './checks.ts'
 import { shardBytesMax } from './feed.ts'
 import type { Fed, Outlet } from './feeding.ts'
 import type { ModuleFunction, PlainFunction } from './functions.ts'
@@ -17,6 +18,7 @@ import { encodeArgs } from './values.ts'
 import {
   type Asked,
   askedBy,
+  checkArgs,
   type DependencyOption,
   NeedsOfShard,
   type Prepared,
@@ -98,6 +100,9 @@ interface Planned {
   readonly waits: Waits | undefined
 }
 
+const isCalls = (nodes: unknown): nodes is Calls =>
+  typeof nodes === 'object' && nodes !== null && !isCall(nodes)
+
 /** A task of the shard that is being made. */
 const own = { key: '', keepers: [], first: 0, count: 0 } as unknown as Placement
 
@@ -109,6 +114,11 @@ export class GraphPlan {
 
   /** `asked`: what all calls wait for. Throws SHOAL_BAD_DEPENDENCY for names that are no calls, and for circles. */
   constructor(nodes: Calls, asked: readonly Asked[]) {
+    if (!isCalls(nodes))
+      throw new ShoalError(
+        'SHOAL_BAD_OPTION',
+        `a graph is calls by their names, or a list of calls; this is ${shown(nodes)}`
+      )
     const given = Object.entries(nodes) as [string, Call][]
     const functions = new Map<PlainFunction | ModuleFunction, number>()
     for (const [name, node] of given) {
@@ -123,6 +133,7 @@ export class GraphPlan {
     const planned = new Map(
       given.map(([name, { fn, args, options }]): [string, Planned] => {
         const which = functions.get(fn) ?? 0
+        checkArgs(args)
         const whole = functions.size > 1 ? [which, ...args] : args
         const own = [...askedBy('after', options.after), ...askedBy('follow', options.follow), ...asked]
         return [name, { name, which, args: whole, waits: waitsOf(whole, own) }]

@@ -4,7 +4,7 @@
  * Not here: what they cause. Every wrong one is SHOAL_BAD_OPTION and says what would be right.
  */
 import { type Requirement, requirementOf } from '../routing/requirement.ts'
-import { checkSignal, isRecord, refuse, shown, truth, whole } from './checks.ts'
+import { checkSignal, isRecord, onlyKnown, refuse, shown, truth, whole } from './checks.ts'
 import type { Copies } from './shards.ts'
 import { keyLengthMax } from './share.ts'
 import type { MapOptions, TaskOptions } from './types.ts'
@@ -119,10 +119,4 @@ function copies(keepers: unknown): { readonly count?: number; readonly min?: num
   return isRecord(keepers)
     ? keepers
     : refuse(`\`keepers\` is ${shown(keepers)}; it is a number of copies, or { count, min }`)
-}
-
-function onlyKnown(options: object, known: readonly string[]): void {
-  if (!isRecord(options)) refuse(`options are ${shown(options)}; they are an object, such as { retries: 2 }`)
-  const odd = Object.keys(options).find((name) => !known.includes(name))
-  if (odd !== undefined) refuse(`there is no option \`${odd}\`; there are ${known.join(', ')}`)
 }

@@ -9,7 +9,6 @@ import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { closeEnvelope, refsMax } from '../data/envelope.ts'
-import { ShoalError } from '../errors.ts'
 import type { DataId, Digest } from '../ids.ts'
 import type { Requires, Rule } from '../routing/requirement.ts'
 import {
@@ -25,6 +24,7 @@ import {
   type Recipe
 } from '../tasks/executor/program.ts'
 import { fill, hasTemplate, insideName, isInside, type TemplateInput } from '../tasks/executor/template.ts'
+import { isRecord, refuse, shown, truth } from './checks.ts'
 import type { Shipped } from './functions.ts'
 import { checkMapOptions, type MapSettings } from './options.ts'
 import { codeBytesMax } from './protocol.ts'
@@ -96,6 +96,8 @@ export interface ProgramPlan {
 
 /** Throws SHOAL_BAD_OPTION. */
 export function planProgram(options: ProgramOptions): ProgramPlan {
+  if (!isRecord(options))
+    refuse(`run() takes options, as in run({ command: 'ls' }); these are ${shown(options)}`)
   const rest = Object.fromEntries(
     Object.entries(options).filter(([name]) => !own.some((one) => one === name))
   )
@@ -140,7 +142,10 @@ class Plan implements ProgramPlan {
     this.settings = settings
     this.#options = options
     this.#recipe = recipeOf(options)
-    const files = (options.files ?? []).map(fileOption)
+    const { files: given = [] } = options
+    if (!Array.isArray(given))
+      refuse(`\`files\` is ${shown(given)}; it is a list of paths, or of { path, as }`)
+    const files = given.map(fileOption)
     if (files.length > filesMax) refuse(`\`files\` has more than ${filesMax} entries`)
     const isSingle = (file: FileOption): boolean => options.each !== undefined && isTemplate(file)
     this.#shared = files.filter((file) => !isSingle(file))
@@ -157,6 +162,7 @@ class Plan implements ProgramPlan {
     await this.check()
     const files = await Promise.all(this.#shared.map((file) => load(file, undefined, put)))
     refuseDoubles(files)
+    this.#checkStdin(files)
     this.#sharedData = dataIn(files)
     const code = encodeRecipe({ ...this.#recipe, files })
     if (code.byteLength > codeBytesMax)
@@ -165,6 +171,14 @@ class Plan implements ProgramPlan {
       )
     const digest = createHash('sha256').update(code).digest('base64url') as Digest
     return { code, digest, exportName: programExport, name: this.settings.name ?? '' }
+  }
+
+  /** Of files that depend on an input nobody knows yet what they are called. */
+  #checkStdin(files: readonly ProgramFile[]): void {
+    const { stdinFile } = this.#recipe
+    if (stdinFile === '' || hasTemplate(stdinFile) || this.#single.length > 0) return
+    if (!files.some(({ name }) => name === stdinFile))
+      refuse(`\`stdin\` is the file ${stdinFile}, which is none of \`files\`; add it to them`)
   }
 
   async *inputs(put: Put): AsyncGenerator<Uint8Array, void, undefined> {
@@ -219,10 +233,18 @@ function recipeOf(options: ProgramOptions): Omit<Recipe, 'files'> {
       refuse(`\`${name}\` is a list of texts`)
   if (!(killAfter >= 0 && killAfter <= killAfterMax))
     refuse(`\`killAfter\` is ${killAfter}; it is milliseconds from 0 to ${killAfterMax}`)
-  if (typeof each === 'string') refuse('`each` is a text; it is a list of inputs, or anything to iterate')
-  const stdinFile = typeof stdin === 'object' && 'file' in stdin ? stdin.file : ''
+  truth('shell', shell)
+  if (!isRecord(env) || !Object.values(env).every((value) => typeof value === 'string'))
+    refuse('`env` is an object of texts, as in { SEED: "7" }')
+  if (each !== undefined && !(isObject(each) && (Symbol.iterator in each || Symbol.asyncIterator in each)))
+    refuse(`\`each\` is ${shown(each)}; it is a list of inputs, or anything to iterate`)
+  const isFile = isObject(stdin) && 'file' in stdin && typeof stdin.file === 'string'
+  if (typeof stdin !== 'string' && !(stdin instanceof Uint8Array) && !isFile)
+    refuse(`\`stdin\` is ${shown(stdin)}; it is a text, bytes, or { file } of the program's folder`)
+  if (typeof stdout !== 'string') refuse(`\`stdout\` is ${shown(stdout)}; it is the name of a file`)
+  const stdinFile = isFile ? stdin.file : ''
   const bytes = typeof stdin === 'string' ? new TextEncoder().encode(stdin) : stdin
-  const variables = Object.entries(env).map(([name, value]) => ({ name, value: String(value) }))
+  const variables = Object.entries(env).map(([name, value]) => ({ name, value }))
   const words = [command, ...args, stdinFile, ...variables.map(({ value }) => value)]
   const isLast = each !== undefined && !words.some(hasTemplate)
   const made = stdout === '' ? outputs : [...outputs, stdout]
@@ -240,8 +262,16 @@ function recipeOf(options: ProgramOptions): Omit<Recipe, 'files'> {
   }
 }
 
-const fileOption = (file: string | FileOption): FileOption =>
-  typeof file === 'string' ? { path: file } : file
+function fileOption(file: string | FileOption): FileOption {
+  if (typeof file === 'string') return { path: file }
+  const isPath = isObject(file) && 'path' in file && typeof file.path === 'string'
+  const isContent = isObject(file) && 'content' in file && typeof file.as === 'string'
+  return isPath || isContent
+    ? file
+    : refuse(`\`files\` has ${shown(file)}; it is a path, { path, as }, or { content, as }`)
+}
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
 
 const isTemplate = (file: FileOption): boolean =>
   ('path' in file && hasTemplate(file.path)) || hasTemplate(file.as ?? '')
@@ -289,8 +319,4 @@ function refuseDoubles(files: readonly ProgramFile[]): void {
   const double = names.find((name, at) => names.indexOf(name) !== at)
   if (double !== undefined)
     refuse(`two files would be ${double} in the program's folder; name one with \`as\``)
-}
-
-function refuse(message: string): never {
-  throw new ShoalError('SHOAL_BAD_OPTION', message)
 }

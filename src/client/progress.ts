@@ -6,7 +6,7 @@
  */
 import { writeSync } from 'node:fs'
 import { isatty } from 'node:tty'
-import { type End, type Endable, endOf, limited } from './endings.ts'
+import { type End, type Endable, endOfHandle, limited } from './endings.ts'
 import type { Progress } from './types.ts'
 
 const rewriteMs = 100
@@ -101,7 +101,7 @@ function say(text: string): void {
 
 /** See `Client.watch`. */
 export async function watch(handle: Watchable, { title, signal }: WatchOptions = {}): Promise<Progress> {
-  const end = handle[endOf]()
+  const end = endOfHandle(handle)
   const line = new ProgressLine(title ?? handle.id ?? 'work')
   const over = Promise.withResolvers<void>()
   const leave = end.on((change) => {

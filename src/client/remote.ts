@@ -9,10 +9,12 @@ import { randomBytes } from 'node:crypto'
 import { explainError, ShoalError } from '../errors.ts'
 import { hostClient } from '../hosted/client.ts'
 import { findBeacons } from '../node/beacon.ts'
-import { type MeshKey, readKey } from '../node/key.ts'
+import { MeshKey, readKey } from '../node/key.ts'
 import { createLink, type Link } from '../node/link.ts'
 import { splitFrame } from '../node/messages.ts'
 import { frames } from '../node/outbox.ts'
+import { checkRuntime } from '../version.ts'
+import { checkSignal, onlyKnown, refuse, shown, truth } from './checks.ts'
 import { MeshClient } from './client.ts'
 import type { DataDoor } from './data.ts'
 import type { Line, LineEvents } from './line.ts'
@@ -41,6 +43,7 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal
 }
 
+const known = ['key', 'peers', 'mdns', 'submitter', 'timeout', 'hosted', 'signal']
 const connectMs = 10_000
 const submitterMax = 128
 /** One address, while there are others to try. */
@@ -55,14 +58,20 @@ const knownMax = 256
  * another mesh, SHOAL_BAD_KEY or SHOAL_BAD_OPTION.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Client> {
+  checkRuntime()
+  onlyKnown(options, known)
   const key = await keyOf(options.key)
   const given = options.peers ?? (process.env.SHOAL_PEERS ?? '').split(/[\s,]+/).filter(Boolean)
   const { mdns = true, timeout = connectMs, signal, hosted = false } = options
+  for (const [name, value] of Object.entries({ mdns, hosted })) truth(name, value)
+  checkSignal(signal)
+  if (!Array.isArray(given) || !given.every((peer) => typeof peer === 'string'))
+    refuse("`peers` is a list of addresses, as in ['/ip4/192.0.2.1/tcp/4400']")
   const submitter = options.submitter ?? `client-${randomBytes(12).toString('base64url')}`
   if (typeof submitter !== 'string' || submitter === '' || submitter.length > submitterMax)
-    throw new ShoalError('SHOAL_BAD_OPTION', `\`submitter\` is a name of 1 to ${submitterMax} characters`)
-  if (!(timeout > 0))
-    throw new ShoalError('SHOAL_BAD_OPTION', `\`timeout\` is ${timeout}; give milliseconds above 0`)
+    refuse(`\`submitter\` is a name of 1 to ${submitterMax} characters`)
+  if (typeof timeout !== 'number' || !(timeout > 0))
+    refuse(`\`timeout\` is ${shown(timeout)}; give milliseconds above 0`)
   const client = hosted
     ? await hostClient({ key, peers: given, mdns }, submitter)
     : new MeshClient((events) => new RemoteLine(key, given, mdns, events), submitter)
@@ -85,7 +94,9 @@ async function keyOf(key: MeshKey | string | undefined): Promise<MeshKey> {
   if (found === undefined) {
     throw new ShoalError('SHOAL_BAD_KEY', 'no mesh key: give `key`, or name its file in $SHOAL_KEY')
   }
-  return typeof found === 'string' ? readKey(found) : found
+  if (typeof found === 'string') return readKey(found)
+  if (found instanceof MeshKey) return found
+  return refuse('`key` is the path of a key file, or comes from createKey() or readKey()')
 }
 
 export class RemoteLine implements Line {

@@ -5,11 +5,12 @@
  */
 import type { Ref } from '../data/ref.ts'
 import { ShoalError } from '../errors.ts'
-import { type JobId, taskNamed } from '../ids.ts'
+import { isPeerId, type JobId, taskNamed } from '../ids.ts'
 import type { EngineOrder } from '../tasks/engine-orders.ts'
 import type { Placement } from '../tasks/messages.ts'
 import type { Explanation, JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
 import type { Beside } from './beside.ts'
+import { shown } from './checks.ts'
 import { type LeaseOptions, MeshLock, MeshSemaphore } from './coordination/lock.ts'
 import { MeshQueue, type QueueOptions } from './coordination/queue.ts'
 import { MeshEvent, MeshVariable } from './coordination/variable.ts'
@@ -46,8 +47,7 @@ export abstract class Verbs {
 
   task<R>(id: string, options: Waiting = {}): TaskHandle<R> {
     const named = taskNamed(id)
-    if (named === undefined)
-      throw new ShoalError('SHOAL_NOT_FOUND', `${JSON.stringify(id)} is no id of a task`)
+    if (named === undefined) throw new ShoalError('SHOAL_NOT_FOUND', `${shown(id)} is no id of a task`)
     const job = this.self.job<R>(named.job, options) as Job<R>
     return id.includes(':') ? job.task(named.index) : new Task<R>(job)
   }
@@ -141,16 +141,17 @@ export abstract class Verbs {
 
   async explain(task: string): Promise<Explanation> {
     if (taskNamed(task) === undefined)
-      throw new ShoalError(
-        'SHOAL_BAD_OPTION',
-        `${JSON.stringify(task)} is no id of a task; write <job>:<index>`
-      )
+      throw new ShoalError('SHOAL_BAD_OPTION', `${shown(task)} is no id of a task; write <job>:<index>`)
     return (await this.ask<Explanation>('explain', task)).value
   }
 
   async drain(node: string): Promise<void> {
-    const { value } = await this.ask<boolean>('drain', node)
-    if (!value) throw new ShoalError('SHOAL_NOT_FOUND', `no node ${node} is up; see \`shoal status\``)
+    const isUp = isPeerId(node) && (await this.ask<boolean>('drain', node)).value
+    if (!isUp)
+      throw new ShoalError(
+        'SHOAL_NOT_FOUND',
+        `no node ${typeof node === 'string' ? node : shown(node)} is up; see \`shoal status\``
+      )
   }
 
   /** Whether the node of this engine did it. */

@@ -59,13 +59,18 @@ export function askedBy(kind: 'after' | 'follow', option: DependencyOption | und
   return tasks.length === 0 ? [] : [{ kind, tasks, all, success, failure }]
 }
 
-/** `undefined` if there is nothing to wait for. Throws SHOAL_BAD_VALUE if the arguments are no list. */
-export function waitsOf(args: readonly unknown[], asked: readonly Asked[]): Waits | undefined {
+/** Throws SHOAL_BAD_VALUE if these are no list. */
+export function checkArgs(args: unknown): void {
   if (!Array.isArray(args))
     throw new ShoalError(
       'SHOAL_BAD_VALUE',
       `arguments are a list, as in submit(fn, [1, 2]); these are ${shown(args)}`
     )
+}
+
+/** `undefined` if there is nothing to wait for. Throws SHOAL_BAD_VALUE if the arguments are no list. */
+export function waitsOf(args: readonly unknown[], asked: readonly Asked[]): Waits | undefined {
+  checkArgs(args)
   const paths: Waits['paths'][number][] = []
   const budget = { left: lookedAtMax }
   for (const [at, arg] of args.entries()) look(arg, [at], paths, budget)

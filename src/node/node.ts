@@ -15,7 +15,7 @@ import type { Digest, PeerId } from '../ids.ts'
 import { seededRandom } from '../random.ts'
 import type { Availability } from '../tasks/effects.ts'
 import { programsLabel } from '../tasks/executor/program.ts'
-import { VERSION } from '../version.ts'
+import { checkRuntime, VERSION } from '../version.ts'
 import { lightBeacon } from './beacon.ts'
 import { openBlobs } from './blobs.ts'
 import { DataFiles, diskError } from './datafiles.ts'
@@ -77,6 +77,7 @@ export interface Node extends AsyncDisposable {
  * Rejects with SHOAL_BAD_OPTION, SHOAL_DATA_IN_USE, SHOAL_DISK or SHOAL_PORT_TAKEN; `hosted`, also with SHOAL_HOST_LOST.
  */
 export async function createNode(options: NodeOptions): Promise<Node> {
+  checkRuntime()
   if (checkOptions(options).hosted) return await hostNode(options)
   return (await openNode(options)).node
 }

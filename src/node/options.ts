@@ -119,6 +119,7 @@ const known = [
 
 /** Throws SHOAL_BAD_OPTION. */
 export function checkOptions(options: NodeOptions): CheckedOptions {
+  if (!isRecord(options)) refuse('createNode() takes options, as in createNode({ key: createKey() })')
   const {
     data,
     slots = availableParallelism(),
@@ -144,6 +145,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     refuse('`key` must come from createKey() or readKey(); make a key file with `shoal init`')
   if (!Number.isInteger(slots) || slots < 0 || slots > slotsMax)
     refuse(`\`slots\` is ${String(slots)}; it is a whole number from 0 to ${slotsMax}`)
+  if (!Array.isArray(roles)) refuse('`roles` is a list of engine and keeper')
   for (const role of roles) {
     if (role !== 'engine' && role !== 'keeper') refuse(`\`roles\` has ${role}; there are engine and keeper`)
   }
@@ -153,7 +155,20 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     refuse(`\`isolation\` is ${String(isolation)}; it is thread or process`)
   if (isolation === 'process' && process.platform === 'win32')
     refuse('`isolation: process` needs Linux or macOS; leave it out, and engines are threads')
-  if (typeof hosted !== 'boolean') refuse(`\`hosted\` is ${String(hosted)}; it is true or false`)
+  for (const [name, value] of Object.entries({ hosted, mdns, allowRun })) {
+    if (typeof value !== 'boolean') refuse(`\`${name}\` is ${String(value)}; it is true or false`)
+  }
+  if (data !== undefined && (typeof data !== 'string' || data === ''))
+    refuse(`\`data\` is ${JSON.stringify(data)}; it is a folder, and without it everything is in memory`)
+  for (const [name, value] of Object.entries({ listen, peers })) {
+    if (!Array.isArray(value) || !value.every((one) => typeof one === 'string'))
+      refuse(`\`${name}\` is a list of addresses, as in ['/ip4/192.0.2.1/tcp/4400']`)
+  }
+  for (const [name, value] of Object.entries({ labels, resources })) {
+    if (!isRecord(value))
+      refuse(`\`${name}\` is ${JSON.stringify(value)}; it is an object, values by their names`)
+  }
+  if (typeof onNote !== 'function') refuse('`onNote` is a function that is told one line at a time')
   if (when !== 'always' && when !== 'idle') refuse(`\`when\` is ${String(when)}; it is always or idle`)
   for (const [name, number] of Object.entries(idle)) {
     if (!(name in defaultIdleness) || !(number >= 0) || (name === 'lookEvery' && !(number >= lookEveryMin)))
@@ -185,6 +200,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     if (typeof text !== 'string' || text.length > textMax)
       refuse(`zones and labels are strings of at most ${textMax} characters`)
   }
+  if ('' in labels) refuse('a label has a name of at least one character')
   return {
     key: options.key,
     data,
@@ -216,6 +232,9 @@ function heapFor(slots: number): number {
   const share = Math.floor(totalmem() / 2 ** 20 / (Math.max(0, slots) + 1))
   return Math.max(heapMbMin, Math.min(heapMbDefault, share || heapMbMin))
 }
+
+const isRecord = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function refuse(message: string): never {
   throw new ShoalError('SHOAL_BAD_OPTION', message)

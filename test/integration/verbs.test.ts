@@ -94,6 +94,10 @@ test('views, graphs, programs, data, and several handles: whatever the asynchron
     say([mixed[0], mixed[1].name, mixed[1].attempt])
     const found = mesh.task(one.id)
     say([found.get(), found.status().state, found.metadata.attempt, one.metadata.engine === found.metadata.engine])
+    const counts = mesh.variable('counts')
+    counts.set(3)
+    say([counts.update((n) => n + mesh.map((x) => x, [4])[0]), mesh.lock('door').with((hold) => [hold.isHeld, counts.get()])])
+    try { mesh.semaphore('seats', 2).with(() => { throw new RangeError('mine') }) } catch (error) { say(error.message) }
     one.accepted
     say(mesh.explain(one.id + ':0').state ?? typeof mesh.explain(one.id + ':0'))
     try { mesh.source('nobody-has-it').next() } catch (error) { say(error.code) }
@@ -116,6 +120,8 @@ test('views, graphs, programs, data, and several handles: whatever the asynchron
     '[true,true,true]',
     '[0,"RangeError",1]',
     '[20,"done",1,true]',
+    '[7,[true,7]]',
+    '"mine"',
     expect.any(String),
     '"SHOAL_NOT_FOUND"'
   ])

@@ -43,6 +43,9 @@ const stateOf = (stub: object): State => {
 
 class Stub {}
 
+/** Verbs whose function says which, makes a new value, or works while something is held. */
+const answering = ['view', 'update', 'with']
+
 export class Stubs implements Border {
   readonly #channel: Channel
   readonly #classes = new Map<number, new () => object>()
@@ -126,8 +129,8 @@ export class Stubs implements Border {
   }
 
   #packArgs(id: number, name: string, args: readonly unknown[], pullMost: number): Packed {
-    // These are told something, or say which; all other functions are for engines.
-    const isCalled = name.startsWith('on') || name === 'view'
+    // These are told something, or give something back; all other functions are for engines.
+    const isCalled = name.startsWith('on') || answering.includes(name)
     const takesInputs = id === root || name === 'map' || name === 'imap'
     const takesHandles = id === root && (name === 'wait' || name === 'asCompleted')
     const search: Search = {
@@ -135,7 +138,7 @@ export class Stubs implements Border {
       specialOf: (value) => {
         if (!args.includes(value)) return this.#specialOf(value, pullMost)
         if (isCalled && typeof value === 'function' && !states.has(value))
-          return this.#called(value as Method, name !== 'view')
+          return this.#called(value as Method, name)
         if (takesInputs && (value instanceof Set || value instanceof Map))
           return this.#offered(value, pullMost)
         return this.#specialOf(value, pullMost)
@@ -144,11 +147,10 @@ export class Stubs implements Border {
     return packValue(takesHandles ? args.map(listed) : args, search)
   }
 
-  #called(fn: Method, isListener: boolean): Special {
+  #called(fn: Method, name: string): Special {
     const callback = ++this.#lastCallback
-    const called: Method = isListener
-      ? (...args) => this.#heard(() => fn(...args))
-      : (...args) => Boolean(fn(...args))
+    const answer: Method = name === 'view' ? (...args) => Boolean(fn(...args)) : fn
+    const called: Method = answering.includes(name) ? answer : (...args) => this.#heard(() => fn(...args))
     this.#callbacks.set(callback, called)
     return { kind: 'function', name: fn.name, text: '', callback }
   }

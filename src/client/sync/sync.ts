@@ -7,6 +7,7 @@
  */
 import { type ErrorCode, ShoalError } from '../../errors.ts'
 import { keyText, MeshKey } from '../../node/key.ts'
+import { checkRuntime } from '../../version.ts'
 import type { ConnectOptions } from '../remote.ts'
 import { Channel } from './channel.ts'
 import { noSignal, Stubs } from './stubs.ts'
@@ -30,6 +31,8 @@ export type SyncConnectOptions = Omit<ConnectOptions, 'signal' | 'hosted'>
  * with. Values are copied between threads on the way: a Buffer arrives as a Uint8Array.
  */
 export function connectSync(options: SyncConnectOptions = {}): SyncClient {
+  checkRuntime()
+  if (typeof options !== 'object' || options === null) throw noOptions()
   const { key, ...rest } = options
   if ('signal' in rest) throw noSignal()
   const isKey = key instanceof MeshKey
@@ -50,6 +53,9 @@ export function connectSync(options: SyncConnectOptions = {}): SyncClient {
     throw error
   }
 }
+
+const noOptions = (): ShoalError =>
+  new ShoalError('SHOAL_BAD_OPTION', "connectSync() takes options, as in connectSync({ key: 'lab.key' })")
 
 function closed(channel: Channel, close: () => unknown): void {
   try {

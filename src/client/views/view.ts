@@ -8,10 +8,11 @@
 import { readFile } from 'node:fs/promises'
 import { CompositeError, ShoalError, TaskError } from '../../errors.ts'
 import { capturesOf } from '../captures.ts'
+import { isRecord, refuse, shown } from '../checks.ts'
 import type { Inputs } from '../feed.ts'
 import { isModuleFunction, type ModuleFunction, moduleFunction } from '../functions.ts'
 import type { TaskHandle, TaskOptions, Zipped } from '../types.ts'
-import { collected, zipped } from '../zip.ts'
+import { collected, plainInputs, zipped } from '../zip.ts'
 import type { EngineInfo, Presence } from './engines.ts'
 import { AsyncResult, type Calls } from './result.ts'
 import { prepare } from './statements.ts'
@@ -29,6 +30,7 @@ export class Reference {
   readonly shoalReference: string
 
   constructor(name: string) {
+    checkName(name)
     this.shoalReference = name
   }
 }
@@ -103,14 +105,19 @@ export class DirectView {
 
   /** Runs statements; `await` at the top level works. Gives the value of the last one, if it is an expression. */
   execute(statements: string): AsyncResult<unknown> {
+    if (typeof statements !== 'string') refuse(`statements are a text; this is ${shown(statements)}`)
     const prepared = prepare(statements)
     const args = [prepared]
     return this.#call('execute', () => args)
   }
 
-  /** Runs the statements of a file of this machine. */
-  run(file: string): AsyncResult<unknown> {
-    const prepared = readFile(file, 'utf8').then(prepare)
+  /** Runs the statements of a file of this machine. Rejects with SHOAL_BAD_OPTION if it cannot be read. */
+  run(file: string | URL): AsyncResult<unknown> {
+    const prepared = readFile(file, 'utf8').then(prepare, (cause: Error) => {
+      throw new ShoalError('SHOAL_BAD_OPTION', `the file ${shown(file)} cannot be read: ${cause.message}`, {
+        cause
+      })
+    })
     return this.#begin('execute', async () => {
       const args = [await prepared]
       return () => args
@@ -119,6 +126,7 @@ export class DirectView {
 
   /** Gives names of the engines these values. */
   push(values: Readonly<Record<string, unknown>>): AsyncResult<unknown> {
+    if (!isRecord(values)) refuse(`push() takes an object, values by their names; this is ${shown(values)}`)
     const args = [{ ...values }]
     return this.#call('push', () => args)
   }
@@ -128,6 +136,8 @@ export class DirectView {
   pull(names: readonly string[]): AsyncResult<unknown>
   pull(names: string | readonly string[]): AsyncResult<unknown> {
     const wanted = typeof names === 'string' ? [names] : names
+    if (!Array.isArray(wanted)) refuse(`pull() takes a name, or a list of names; this is ${shown(names)}`)
+    for (const name of wanted) checkName(name)
     const pick = typeof names === 'string' ? ([value]: unknown[]) => value : (all: unknown[]) => all
     return this.#call(
       'pull',
@@ -161,7 +171,7 @@ export class DirectView {
     const text = textOf(fn)
     const join = (parts: unknown): unknown[] => (parts as unknown[][]).flat(1)
     const plan = async (): Promise<(at: number, of: number) => readonly unknown[]> => {
-      const all = await collected(zip ? zipped(inputs).inputs : inputs)
+      const all = await collected((zip ? zipped(inputs) : plainInputs(inputs)).inputs)
       return (at, of) => [text, part(all, at, of), zip]
     }
     return this.#begin('applyEach', plan, undefined, join) as AsyncResult<unknown[]>
@@ -169,11 +179,15 @@ export class DirectView {
 
   /** Gives each engine a contiguous part under this name, the first ones one longer if it does not come out even. */
   scatter(name: string, values: Sliceable): AsyncResult<unknown> {
+    checkName(name)
+    if (typeof values?.slice !== 'function' || typeof values.length !== 'number')
+      refuse(`scatter() takes a list, a typed array or a text; this is ${shown(values)}`)
     return this.#call('push', (at, of) => [{ [name]: part(values, at, of) }])
   }
 
   /** The parts under this name, put together again in the order of the engines. */
   gather(name: string): AsyncResult<unknown> {
+    checkName(name)
     return this.#call(
       'pull',
       () => [[name]],
@@ -264,8 +278,9 @@ async function chosen(targets: Targets, engines: readonly EngineInfo[]): Promise
     throw new ShoalError('SHOAL_NOT_FOUND', `${what}; there are ${engines.length} engines, see engines()`)
   }
   const one = (target: string | number): EngineInfo => {
-    const found = typeof target === 'number' ? engines.at(target) : engines.find(({ id }) => id === target)
-    return found ?? none(`there is no engine ${target}`)
+    const isPlace = typeof target === 'number' && Number.isInteger(target)
+    const found = isPlace ? engines.at(target) : engines.find(({ id }) => id === target)
+    return found ?? none(`there is no engine ${typeof target === 'string' ? target : shown(target)}`)
   }
   const list =
     targets === 'all'
@@ -285,11 +300,17 @@ async function filtered<T>(
 }
 
 function textOf(fn: AnyFunction | ((...args: never[]) => unknown)): string {
+  if (typeof fn !== 'function')
+    throw new ShoalError('SHOAL_BAD_FUNCTION', `expected a function, got ${shown(fn)}`)
   const text = fn.toString()
   const captures = capturesOf(text)
   if (captures.kind === 'function') return text
   const reason = `${fn.name || 'the function'} is no function that can travel: ${captures.reason}`
   throw new ShoalError('SHOAL_BAD_FUNCTION', `${reason}; write it as a function or an arrow function`)
+}
+
+function checkName(name: unknown): void {
+  if (typeof name !== 'string' || name === '') refuse(`a name on engines is a text; this is ${shown(name)}`)
 }
 
 interface Sliceable {

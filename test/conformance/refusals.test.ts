@@ -1,0 +1,113 @@
+/**
+ * Whatever a client is given that cannot be used: each call ends at once, with a code, and the client goes on.
+ *
+ * Not here: options of tasks (test/client/options.test.ts) and of nodes (test/node/options.test.ts).
+ * What had left unchecked was refused by the node, which ends the connection: all other calls hung with the one.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Client, call, connect, createKey, Reference } from '../../src/index.ts'
+import { Mesh } from './mesh.ts'
+
+let mesh: Mesh
+let client: Client
+beforeAll(async () => {
+  mesh = await Mesh.open(1)
+  const { nodes } = mesh
+  client = await connect({ key: mesh.key, peers: nodes[0]?.addresses ?? [], mdns: false })
+})
+afterAll(async () => {
+  await client.close()
+  await mesh.close()
+})
+
+const key = createKey()
+const nothing = [undefined, null, 5, '', {}] as never[]
+const all = (): ReturnType<Client['view']> => client.view('all')
+
+const refused: Record<string, [string, (given: never) => unknown, readonly unknown[]]> = {
+  'job(id)': ['SHOAL_NOT_FOUND', (id) => client.job(id), nothing],
+  'task(id)': ['SHOAL_NOT_FOUND', (id) => client.task(id), nothing],
+  'explain(task)': ['SHOAL_BAD_OPTION', (task) => client.explain(task), nothing],
+  'drain(node)': ['SHOAL_NOT_FOUND', (node) => client.drain(node), nothing],
+  'wait(handles)': [
+    'SHOAL_BAD_OPTION',
+    (handles) => client.wait(handles),
+    [null, 5, {}, [5], [Promise.resolve(1)]]
+  ],
+  'asCompleted(handles)': [
+    'SHOAL_BAD_OPTION',
+    (handles) => client.asCompleted(handles).next(),
+    [null, 5, [5]]
+  ],
+  'watch(handle)': ['SHOAL_BAD_OPTION', (handle) => client.watch(handle), nothing],
+  'put(source)': [
+    'SHOAL_BAD_OPTION',
+    (source) => client.put(source),
+    [...nothing, { file: 'no-such-file' }, { file: 5 }]
+  ],
+  'put options': [
+    'SHOAL_BAD_OPTION',
+    (options) => client.put(new Uint8Array(1), options),
+    [null, 5, { kind: 'x' }]
+  ],
+  'graph(calls)': [
+    'SHOAL_BAD_OPTION',
+    (calls) => client.graph(calls),
+    [undefined, null, 5, 'x', [5], call(Math.max)]
+  ],
+  'graph arguments': [
+    'SHOAL_BAD_VALUE',
+    (args) => client.graph({ a: call((x: number) => x, args) }),
+    [5, 'x', null]
+  ],
+  'run(options)': ['SHOAL_BAD_OPTION', (options) => client.run(options), nothing],
+  'run({ files })': [
+    'SHOAL_BAD_OPTION',
+    (files) => client.run({ command: 'true', files }),
+    ['x', 5, [5], [{}]]
+  ],
+  'run({ env })': ['SHOAL_BAD_OPTION', (env) => client.run({ command: 'true', env }), ['x', 5, { A: 5 }]],
+  'run({ each })': ['SHOAL_BAD_OPTION', (each) => client.run({ command: 'true', each }), ['x', 5, {}]],
+  'run({ stdin })': [
+    'SHOAL_BAD_OPTION',
+    (stdin) => client.run({ command: 'cat', stdin }),
+    [5, {}, { file: 'no-file' }]
+  ],
+  'run({ shell })': ['SHOAL_BAD_OPTION', (shell) => client.run({ command: 'true', shell }), ['yes', 1]],
+  'view(targets)': [
+    'SHOAL_NOT_FOUND',
+    (targets) => client.view(targets).apply(() => 1),
+    [...nothing, Number.NaN, 0.5]
+  ],
+  'execute(statements)': ['SHOAL_BAD_OPTION', (text) => all().execute(text), [undefined, null, 5, {}]],
+  'run(file)': ['SHOAL_BAD_OPTION', (file) => all().run(file), [undefined, 5, 'no-such-file.js']],
+  'push(values)': ['SHOAL_BAD_OPTION', (values) => all().push(values), [undefined, null, 5, 'x', [1]]],
+  'pull(names)': ['SHOAL_BAD_OPTION', (names) => all().pull(names), [...nothing, [5]]],
+  'gather(name)': ['SHOAL_BAD_OPTION', (name) => all().gather(name), nothing],
+  'scatter(name)': ['SHOAL_BAD_OPTION', (name) => all().scatter(name, [1]), nothing],
+  'scatter(values)': ['SHOAL_BAD_OPTION', (values) => all().scatter('x', values), [undefined, null, 5, {}]],
+  'apply(fn)': ['SHOAL_BAD_FUNCTION', (fn) => all().apply(fn), nothing],
+  'map(inputs)': ['SHOAL_BAD_VALUE', (inputs) => all().map((x) => x, inputs), [undefined, null, 5, {}]],
+  'new Reference(name)': ['SHOAL_BAD_OPTION', (name) => new Reference(name), nothing],
+  'connect(options)': [
+    'SHOAL_BAD_OPTION',
+    (options) => connect(options),
+    [
+      null,
+      5,
+      ...[{ key: 5 }, { peers: 'x' }, { peers: [5] }, { peer: [] }, { hosted: 'yes' }].map((one) => ({
+        key,
+        ...one
+      }))
+    ]
+  ]
+}
+for (const [what, [code, use, values]] of Object.entries(refused)) {
+  test(`${what} refuses what it cannot use with ${code}`, async () => {
+    for (const value of values)
+      await expect((async () => await use(value as never))(), JSON.stringify(value)).rejects.toMatchObject({
+        code
+      })
+    expect(await client.submit((x: number) => x, [1])).toBe(1)
+  })
+}
