@@ -33,8 +33,10 @@ export function errorLine(error: unknown): string {
 }
 
 /** What only the command can advise. */
-function adviceFor({ code }: ShoalError): string {
-  return code === 'SHOAL_NOT_FOUND' ? '; `shoal jobs` lists those that are known' : ''
+function adviceFor({ code, message }: ShoalError): string {
+  return code === 'SHOAL_NOT_FOUND' && /\bjob\b/.test(message)
+    ? '; `shoal jobs` lists those that are known'
+    : ''
 }
 
 export function usageError(message: string, cause?: unknown): ShoalError {
