@@ -160,7 +160,7 @@ export class Harvest {
   async #bringOne(completed: Completed<ProgramResult>): Promise<void> {
     const place = this.#places[completed.index] as number
     this.#live.end(completed.index)
-    if ('error' in completed) return this.#tell(place, completed.error)
+    if (completed.error !== undefined) return this.#tell(place, completed.error)
     const { client, ledger, values } = this.#options
     const { stdout, stdoutBytes, stderr, files, written } = completed.value
     const names = await saveFiles(client, files, values.into)

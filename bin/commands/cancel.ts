@@ -25,8 +25,7 @@ ${meshUsage}  --json             {"job","cancelled","ended"}: tasks that were ca
       await job.cancel()
       const counts = { cancelled: 0, ended: 0 }
       for await (const one of job.asCompleted()) {
-        const isCancelled =
-          'error' in one && one.error instanceof TaskError && one.error.code === 'SHOAL_CANCELLED'
+        const isCancelled = one.error instanceof TaskError && one.error.code === 'SHOAL_CANCELLED'
         counts[isCancelled ? 'cancelled' : 'ended']++
       }
       return counts

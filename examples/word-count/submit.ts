@@ -48,7 +48,7 @@ const arrivals: number[] = []
 let words = 0
 let duplicates = 0
 for await (const completed of mesh.job<Map<string, number>>(submitted.id).asCompleted()) {
-  if ('error' in completed) throw completed.error
+  if (completed.error !== undefined) throw completed.error
   if (seen.has(completed.index)) duplicates++
   seen.add(completed.index)
   for (const count of completed.value.values()) words += count

@@ -139,10 +139,10 @@ export interface JobStatus extends Progress {
   readonly state: 'open' | 'running' | 'done' | 'cancelled'
 }
 
-/** One result as it arrives. */
+/** One result as it arrives; `error` says whether it is one. */
 export type Completed<R> =
-  | { readonly index: number; readonly value: R }
-  | { readonly index: number; readonly error: Error }
+  | { readonly index: number; readonly value: R; readonly error?: undefined }
+  | { readonly index: number; readonly value?: undefined; readonly error: Error }
 
 /**
  * Arguments of a task: values, or handles whose values the mesh puts in their place. Handles may also be inside of arrays and

@@ -52,7 +52,8 @@ export class Book {
     if (seen.has(index)) this.#complain('duplicates', `${entry.id}:${index} was delivered twice`)
     seen.add(index)
     if (input === undefined) return this.#complain('wrong', `${entry.id}:${index} was never submitted`)
-    if ('error' in result) return this.#complain('wrong', `${entry.id}:${index} failed: ${result.error}`)
+    if (result.error !== undefined)
+      return this.#complain('wrong', `${entry.id}:${index} failed: ${result.error}`)
     if (!isRight(input, result.value)) return this.#complain('wrong', `${entry.id}:${index} is wrong`)
     const before = entry.tokens.get(index)
     if (before !== undefined && before !== result.value.token)
@@ -154,7 +155,7 @@ export async function read(
   try {
     for await (const result of job.asCompleted()) {
       book.judge(entry, result, seen)
-      if ('value' in result) recoveries?.came(`${entry.id}:${result.index}`, result.value.endedAt)
+      if (result.error === undefined) recoveries?.came(`${entry.id}:${result.index}`, result.value.endedAt)
     }
   } catch (error) {
     entry.refusal = String(error)

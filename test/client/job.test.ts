@@ -75,7 +75,8 @@ test('as completed, they come as they arrive, failures among them', async () => 
   job.ended(0, outcomes([1, ok('b')], [0, bad('no')]))
   job.completed(2)
   const seen: unknown[] = []
-  for await (const one of job.asCompleted()) seen.push('error' in one ? [one.index, one.error.message] : one)
+  for await (const one of job.asCompleted())
+    seen.push(one.error !== undefined ? [one.index, one.error.message] : one)
   expect(seen).toEqual([{ index: 1, value: 'b' }, [0, 'no']])
 })
 

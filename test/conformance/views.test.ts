@@ -78,7 +78,7 @@ test('CONFORMANCE 15: "all" includes engines that join later, a list of ids does
   mesh = await Mesh.open(1, { slots: 2 })
   const { client } = mesh
   const all = client.view('all')
-  const labelled = client.view((engine) => engine.labels.gpu !== undefined)
+  const labelled = client.view((engine) => engine.labels.gpu)
   const ids = (await client.engines()).map(({ id }) => id)
   const both = client.view(ids)
   await expect(labelled.engines()).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })

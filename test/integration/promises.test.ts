@@ -283,7 +283,8 @@ describe('a majority of the keepers unreachable', { timeout }, () => {
   afterAll(() => alone?.close())
 
   async function watch(results: AsyncIterable<Completed<Ran>>): Promise<void> {
-    for await (const result of results) if ('value' in result) seen.set(result.index, result.value.token)
+    for await (const result of results)
+      if (result.error === undefined) seen.set(result.index, result.value.token)
   }
 
   test('one committed outcome per task, never changed: no new commits there', async () => {

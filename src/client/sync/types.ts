@@ -6,6 +6,8 @@
  * derives nothing from those; everything else is whatever the asynchronous client has.
  */
 import type { ProgramResult } from '../../tasks/executor/program.ts'
+import type { MeshQueue, QueueOptions } from '../coordination/queue.ts'
+import type { MeshVariable } from '../coordination/variable.ts'
 import type { Endable, Ended, Waited, WaitOptions } from '../endings.ts'
 import type { ModuleFunction } from '../functions.ts'
 import type { Calls, CallValues } from '../graph.ts'
@@ -165,6 +167,8 @@ interface Working {
 
 /** Verbs whose types depend on what they are given. */
 interface Typed {
+  variable<T = unknown>(name: string): Blocking<MeshVariable<T>>
+  queue<T = unknown>(name: string, options?: QueueOptions): Blocking<MeshQueue<T>>
   job<R = unknown>(id: string, options?: { readonly returnErrors?: boolean }): SyncJob<R>
   task<R = unknown>(id: string): SyncHandle<R>
   wait<H extends Endable>(handles: Iterable<H>, options?: Omit<WaitOptions, 'signal'>): Waited<H>

@@ -85,7 +85,7 @@ export class BalancedView {
     const job = this.#client.map<Awaited<R>>(fn as ModuleFunction, inputs, options)
     async function* asCompleted(): AsyncGenerator<Awaited<R>, void, undefined> {
       for await (const one of job.asCompleted()) {
-        if ('error' in one) throw one.error
+        if (one.error !== undefined) throw one.error
         yield one.value
       }
     }

@@ -17,13 +17,13 @@ import type { EngineInfo, Presence } from './engines.ts'
 import { AsyncResult, type Calls } from './result.ts'
 import { prepare } from './statements.ts'
 
-/** Which engines: all that there are at each call, one or several by id or place in the order of `engines()`, or those it says. */
+/** Which engines: all that there are at each call, one or several by id or place in the order of `engines()`, or those of which it gives, or promises, what counts as true. */
 export type Targets =
   | 'all'
   | string
   | number
   | readonly (string | number)[]
-  | ((engine: EngineInfo) => boolean | Promise<boolean>)
+  | ((engine: EngineInfo) => unknown)
 
 /** Stands for a value that has this name on the engine. */
 export class Reference {
@@ -291,10 +291,7 @@ async function chosen(targets: Targets, engines: readonly EngineInfo[]): Promise
   return list.length > 0 ? list : none('no engine fits this view')
 }
 
-async function filtered<T>(
-  all: readonly T[],
-  isWanted: (one: T) => boolean | Promise<boolean>
-): Promise<T[]> {
+async function filtered<T>(all: readonly T[], isWanted: (one: T) => unknown): Promise<T[]> {
   const wanted = await Promise.all(all.map(isWanted))
   return all.filter((_, at) => wanted[at])
 }
