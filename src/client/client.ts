@@ -14,7 +14,7 @@ import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import { Arrivals } from './arrivals.ts'
 import { Beside } from './beside.ts'
-import { checkSignal, shown, truth, whole } from './checks.ts'
+import { checkSignal, refuse, shown, truth, whole } from './checks.ts'
 import { ClientData } from './data.ts'
 import { feed, type Inputs } from './feed.ts'
 import { type Encoding, Feeding, type Outlet, type Work } from './feeding.ts'
@@ -197,6 +197,9 @@ export class MeshClient extends Verbs implements Client, JobHost {
 
   source<T>(name: string, { ahead = aheadDefault, signal }: ReadOptions = {}): SourceStream<T> {
     whole('ahead', ahead, 1, creditMax)
+    checkSignal(signal)
+    if (typeof name !== 'string' || name === '' || name.length > 128)
+      refuse(`no source is called ${shown(name)}; names are 1 to 128 characters`)
     this.#closing.signal.throwIfAborted()
     this.#attach()
     return this.beside.streams.open<T>(name, ahead, signal)

@@ -29,6 +29,7 @@ const refused: Record<string, [string, (given: never) => unknown, readonly unkno
   'task(id)': ['SHOAL_NOT_FOUND', (id) => client.task(id), nothing],
   'explain(task)': ['SHOAL_BAD_OPTION', (task) => client.explain(task), nothing],
   'drain(node)': ['SHOAL_NOT_FOUND', (node) => client.drain(node), nothing],
+  'source(name)': ['SHOAL_BAD_OPTION', (name) => client.source(name).next(), [...nothing, 'x'.repeat(129)]],
   'wait(handles)': [
     'SHOAL_BAD_OPTION',
     (handles) => client.wait(handles),
