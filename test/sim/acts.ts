@@ -35,6 +35,10 @@ export class Acts {
     this.#isOver = true
   }
 
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
   happen(act: Act): void {
     if (this.#isOver) return
     switch (act.kind) {
@@ -93,6 +97,8 @@ export class Acts {
         return at(this.#running(), act.pick)?.refuse(act.lasts)
       case 'client-dies':
         return at(this.#world.clients, act.pick)?.die()
+      case 'damage':
+        return this.#world.goods.damage(act.pick, this.#disksToLose)
       case 'client-leaves':
         return at(this.#world.clients, act.pick)?.leave(act.backAfter)
     }

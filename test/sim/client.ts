@@ -13,6 +13,7 @@ import type { JobHeader } from '../../src/tasks/messages.ts'
 import { drawnNeeds } from './graph.ts'
 import { inputsOf, type SimJob } from './jobs.ts'
 import type { SimNode } from './node.ts'
+import type { Vanishing } from './plan.ts'
 import type { World } from './world.ts'
 
 /** A client as the world sees it. */
@@ -22,6 +23,8 @@ export class SimClient {
   readonly id: ClientId
   readonly jobs: SimJob[] = []
   readonly completed = new Set<JobId>()
+  /** A job of somebody else. */
+  reading: JobId | undefined
   readonly #world: World
   readonly #random: Random
   session: Session | undefined = new Session()
@@ -82,8 +85,22 @@ export class SimClient {
     this.attachment++
   }
 
+  /** It dies in the midst of this job, and another one reads what became of it. */
+  vanish(job: JobId, { after, withEntry, readAfter }: Vanishing): void {
+    const world = this.#world
+    world.clock.after(after, () => {
+      if (world.acts.isOver) return
+      const { entry } = this
+      this.die()
+      world.note(this.id, `dies while it submits ${job}`)
+      if (withEntry && entry?.isRunning) world.acts.crash(entry, 'synced', true, 1_000 + readAfter)
+      world.clock.after(readAfter, () => world.addClient(`early-${job}`).read(job))
+    })
+  }
+
   /** `cancels`: tasks whose client may have gone before it cancelled them. */
   read(job: JobId, cancels: Iterable<number> = []): void {
+    this.reading = job
     if (this.session === undefined) return
     this.#perform(this.session.follow(job))
     for (const task of cancels) {
@@ -218,10 +235,18 @@ export class SimClient {
 
   #release(job: SimJob): void {
     if (this.session === undefined) return
+    if (!job.mayBeGone) this.#losesKeeper(job)
     job.mayBeGone = true
     const { ask, effects } = this.session.query('release', job.id)
     this.#releasing.set(ask, job)
     this.#perform(effects)
+  }
+
+  #losesKeeper({ plan, placements }: SimJob): void {
+    const keeper = this.#random.pick(placements.flatMap(({ keepers }) => keepers))
+    if (plan.keeperAwayMs === undefined || keeper === undefined) return
+    const crash = { kind: 'crash', pick: keeper, disk: 'synced', isSilent: true } as const
+    this.#world.acts.happen({ ...crash, backAfter: plan.keeperAwayMs })
   }
 
   #released(ask: number, json: string): void {

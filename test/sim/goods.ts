@@ -65,6 +65,19 @@ export class Goods {
     else this.#wasKept(effect.ask, effect.copies)
   }
 
+  /** Of some piece one copy, as long as more than so many others are left. */
+  damage(pick: number, spared: number): void {
+    const found = [...this.#kept.keys()].flatMap((id) => {
+      const holders = this.#world.nodes.filter((node) => node.data.has(id))
+      return holders.length > spared + 1 ? holders.map((node) => ({ node, id })) : []
+    })
+    const one = found[Math.floor(pick * found.length)]
+    if (one === undefined || !one.node.isRunning) return
+    this.#world.note(one.node.id, `finds ${one.id} damaged`)
+    this.#drop(one.node, one.id)
+    one.node.step({ kind: 'data-lost', id: one.id })
+  }
+
   /** Names so many new pieces of data, has them kept, and then goes on; a client that dies meanwhile does not. */
   putAll(
     client: SimClient,

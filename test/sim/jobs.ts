@@ -1,8 +1,9 @@
 /**
- * A simulated job: what it is at its beginning, and what its client says of all its tasks.
+ * A simulated job: what it is at its beginning, what its client says of all its tasks, and how it is asked to wait.
  *
  * Not here: who submits it (client.ts), and what of it is drawn (plan.ts).
  */
+import type { ClientMessageOf, EntryMessage } from '../../src/client/protocol.ts'
 import type { DataId, Digest, JobId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { type Batch, pack } from '../../src/tasks/batch.ts'
@@ -78,3 +79,12 @@ export function isToBeCancelledAlone(job: SimJob | undefined, { key, first }: Ru
   if (job.shards[0]?.isAccepted !== true || job.mayBeGone) return false
   return job.placements.some((placement) => placement.key === key)
 }
+
+/** As an entry says it that places as many shards as it can. */
+export const busy = ({ header, index }: ClientMessageOf<'submit'>): EntryMessage => ({
+  kind: 'refused',
+  job: header.job,
+  index,
+  code: 'SHOAL_BUSY',
+  message: ''
+})

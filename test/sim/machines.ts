@@ -1,11 +1,13 @@
 /**
- * Machines that differ, tasks that need certain ones, and submitters that compete: what a seed decides of these.
+ * Machines that differ, tasks that need certain ones, submitters that compete, and meshes that count as large: what a seed
+ * decides of these.
  *
  * Not here: everything else that it decides (plan.ts). Drawn from a stream of its own, and absent from most seeds.
  * Every requirement can be met by some node that has engines; the world leaves one of them sound (world.ts).
  */
 import type { Millis } from '../../src/machine.ts'
 import type { Random } from '../../src/random.ts'
+import { type Reach, usualReach } from '../../src/routing/links.ts'
 import { matches, type Traits } from '../../src/routing/match.ts'
 import { anywhere, type Requirement, type Requires, requirementOf } from '../../src/routing/requirement.ts'
 import type { Act, HostPlan, JobPlan, Plan } from './plan.ts'
@@ -103,11 +105,16 @@ export function drawUses(random: Random, troubleMs: Millis): { at: Millis; act: 
   }))
 }
 
-/** Entries that take nothing more for a while, as when many clients submit at once. */
-export function drawBusy(random: Random, troubleMs: Millis): { at: Millis; act: Act }[] {
-  if (!random.chance(0.15)) return []
-  return Array.from({ length: 1 + random.below(3) }, () => ({
-    at: 500 + random.next() * troubleMs * 0.9,
-    act: { kind: 'busy', pick: random.next(), lasts: 200 + random.next() * 5_000 }
-  }))
+/** Half of the meshes behave as if they were large ones, and hold few streams, which soon count as idle. */
+export function drawReach(random: Random): Reach {
+  if (random.chance(0.5)) return usualReach
+  const linksMin = 1 + random.below(3)
+  return {
+    closeMax: random.below(4),
+    linksMin,
+    linksMax: linksMin + random.below(3),
+    idleAfterMs: 300 + random.next() * 5_000,
+    askAllMax: random.chance(0.5) ? usualReach.askAllMax : random.below(4),
+    askMax: 1 + random.below(3)
+  }
 }

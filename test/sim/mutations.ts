@@ -6,6 +6,7 @@
  */
 import { cancelMutations } from './cancel-mutations.ts'
 import { cellMutations } from './cell-mutations.ts'
+import { encounterMutations } from './encounter-mutations.ts'
 import type { Mutation } from './mutate.ts'
 
 const keeper = 'src/tasks/keeper.ts'
@@ -209,27 +210,6 @@ export const mutations: readonly Mutation[] = [
     why: "earlier epochs of a job's first shard are kept for ever"
   },
   {
-    name: 'keep-orphans',
-    file: 'src/tasks/rivals.ts',
-    from: 'covers(name, root.key) ? [send(self',
-    to: "covers(name, root.key) && name === '' ? [send(self",
-    why: 'later shards of a job that was submitted anew by another attempt of its task are kept'
-  },
-  {
-    name: 'place-superseded',
-    file: 'src/tasks/submission.ts',
-    from: 'return first !== undefined && covers(name, first.key)',
-    to: 'return first === undefined && covers(name, record.key)',
-    why: 'an entry goes on to place shards of a job that was submitted anew'
-  },
-  {
-    name: 'busy-uses-epochs',
-    file: session,
-    from: "if (known !== 'SHOAL_BUSY') shard.epoch++",
-    to: 'shard.epoch++',
-    why: 'to be asked to wait uses up an epoch, of which an attempt has fifteen'
-  },
-  {
     name: 'lose-lost-tasks',
     file: lead,
     from: "this.#queue.release(index, isSuspect ? 'lost' : 'missing', peer)",
@@ -362,13 +342,6 @@ export const mutations: readonly Mutation[] = [
     why: 'a task that waits for several begins with the first of them'
   },
   {
-    name: 'line-up-early',
-    file: queue,
-    from: 'this.#back = []',
-    to: '',
-    why: 'tasks stand in line before what they wait for has ended, if their shard names data'
-  },
-  {
     name: 'lose-hope',
     file: dependents,
     from: 'if (need.all ? wait.bad > 0 : wait.bad === need.of.length) {',
@@ -383,6 +356,7 @@ export const mutations: readonly Mutation[] = [
     why: 'a task begins when what it waits for is proposed, and not when it is committed'
   },
   ...cancelMutations,
+  ...encounterMutations,
   ...cellMutations
 ]
 

@@ -39,8 +39,8 @@ export class Nests {
   readonly guests = new Set<Guest>()
   /** Jobs that were submitted so far. */
   count = 0
-  /** Tasks that submitted any. */
-  readonly #places = new Set<string>()
+  /** Of tasks that submitted any, the newest attempt that did. */
+  readonly #newest = new Map<string, number>()
 
   constructor(world: World, random: Random) {
     this.#world = world
@@ -55,8 +55,9 @@ export class Nests {
     if (node === undefined || around === undefined || depth >= depthsMax || this.count >= nestedMax)
       return undefined
     const place = placeOf(run, index)
-    if (!this.#places.has(place) && !this.#random.chance(0.7)) return undefined
-    this.#places.add(place)
+    const before = this.#newest.get(place)
+    if (before === undefined && !this.#random.chance(0.7)) return undefined
+    this.#newest.set(place, Math.max(before ?? 0, run.attempt))
     const jobs = Array.from({ length: this.#random.chance(0.3) ? 2 : 1 }, (_, nth) => {
       const id = nameOf(`${place} ${nth}`)
       const plan = this.#draw(around, depth)
@@ -64,7 +65,10 @@ export class Nests {
       return newJob(id, plan)
     })
     this.count += jobs.length
-    const guest = new Guest(this.#world, node, { id: `task${this.count} at ${at}` as ClientId, jobs, onEnd })
+    const id = `task${this.count} at ${at}` as ClientId
+    const mayBeSuperseded = (): boolean =>
+      this.#newest.get(place) !== run.attempt || this.#world.checkers.durable.hasPair(run.header.job)
+    const guest = new Guest(this.#world, node, { id, jobs, onEnd, mayBeSuperseded })
     const epoch = (run.attempt - 1) * epochsPerAttempt
     this.#world.clock.after(0.2, () => guest.begin(epoch, this.#random))
     const busyMs = this.#random.chance(kept) ? this.#keepWaiting(node) : 0
@@ -79,12 +83,12 @@ export class Nests {
 
   /** Whether an attempt of this task before submitted jobs: then it does so again, under the same names. */
   isKnown(run: Run, index: number): boolean {
-    return this.#places.has(placeOf(run, index))
+    return this.#newest.has(placeOf(run, index))
   }
 
   /** For so long it takes nothing more. */
   #keepWaiting({ id }: SimNode): Millis {
-    const lasts = 1_000 + this.#random.next() * 6_000
+    const lasts = 1_000 + this.#random.next() * 8_000
     this.#world.acts.happen({ kind: 'busy', pick: id, lasts })
     return lasts
   }
@@ -98,7 +102,9 @@ export class Nests {
       : random.chance(0.7)
         ? { kind: 'split', side: [id], lasts }
         : { kind: 'pause', pick: id, lasts }
-    this.#world.clock.after(after + random.next() * 1_500, () => this.#world.acts.happen(act))
+    this.#world.clock.after(after + random.next() * (after > 0 ? 400 : 1_500), () =>
+      this.#world.acts.happen(act)
+    )
   }
 
   /** An attempt that follows may decide otherwise. */
@@ -122,26 +128,29 @@ interface Visit {
   readonly id: ClientId
   readonly jobs: readonly SimJob[]
   readonly onEnd: (end: NestEnd) => void
+  readonly mayBeSuperseded: () => boolean
 }
 
-/** The client of one task. */
+/** The client of one task. Its entry never hears that it leaves: in an engine, it serves the tasks that follow. */
 export class Guest {
   readonly id: ClientId
   readonly #world: World
   readonly #jobs: readonly SimJob[]
   readonly #onEnd: (end: NestEnd) => void
+  readonly #mayBeSuperseded: () => boolean
   readonly #session = new Session()
   entry: SimNode | undefined
   attachment = 0
   #isAbandoned = false
   #timerAt: Millis | undefined
 
-  constructor(world: World, node: SimNode, { id, jobs, onEnd }: Visit) {
+  constructor(world: World, node: SimNode, { id, jobs, onEnd, mayBeSuperseded }: Visit) {
     this.#world = world
     this.entry = node
     this.id = id
     this.#jobs = jobs
     this.#onEnd = onEnd
+    this.#mayBeSuperseded = mayBeSuperseded
   }
 
   get streamId(): ClientId {
@@ -229,6 +238,8 @@ export class Guest {
     const job = this.#jobs.find((one) => one.id === id)
     if (job === undefined || job.isComplete) return
     job.isComplete = true
+    if (end === 'superseded' && !this.#mayBeSuperseded())
+      throw new Violation('no-lost', `${id} gives way to another attempt's, and ${this.id} is the newest one`)
     if (end === 'refused') this.#perform(this.#session.forget(id))
     const isOver = this.#jobs.every(({ isComplete }) => isComplete)
     if (!this.#isAbandoned && (isOver || end !== 'complete')) this.#onEnd(end)
@@ -236,11 +247,7 @@ export class Guest {
   }
 
   #leaveIfOver(): void {
-    const { entry } = this
-    if (entry === undefined || !this.#jobs.every(({ isComplete }) => isComplete)) return
-    this.lose()
-    entry.clients.delete(this.id)
-    entry.step({ kind: 'client-disconnected', client: this.id })
+    if (this.entry !== undefined && this.#jobs.every(({ isComplete }) => isComplete)) this.lose()
   }
 
   #setTimer(): void {

@@ -7,12 +7,13 @@
  */
 import type { Millis } from '../../src/machine.ts'
 import { type Random, seededRandom } from '../../src/random.ts'
-import { type Reach, usualReach } from '../../src/routing/links.ts'
+import type { Reach } from '../../src/routing/links.ts'
 import type { Amount } from '../../src/routing/match.ts'
 import { anywhere, type Requirement } from '../../src/routing/requirement.ts'
 import { type CellsPlan, drawCells } from './cells-plan.ts'
+import { drawAbsences, drawBusy, drawDamage } from './encounters.ts'
 import { drawNeeds, type NeedsPlan } from './graph.ts'
-import { drawBusy, drawMachines, drawUses } from './machines.ts'
+import { drawMachines, drawReach, drawUses } from './machines.ts'
 
 export interface HostPlan {
   readonly name: string
@@ -75,6 +76,8 @@ export type Act =
   | { kind: 'busy'; pick: Pick; lasts: Millis }
   | { kind: 'client-dies'; pick: Pick }
   | { kind: 'client-leaves'; pick: Pick; backAfter: Millis }
+  /** One of the nodes that have some data finds that what it has is damaged. */
+  | { kind: 'damage'; pick: number }
 
 export interface JobPlan {
   readonly at: Millis
@@ -101,6 +104,16 @@ export interface JobPlan {
   readonly depth?: number
   /** Its client lets the mesh forget it so long after it is complete. */
   readonly releaseAfter: Millis | undefined
+  /** Just before, one of its keepers crashes for so long. */
+  readonly keeperAwayMs?: Millis
+  readonly vanishes?: Vanishing
+}
+
+/** Its client dies while it submits the job, perhaps with its entry, and somebody reads the job elsewhere. */
+export interface Vanishing {
+  readonly after: Millis
+  readonly withEntry: boolean
+  readonly readAfter: Millis
 }
 
 export interface Plan {
@@ -214,6 +227,7 @@ export function drawPlan(seed: number): Plan {
   const ambush = count >= 4 && others.chance(ambushes) ? drawAmbush(others, clients) : undefined
   if (ambush !== undefined) jobs.push(ambush.job)
   const needing = seededRandom(seed).fork('needs')
+  const absences = seededRandom(seed).fork('absences')
   return drawMachines(seededRandom(seed).fork('machines'), {
     hosts,
     clients,
@@ -222,9 +236,10 @@ export function drawPlan(seed: number): Plan {
       ...drawActs(random, troubleMs),
       ...(ambush?.acts ?? []),
       ...drawUses(seededRandom(seed).fork('uses'), troubleMs),
-      ...drawBusy(seededRandom(seed).fork('busy'), troubleMs)
+      ...drawBusy(seededRandom(seed).fork('busy'), troubleMs),
+      ...drawDamage(seededRandom(seed).fork('damage'), troubleMs)
     ],
-    jobs: jobs.map((job) => ({ ...job, needs: drawNeeds(needing) })),
+    jobs: jobs.map((job) => ({ ...job, needs: drawNeeds(needing), ...drawAbsences(absences) })),
     troubleMs,
     replaceAfterMs: ambush?.replaceAfterMs ?? (random.chance(0.7) ? 500 + random.next() * 5_000 : 30_000),
     disksToLose: least < 3 ? 0 : Math.floor((least - 1) / 2),
@@ -244,20 +259,6 @@ function drawNests(random: Random, jobs: readonly JobPlan[]): Partial<Plan> {
   if (!random.chance(0.25)) return {}
   const nested = jobs.map((job) => ({ ...job, depth: random.below(depthsMax) }))
   return { jobs: nested, nests: random.next() * (random.chance(0.3) ? 1 : 0.2) }
-}
-
-/** Half of the meshes behave as if they were large ones, and hold few streams, which soon count as idle. */
-function drawReach(random: Random): Reach {
-  if (random.chance(0.5)) return usualReach
-  const linksMin = 1 + random.below(3)
-  return {
-    closeMax: random.below(4),
-    linksMin,
-    linksMax: linksMin + random.below(3),
-    idleAfterMs: 300 + random.next() * 5_000,
-    askAllMax: random.chance(0.5) ? usualReach.askAllMax : random.below(4),
-    askMax: 1 + random.below(3)
-  }
 }
 
 /** Two kinds of demands at most, so that most worlds have keeper lists that keep every promise. */

@@ -70,7 +70,11 @@ export class Verdicts {
   readAll(): void {
     for (const { jobs } of [...this.#world.clients]) {
       for (const job of jobs) {
-        if (job.shards[0]?.isAccepted !== true || job.mayBeGone) continue
+        if (job.shards[0]?.isAccepted !== true || job.mayBeGone) {
+          // Who began to read it earlier may wait for ever.
+          for (const client of this.#world.clients) if (client.reading === job.id) client.die()
+          continue
+        }
         const cancels = job.plan.cancels?.map(({ task }) => task)
         this.#world.addClient(`reader-${job.id}`).read(job.id, cancels)
       }
@@ -78,8 +82,8 @@ export class Verdicts {
   }
 
   isQuiet(): boolean {
-    for (const { id, completed } of this.#world.clients) {
-      const job = this.#jobOf(id)
+    for (const { id, completed, session } of this.#world.clients) {
+      const job = session === undefined ? undefined : this.#jobOf(id)
       if (job !== undefined && !this.#isRead(id, job, completed.has(job.id))) return false
     }
     if (this.#world.goods.misplaced().length > 0) return false
@@ -99,8 +103,8 @@ export class Verdicts {
   }
 
   quiet(): void {
-    for (const { id, completed } of this.#world.clients) {
-      const job = this.#jobOf(id)
+    for (const { id, completed, session } of this.#world.clients) {
+      const job = session === undefined ? undefined : this.#jobOf(id)
       if (job === undefined || this.#isRead(id, job, completed.has(job.id))) continue
       throw new Violation('no-lost', `${id} cannot read what was accepted: ${this.#unsettled()}`)
     }
@@ -113,7 +117,8 @@ export class Verdicts {
     for (const { jobs, id } of [...this.#world.clients]) {
       for (const job of jobs) {
         const count = job.shards.reduce((sum, shard) => sum + shard.count, 0)
-        for (let i = 0; i < count; i++) this.#checkers.same(job.id, i, id, `reader-${job.id}`)
+        for (const reader of [`reader-${job.id}`, `early-${job.id}`])
+          for (let i = 0; i < count; i++) this.#checkers.same(job.id, i, id, reader)
       }
     }
   }
@@ -253,7 +258,8 @@ export class Verdicts {
   }
 
   #jobOf(reader: ClientId): SimJob | undefined {
-    return this.#world.clients.flatMap(({ jobs }) => jobs).find(({ id }) => reader === `reader-${id}`)
+    const job = this.#world.clients.find(({ id }) => id === reader)?.reading
+    return this.#world.clients.flatMap(({ jobs }) => jobs).find(({ id }) => id === job)
   }
 
   #unsettled(): string {

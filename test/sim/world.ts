@@ -9,7 +9,6 @@
 import { isAboutCell } from '../../src/cells/messages.ts'
 import {
   type ClientMessage,
-  type ClientMessageOf,
   clientMessages,
   type EntryMessage,
   entryMessages
@@ -29,7 +28,7 @@ import { type Attached, SimClient } from './client.ts'
 import { Clockwork } from './clockwork.ts'
 import { Fair } from './fair.ts'
 import { Goods } from './goods.ts'
-import { headerOf, newJob, type SimJob } from './jobs.ts'
+import { busy, headerOf, newJob, type SimJob } from './jobs.ts'
 import { traitsOf } from './machines.ts'
 import { Nests } from './nested.ts'
 import { Network } from './network.ts'
@@ -376,7 +375,9 @@ export class World {
     if (job.mayBeGone || plan.releaseAfter !== undefined) this.checkers.graph.mayBeGone(id)
     this.goods.putAll(client, id, plan.data ?? 0, plan.copies, (data) => {
       job.data = data
-      if (!job.isCancelled) client.submit(job, headerOf(id, plan, this.clock.now))
+      if (job.isCancelled) return
+      client.submit(job, headerOf(id, plan, this.clock.now))
+      if (plan.vanishes !== undefined) client.vanish(id, plan.vanishes)
     })
     this.note(client.id, `submits ${plan.shards.reduce((sum, count) => sum + count, 0)} tasks`)
     for (const { task, after } of plan.cancels ?? [])
@@ -384,15 +385,6 @@ export class World {
     if (plan.cancelAfter !== undefined) this.clock.after(plan.cancelAfter, () => client.cancel(job))
   }
 }
-
-/** As an entry says it that places as many shards as it can. */
-const busy = ({ header, index }: ClientMessageOf<'submit'>): EntryMessage => ({
-  kind: 'refused',
-  job: header.job,
-  index,
-  code: 'SHOAL_BUSY',
-  message: ''
-})
 
 /** Keepers that must be there for good: of two, both. */
 const neededOf = ({ length }: readonly PeerId[]): number =>
