@@ -283,7 +283,13 @@ export class Engines {
     // Somebody must be there to end what hangs.
     const isEnded = run.header.timeoutMs > 0 || this.#world.isToBeCancelled(run.header.job)
     if (isEnded && this.#random.chance(weather.taskHang)) return 'hangs'
-    if (isToBeCancelledAlone(this.#world.job(run.header.job), run, index) && this.#random.chance(0.5))
+    // Of what two keepers took, one may have cancelled it alone: then nobody does so again for the other (DESIGN 3).
+    const isPair = this.#world.checkers.durable.hasPair(run.header.job)
+    if (
+      !isPair &&
+      isToBeCancelledAlone(this.#world.job(run.header.job), run, index) &&
+      this.#random.chance(0.5)
+    )
       return 'hangs'
     return this.#random.chance(weather.taskFailure) ? 'fails' : 'ok'
   }
