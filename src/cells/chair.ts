@@ -19,7 +19,7 @@ import type { Seating } from './seating.ts'
 
 const lookEveryMs = 2_000
 /** A founding that did not get everybody's consent by then is begun anew, as others may have come; and any other change. */
-const foundWithinMs = 1_500
+const foundWithinMs = 4_000
 const changeWithinMs = 10_000
 
 const values = codec({ next: { council } })
