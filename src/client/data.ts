@@ -25,7 +25,7 @@ import { askFor, DamagedError, give, take } from '../node/courier.ts'
 import type { PutPlan } from '../node/data.ts'
 import type { Talk } from '../node/talk.ts'
 import { openTemporary } from '../node/temporary.ts'
-import { checkSignal, onlyKnown, shown } from './checks.ts'
+import { checkSignal, onlyKnown, refuse, shown } from './checks.ts'
 import type { Settings } from './options.ts'
 import type { DataSource, PutOptions } from './types.ts'
 
@@ -388,8 +388,4 @@ function planOf({ retention, keepers = 0 }: PutOptions): PutPlan {
   if (!Number.isInteger(keepers) || keepers < 0 || keepers > keepersMax)
     refuse(`\`keepers\` is ${keepers}; it is a whole number from 1 to ${keepersMax}`)
   return { pinMs: Math.ceil(retention ?? 0), copies: keepers }
-}
-
-function refuse(message: string): never {
-  throw new ShoalError('SHOAL_BAD_OPTION', message)
 }

@@ -3,6 +3,7 @@
  *
  * Not here: who reads them, and when they are pulled (sources.ts).
  */
+import { refuse } from '../client/checks.ts'
 import { ShoalError } from '../errors.ts'
 import { sourcesMax } from '../routing/messages.ts'
 import { itemBytesMax } from '../routing/source-messages.ts'
@@ -98,8 +99,4 @@ export class Offers {
       // It is over in any case.
     }
   }
-}
-
-function refuse(message: string): never {
-  throw new ShoalError('SHOAL_BAD_OPTION', message)
 }

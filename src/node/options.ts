@@ -4,7 +4,7 @@
  * Not here: what they cause (node.ts). Every wrong one is SHOAL_BAD_OPTION and says what would be right.
  */
 import { availableParallelism, totalmem } from 'node:os'
-import { ShoalError } from '../errors.ts'
+import { isRecord, refuse } from '../client/checks.ts'
 import { amountMax, resourcesMax } from '../routing/requirement.ts'
 import { type Isolation, slotsMax } from '../tasks/executor/pool.ts'
 import { programsLabel } from '../tasks/executor/program.ts'
@@ -231,11 +231,4 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
 function heapFor(slots: number): number {
   const share = Math.floor(totalmem() / 2 ** 20 / (Math.max(0, slots) + 1))
   return Math.max(heapMbMin, Math.min(heapMbDefault, share || heapMbMin))
-}
-
-const isRecord = (value: unknown): value is object =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-function refuse(message: string): never {
-  throw new ShoalError('SHOAL_BAD_OPTION', message)
 }

@@ -9,11 +9,11 @@ import { seededRandom } from '../../src/random.ts'
 import { type Batch, encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import type { Persist, Run, RunnerEffect, Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
-import { firstSeating } from '../../src/tasks/keepers.ts'
-import type { ShardRecord, TaskMessageOf } from '../../src/tasks/messages.ts'
+import type { TaskMessageOf } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { Runner } from '../../src/tasks/runner.ts'
 import { headerOf } from './header.ts'
+import { recordOf } from './record.ts'
 
 const [a, b] = ['peerA', 'peerB'] as [PeerId, PeerId]
 const key = 'abcdefgh/0/0' as ShardKey
@@ -64,18 +64,7 @@ test('outcomes go to the keeper that granted, which after a takeover is not the 
 
 /** A shard of `count` tasks at its only keeper; returns what is granted next. */
 function newOwner(count: number): { owner: Owner; granted: (now: number) => TaskMessageOf<'grant'>[] } {
-  const record: ShardRecord = {
-    key,
-    ...firstSeating([a]),
-    copies: 1,
-    header,
-    first: 0,
-    count,
-    shards: 1,
-    inputs: inputsOf(0, count),
-    root: [],
-    needs: []
-  }
+  const record = recordOf(a, count, { key, header, inputs: inputsOf(0, count) })
   const keeper = new Keeper(a)
   const view = {
     isUp: () => true,

@@ -7,7 +7,8 @@ import { expect, test } from 'vitest'
 import type { PeerId } from '../../src/ids.ts'
 import { STATUS } from '../../src/tasks/batch.ts'
 
-import { key, nodes, reader, Solo, upTo } from './solo.ts'
+import { upTo } from './record.ts'
+import { key, nodes, reader, Solo } from './solo.ts'
 
 const failure = (code: string): string => JSON.stringify({ code, name: code, message: 'no', stack: '' })
 

@@ -5,14 +5,13 @@
  */
 import { expect, test } from 'vitest'
 import { closeEnvelope } from '../../src/data/envelope.ts'
-import { type DataId, dataId, type PeerId, type ShardKey } from '../../src/ids.ts'
+import { type DataId, dataId, type PeerId } from '../../src/ids.ts'
 import type { Traits } from '../../src/routing/match.ts'
 import { pack } from '../../src/tasks/batch.ts'
-import { firstSeating } from '../../src/tasks/keepers.ts'
 import { Locality, nearWaitMaxMs } from '../../src/tasks/locality.ts'
 import { Nearby } from '../../src/tasks/nearby.ts'
 import { Queue } from '../../src/tasks/queue.ts'
-import { headerOf } from './header.ts'
+import { recordOf } from './record.ts'
 
 const [ann, ben, cay] = ['ann', 'ben', 'cay'] as [PeerId, PeerId, PeerId]
 const mb = 1_000_000
@@ -27,18 +26,7 @@ function shardOf(needs: readonly (readonly DataId[])[], known: ReadonlyMap<DataI
   const inputs = needs.map((ids) =>
     ids.length === 0 ? new Uint8Array(1) : closeEnvelope({ kind: 'naming', ids, inner: new Uint8Array(1) })
   )
-  const record = {
-    key: 'abcdefgh/0/0' as ShardKey,
-    ...firstSeating([ann]),
-    copies: 1,
-    header: headerOf(),
-    first: 0,
-    count: needs.length,
-    shards: 1,
-    inputs: pack('', [...inputs.keys()], inputs),
-    root: [],
-    needs: []
-  }
+  const record = recordOf(ann, needs.length, { inputs: pack('', [...inputs.keys()], inputs) })
   const member = (peer: PeerId): Traits => ({ ...traits, peer, slots: slotsOf.get(peer) ?? 1 })
   const locality = Locality.of(record, { nearby, member })
   const queue = new Queue(needs.length)

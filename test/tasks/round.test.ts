@@ -11,14 +11,13 @@ import type { Amount, Traits } from '../../src/routing/match.ts'
 import { anywhere, type Requires, requirementOf } from '../../src/routing/requirement.ts'
 import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
-import { firstSeating } from '../../src/tasks/keepers.ts'
 import type { JobHeader, TaskMessageOf } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { Shares } from '../../src/tasks/shares.ts'
 import { headerOf } from './header.ts'
+import { recordOf } from './record.ts'
 
 const [self, ann, ben] = ['self', 'ann', 'ben'] as [PeerId, PeerId, PeerId]
-const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 const gpu = (amount: number): Amount[] => [{ name: 'gpu', amount }]
 
 interface Work extends Partial<Omit<JobHeader, 'requires'>> {
@@ -62,19 +61,7 @@ class Desk {
     const isAnywhere = Object.keys(requires).length + targets.length === 0
     const asked = isAnywhere ? anywhere : requirementOf(requires, targets)
     const header = headerOf({ job, exportName: job, depth, ...more, requires: asked })
-    const inputs = pack('', upTo(count), new Array(count).fill(new Uint8Array(1)))
-    const record = {
-      key,
-      ...firstSeating([self]),
-      copies: 1,
-      header,
-      first: 0,
-      count,
-      shards: 1,
-      inputs,
-      root: [],
-      needs: []
-    }
+    const record = recordOf(self, count, { key, header })
     const store = { kind: 'store', record, isRepair: false } as const
     this.keeper.step(self, store)
     this.owner.kept(self, store, 0)

@@ -17,18 +17,17 @@ import {
 } from '../../src/tasks/batch.ts'
 import type { Persist, Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
-import { firstSeating } from '../../src/tasks/keepers.ts'
 import type { JobHeader, TaskMessage, TaskMessageOf } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { splitStory } from '../../src/tasks/story.ts'
 import { headerOf } from './header.ts'
+import { recordOf } from './record.ts'
 
 export const [self, reader] = ['peerA', 'reader'] as [PeerId, PeerId]
 export const key = 'abcdefgh/0/0' as ShardKey
 export const plain = headerOf()
 export const nodes = (count: number): PeerId[] =>
   Array.from({ length: count }, (_, i) => `node${i + 1}` as PeerId)
-export const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 
 interface Ended {
   readonly code: string
@@ -48,20 +47,7 @@ export class Solo {
 
   constructor(count: number, more: Partial<JobHeader> = {}) {
     this.owner = this.#newOwner()
-    const inputs = pack('', upTo(count), new Array(count).fill(new Uint8Array(1)))
-    const header = { ...plain, ...more }
-    const record = {
-      key,
-      ...firstSeating([self]),
-      copies: 1,
-      header,
-      first: 0,
-      count,
-      shards: 1,
-      inputs,
-      root: [],
-      needs: []
-    }
+    const record = recordOf(self, count, { header: { ...plain, ...more } })
     const store = { kind: 'store', record, isRepair: false } as const
     this.says(self, store, 0)
     this.says(reader, { kind: 'watch', key, have: new Uint32Array(0) }, 0)
