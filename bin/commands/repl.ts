@@ -6,7 +6,7 @@
  */
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
+import { type AsyncCompleter, createInterface } from 'node:readline'
 import { type REPLServer, start } from 'node:repl'
 import { PassThrough } from 'node:stream'
 import { inspect } from 'node:util'
@@ -18,12 +18,16 @@ import { meshFlags, meshUsage, reachMesh } from '../mesh.ts'
 
 const { json: _, ...flags } = meshFlags
 
+/** By engine. */
+type Results = Map<string, shoal.AsyncResult<unknown>>
+
 export const repl: Command = {
   usage: `usage: shoal repl [FLAGS]
 
 A prompt of Node.js with the mesh at hand: \`mesh\` (what connect() gives), \`view\` (all engines), \`shoal\` (the module).
 \`await\` works. A line that begins with .px runs on every engine, in the engine's own namespace, and shows what each
-printed and gave; in code, that is \`await px('…')\`. History is kept in ~/.shoal_history ($SHOAL_HISTORY, empty for none).
+printed and gave; in code, that is \`await px('…')\`. Ctrl-C interrupts what a .px line waits
+for, and engines that do not compute keep their names; of other lines it ends the waiting only. History is kept in ~/.shoal_history ($SHOAL_HISTORY, empty for none).
 
 ${meshUsage}`,
   async run(args) {
@@ -48,20 +52,25 @@ async function atPrompt(mesh: shoal.Client): Promise<void> {
     input,
     output: process.stdout,
     terminal: isTerminal,
-    ignoreUndefined: true
+    ignoreUndefined: true,
+    breakEvalOnSigint: isTerminal
   })
+  completeAnywhere(server)
   server.on('exit', () => ended.resolve())
-  const px = (statements: string): Promise<void> => onEngines(mesh, statements)
+  const px = (statements: string): Promise<void> => onEngines(mesh, statements, new Map())
   Object.assign(server.context, { mesh, view: mesh.view('all'), shoal, px })
   server.defineCommand('px', {
     help: 'Run statements on every engine',
     async action(text) {
       this.clearBufferedCommand()
+      const results: Results = new Map()
+      const stopHeeding = heedInterrupts(this, mesh, results)
       try {
-        await px(text)
+        await onEngines(mesh, text, results)
       } catch (error) {
         process.stdout.write(`${said(error)}\n`)
       }
+      stopHeeding()
       this.displayPrompt()
     }
   })
@@ -70,6 +79,45 @@ async function atPrompt(mesh: shoal.Client): Promise<void> {
   if (isTerminal && history !== '') server.setupHistory(history, () => {})
   if (input instanceof PassThrough) await readTo(server, input)
   await ended.promise
+}
+
+/** Node's own completion knows what a whole line begins with only: not what comes after `await`, `=` or a parenthesis. */
+function completeAnywhere(server: REPLServer): void {
+  const complete = server.completer as AsyncCompleter
+  const completer: AsyncCompleter = (line, done) => complete.call(server, lastExpression(line), done)
+  Object.assign(server, { completer })
+}
+
+/** The end of a line that completion can work on: a command, or names with dots between them. */
+export function lastExpression(line: string): string {
+  if (/^\s*\.\w*$/.test(line)) return line
+  const isInText = /(require|import)\s*\(\s*['"`][^'"`]*$/.test(line)
+  return isInText ? line : (/[\w$]+(\??\.[\w$]+)*(\??\.)?$/.exec(line)?.[0] ?? line)
+}
+
+/**
+ * Until the returned function is called, Ctrl-C interrupts the engines whose results are not there, and the second one gives
+ * them up.
+ */
+function heedInterrupts(server: REPLServer, mesh: shoal.Client, results: Results): () => void {
+  const others = server.listeners('SIGINT') as (() => void)[]
+  let isSecond = false
+  const interrupt = (): void => {
+    const open = [...results].filter(([, result]) => !result.ready)
+    if (isSecond) for (const [, result] of open) void result.abort()
+    else
+      for (const [engine] of open)
+        mesh
+          .view(engine)
+          .interrupt()
+          .catch((error: unknown) => process.stdout.write(`${said(error)}\n`))
+    isSecond = true
+  }
+  server.removeAllListeners('SIGINT').on('SIGINT', interrupt)
+  return () => {
+    server.off('SIGINT', interrupt)
+    for (const other of others) server.on('SIGINT', other)
+  }
 }
 
 /** A line after another. */
@@ -89,13 +137,13 @@ async function readTo(server: REPLServer, input: PassThrough): Promise<void> {
 }
 
 /** On each engine, and then what each printed and gave, engine by engine. */
-async function onEngines(mesh: shoal.Client, statements: string): Promise<void> {
+async function onEngines(mesh: shoal.Client, statements: string, results: Results): Promise<void> {
   const engines = await mesh.engines()
   if (engines.length === 0)
     throw new shoal.ShoalError('SHOAL_NOT_FOUND', 'there is no engine; start a node with slots')
-  const results = engines.map(({ id }) => mesh.view(id).execute(statements))
-  for (const [at, result] of results.entries()) {
-    const name = shortName(engines[at]?.id ?? '')
+  for (const { id } of engines) results.set(id, mesh.view(id).execute(statements))
+  for (const [id, result] of results) {
+    const name = shortName(id)
     const text = await result.then(
       (value) => (value === undefined ? '' : `${inspect(value, { colors: process.stdout.isTTY })}\n`),
       (error: unknown) => `${said(error)}\n`

@@ -1,14 +1,14 @@
 /**
- * `shoal repl`, as a script of lines drives it.
+ * `shoal repl`, as a script of lines drives it, and as somebody at a terminal does.
  *
- * Not here: a terminal's part of it, which is Node's: editing, history, completion.
+ * Not here: a terminal's part of it that is Node's: editing and keeping a history.
  */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { programOf } from './prepare.ts'
-import { Lab, type NodeProcess } from './processes.ts'
+import { Lab, type NodeProcess, untilStatus } from './processes.ts'
 
 let lab: Lab
 let node: NodeProcess
@@ -17,6 +17,67 @@ beforeAll(async () => {
   node = await lab.start('n1', [], { slots: 2 })
 })
 afterAll(() => lab.close())
+
+/** Keys go in, and what the screen shows comes out, without its colours. */
+class Terminal {
+  readonly #child: ChildProcess
+  #shown = ''
+
+  constructor(command: readonly string[], env: NodeJS.ProcessEnv) {
+    const line = command.map((word) => `'${word}'`).join(' ')
+    this.#child = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'pipe', env })
+  }
+
+  type(keys: string): void {
+    this.#child.stdin?.write(keys)
+  }
+
+  /** Until it has shown this since the last one. */
+  async shows(wanted: RegExp): Promise<void> {
+    for (;;) {
+      const found = wanted.exec(this.#shown)
+      if (found !== null) {
+        this.#shown = this.#shown.slice(found.index + found[0].length)
+        return
+      }
+      const [part] = await once(this.#child.stdout ?? this.#child, 'data')
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a terminal is told by.
+      this.#shown += String(part).replaceAll(/\x1b\[[0-9;?]*[A-Za-z]/g, '')
+    }
+  }
+
+  async close(): Promise<void> {
+    const exit = once(this.#child, 'exit')
+    this.type('.exit\r')
+    expect(await exit).toEqual([0, null])
+  }
+}
+
+test('at a terminal, names are completed after await, and Ctrl-C ends what waits and what computes', async () => {
+  const command = programOf(new URL('../../bin/shoal.ts', import.meta.url))
+  const reach = ['--key', lab.keyFile, '--peer', node.address, '--no-mdns']
+  const env = { ...process.env, TERM: 'xterm', SHOAL_HISTORY: '' }
+  const terminal = new Terminal([process.execPath, command, 'repl', ...reach], env)
+  await terminal.shows(/shoal> /)
+  terminal.type('const key = await shoal.create')
+  const tab = setInterval(() => terminal.type('\t'), 300)
+  await terminal.shows(/shoal\.createKey\s+shoal\.createNode/)
+  clearInterval(tab)
+  terminal.type('\x15.px kept = 3\r')
+  await terminal.shows(/\[.{6}\/1\] 3\s+shoal> /)
+  terminal.type('.px console.log("begun"); await new Promise(() => {})\r')
+  await untilStatus(await lab.attach(node), ([status]) => status?.running === 2)
+  terminal.type('\x03')
+  await terminal.shows(/\/0\] begun\s+InterruptedError[\s\S]*\/1\] begun\s+InterruptedError/)
+  await terminal.shows(/shoal> /)
+  terminal.type('.px kept\r')
+  await terminal.shows(/\/0\] 3\s+\[.{6}\/1\] 3\s+shoal> /)
+  terminal.type('console.log("computes"); for (;;);\r')
+  await terminal.shows(/computes\r?\n/)
+  terminal.type('\x03')
+  await terminal.shows(/interrupted[\s\S]*shoal> /)
+  await terminal.close()
+})
 
 test('has the mesh at hand, awaits, and runs .px lines on every engine', async () => {
   const lines = [
