@@ -4,7 +4,7 @@
  * Not here: the questions themselves, one file for each.
  * A benchmark that measured has done its work: whether a budget holds is for its reader, so the exit code is 0.
  */
-import { parseArgs } from 'node:util'
+import { readFlags } from '../build/flags.ts'
 import { blocking } from './blocking.ts'
 import { data } from './data.ts'
 import { idle } from './idle.ts'
@@ -34,7 +34,7 @@ function shown(value: unknown): string {
 
 async function main(): Promise<number> {
   const options = { json: { type: 'boolean' }, profile: { type: 'string' } } as const
-  const { values, positionals } = parseArgs({ allowPositionals: true, options })
+  const { values, positionals } = readFlags(usage, { allowPositionals: true, options })
   const odd = positionals.find((name) => !questions.some((question) => question.name === name))
   if (odd !== undefined) {
     console.error(`there is no question ${odd}; ${usage}`)

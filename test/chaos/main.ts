@@ -4,10 +4,13 @@
  * Not here: the run (run.ts). Progress goes to stderr; with --json only what went wrong does.
  * The last line of stdout is the summary; the exit code is 1 if anything was lost, wrong, delivered twice or stuck.
  */
-import { parseArgs } from 'node:util'
+import { readFlags } from '../../build/flags.ts'
 import { runChaos } from './run.ts'
 
-const { values } = parseArgs({
+const usage =
+  'usage: npm run -s chaos -- [--seconds S] [--nodes N, at least 3] [--seed SEED] [--json] [--keep]'
+
+const { values } = readFlags(usage, {
   options: {
     seconds: { type: 'string', default: '120' },
     nodes: { type: 'string', default: '5' },
@@ -21,9 +24,7 @@ const seconds = Number(values.seconds)
 const nodes = Number(values.nodes)
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000))
 if (!(seconds > 0) || !Number.isInteger(nodes) || nodes < 3 || !Number.isInteger(seed)) {
-  console.error(
-    'usage: npm run -s chaos -- [--seconds S] [--nodes N, at least 3] [--seed SEED] [--json] [--keep]'
-  )
+  console.error(usage)
   process.exit(2)
 }
 

@@ -6,7 +6,7 @@
  * `--mutations [--only NAME] [--seeds MAX]`, `--scale NODES [--tasks COUNT]`. Progress goes to stderr; the last line of stdout is JSON, and the exit code 1
  * says that there was a violation, or that a mutation was not caught.
  */
-import { parseArgs } from 'node:util'
+import { readFlags } from '../../build/flags.ts'
 import { mutations } from './mutations.ts'
 import { inParallel, processes, work } from './pool.ts'
 import { measureScale } from './scale.ts'
@@ -14,13 +14,15 @@ import { runSeed, type Verdict } from './seeds.ts'
 import { watch } from './watch.ts'
 import type { WorldOptions } from './world.ts'
 
-const usage =
-  'usage: npm run -s sim -- [--seeds COUNT] [--seed SEED] [--hours H] | --mutations [--only NAME] | --scale NODES'
+const usage = `usage: npm run -s sim -- [--seeds COUNT] [--seed FIRST] [--hours H]
+       npm run -s sim -- --seed SEED [--about KEY]
+       npm run -s sim -- --mutations [--only NAME] [--seeds MOST]
+       npm run -s sim -- --scale NODES [--tasks COUNT]`
 /** A part of the seeds runs twice: whatever makes a run differ from its repetition does so in many seeds. */
 const twiceEvery = 10
 const mutationSeeds = 2_000
 
-const { values } = parseArgs({
+const { values } = readFlags(usage, {
   options: {
     seeds: { type: 'string' },
     seed: { type: 'string' },
