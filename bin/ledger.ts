@@ -6,10 +6,11 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { type FileHandle, mkdir, open, readFile, stat } from 'node:fs/promises'
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FileOption, ProgramOptions } from '../src/client/programs.ts'
 import { explainError, ShoalError } from '../src/errors.ts'
+import { makeFolder } from '../src/node/folder.ts'
 import { fill, hasTemplate, type TemplateInput } from '../src/tasks/executor/template.ts'
 
 export const ledgerFile = '.shoal-run.jsonl'
@@ -47,7 +48,7 @@ export class Ledger {
   static async open(folder: string, options: ProgramOptions, isResumed: boolean): Promise<Ledger> {
     const path = join(folder, ledgerFile)
     try {
-      await mkdir(folder, { recursive: true })
+      await makeFolder(folder)
       const known = isResumed ? await read(path) : new Map<string, Entry>()
       const files = (options.files ?? []).map((file) => (typeof file === 'string' ? { path: file } : file))
       const { command, args, shell, env, stdin, stdout, outputs } = options

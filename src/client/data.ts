@@ -5,7 +5,7 @@
  * A transfer is many chunks, each of which was received or was not; so a new entry is only asked for the others.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { closeEnvelope, idsIn, inlineBytesMax } from '../data/envelope.ts'
@@ -23,6 +23,7 @@ import {
 } from '../node/chunks.ts'
 import { askFor, DamagedError, give, take } from '../node/courier.ts'
 import type { PutPlan } from '../node/data.ts'
+import { makeFolder } from '../node/folder.ts'
 import type { Talk } from '../node/talk.ts'
 import { openTemporary } from '../node/temporary.ts'
 import { checkSignal, onlyKnown, refuse, shown } from './checks.ts'
@@ -147,7 +148,7 @@ export class ClientData {
     options: { readonly signal?: AbortSignal | undefined } = {}
   ): Promise<void> {
     const unfinished = `${path}.${randomBytes(6).toString('hex')}.part`
-    await mkdir(dirname(path), { recursive: true })
+    await makeFolder(dirname(path))
     const file = await open(unfinished, 'wx')
     try {
       for await (const chunk of this.stream(ref, options)) {

@@ -5,9 +5,10 @@
  * A file appears under its name only when it is complete, so that nobody takes a half for the whole.
  */
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { explainError, ShoalError } from '../errors.ts'
+import { makeFolder } from '../node/folder.ts'
 import type { OutputFile } from '../tasks/executor/program.ts'
 import { isInside } from '../tasks/executor/template.ts'
 import type { Client } from './types.ts'
@@ -34,7 +35,7 @@ async function saveFile(
   const path = join(folder, name)
   const part = `${path}.${randomBytes(4).toString('hex')}.part`
   try {
-    await mkdir(dirname(path), { recursive: true })
+    await makeFolder(dirname(path))
     if (!(content instanceof Uint8Array)) await mesh.save(content, part)
     else await writeFile(part, content, { flag: 'wx', mode: 0o666 })
     if (isExecutable) await chmod(part, 0o777 & ~process.umask())

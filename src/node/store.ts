@@ -5,7 +5,7 @@
  * Writers are like passengers of a ferry: whoever comes while it is away leaves with the next one, all of them together.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
@@ -13,6 +13,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { ClassicLevel } from 'classic-level'
 import { explainError, ShoalError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
+import { makeFolder } from './folder.ts'
 import { Seal, sealKey } from './seal.ts'
 
 export interface Write {
@@ -47,7 +48,7 @@ export async function openStore(folder: string | undefined): Promise<Store> {
   let db: Level | undefined
   let seal: Seal | undefined
   try {
-    await mkdir(path, { recursive: true })
+    await makeFolder(path)
     // LevelDB makes a new store where the file that names its parts is missing, whatever else is there.
     const files = await readdir(path)
     const isNew = !files.some((name) => /^(CURRENT|SYNCED|MANIFEST-.*|.*\.(log|ldb|sst))$/.test(name))
