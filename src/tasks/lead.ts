@@ -340,7 +340,7 @@ export class Lead {
     if (start === 'open' && now >= this.#grantsFrom + startWithinMs)
       return this.#entries.propose(never, now).effects
     if (!this.#isOpen || !this.#deadline.passes(now)) return []
-    const failure = notBegun(this.record)
+    const failure = notBegun(this.record, this.#view.member)
     return this.#conclude(this.#queue.untried(), STATUS.error, failure, now)
   }
 

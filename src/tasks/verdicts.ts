@@ -6,9 +6,10 @@
 import { fromString } from 'uint8arrays/from-string'
 import { toString as toText } from 'uint8arrays/to-string'
 import type { ErrorCode } from '../errors.ts'
-import { type TaskId, taskId } from '../ids.ts'
+import { type PeerId, type TaskId, taskId } from '../ids.ts'
+import { isEngine } from '../routing/requirement.ts'
 import { type Batch, encodeOutcome, pack } from './batch.ts'
-import { type Hopeless, parcelBytesMax } from './dependents.ts'
+import { type Hopeless, isThere, parcelBytesMax } from './dependents.ts'
 import type { ShardRecord } from './messages.ts'
 import type { Queue } from './queue.ts'
 import { type EarlierAttempt, type Story, withStory } from './story.ts'
@@ -33,6 +34,10 @@ export function concluded(
 const causeMessageMax = 1_000
 const causeStackMax = 2_000
 
+/** Of the targets of a task none of which is there. */
+const targetsNamedMax = 4
+type MemberView = Parameters<typeof isThere>[1]
+
 /** The failure of the task at an index of its shard. */
 export type Verdict = (index: number) => Uint8Array
 
@@ -49,10 +54,16 @@ export function poisoned(
   }
 }
 
-export function notBegun({ header, first }: ShardRecord): Verdict {
+export function notBegun({ header, first }: ShardRecord, member: MemberView): Verdict {
+  const { targets } = header.requires
+  const isAny = targets.some((one) => (isEngine(one) ? isThere(one, member) : member(one as PeerId)))
+  const why =
+    targets.length === 0 || isAny
+      ? 'no engine was free'
+      : `none of its targets is up: ${targets.slice(0, targetsNamedMax).join(', ')}`
   return (index) => {
     const task = taskId(header.job, first + index)
-    const message = `${task} was not begun within its queueTimeout of ${header.queueTimeoutMs} ms: no engine was free`
+    const message = `${task} was not begun within its queueTimeout of ${header.queueTimeoutMs} ms: ${why}`
     return encodeCause('TASK_QUEUE_TIMEOUT', message)
   }
 }

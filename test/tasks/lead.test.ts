@@ -5,6 +5,7 @@
  */
 import { expect, test } from 'vitest'
 import type { PeerId } from '../../src/ids.ts'
+import { requirementOf } from '../../src/routing/requirement.ts'
 import { STATUS } from '../../src/tasks/batch.ts'
 
 import { upTo } from './record.ts'
@@ -165,6 +166,15 @@ test('queueTimeout fails what nobody began, at its time, and says so', () => {
   expect([...solo.ended.keys()]).toEqual([1, 2])
   expect(solo.ended.get(1)).toMatchObject({ code: 'TASK_QUEUE_TIMEOUT', earlier: [] })
   expect(solo.ended.get(1)?.message).toContain('was not begun within its queueTimeout of 500 ms')
+})
+
+test('queueTimeout of a task for certain engines names those that are not there', () => {
+  const solo = new Solo(1, { queueTimeoutMs: 500, requires: requirementOf({}, ['gone', 'node1/7']) })
+  solo.at(500)
+  expect(solo.ended.get(0)).toMatchObject({
+    code: 'TASK_QUEUE_TIMEOUT',
+    message: expect.stringMatching(/queueTimeout of 500 ms: none of its targets is up: gone, node1\/7$/)
+  })
 })
 
 test('queueTimeout never touches a task that began, also if it has to begin again', () => {
