@@ -4,6 +4,7 @@
  * Not here: how it ends (endings.ts), and whose value it is (job.ts, task.ts, graph-handle.ts, views/result.ts).
  */
 import { ShoalError } from '../errors.ts'
+import { checkTimeout } from './checks.ts'
 import { type End, type Endable, endOf, limited } from './endings.ts'
 import type { Gate } from './nest.ts'
 
@@ -42,6 +43,7 @@ export abstract class Awaitable<R> implements Later<R> {
   }
 
   async wait(timeout?: number): Promise<boolean> {
+    checkTimeout(timeout)
     const end = this[endOf]()
     if (end.isOver) return true
     const { promise, resolve } = Promise.withResolvers<void>()

@@ -18,6 +18,12 @@ export function truth(name: string, value: boolean): void {
   if (typeof value !== 'boolean') refuse(`\`${name}\` is ${shown(value)}; it is true or false`)
 }
 
+/** Throws SHOAL_BAD_OPTION for anything but milliseconds, or nothing. */
+export function checkTimeout(timeout: number | undefined): void {
+  if (timeout !== undefined && (typeof timeout !== 'number' || !(timeout >= 0)))
+    refuse(`\`timeout\` is ${shown(timeout)}; it is milliseconds, from 0`)
+}
+
 /** A value in a message for people. */
 export function shown(value: unknown): string {
   if (typeof value === 'function') return `the function ${value.name}`.trimEnd().slice(0, shownMax)

@@ -14,7 +14,7 @@ import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import { Arrivals } from './arrivals.ts'
 import { Beside } from './beside.ts'
-import { checkSignal, refuse, shown, truth, whole } from './checks.ts'
+import { checkSignal, onlyKnown, refuse, shown, truth, whole } from './checks.ts'
 import { ClientData } from './data.ts'
 import { feed, type Inputs } from './feed.ts'
 import { type Encoding, Feeding, type Outlet, type Work } from './feeding.ts'
@@ -195,7 +195,9 @@ export class MeshClient extends Verbs implements Client, JobHost {
     return this
   }
 
-  source<T>(name: string, { ahead = aheadDefault, signal }: ReadOptions = {}): SourceStream<T> {
+  source<T>(name: string, options: ReadOptions = {}): SourceStream<T> {
+    onlyKnown(options, ['ahead', 'signal'])
+    const { ahead = aheadDefault, signal } = options
     whole('ahead', ahead, 1, creditMax)
     checkSignal(signal)
     if (typeof name !== 'string' || name === '' || name.length > 128)

@@ -6,6 +6,7 @@
  * nothing behind. Listening takes no result out, and a failure of what is waited for is no failure of the waiting.
  */
 import { ShoalError } from '../errors.ts'
+import { checkTimeout, onlyKnown } from './checks.ts'
 
 /** What can be waited for with others: handles of tasks, jobs and graphs, and AsyncResults. */
 export const endOf: unique symbol = Symbol('its end')
@@ -83,8 +84,11 @@ const timerMax = 2 ** 31 - 1
 /** See `Client.wait`. */
 export async function wait<H extends Endable>(
   handles: Iterable<H>,
-  { until = 'all', timeout, signal }: WaitOptions = {}
+  options: WaitOptions = {}
 ): Promise<Waited<H>> {
+  onlyKnown(options, ['until', 'timeout', 'signal'])
+  const { until = 'all', timeout, signal } = options
+  checkTimeout(timeout)
   if (!untils.includes(until))
     throw refused(`\`until\` is ${String(until)}; it is one of ${untils.join(', ')}`)
   const ends = endsOf(handles)
@@ -119,9 +123,12 @@ export async function wait<H extends Endable>(
 /** See `Client.asCompleted`. `limit`: how each wait is made. */
 export async function* inOrderOfEnd<H extends Endable>(
   handles: Iterable<H>,
-  { timeout, signal }: Omit<WaitOptions, 'until'> = {},
+  options: Omit<WaitOptions, 'until'> = {},
   limit: <T>(promise: Promise<T>) => Promise<T> = (promise) => promise
 ): AsyncGenerator<Ended<H>, void, undefined> {
+  onlyKnown(options, ['timeout', 'signal'])
+  const { timeout, signal } = options
+  checkTimeout(timeout)
   const ends = endsOf(handles)
   const over = ends.filter(({ end }) => end.isOver)
   let change = Promise.withResolvers<void>()
@@ -156,7 +163,7 @@ export async function limited(
   timeout: number | undefined,
   signal?: AbortSignal
 ): Promise<boolean> {
-  if (timeout !== undefined && !(timeout >= 0)) throw refused(`\`timeout\` is ${timeout}; it is milliseconds`)
+  checkTimeout(timeout)
   const { promise: end, resolve, reject } = Promise.withResolvers<boolean>()
   promise.then(
     () => resolve(true),

@@ -6,6 +6,7 @@
  */
 import { writeSync } from 'node:fs'
 import { isatty } from 'node:tty'
+import { onlyKnown } from './checks.ts'
 import { type End, type Endable, endOfHandle, limited } from './endings.ts'
 import type { Progress } from './types.ts'
 
@@ -100,7 +101,9 @@ function say(text: string): void {
 }
 
 /** See `Client.watch`. */
-export async function watch(handle: Watchable, { title, signal }: WatchOptions = {}): Promise<Progress> {
+export async function watch(handle: Watchable, options: WatchOptions = {}): Promise<Progress> {
+  onlyKnown(options, ['title', 'signal'])
+  const { title, signal } = options
   const end = endOfHandle(handle)
   const line = new ProgressLine(title ?? handle.id ?? 'work')
   const over = Promise.withResolvers<void>()

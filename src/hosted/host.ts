@@ -90,7 +90,7 @@ async function perform(call: Call, signal: AbortSignal): Promise<unknown> {
     case 'close':
       return porter?.line.close()
     case 'drain':
-      return opened?.node.drain(call.timeout === undefined ? {} : { timeout: call.timeout })
+      return opened?.node.drain({ timeout: call.timeout })
     case 'stop':
       return opened?.node.stop()
   }

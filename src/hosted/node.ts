@@ -11,7 +11,7 @@ import type { PeerId } from '../ids.ts'
 import { keyText } from '../node/key.ts'
 import type { Burden, Node } from '../node/node.ts'
 import { Offers, type Source, type SourceOptions } from '../node/offers.ts'
-import type { NodeOptions } from '../node/options.ts'
+import { checkDrain, type DrainOptions, type NodeOptions } from '../node/options.ts'
 import type { Probe } from '../node/probe.ts'
 import { HostedLine } from './line.ts'
 import { HostThread } from './thread.ts'
@@ -95,8 +95,8 @@ class HostedNode implements Node {
     this.#offers.pull(name)
   }
 
-  async drain({ timeout }: { readonly timeout?: number } = {}): Promise<Burden> {
-    const burden = await this.#thread.call<Burden>({ verb: 'drain', timeout })
+  async drain(options?: DrainOptions): Promise<Burden> {
+    const burden = await this.#thread.call<Burden>({ verb: 'drain', timeout: checkDrain(options) })
     await this.stop()
     return burden
   }

@@ -34,7 +34,7 @@ export type Call =
   | { readonly verb: 'leave' }
   | { readonly verb: 'close' }
   /** The node. */
-  | { readonly verb: 'drain'; readonly timeout: number | undefined }
+  | { readonly verb: 'drain'; readonly timeout: number }
   | { readonly verb: 'stop' }
 
 export type ToHost =

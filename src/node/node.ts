@@ -23,14 +23,18 @@ import { Driver } from './driver.ts'
 import { openExecutor } from './engines.ts'
 import { createLibp2pTransport } from './libp2p.ts'
 import type { Source, SourceOptions } from './offers.ts'
-import { type CheckedOptions, checkOptions, type NodeOptions } from './options.ts'
+import {
+  type CheckedOptions,
+  checkDrain,
+  checkOptions,
+  type DrainOptions,
+  type NodeOptions
+} from './options.ts'
 import { resultPinMs } from './provisions.ts'
 import { loadIdentity, openStore, type Store } from './store.ts'
 import { openTemporary, sweepTemporary } from './temporary.ts'
 import { keepVigil } from './vigil.ts'
 
-/** How long a node takes at most to hand over what it has. */
-const drainMs = 30_000
 /** Between two looks at what is left. */
 const handOverLookMs = 25
 /** Whoever is in the local network is heard of within this time; a node that nobody answers may be alone. */
@@ -63,9 +67,9 @@ export interface Node extends AsyncDisposable {
    * Hands over, then stops: what waits here goes to other nodes, what runs may finish during the first half of `timeout`
    * (milliseconds, default 30,000) and is given back after that, and other nodes take its place as keeper and owner.
    * No task fails because of it, and no attempt is counted. Resolves when it has stopped, with what nobody could take over
-   * in time; with a data folder, that is still there when the node comes back.
+   * in time; with a data folder, that is still there when the node comes back. Rejects with SHOAL_BAD_OPTION.
    */
-  drain(options?: { readonly timeout?: number }): Promise<Burden>
+  drain(options?: DrainOptions): Promise<Burden>
   /** Resolves when it has stopped, for whatever reason: by these calls, or because somebody drained it from elsewhere. */
   readonly stopped: Promise<void>
   /** Ends engines and connections at once. Others take over what it owned; with its data folder it can be started again. */
@@ -208,8 +212,8 @@ async function open(
     stopping ??= close().finally(stopped.resolve)
     return stopping
   }
-  const drain = async ({ timeout = drainMs } = {}): Promise<Burden> => {
-    const burden = await handOver(driver, timeout)
+  const drain = async (options?: DrainOptions): Promise<Burden> => {
+    const burden = await handOver(driver, checkDrain(options))
     await stop()
     return burden
   }

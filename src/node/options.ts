@@ -4,7 +4,7 @@
  * Not here: what they cause (node.ts). Every wrong one is SHOAL_BAD_OPTION and says what would be right.
  */
 import { availableParallelism, totalmem } from 'node:os'
-import { isRecord, refuse } from '../client/checks.ts'
+import { checkTimeout, isRecord, onlyKnown, refuse } from '../client/checks.ts'
 import { amountMax, resourcesMax } from '../routing/requirement.ts'
 import { type Isolation, slotsMax } from '../tasks/executor/pool.ts'
 import { programsLabel } from '../tasks/executor/program.ts'
@@ -77,6 +77,11 @@ export interface NodeOptions {
   readonly onNote?: (text: string) => void
 }
 
+export interface DrainOptions {
+  /** Milliseconds that handing over may take at most. Default 30,000. */
+  readonly timeout?: number
+}
+
 export type CheckedOptions = Required<Omit<NodeOptions, 'data' | 'quota' | 'hours' | 'idle' | 'probe'>> & {
   readonly data: string | undefined
   readonly quota: Quota
@@ -85,6 +90,7 @@ export type CheckedOptions = Required<Omit<NodeOptions, 'data' | 'quota' | 'hour
   readonly probe: Probe | undefined
 }
 
+const drainMs = 30_000
 const textMax = 128
 const labelsMax = 64
 const replaceAfterMin = 1_000
@@ -225,6 +231,13 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     hosted,
     onNote
   }
+}
+
+/** How a node is drained: the milliseconds that it may take. Throws SHOAL_BAD_OPTION. */
+export function checkDrain(options: DrainOptions = {}): number {
+  onlyKnown(options, ['timeout'])
+  checkTimeout(options.timeout)
+  return options.timeout ?? drainMs
 }
 
 /** So that engines which are all full still fit into the machine. */

@@ -40,6 +40,53 @@ const refused: Record<string, [string, (given: never) => unknown, readonly unkno
     (handles) => client.asCompleted(handles).next(),
     [null, 5, [5]]
   ],
+  'wait options': [
+    'SHOAL_BAD_OPTION',
+    (options) => client.wait([client.submit(() => 1)], options),
+    [null, 5, { timeout: Number.NaN }, { timeout: '5' }, { until: 'none' }, { untl: 'all' }]
+  ],
+  'asCompleted options': [
+    'SHOAL_BAD_OPTION',
+    (options) => client.asCompleted([client.submit(() => 1)], options).next(),
+    [null, 5, { timeout: -1 }, { timeout: '5' }]
+  ],
+  'get(timeout)': [
+    'SHOAL_BAD_OPTION',
+    async (timeout) => {
+      const task = client.submit(() => 1)
+      await task
+      await task.get(timeout)
+    },
+    [null, -1, Number.NaN, '5']
+  ],
+  'imap options': [
+    'SHOAL_BAD_OPTION',
+    (options) => client.balanced().imap((x: number) => x, [1], options),
+    [null, 5, { ordered: 'yes' }, { maxOutstanding: 0 }, { max: 1 }]
+  ],
+  'balanced map options': [
+    'SHOAL_BAD_OPTION',
+    (options) => client.balanced().map((x: number) => x, [1], options),
+    [null, 5, { retrys: 1 }]
+  ],
+  'submit options': ['SHOAL_BAD_OPTION', (options) => client.submit(() => 1, [], options), [null, 5]],
+  'map options': ['SHOAL_BAD_OPTION', (options) => client.map((x: number) => x, [1], options), [null, 5]],
+  'balanced options': ['SHOAL_BAD_OPTION', (options) => client.balanced(options), [null, 5]],
+  'graph options': ['SHOAL_BAD_OPTION', (options) => client.graph({ a: call(() => 1) }, options), [null, 5]],
+  'queue options': ['SHOAL_BAD_OPTION', (options) => client.queue('q', options), [null, 5]],
+  'lock options': ['SHOAL_BAD_OPTION', (options) => client.lock('l', options), [null, 5]],
+  'semaphore options': ['SHOAL_BAD_OPTION', (options) => client.semaphore('s', 1, options), [null, 5]],
+  'waitForEngines options': ['SHOAL_BAD_OPTION', (options) => client.waitForEngines(1, options), [null, 5]],
+  'source options': ['SHOAL_BAD_OPTION', (options) => client.source('s', options).next(), [null, 5]],
+  'watch options': [
+    'SHOAL_BAD_OPTION',
+    (options) =>
+      client.watch(
+        client.submit(() => 1),
+        options
+      ),
+    [null, 5]
+  ],
   'watch(handle)': ['SHOAL_BAD_OPTION', (handle) => client.watch(handle), nothing],
   'put(source)': [
     'SHOAL_BAD_OPTION',

@@ -4,9 +4,11 @@
  * Not here: what options do. Whatever cannot be used is refused before anything is opened, and by its name.
  */
 import { expect, test } from 'vitest'
+import { makeFolder } from '../../src/node/folder.ts'
 import { createKey } from '../../src/node/key.ts'
 import { createNode } from '../../src/node/node.ts'
-import { checkOptions } from '../../src/node/options.ts'
+import { checkDrain, checkOptions } from '../../src/node/options.ts'
+import { openStore } from '../../src/node/store.ts'
 import { checkRuntime } from '../../src/version.ts'
 
 const key = createKey()
@@ -42,6 +44,21 @@ test('without options one is told to give a key', async () => {
       expect.objectContaining({ code: 'SHOAL_BAD_OPTION' })
     )
   await expect(createNode(undefined as never)).rejects.toThrow('key')
+})
+
+test('how a node is drained is checked', () => {
+  for (const given of [null, 5, { timeout: -1 }, { timeout: Number.NaN }, { timeout: '5' }, { within: 5 }])
+    expect(() => checkDrain(given as never), JSON.stringify(given)).toThrow(
+      expect.objectContaining({ code: 'SHOAL_BAD_OPTION' })
+    )
+  expect([checkDrain(), checkDrain({ timeout: 0 })]).toEqual([30_000, 0])
+})
+
+test('a folder that cannot be made is refused, also where the system says that it is not there', async () => {
+  for (const data of ['/proc/shoal', '/dev/null', '/dev/null/x']) {
+    await expect(openStore(data), data).rejects.toMatchObject({ code: 'SHOAL_DISK' })
+    await expect(makeFolder(data)).rejects.toThrow()
+  }
 })
 
 test('a Node.js that is too old is called so', () => {

@@ -7,6 +7,7 @@
  */
 import { holdersMax, leaseMsMax } from '../../cells/commands.ts'
 import type { ClientCells } from '../cells.ts'
+import { onlyKnown } from '../checks.ts'
 import type { Hold } from './hold.ts'
 import {
   badOption,
@@ -90,10 +91,16 @@ abstract class Shared {
   }
 }
 
+function leaseOf(options: LeaseOptions): number {
+  onlyKnown(options, ['lease'])
+  const { lease = leaseDefault } = options
+  return lease
+}
+
 /** Held by one at a time. */
 export class MeshLock extends Shared {
-  constructor(cells: ClientCells, name: string, { lease = leaseDefault }: LeaseOptions = {}) {
-    super(cells, cellName('lock', name), name, 1, lease)
+  constructor(cells: ClientCells, name: string, options: LeaseOptions = {}) {
+    super(cells, cellName('lock', name), name, 1, leaseOf(options))
   }
 
   /** Whether somebody holds it, or held it and died less than its lease ago. */
@@ -106,15 +113,10 @@ export class MeshLock extends Shared {
 export class MeshSemaphore extends Shared {
   readonly permits: number
 
-  constructor(
-    cells: ClientCells,
-    name: string,
-    permits: number,
-    { lease = leaseDefault }: LeaseOptions = {}
-  ) {
+  constructor(cells: ClientCells, name: string, permits: number, options: LeaseOptions = {}) {
     if (!Number.isInteger(permits) || permits < 1 || permits > holdersMax)
       throw badOption(`a semaphore has 1 to ${holdersMax} permits, not ${String(permits)}`)
-    super(cells, cellName('semaphore', name), name, permits, lease)
+    super(cells, cellName('semaphore', name), name, permits, leaseOf(options))
     this.permits = permits
   }
 

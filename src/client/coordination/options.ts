@@ -6,6 +6,7 @@
 import { type CellSort, cellValueBytesMax, isCellName } from '../../cells/commands.ts'
 import { ShoalError } from '../../errors.ts'
 import type { Patience } from '../cells.ts'
+import { checkSignal, checkTimeout, onlyKnown } from '../checks.ts'
 import { decodeValue, encodeValue } from '../values.ts'
 
 /** How long to wait. */
@@ -34,9 +35,11 @@ export function cellName(sort: CellSort, name: string): string {
   return cell
 }
 
-export function patience({ timeout, signal }: WaitingOptions): Patience {
-  if (timeout !== undefined && !(timeout >= 0))
-    throw badOption(`\`timeout\` is ${String(timeout)}; give milliseconds from 0`)
+export function patience(options: WaitingOptions): Patience {
+  onlyKnown(options, ['timeout', 'signal'])
+  const { timeout, signal } = options
+  checkTimeout(timeout)
+  checkSignal(signal)
   return { timeout, signal }
 }
 

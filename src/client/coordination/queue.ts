@@ -6,6 +6,7 @@
  */
 import { queueItemsMax } from '../../cells/commands.ts'
 import type { ClientCells } from '../cells.ts'
+import { onlyKnown } from '../checks.ts'
 import {
   badOption,
   type CallOptions,
@@ -32,7 +33,9 @@ export class MeshQueue<T = unknown> {
   readonly #size: number
   readonly #cells: ClientCells
 
-  constructor(cells: ClientCells, name: string, { maxSize = 0 }: QueueOptions = {}) {
+  constructor(cells: ClientCells, name: string, options: QueueOptions = {}) {
+    onlyKnown(options, ['maxSize'])
+    const { maxSize = 0 } = options
     this.#cell = cellName('queue', name)
     if (!Number.isInteger(maxSize) || maxSize < 0 || maxSize > queueItemsMax)
       throw badOption(`\`maxSize\` is ${String(maxSize)}; it is a whole number from 1 to ${queueItemsMax}`)

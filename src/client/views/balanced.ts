@@ -4,7 +4,7 @@
  * Not here: how that is decided (tasks/standings.ts), and views of particular engines (view.ts).
  * Nothing but the client's own verbs, with options said once.
  */
-import { truth, whole } from '../checks.ts'
+import { isRecord, refuse, shown, truth, whole } from '../checks.ts'
 import type { ModuleFunction } from '../functions.ts'
 import { leavable } from '../leavable.ts'
 import type { Client, MapOptions, TaskOptions, Zipped } from '../types.ts'
@@ -56,6 +56,7 @@ export class BalancedView {
     options?: MapOptions
   ): AsyncResult<Awaited<R>[]>
   map<R>(fn: Work<R>, inputs: Inputs, options: MapOptions = {}): AsyncResult<Awaited<R>[]> {
+    checkRecord(options)
     const job = this.#client.map<Awaited<R>>(fn as ModuleFunction, inputs, { ...this.#options, ...options })
     return AsyncResult.ofJob(job)
   }
@@ -74,11 +75,9 @@ export class BalancedView {
     inputs: Iterable<I> | AsyncIterable<I>,
     options?: ImapOptions
   ): AsyncResult<Awaited<R>[]>
-  imap<R>(
-    fn: Work<R>,
-    inputs: Inputs,
-    { maxOutstanding = 10, ordered = true, ...zip }: ImapOptions = {}
-  ): AsyncResult<Awaited<R>[]> {
+  imap<R>(fn: Work<R>, inputs: Inputs, imapOptions: ImapOptions = {}): AsyncResult<Awaited<R>[]> {
+    checkRecord(imapOptions)
+    const { maxOutstanding = 10, ordered = true, ...zip } = imapOptions
     whole('maxOutstanding', maxOutstanding, 1, Number.MAX_SAFE_INTEGER)
     truth('ordered', ordered)
     const options = { ...this.#options, ...zip, inFlightMax: maxOutstanding }
@@ -94,4 +93,9 @@ export class BalancedView {
       : () => leavable(asCompleted(), () => job.cancel())
     return AsyncResult.ofFlow(job, items)
   }
+}
+
+/** What they say is checked where the job is made. */
+function checkRecord(options: object): void {
+  if (!isRecord(options)) refuse(`options are ${shown(options)}; they are an object, such as { retries: 2 }`)
 }

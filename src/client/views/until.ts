@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CompositeError, ShoalError, TaskError } from '../../errors.ts'
-import { whole } from '../checks.ts'
+import { onlyKnown, whole } from '../checks.ts'
 import type { Client } from '../types.ts'
 import type { EngineInfo } from './engines.ts'
 
@@ -25,10 +25,12 @@ export interface WaitForEngines {
 export async function untilEngines(
   client: Client,
   count = 1,
-  { timeout = timeoutDefault, signal }: WaitForEngines = {}
+  options: WaitForEngines = {}
 ): Promise<EngineInfo[]> {
+  onlyKnown(options, ['timeout', 'signal'])
+  const { timeout = timeoutDefault, signal } = options
   whole('count', count, 1, Number.MAX_SAFE_INTEGER)
-  if (!(timeout > 0))
+  if (typeof timeout !== 'number' || !(timeout > 0))
     throw new ShoalError('SHOAL_BAD_OPTION', `\`timeout\` is ${timeout}; give milliseconds above 0`)
   const until = performance.now() + timeout
   const tried = new Set<string>()
