@@ -190,6 +190,9 @@ export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERROR_CODES, text)
 }
 
+/** A code that came over the wire; of another version there may be others. */
+export const knownCode = (text: string): ErrorCode => (isErrorCode(text) ? text : 'SHOAL_BAD_MESSAGE')
+
 /** `ShoalError` or not, as one line for people. */
 export function explainError(error: unknown): string {
   if (error instanceof ShoalError) return `${error.code}: ${error.message}`

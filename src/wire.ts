@@ -110,10 +110,38 @@ export function indexes(max: number): Type<Uint32Array> {
   }
 }
 
+/** Bytes that are no message of ours, and what can be read of them all the same: whoever said it is told what it was. */
+export class UnreadableError extends ShoalError {
+  /** At most 32 characters; empty if not even that can be read. */
+  readonly kind: string
+  /** Fields of a known kind, and of the records in it, that are as they must be. Of two of one name the last. */
+  readonly fields: Readonly<Record<string, unknown>>
+
+  constructor(message: string, kind: unknown, fields: Readonly<Record<string, unknown>> = {}) {
+    super('SHOAL_BAD_MESSAGE', message)
+    this.kind = typeof kind === 'string' ? kind.slice(0, 32) : ''
+    this.fields = fields
+  }
+}
+
+function readable(fields: Fields, body: unknown, found: Record<string, unknown> = {}) {
+  for (const [at, [name, type]] of Object.entries(fields).entries()) {
+    const value = Array.isArray(body) ? body[at] : undefined
+    if (type.parts === undefined) {
+      try {
+        found[name] = type.check(value, name)
+      } catch {
+        // Another one of this name may be sound.
+      }
+    } else if (typeof type.parts.check !== 'function') readable(type.parts as Fields, value, found)
+  }
+  return found
+}
+
 /** A union of messages: `kind`, and the fields of that kind. */
 export interface Codec<M> {
   encode(message: M): Uint8Array
-  /** Throws SHOAL_BAD_MESSAGE for any bytes that are no such message. */
+  /** Throws SHOAL_BAD_MESSAGE, as an `UnreadableError`, for any bytes that are no such message. */
   parse(bytes: Uint8Array): M
   readonly kinds: Kinds
 }
@@ -133,19 +161,28 @@ export function codec<S extends Kinds>(kinds: S): Codec<MessageOf<S>> {
       return bytesOf([kind, type.plain(message as never)])
     },
     parse: (input) => {
-      let value: unknown
-      try {
-        value = decode(input)
-      } catch (cause) {
-        throw new ShoalError('SHOAL_BAD_MESSAGE', 'these bytes are no message of ours', { cause })
-      }
+      const value = decoded(input)
       const [kind, body] = Array.isArray(value) ? value : []
       const type = typeof kind === 'string' ? entries.get(kind) : undefined
       if (type === undefined) {
-        throw new ShoalError('SHOAL_BAD_MESSAGE', `unknown kind of message: ${String(kind).slice(0, 40)}`)
+        const shown = typeof kind === 'string' ? kind.slice(0, 40) : typeof kind
+        throw new UnreadableError(`unknown kind of message: ${shown}`, kind)
       }
-      return fill({ kind }, type, body, String(kind)) as MessageOf<S>
+      try {
+        return fill({ kind }, type, body, kind) as MessageOf<S>
+      } catch (error) {
+        const { message } = error as Error
+        throw new UnreadableError(message, kind, readable(kinds[kind] as Fields, body))
+      }
     }
+  }
+}
+
+function decoded(input: Uint8Array): unknown {
+  try {
+    return decode(input)
+  } catch {
+    throw new UnreadableError('these bytes are no message of ours', '')
   }
 }
 

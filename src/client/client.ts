@@ -8,13 +8,12 @@ import { performance } from 'node:perf_hooks'
 import { ShoalError } from '../errors.ts'
 import { isJobId, type JobId, shardName } from '../ids.ts'
 import { unreachable } from '../machine.ts'
-import { creditMax } from '../routing/source-messages.ts'
 import { pack } from '../tasks/batch.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import { Arrivals } from './arrivals.ts'
 import { Beside } from './beside.ts'
-import { checkSignal, onlyKnown, refuse, shown, truth, whole } from './checks.ts'
+import { checkSignal, shown, truth } from './checks.ts'
 import { ClientData } from './data.ts'
 import { feed, type Inputs } from './feed.ts'
 import { type Encoding, Feeding, type Outlet, type Work } from './feeding.ts'
@@ -36,7 +35,7 @@ import { Replies } from './replies.ts'
 import { Session } from './session.ts'
 import type { SessionEffect } from './shards.ts'
 import { shareOf } from './share.ts'
-import { aheadDefault, type ReadOptions, type SourceStream } from './stream.ts'
+import { checkReading, type ReadOptions, type SourceStream } from './stream.ts'
 import { Task } from './task.ts'
 import type { Client, GraphHandle, JobHandle, MapOptions, TaskHandle, TaskOptions } from './types.ts'
 import { Verbs } from './verbs.ts'
@@ -196,12 +195,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   }
 
   source<T>(name: string, options: ReadOptions = {}): SourceStream<T> {
-    onlyKnown(options, ['ahead', 'signal'])
-    const { ahead = aheadDefault, signal } = options
-    whole('ahead', ahead, 1, creditMax)
-    checkSignal(signal)
-    if (typeof name !== 'string' || name === '' || name.length > 128)
-      refuse(`no source is called ${shown(name)}; names are 1 to 128 characters`)
+    const { ahead, signal } = checkReading(name, options)
     this.#closing.signal.throwIfAborted()
     this.#attach()
     return this.beside.streams.open<T>(name, ahead, signal)
@@ -333,6 +327,8 @@ export class MeshClient extends Verbs implements Client, JobHost {
         return this.#jobs.get(effect.job)?.absent()
       case 'answer':
         return this.#replies.came(effect.ask, effect.json)
+      case 'misread':
+        return this.#replies.misread(effect)
       case 'welcome':
         this.entry = effect.peer
         return this.#line.learn(effect.others)

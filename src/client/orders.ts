@@ -8,7 +8,7 @@
 
 import type { CellAnswer, CellQuestion } from '../cells/client-messages.ts'
 import { type Answer, answers, type Command, type CommandOf, commands } from '../cells/commands.ts'
-import { type ErrorCode, isErrorCode } from '../errors.ts'
+import { type ErrorCode, knownCode } from '../errors.ts'
 import { assert, earlier, type Millis } from '../machine.ts'
 import { Hearing } from './hearing.ts'
 
@@ -199,7 +199,7 @@ export class Orders {
   #undecided(order: Order, message: Extract<CellAnswer, { kind: 'undecided' }>, now: Millis): OrderEffect[] {
     this.#orders.delete(order.ask)
     const { command, ask } = order
-    const code = isErrorCode(message.code) ? message.code : 'SHOAL_BAD_MESSAGE'
+    const code = knownCode(message.code)
     if (command.kind === 'renew') {
       const hold = this.#holds.get(command.lease)
       if (hold?.renewal === ask) {

@@ -89,6 +89,8 @@ const toClient = {
   /** Of running tasks; it may be lost. */
   said: words,
   answer: { ask: uint(), json: text(answerCharsMax) },
+  /** A message of kind `of` could not be read. `about`: its job, the digest of its code, or its number; empty if that is unknown. */
+  misread: { of: text(32), about: text(64), code: text(32), message: text(1_024) },
   ...sourceAnswers,
   ...cellAnswers
 } as const

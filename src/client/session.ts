@@ -5,8 +5,7 @@
  * An entry may be lost at any moment, so everything is kept until it is acknowledged, and said again to the next entry:
  * what has no acknowledgement under a new epoch, what has one by asking for what is missing.
  */
-import type { ErrorCode } from '../errors.ts'
-import { isErrorCode } from '../errors.ts'
+import { knownCode } from '../errors.ts'
 import { type Digest, type JobId, type ShardKey, shardName } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Batch, pickAt, valueAt } from '../tasks/batch.ts'
@@ -30,6 +29,7 @@ import {
   cancelOf,
   checkJob,
   has,
+  isAbout,
   isFinished,
   isHeard,
   type Job,
@@ -42,14 +42,13 @@ import {
   type Start,
   submitOf,
   takeBack,
+  takeRefusal,
+  takeUnread,
   tasksIn
 } from './shards.ts'
 
 /** Shards on their way to their keepers at once. */
 export const unacknowledgedMax = 32
-/** Shards of a found job that are read at once. */
-export const followedMax = 16
-const busyAgainMs = 200
 
 export class Session {
   readonly #jobs = new Map<JobId, Job>()
@@ -166,6 +165,8 @@ export class Session {
         return this.#gone(message.job)
       case 'superseded':
         return this.#lookAgain(message.job)
+      case 'misread':
+        return this.#misread(message)
       case 'answer':
         return this.#asks.answered(message.ask) ? [message] : []
       case 'welcome':
@@ -280,12 +281,21 @@ export class Session {
   #refused({ job: id, index, code, message }: EntryMessageOf<'refused'>, now: Millis): SessionEffect[] {
     const shard = this.#jobs.get(id)?.shards[index]
     if (shard === undefined || shard.state !== 'sent') return []
-    const known: ErrorCode = isErrorCode(code) ? code : 'SHOAL_BAD_MESSAGE'
-    shard.state = 'new'
-    // An entry that is busy has placed nothing under this epoch; of a job within a task there are few.
-    if (known !== 'SHOAL_BUSY') shard.epoch++
-    shard.retryAt = now + busyAgainMs
+    const known = knownCode(code)
+    takeRefusal(shard, known, now)
     return known === 'SHOAL_BUSY' ? [] : [{ kind: 'refused', job: id, code: known, message }]
+  }
+
+  /** No other entry could read it either: what it belongs to fails, and is not said again. */
+  #misread({ of, about, code, message }: EntryMessageOf<'misread'>): SessionEffect[] {
+    const known = knownCode(code)
+    const meant = [...this.#jobs.values()].filter(isAbout(of, about))
+    const ask = of === 'query' && this.#asks.answered(Number(about)) ? Number(about) : undefined
+    if (meant.length === 0) return [{ kind: 'misread', ask, code: known, message }]
+    return meant.flatMap(({ id }) => [
+      ...this.forget(id),
+      { kind: 'refused', job: id, code: known, message } as const
+    ])
   }
 
   #results({ key, outcomes }: EntryMessageOf<'results'>): SessionEffect[] {
@@ -384,16 +394,7 @@ export class Session {
     this.#byKey.set(placement.key, { job, shard })
   }
 
-  /** Listens to more shards of a found job, in order, as far as the bound allows. */
   #read(job: Job): SessionEffect[] {
-    const effects: SessionEffect[] = []
-    let open = job.shards.filter(({ state }) => state === 'placed').length
-    for (const shard of job.shards.toSorted((a, b) => a.index - b.index)) {
-      if (shard.state !== 'new') continue
-      if (open++ >= followedMax) break
-      shard.state = 'placed'
-      effects.push(...this.#listen(job, shard))
-    }
-    return effects
+    return takeUnread(job).flatMap((shard) => this.#listen(job, shard))
   }
 }

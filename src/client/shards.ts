@@ -10,6 +10,10 @@ import type { Batch } from '../tasks/batch.ts'
 import type { JobHeader, Needs, Placement } from '../tasks/messages.ts'
 import type { ClientMessage } from './protocol.ts'
 
+/** Shards of a found job that are read at once. */
+export const followedMax = 16
+const busyAgainMs = 200
+
 export type SessionEffect =
   | { kind: 'send'; message: ClientMessage }
   /** Outcomes not seen before: of tasks `first + indexes[i]` of the job. */
@@ -20,6 +24,8 @@ export type SessionEffect =
   | { kind: 'complete'; job: JobId; tasks: number }
   | { kind: 'refused'; job: JobId; code: ErrorCode; message: string }
   | { kind: 'absent'; job: JobId }
+  /** The entry could not read a question of this number, or another message, of which nobody knows to which call it belongs. */
+  | { kind: 'misread'; ask: number | undefined; code: ErrorCode; message: string }
   | { kind: 'answer'; ask: number; json: string }
   | { kind: 'welcome'; peer: string; others: readonly string[] }
   | { kind: 'leave-entry' }
@@ -175,6 +181,29 @@ export function takeBack({ shards }: Job): void {
     shard.epoch++
   }
 }
+
+/** It is sent again, unless its job fails by this. */
+export function takeRefusal(shard: Shard, code: ErrorCode, now: Millis): void {
+  shard.state = 'new'
+  // An entry that is busy has placed nothing under this epoch; of a job within a task there are few.
+  if (code !== 'SHOAL_BUSY') shard.epoch++
+  shard.retryAt = now + busyAgainMs
+}
+
+/** More shards of a found job that are listened to from now on, in order, as far as the bound allows. */
+export function takeUnread({ shards }: Job): Shard[] {
+  const open = shards.filter(({ state }) => state === 'placed').length
+  const unread = shards.filter(({ state }) => state === 'new').sort((a, b) => a.index - b.index)
+  const taken = unread.slice(0, Math.max(0, followedMax - open))
+  for (const shard of taken) shard.state = 'placed'
+  return taken
+}
+
+/** True of the jobs that an entry means by these words of a `misread`. */
+export const isAbout =
+  (of: string, about: string) =>
+  ({ id, header }: Job): boolean =>
+    about === (of === 'code' ? header?.code : id)
 
 /** Throws if a job contradicts itself. */
 export function checkJob({ shards }: Job, sentMax: number): void {

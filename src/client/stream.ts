@@ -5,7 +5,8 @@
  * it reads, and after its entry was lost, what comes from then on.
  */
 import { isErrorCode, ShoalError } from '../errors.ts'
-import type { SourceAnswer, SourceQuestion } from '../routing/source-messages.ts'
+import { creditMax, type SourceAnswer, type SourceQuestion } from '../routing/source-messages.ts'
+import { checkSignal, onlyKnown, refuse, shown, whole } from './checks.ts'
 import { decodeValue } from './values.ts'
 
 /** Items that a reader has room for if it does not say. */
@@ -16,6 +17,20 @@ export interface ReadOptions {
   readonly ahead?: number
   /** Ends reading with SHOAL_CANCELLED. */
   readonly signal?: AbortSignal
+}
+
+/** Throws SHOAL_BAD_OPTION. */
+export function checkReading(
+  name: string,
+  options: ReadOptions
+): { readonly ahead: number; readonly signal: AbortSignal | undefined } {
+  onlyKnown(options, ['ahead', 'signal'])
+  const { ahead = aheadDefault, signal } = options
+  whole('ahead', ahead, 1, creditMax)
+  checkSignal(signal)
+  if (typeof name !== 'string' || name === '' || name.length > 128)
+    refuse(`no source is called ${shown(name)}; names are 1 to 128 characters`)
+  return { ahead, signal }
 }
 
 export interface LiveSource<T> extends AsyncIterableIterator<T> {

@@ -6,7 +6,8 @@
  */
 import type { OwnData } from '../client/data.ts'
 import type { Line, OpenLine } from '../client/line.ts'
-import { clientMessages, type EntryMessage, entryMessages } from '../client/protocol.ts'
+import { readSaid } from '../client/misread.ts'
+import { type EntryMessage, entryMessages } from '../client/protocol.ts'
 import { Errands } from '../node/errands.ts'
 import type { Saying } from '../tasks/executor/guest.ts'
 import { type FromHost, sizeOf, unheardBytesMax } from './words.ts'
@@ -46,7 +47,11 @@ export class Porter {
 
   heard(said: Saying): void {
     if (said.kind === 'errand') this.#errands.run(0, said)
-    else for (const part of said.parts) this.line.send(clientMessages.parse(part))
+    else {
+      const { messages, answers } = readSaid(said.parts)
+      for (const message of messages) this.line.send(message)
+      if (answers.length > 0) this.#tell(answers)
+    }
   }
 
   #tell(messages: readonly EntryMessage[]): void {

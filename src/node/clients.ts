@@ -5,6 +5,7 @@
  * A node sees a stream and not a person: the same client that attaches again is a new one here.
  */
 import type { Connection, Stream } from '@libp2p/interface'
+import { misreadMax } from '../client/misread.ts'
 import type { EntryMessage } from '../client/protocol.ts'
 import type { ClientId, PeerId } from '../ids.ts'
 import { peerOf } from './host.ts'
@@ -32,6 +33,8 @@ export interface ClientsOptions {
 export class Clients {
   private readonly options: ClientsOptions
   private readonly streams = new Map<ClientId, FrameStream>()
+  /** Messages that could not be read, of those that said any. */
+  private readonly misreads = new Map<ClientId, number>()
   private count = 0
 
   constructor(options: ClientsOptions) {
@@ -50,6 +53,7 @@ export class Clients {
       counters: this.options.counters,
       onFrame: (frame) => this.options.onFrame(client, frame),
       onEnd: () => {
+        this.misreads.delete(client)
         if (this.streams.delete(client)) this.options.onDisconnected(client)
       }
     })
@@ -59,6 +63,14 @@ export class Clients {
 
   send(client: ClientId, frame: Uint8Array): void {
     this.streams.get(client)?.write(frame)
+  }
+
+  misread(client: ClientId, count: number): void {
+    const before = this.misreads.get(client) ?? 0
+    this.misreads.set(client, before + count)
+    if (before > misreadMax || before + count <= misreadMax) return
+    this.options.counters.add('clients-dropped')
+    void this.streams.get(client)?.close()
   }
 
   drop(client: ClientId, reason: string): void {

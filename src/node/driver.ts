@@ -5,7 +5,8 @@
  * Everything that one turn of the event loop brought about leaves together: one frame for each peer, one write to the disk.
  */
 import { performance } from 'node:perf_hooks'
-import { type ClientMessage, clientMessages, type EntryMessage } from '../client/protocol.ts'
+import { readSaid } from '../client/misread.ts'
+import type { ClientMessage, EntryMessage } from '../client/protocol.ts'
 import { explainError } from '../errors.ts'
 import type { ClientId, PeerId } from '../ids.ts'
 import { unreachable } from '../machine.ts'
@@ -346,14 +347,20 @@ export class Driver {
   }
 
   #clientFrame(client: ClientId, frame: Uint8Array): void {
-    let messages: ClientMessage[]
+    let parts: Uint8Array[]
     try {
-      messages = splitFrame(frame).map((part) => clientMessages.parse(part))
+      parts = splitFrame(frame)
     } catch (error) {
       this.#options.onNote(`left client ${client}: ${explainError(error)}`)
       return this.#transport?.dropClient(client, explainError(error))
     }
+    const { messages, answers, misread, reason } = readSaid(parts)
     this.clientSaid(client, messages)
+    if (misread === 0) return
+    this.#options.onNote(`could not read what client ${client} said: ${reason}`)
+    // They leave before the stream is closed: a client that got no answer would say it again to its next entry.
+    for (const answer of answers) this.#reply(client, answer)
+    this.#transport?.misread(client, misread)
   }
 
   /** What the client says next waits: it may depend on this code. */

@@ -5,14 +5,13 @@
  * An engine that ends cannot cancel anything any more, so its node does it in its place: nobody will read what it submitted.
  * A node that ends with its engines leaves that to the next attempt of the task, whose jobs take the place of these.
  */
+import { misreadMax, readSaid } from '../client/misread.ts'
 import {
   type ClientMessage,
   type ClientMessageOf,
-  clientMessages,
   type EntryMessage,
   entryMessages
 } from '../client/protocol.ts'
-import { explainError } from '../errors.ts'
 import type { ClientId, JobId } from '../ids.ts'
 import type { Saying, Told } from '../tasks/executor/guest.ts'
 import type { Placement } from '../tasks/messages.ts'
@@ -41,6 +40,8 @@ interface Guest {
   readonly client: ClientId
   readonly jobs: Map<JobId, Work>
   isGone: boolean
+  /** Messages that could not be read. */
+  misread: number
 }
 
 export class Guests {
@@ -61,16 +62,15 @@ export class Guests {
   heard(engine: number, said: Saying | undefined): void {
     if (said === undefined) return this.#gone(engine)
     if (said.kind === 'errand') return this.#errands.run(engine, said)
-    let messages: ClientMessage[]
-    try {
-      messages = said.parts.map((part) => clientMessages.parse(part))
-    } catch (error) {
-      // User code shares the engine.
-      return this.#onNote(`engine ${engine} said what is no message: ${explainError(error)}`)
-    }
+    const { messages, answers, misread, reason } = readSaid(said.parts)
     const guest = this.#guests.get(engine) ?? this.#welcome(engine)
     for (const message of messages) note(guest, message)
     this.#view.clientSaid(guest.client, messages)
+    // User code shares the engine, and cannot be sent away: what it says beyond the limit is not answered.
+    if (misread === 0 || guest.misread > misreadMax) return
+    guest.misread += misread
+    this.#onNote(`engine ${engine} said what is no message: ${reason}`)
+    this.#tell(engine, { kind: 'told', parts: answers.map((answer) => entryMessages.encode(answer)) })
   }
 
   #welcome(engine: number): Guest {
@@ -84,7 +84,7 @@ export class Guests {
       else
         this.#tell(engine, { kind: 'told', parts: messages.map((message) => entryMessages.encode(message)) })
     })
-    const guest: Guest = { client, jobs, isGone: false }
+    const guest: Guest = { client, jobs, isGone: false, misread: 0 }
     this.#guests.set(engine, guest)
     return guest
   }

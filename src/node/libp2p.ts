@@ -183,6 +183,11 @@ class Libp2pTransport implements Transport {
     this.clients.drop(client, reason)
   }
 
+  misread(client: ClientId, count: number): void {
+    this.counts.add('messages-misread', count)
+    this.clients.misread(client, count)
+  }
+
   dial(peer: PeerId, addresses: readonly string[]): void {
     if (peer === this.self || this.peers.has(peer) || this.dialing.has(peer)) return
     this.dialing.add(peer)

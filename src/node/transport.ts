@@ -35,6 +35,8 @@ export interface Transport {
   /** Ends a stream: at once; or, if it is idle, in good order with its connection, and no seed is dialed because of it. */
   endPeer(peer: PeerId, because: 'silent' | 'idle'): void
   dropClient(client: ClientId, reason: string): void
+  /** Counts messages of a client that could not be read; beyond `misreadMax` its stream is closed, once all was sent. */
+  misread(client: ClientId, count: number): void
   /** Tries the addresses once; answers with `peer-connected` or `dial-failed`. */
   dial(peer: PeerId, addresses: readonly string[]): void
   /** At most 64 KiB; more is dropped and counted. */

@@ -2,7 +2,7 @@
  * Whatever a client is given that cannot be used: each call ends at once, with a code, and the client goes on.
  *
  * Not here: options of tasks (test/client/options.test.ts) and of nodes (test/node/options.test.ts).
- * What had left unchecked was refused by the node, which ends the connection: all other calls hung with the one.
+ * What leaves unchecked is refused by the node, which cannot say what was wrong in the words of the call.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Client, call, connect, createKey, Reference } from '../../src/index.ts'

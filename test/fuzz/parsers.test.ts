@@ -12,6 +12,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { milliseconds, pairs, readArguments, readJobArguments, wholeNumber } from '../../bin/arguments.ts'
 import { capturesOf } from '../../src/client/captures.ts'
+import { readSaid } from '../../src/client/misread.ts'
 import { clientMessages, entryMessages } from '../../src/client/protocol.ts'
 import { decodeFailure, decodeValue, encodeValue } from '../../src/client/values.ts'
 import { ShoalError } from '../../src/errors.ts'
@@ -91,6 +92,24 @@ test.each(codecs)('%s messages: valid ones are read back, damaged ones are taken
     // What is taken can be passed on, and is then the same.
     if (other !== undefined) expect(codec.parse(codec.encode(other))).toEqual(other)
   })
+})
+
+test('what clients say: good messages are heard in order, and for each other one there is an answer that can be read', () => {
+  check(
+    fc.tuple(seeds, fc.array(fc.oneof(bytes, fc.constant(undefined)), { maxLength: 6 })),
+    ([seed, given]) => {
+      const random = seededRandom(seed)
+      const parts = given.map((part) => {
+        const good = new Samples(random).message(clientMessages)
+        return part ?? (random.chance(0.5) ? good : damaged(good, random))
+      })
+      const good = parts.filter((part) => taken('SHOAL_BAD_MESSAGE', () => clientMessages.parse(part)))
+      const { messages, answers, misread } = readSaid(parts)
+      expect(messages).toEqual(good.map((part) => clientMessages.parse(part)))
+      expect([misread, answers.length]).toEqual([parts.length - good.length, parts.length - good.length])
+      for (const answer of answers) expect(entryMessages.parse(entryMessages.encode(answer))).toEqual(answer)
+    }
+  )
 })
 
 test('frames: their parts come back, anything else is refused', () => {

@@ -7,6 +7,7 @@ import { expect, test } from 'vitest'
 import type { OwnData } from '../../src/client/data.ts'
 import { PortData } from '../../src/client/errands.ts'
 import type { LineEvents } from '../../src/client/line.ts'
+import { clientMessages, entryMessages } from '../../src/client/protocol.ts'
 import { Porter } from '../../src/hosted/porter.ts'
 import { type FromHost, unheardBytesMax } from '../../src/hosted/words.ts'
 import { dataId } from '../../src/ids.ts'
@@ -42,6 +43,25 @@ test('the line of an app that hears nothing ends at a bound, and what it has hea
   Atomics.sub(unheard, 0, 1_000)
   tell()
   expect(said.at(-1)?.kind).toBe('told')
+})
+
+test('an app that says what cannot be read is told so, and the thread goes on with the rest', () => {
+  const said: FromHost[] = []
+  const sent: unknown[] = []
+  const line = { data: { own }, open: nothing, learn: () => {}, leave: nothing, close: nothing }
+  const porter = new Porter({
+    openLine: () => ({ ...line, send: (message) => void sent.push(message) }),
+    dataOf: () => own,
+    say: (message) => said.push(message),
+    attach: nothing,
+    unheard: new Int32Array(1)
+  })
+  const good = { kind: 'query', ask: 1, what: 'members', about: '' } as const
+  const wrong = { ...good, ask: 2, what: 'x'.repeat(64) }
+  porter.heard({ kind: 'says', parts: [wrong, good].map((message) => clientMessages.encode(message)) })
+  expect(sent).toEqual([good])
+  const told = said.flatMap((one) => (one.kind === 'told' ? one.parts : []))
+  expect(told.map((part) => entryMessages.parse(part))).toMatchObject([{ kind: 'misread', about: '2' }])
 })
 
 test('a piece is made when the last one was taken and brings no neighbours along; a source that fails frees its place', async () => {

@@ -22,6 +22,7 @@ class Peer {
   readonly id: PeerId
   readonly notes: string[] = []
   readonly dropped: string[] = []
+  readonly misread: string[] = []
   readonly ran: string[] = []
   readonly driver: Driver
   readonly blobs: Blobs
@@ -97,6 +98,7 @@ class Net {
       endPeer: () => {},
       dropPeer: (peer, reason) => void self.dropped.push(`${peer}: ${reason}`),
       dropClient: (client, reason) => void self.dropped.push(`${client}: ${reason}`),
+      misread: (client, count) => void self.misread.push(`${client}: ${count}`),
       dial: () => {},
       publish: () => {},
       talkTo: () => Promise.reject(new Error('there is no network')),
@@ -171,7 +173,7 @@ test('a lone node with a full disk refuses work instead of losing it', async () 
   await expect(client.submit(echo, [1]).then()).rejects.toMatchObject({ code: 'SHOAL_NO_KEEPERS' })
 })
 
-test('frames that are no messages end their stream, and nothing else', async () => {
+test('frames that are no messages end their stream, and nothing else; one of a client that can be taken apart does not', async () => {
   const a = await net.add('peerA', await openStore(undefined))
   const b = await net.add('peerB', await openStore(undefined))
   const rubbish = [Uint8Array.of(1, 2, 3), Uint8Array.of(1, 0, 0, 0, 255), new Uint8Array(4096).fill(7)]
@@ -180,7 +182,8 @@ test('frames that are no messages end their stream, and nothing else', async () 
   a.driver.onTransport({ kind: 'client-connected', client, peer: 'x' as PeerId })
   for (const frame of rubbish) a.driver.onTransport({ kind: 'client-frame', client, frame })
   a.driver.onTransport({ kind: 'gossip', topic: 'members', from: b.id, body: Uint8Array.of(9) })
-  expect(a.dropped).toHaveLength(6)
+  expect(a.dropped).toHaveLength(5)
+  expect(a.misread).toEqual(['x#1: 1'])
   expect(a.dropped.every((text) => text.includes('SHOAL_BAD_MESSAGE'))).toBe(true)
   expect(await a.client.map(echo, [1])).toEqual([1])
 })

@@ -23,8 +23,8 @@ export const encounterMutations: readonly Mutation[] = [
   },
   {
     name: 'busy-uses-epochs',
-    file: 'src/client/session.ts',
-    from: "if (known !== 'SHOAL_BUSY') shard.epoch++",
+    file: 'src/client/shards.ts',
+    from: "if (code !== 'SHOAL_BUSY') shard.epoch++",
     to: 'shard.epoch++',
     why: 'to be asked to wait uses up an epoch, of which an attempt has fifteen'
   },
