@@ -3,7 +3,7 @@
  *
  * Not here: what a command does (variable.ts, event.ts, semaphore.ts, queue.ts; state.ts for what they share).
  */
-import { bytes, codec, flag, list, type MessageOf, type Of, record, text, uint } from '../wire.ts'
+import { added, bytes, codec, flag, list, type MessageOf, type Of, record, text, uint } from '../wire.ts'
 
 /** A value in a variable or a queue, encoded. Larger ones are put as data, and their Ref is kept here. */
 export const cellValueBytesMax = 64 << 10
@@ -31,8 +31,8 @@ const stateKinds = {
   event: { ...common, isSet: flag },
   /** A lock has one permit. `token` is the last one that was given out. */
   semaphore: { ...common, permits: uint(), token: uint(), holders: list(holder, holdersMax) },
-  /** `size` is what it may hold; 0 for as much as there is room. */
-  queue: { ...common, size: uint(), items: list(value, queueItemsMax) }
+  /** `size` is what it may hold, once somebody has put something; 0 for as much as there is room. */
+  queue: { ...common, size: uint(), items: list(value, queueItemsMax), wasUsed: added(flag, true) }
 } as const
 export const states = codec(stateKinds)
 export type State = MessageOf<typeof stateKinds>

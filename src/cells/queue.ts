@@ -7,21 +7,20 @@ import { type Command, done, queueBytesMax, queueItemsMax, refused, type StateOf
 import type { Applied } from './state.ts'
 
 export function applyToQueue(state: StateOf<'queue'>, command: Command): Applied {
-  const { items, version } = state
+  const { items, wasUsed } = state
   switch (command.kind) {
     case 'put': {
       const { value, size, isPatient } = command
-      const isNew = version === 0
-      if (!isNew && size > 0 && size !== state.size) return { answer: refused('other size') }
-      const limit = isNew ? size : state.size
+      if (wasUsed && size > 0 && size !== state.size) return { answer: refused('other size') }
+      const limit = wasUsed ? state.size : size
       const bytes = items.reduce((sum, item) => sum + item.byteLength, value.byteLength)
       const isFull = items.length >= (limit === 0 ? queueItemsMax : limit) || bytes > queueBytesMax
-      if (isFull) return isPatient ? 'wait' : { answer: refused('not now') }
-      return { state: { ...state, size: limit, items: [...items, value] }, answer: done }
+      if (isFull) return isPatient ? 'wait' : { state, answer: refused('not now') }
+      return { state: { ...state, size: limit, items: [...items, value], wasUsed: true }, answer: done }
     }
     case 'take': {
       const [first, ...rest] = items
-      if (first === undefined) return command.isPatient ? 'wait' : { answer: refused('not now') }
+      if (first === undefined) return command.isPatient ? 'wait' : { state, answer: refused('not now') }
       return { state: { ...state, items: rest }, answer: { kind: 'value', value: [first] } }
     }
     // That it was refused is remembered under its id, so what is still on its way under that is refused, too.

@@ -18,7 +18,7 @@ export function applyToSemaphore(state: StateOf<'semaphore'>, command: Command):
       const most = permits === 0 ? asked : permits
       if (most !== asked || most === 0) return { answer: refused('other size') }
       if (holders.length >= Math.min(most, holdersMax))
-        return isPatient ? 'wait' : { answer: refused('not now') }
+        return isPatient ? 'wait' : { state, answer: refused('not now') }
       const token = state.token + 1
       const holder = { lease, token, leaseMs, renewals: 0 }
       return {

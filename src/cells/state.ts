@@ -19,7 +19,10 @@ import { applyToQueue } from './queue.ts'
 import { applyToSemaphore } from './semaphore.ts'
 import { applyToEvent, applyToVariable } from './variable.ts'
 
-/** Without a state nothing has changed. */
+/**
+ * Without a state nothing has changed, and to do it again is to be answered as the cell is then. With one it is remembered: also
+ * that something could not be done, where it would be done, with nobody to hear of it, if it came a second time.
+ */
 export type Applied = { readonly state?: State; readonly answer: Answer } | 'wait'
 
 export interface Order {
@@ -48,7 +51,7 @@ export function newState(name: string): State {
   const sort = name.slice(0, name.indexOf(':'))
   if (sort === 'variable' || sort === 'job') return { kind: 'variable', ...common, value: [] }
   if (sort === 'event') return { kind: 'event', ...common, isSet: false }
-  if (sort === 'queue') return { kind: 'queue', ...common, size: 0, items: [] }
+  if (sort === 'queue') return { kind: 'queue', ...common, size: 0, items: [], wasUsed: false }
   return { kind: 'semaphore', ...common, permits: 0, token: 0, holders: [] }
 }
 
