@@ -21,7 +21,7 @@ import { Rumours } from './rumours.ts'
 const doubtLostAfterMs = 500
 /** Of those who lost it together, the first few speak. */
 const doubtLostJitterMs = 500
-/** Between two comparisons of directories with a member drawn at random. */
+/** Between two comparisons of directories with a member drawn at random, of those without a stream if there are any. */
 const rollEveryMs = 30_000
 /** Between two comparisons while there is something to learn, with whoever told something last. */
 const rollAgainMs = 200
@@ -62,7 +62,11 @@ export class Swim {
     const effects = this.probe(directory.get(this.#probes.next(directory.links) as PeerId), now)
     if (now < this.#rollAt) return effects
     this.#rollAt = now + rollEveryMs
-    const other = directory.get(this.#random.pick(directory.peers()) as PeerId)
+    // Who holds a stream with it watches it already. If all who did are gone with it, somebody has to ask, and nobody else would.
+    const unwatched = directory.peers().filter((peer) => !directory.links.has(peer))
+    const other = directory.get(
+      this.#random.pick(unwatched.length > 0 ? unwatched : directory.peers()) as PeerId
+    )
     if (other !== undefined) this.compareWith(other.peer)
     return [...effects, ...this.probe(other, now)]
   }

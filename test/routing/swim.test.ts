@@ -31,8 +31,8 @@ const wide: Reach = { ...usualReach, closeMax: 0, linksMin: 2, linksMax: 2, idle
 const doubtOf = (peer: PeerId, by: PeerId, incarnation = 0): Doubt => ({ peer, boot: 1, incarnation, by })
 
 /** Ada's view at 0 ms: ben and eve have streams, far is known from what they say. */
-function meshed(reach = wide): Membership {
-  const membership = new Membership(member(ada), seededRandom(1), 0, reach)
+function meshed(reach = wide, seed = 1): Membership {
+  const membership = new Membership(member(ada), seededRandom(seed), 0, reach)
   for (const peer of [ben, eve]) {
     membership.connected(peer, [], 0)
     membership.greeted(peer, { self: member(peer), others: [], knowsYou: true }, 0)
@@ -93,6 +93,16 @@ test('who answers nobody is doubted aloud, and is down when its time to refute i
   expect(about).toContain(`announce 0 1 ${doubted}`)
   expect(about).toContain(`drop eve ${doubted}`)
   expect(about).toContain(`peer-down eve ${doubted + refuteWithinMs}`)
+})
+
+test('who is not watched, because all that held a stream with it are gone, is asked within 30 s, and missed', () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const membership = meshed(wide, seed)
+    const said = during(membership, 0, 45_000, heard(membership, ben, eve))
+    const asked = said.find((text) => text.startsWith('ping far'))
+    expect(Number(asked?.split(' ')[2])).toBeLessThanOrEqual(30_000)
+    expect(said.some((text) => text.startsWith('peer-down far'))).toBe(true)
+  }
 })
 
 test('who is reached by another is not doubted; its stream is given up', () => {
