@@ -74,7 +74,7 @@ const messages: PeerMessage[] = [
     accepted: [{ ballot: 1, outcomes: pack(a, [1], [Uint8Array.of(9)]) }]
   },
   { kind: 'claim', tasks: 12, received: 3, room: [], isLast: false, depth: 0 },
-  { kind: 'grant', key, header, list: 0, keepers: [a], first: 7, attempt: 2, waiting: 5, inputs },
+  { kind: 'grant', key, header, list: 0, keepers: [a], first: 7, attempt: 2, waiting: 5, inputs, seat: 1 },
   { kind: 'watch', key, have: Uint32Array.of(0, 64_000) }
 ]
 

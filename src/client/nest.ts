@@ -10,6 +10,15 @@ import type { ship } from './functions.ts'
 
 /** Entries that one attempt may lose, at most, while it submits a job; the next attempt counts on from there. */
 export const epochsPerAttempt = 15
+/** Owners of one shard, by their seats, that are told from each other. */
+const seatsTold = 16
+
+/**
+ * Where the jobs of a run begin to count. Of two keepers either may own, on its own side of a split, and grant the same attempt
+ * as the other one: what their runs submit is not the same shard, either.
+ */
+export const firstEpoch = (attempt: number, seat: number): number =>
+  ((attempt - 1) * seatsTold + (seat % seatsTold)) * epochsPerAttempt
 
 /** A job that a task submits. */
 export interface Nest {

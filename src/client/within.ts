@@ -30,7 +30,7 @@ import {
   ship
 } from './functions.ts'
 import type { LineEvents } from './line.ts'
-import { epochsPerAttempt, type Gate, type Nest, type Owner } from './nest.ts'
+import { firstEpoch, type Gate, type Nest, type Owner } from './nest.ts'
 import { PortLine } from './port-line.ts'
 
 const pass: Gate = (promise) => promise
@@ -64,7 +64,7 @@ function nest(calls: Calls): Nest {
   const { priority, submitter } = context
   return {
     job: nameOf(context.place, context.jobs++),
-    epoch: (context.attempt - 1) * epochsPerAttempt,
+    epoch: firstEpoch(context.attempt, context.seat),
     depth,
     priority,
     submitter,

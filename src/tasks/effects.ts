@@ -36,6 +36,8 @@ export interface Run {
   readonly header: JobHeader
   readonly first: number
   readonly attempt: Attempt
+  /** Of the owner that granted it. */
+  readonly seat: number
   readonly inputs: Batch
 }
 

@@ -19,10 +19,10 @@ export function grantsOf(
   { key, header: all, list, keepers, first, inputs: stored }: ShardRecord,
   to: PeerId,
   { indexes, attempt, engine }: Picked,
-  { waiting, dependents }: { readonly waiting: number; readonly dependents: Dependents | undefined }
+  { waiting, seat, dependents }: { waiting: number; seat: number; dependents: Dependents | undefined }
 ): Send[] {
   const header = engine === undefined ? all : { ...all, requires: on(engine, all.requires) }
-  const grant = { kind: 'grant', key, header, list, keepers, first, attempt, waiting } as const
+  const grant = { kind: 'grant', key, header, list, keepers, first, attempt, waiting, seat } as const
   // Inputs are stored in order: the value of task `i` is at position `i`.
   const inputs = pickAt(stored, indexes)
   if (dependents === undefined) return [send(to, { ...grant, inputs })]

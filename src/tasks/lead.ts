@@ -6,7 +6,7 @@
  * keeps it, so that an owner that dies takes no finished work with it.
  */
 import { toString as toText } from 'uint8arrays/to-string'
-import { type Attempt, type PeerId, type ShardKey, shardName } from '../ids.ts'
+import { type Attempt, type PeerId, type ShardKey, seatOf, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { Audience } from './audience.ts'
 import { type Batch, OUTCOME_HEADER_BYTES, pickAt, readOutcomeHeader, STATUS, valueAt } from './batch.ts'
@@ -179,7 +179,9 @@ export class Lead {
   }
 
   #grant(to: PeerId, picked: Picked): Send[] {
-    return grantsOf(this.record, to, picked, { waiting: this.#queue.waiting, dependents: this.dependents })
+    const { waiting } = this.#queue
+    const seat = seatOf(this.register.ballot)
+    return grantsOf(this.record, to, picked, { waiting, seat, dependents: this.dependents })
   }
 
   #newQueue(firstAttempt: Attempt): Queue {

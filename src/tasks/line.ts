@@ -15,6 +15,7 @@ export interface Chunk {
   readonly header: JobHeader
   readonly first: number
   readonly attempt: Attempt
+  readonly seat: number
   readonly from: PeerId
   /** When it came. */
   readonly at: Millis

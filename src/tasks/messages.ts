@@ -269,7 +269,9 @@ export const taskKinds = {
     first: uint(UINT32),
     attempt: uint(attemptsMax),
     waiting: uint(),
-    inputs: batch
+    inputs: batch,
+    /** Of the owner that grants it. */
+    seat: added(uint(SEATS - 1), 0)
   },
   /** `isStarted`: they ran for a while, so their next run is another attempt, which counts as nobody's failure. */
   handback: { key, attempt: uint(attemptsMax), isStarted: flag, indexes: tasks },

@@ -237,7 +237,7 @@ export class Runner {
   #granted(from: PeerId, grant: TaskMessageOf<'grant'>, now: Millis): RunnerEffect[] {
     // Of who is no member nobody would hear that it is gone. A member that is taken for lost asks, and grants again.
     if (!this.#view.isUp(from)) return []
-    const { key, header, first, attempt, inputs } = grant
+    const { key, header, first, attempt, seat, inputs } = grant
     this.#asked.granted(from, inputs.indexes.length, grant.waiting, header.requires)
     if (this.#view.keeper.isForgotten(key)) return [send(from, this.#view.keeper.epitaph(key))]
     if (!this.#takesWork)
@@ -262,7 +262,7 @@ export class Runner {
       } else back.push(index)
     }
     if (held.live === 0) this.#held.delete(key)
-    const chunk = { key, header, first, attempt, from, at: now, inputs: pickAt(inputs, fresh) }
+    const chunk = { key, header, first, attempt, seat, from, at: now, inputs: pickAt(inputs, fresh) }
     if (fresh.length > 0) this.#line.add(chunk)
     const returned = back.length > 0 ? [send(from, unstarted(chunk, back))] : []
     // Granted again what ended here already: the outcome is all that the owner needs.
@@ -332,13 +332,13 @@ export class Runner {
   }
 
   #start(chunk: Chunk, slot: number, most: number, now: Millis): RunnerEffect[] {
-    const { key, first, attempt, header } = chunk
+    const { key, first, attempt, seat, header } = chunk
     const inputs = this.#line.take(chunk, most)
     const run = this.#runs.start(chunk, inputs, slot, now)
     const held = this.#held.get(key)
     for (const index of inputs.indexes) if (held !== undefined) held.state[index] = HELD.running
     const keepers = held?.trail.keepers ?? []
-    const begin: Run = { kind: 'run', run, slot, key, keepers, header, first, attempt, inputs }
+    const begin: Run = { kind: 'run', run, slot, key, keepers, header, first, attempt, seat, inputs }
     if (attempt === 1 || held === undefined) return [begin]
     return [send(held.trail.owner, { kind: 'begun', key, attempt, indexes: inputs.indexes }), begin]
   }

@@ -15,7 +15,7 @@ import type { FromWorker, RunOrder } from '../../src/tasks/executor/protocol.ts'
 import { depthMax } from '../../src/tasks/messages.ts'
 
 const said: FromWorker[] = []
-let onSubmit = (_job: JobId): void => {}
+let onSubmit = (_job: JobId, _epoch: number): void => {}
 const port = {
   slot: 0,
   engine: 'node/0',
@@ -23,13 +23,16 @@ const port = {
     said.push(message)
     for (const part of message.kind === 'says' ? message.parts : []) {
       const told = clientMessages.parse(part)
-      if (told.kind === 'submit') onSubmit(told.header.job)
+      if (told.kind === 'submit') onSubmit(told.header.job, told.epoch)
     }
   }
 } as unknown as Port
 const client = new EngineClient(port)
 
-function within<T>({ depth = 0, attempt = 1, index = 0, epoch = 0 }, act: (context: Context) => T): T {
+function within<T>(
+  { depth = 0, attempt = 1, seat = 0, index = 0, epoch = 0 },
+  act: (context: Context) => T
+): T {
   const none = new Uint8Array()
   const place = { key: `job-of-test/0/${epoch}` as ShardKey, first: 0, indexes: Uint32Array.of(index) }
   const job = {
@@ -43,7 +46,7 @@ function within<T>({ depth = 0, attempt = 1, index = 0, epoch = 0 }, act: (conte
     dataFolder: ''
   }
   const batch = { claims: none, ends: new Uint32Array(), body: none }
-  const order: RunOrder = { kind: 'run', run: 1, attempt, ...place, ...job, ...batch }
+  const order: RunOrder = { kind: 'run', run: 1, attempt, seat, ...place, ...job, ...batch }
   const context = new Context(order, 0, port, 0)
   return origin.run(context, () => act(context))
 }
@@ -87,4 +90,17 @@ test('a task whose job another attempt of it has submitted anew is given back', 
   said.length = 0
   ear.hear?.({ kind: 'told', parts: [entryMessages.encode({ kind: 'superseded', job: id as JobId })] })
   expect(said).toEqual([{ kind: 'yields', run: 1, position: 0 }])
+})
+
+test('what two owners let the same attempt submit, each on its side of a split, is not taken for one shard', async () => {
+  const epochs: number[] = []
+  const { promise, resolve } = Promise.withResolvers<void>()
+  onSubmit = (_, epoch) => {
+    if (epochs.push(epoch) === 3) resolve()
+  }
+  for (const owned of [{ seat: 0 }, { seat: 1 }, { attempt: 2 }])
+    within({ index: 7, ...owned }, () => void new EngineClient(port).map((x) => x, [1]))
+  await promise
+  expect(epochs).toEqual(epochs.toSorted((a, b) => a - b))
+  expect(new Set(epochs).size).toBe(3)
 })

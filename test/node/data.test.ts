@@ -161,7 +161,14 @@ test('a task whose data is held by nobody fails as TASK_DATA_LOST, which names t
     }
   })
   const inputs = pack('', [3], [closeEnvelope({ kind: 'naming', ids: [lost], inner: Uint8Array.of(0) })])
-  const place = { run: 1, slot: 0, key: 'abcdefgh/0/0' as ShardKey, keepers: [] as PeerId[], first: 0 }
+  const place = {
+    run: 1,
+    slot: 0,
+    key: 'abcdefgh/0/0' as ShardKey,
+    keepers: [] as PeerId[],
+    seat: 0,
+    first: 0
+  }
   provisions.run({ kind: 'run', ...place, header: headerOf(), attempt: 2, inputs } as Run)
   await over
   expect(events).toMatchObject([{ kind: 'ended', run: 1, done: true }])

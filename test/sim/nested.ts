@@ -6,7 +6,7 @@
  * begins with an epoch above those of the attempts before it. The entry is the own node and is lost only together with it.
  */
 
-import { epochsPerAttempt } from '../../src/client/nest.ts'
+import { firstEpoch } from '../../src/client/nest.ts'
 import type { ClientMessage, EntryMessage } from '../../src/client/protocol.ts'
 import { Session } from '../../src/client/session.ts'
 import type { SessionEffect } from '../../src/client/shards.ts'
@@ -69,7 +69,7 @@ export class Nests {
     const mayBeSuperseded = (): boolean =>
       this.#newest.get(place) !== run.attempt || this.#world.checkers.durable.hasPair(run.header.job)
     const guest = new Guest(this.#world, node, { id, jobs, onEnd, mayBeSuperseded })
-    const epoch = (run.attempt - 1) * epochsPerAttempt
+    const epoch = firstEpoch(run.attempt, run.seat)
     this.#world.clock.after(0.2, () => guest.begin(epoch, this.#random))
     const busyMs = this.#random.chance(kept) ? this.#keepWaiting(node) : 0
     if (busyMs > 0 || this.#random.chance(interrupted)) this.#interrupt(node, busyMs)

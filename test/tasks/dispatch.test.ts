@@ -32,6 +32,7 @@ const grantOf = (from: number, count: number): TaskMessageOf<'grant'> => ({
   keepers: [a, b],
   first: 0,
   attempt: 1,
+  seat: 0,
   waiting: 1_000,
   inputs: inputsOf(from, count)
 })

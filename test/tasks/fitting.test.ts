@@ -50,7 +50,8 @@ class Lab {
     const header = headerOf({ job, requires, depth })
     const key = `${job}/0/0` as ShardKey
     const inputs = pack('', upTo(count), new Array(count).fill(new Uint8Array(1)))
-    const grant = { key, header, list: 0, keepers: [from], first: 0, attempt: 1, waiting: 0, inputs }
+    const place = { key, list: 0, keepers: [from], seat: 0, first: 0 }
+    const grant = { ...place, header, attempt: 1, waiting: 0, inputs }
     this.#perform(this.runner.message(from, { kind: 'grant', ...grant }, this.now))
     this.#perform(this.runner.flush(this.now))
     return job.at(-1) ?? ''

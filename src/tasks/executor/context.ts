@@ -31,6 +31,7 @@ export class Context {
   readonly run: number
   readonly position: number
   readonly attempt: number
+  readonly seat: number
   readonly port: Port
   /** Path of the module that its function is from. */
   readonly file: string
@@ -65,6 +66,7 @@ export class Context {
     this.run = order.run
     this.position = position
     this.attempt = order.attempt
+    this.seat = order.seat
     this.port = port
     this.file = order.file
     this.depth = order.depth

@@ -19,6 +19,8 @@ export interface RunBatch {
   /** Index in its job of the shard's first task: task `i` of the batch is task `first + inputs.indexes[i]` of the job. */
   readonly first: number
   readonly attempt: number
+  /** Of the owner that granted it: after a split two may grant the same attempt. Default 0. */
+  readonly seat?: number
   /** The module that exports the function, already on this node. */
   readonly code: Digest
   readonly exportName: string

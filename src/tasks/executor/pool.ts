@@ -202,7 +202,7 @@ class Pool implements Executor {
   /** Sends the whole run, even again: the engine begins what is not claimed. */
   #send(engine: Engine, { batch, file, reported }: Run): void {
     const { run, key, first, attempt, exportName, timeoutMs, inputs } = batch
-    const { depth = 0, priority = 0, submitter = '', around = [] } = batch
+    const { seat = 0, depth = 0, priority = 0, submitter = '', around = [] } = batch
     // A copy: the batch may be a window on memory of others, which a message would carry along entirely.
     const { indexes, ends, body } = inputs
     const copy = {
@@ -212,7 +212,8 @@ class Pool implements Executor {
     }
     const claims = reported.map((isReported) => (isReported ? CLAIM.taken : CLAIM.unstarted))
     const { dataFolder = '' } = this.#options
-    const job = { key, first, attempt, exportName, timeoutMs, dataFolder, depth, priority, submitter, around }
+    const of = { depth, priority, submitter, around }
+    const job = { key, first, attempt, seat, exportName, timeoutMs, dataFolder, ...of }
     engine.post({ kind: 'run', run, ...job, file, claims, ...copy })
   }
 

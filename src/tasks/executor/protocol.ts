@@ -37,6 +37,7 @@ export type RunOrder = {
   key: ShardKey
   first: number
   attempt: number
+  seat: number
   /** Path of the module. */
   file: string
   exportName: string
