@@ -4,23 +4,25 @@
  * Not here: which tasks and which node (round.ts, queue.ts).
  * Values that tasks wait for travel with the grant, so it may take several messages.
  */
-import type { PeerId } from '../ids.ts'
+import { type PeerId, seatOf } from '../ids.ts'
 import { on } from '../routing/requirement.ts'
 import { type Batch, pickAt } from './batch.ts'
 import type { Dependents } from './dependents.ts'
 import { type Send, send } from './effects.ts'
-import type { ShardRecord } from './messages.ts'
 import type { Picked } from './queue.ts'
+import type { Register } from './register.ts'
 
 /** Of inputs in one message; a larger one travels alone. */
 const grantBytesMax = 4 << 20
 
 export function grantsOf(
-  { key, header: all, list, keepers, first, inputs: stored }: ShardRecord,
+  { record, ballot }: Pick<Register, 'record' | 'ballot'>,
   to: PeerId,
   { indexes, attempt, engine }: Picked,
-  { waiting, seat, dependents }: { waiting: number; seat: number; dependents: Dependents | undefined }
+  { waiting, dependents }: { readonly waiting: number; readonly dependents: Dependents | undefined }
 ): Send[] {
+  const { key, header: all, list, keepers, first, inputs: stored } = record
+  const seat = seatOf(ballot)
   const header = engine === undefined ? all : { ...all, requires: on(engine, all.requires) }
   const grant = { kind: 'grant', key, header, list, keepers, first, attempt, waiting, seat } as const
   // Inputs are stored in order: the value of task `i` is at position `i`.

@@ -6,7 +6,7 @@
  * keeps it, so that an owner that dies takes no finished work with it.
  */
 import { toString as toText } from 'uint8arrays/to-string'
-import { type Attempt, type PeerId, type ShardKey, seatOf, shardName } from '../ids.ts'
+import { type Attempt, type PeerId, type ShardKey, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { Audience } from './audience.ts'
 import { type Batch, OUTCOME_HEADER_BYTES, pickAt, readOutcomeHeader, STATUS, valueAt } from './batch.ts'
@@ -179,9 +179,7 @@ export class Lead {
   }
 
   #grant(to: PeerId, picked: Picked): Send[] {
-    const { waiting } = this.#queue
-    const seat = seatOf(this.register.ballot)
-    return grantsOf(this.record, to, picked, { waiting, seat, dependents: this.dependents })
+    return grantsOf(this.register, to, picked, { waiting: this.#queue.waiting, dependents: this.dependents })
   }
 
   #newQueue(firstAttempt: Attempt): Queue {
@@ -288,6 +286,7 @@ export class Lead {
     let count = 0
     for (const index of indexes) {
       if (index >= this.record.count || !this.#queue.isHeldBy(index, peer, attempt)) continue
+      if (this.#once.isAsked(index, this.#queue)) continue
       if (because === 'handed-back') this.#tellUnbegun(index, peer, 'handed back')
       // What was not begun may be, under another permit; of anything else nobody knows.
       if (this.#isOnce && because !== 'unstarted') this.#once.give(index)
@@ -354,9 +353,9 @@ export class Lead {
   probes(now: Millis, isUp: (peer: PeerId) => boolean): Send[] {
     if (this.#isOnce) this.#once.look(this.#queue, now, isUp)
     if (this.dependents !== undefined) this.#queue.unplace((engine) => isThere(engine, this.#view.member))
-    return this.#silence.silent(this.#queue.holders().filter(isUp), now).map((peer) => {
-      const indexes = Uint32Array.from(this.#queue.heldBy(peer))
-      return send(peer, { kind: 'probe', key: this.key, indexes })
+    return this.#silence.silent(this.#queue.holders().filter(isUp), now).flatMap((peer) => {
+      const indexes = Uint32Array.from(this.#once.granted(peer, this.#queue))
+      return indexes.length === 0 ? [] : [send(peer, { kind: 'probe', key: this.key, indexes })]
     })
   }
 

@@ -8,7 +8,7 @@
 import type { PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { type Batch, pickAt } from './batch.ts'
-import { grouped, type Permit, permitsIn } from './permits.ts'
+import { grouped, type Permit, permitKey, permitsIn } from './permits.ts'
 import type { Queue } from './queue.ts'
 
 /** Absence of a holder after which what it was to run at most once ends as TASK_UNKNOWN. */
@@ -36,6 +36,16 @@ export class Once {
     for (const key of permits.indexes) this.#asked.add(key)
   }
 
+  /** Its permit is not committed yet, so it was not granted: nothing that its holder says is about this attempt. */
+  isAsked(index: number, queue: Queue): boolean {
+    return this.#asked.has(permitKey(index, queue.attempt(index)))
+  }
+
+  /** What was granted to it. */
+  granted(peer: PeerId, queue: Queue): number[] {
+    return queue.heldBy(peer).filter((index) => !this.isAsked(index, queue))
+  }
+
   /** What may be granted now that these are committed. Not what an owner before had proposed: its holder may have begun. */
   permitted(batch: Batch, queue: Queue): ReturnType<typeof grouped> {
     const isOurs = [...batch.indexes.keys()].filter((at) => this.#asked.delete(batch.indexes[at] as number))
@@ -49,7 +59,14 @@ export class Once {
       const since = this.#awayAt.get(peer)
       if (isUp(peer)) this.#awayAt.delete(peer)
       else if (since === undefined) this.#awayAt.set(peer, now)
-      else if (now - since >= holderAwayMs) this.give(...queue.heldBy(peer))
+      else if (now - since >= holderAwayMs) this.#despair(peer, queue)
+    }
+  }
+
+  #despair(peer: PeerId, queue: Queue): void {
+    for (const index of queue.heldBy(peer)) {
+      if (this.isAsked(index, queue)) queue.release(index, 'handed-back')
+      else this.give(index)
     }
   }
 }

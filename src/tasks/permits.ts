@@ -25,9 +25,12 @@ export interface Permit {
 /** Values to be proposed before these tasks are granted. */
 export function permitsFor(holder: PeerId, indexes: readonly number[], attempt: Attempt): Batch {
   const value = fromString(holder)
-  const keys = indexes.map((index) => permitBase + (attempt - 1) * shardTasksMax + index)
+  const keys = indexes.map((index) => permitKey(index, attempt))
   return pack('', keys, new Array(indexes.length).fill(value))
 }
+
+export const permitKey = (index: number, attempt: Attempt): number =>
+  permitBase + (attempt - 1) * shardTasksMax + index
 
 export const isPermit = (key: number): boolean => key >= permitBase && key < permitsEnd
 

@@ -6,7 +6,7 @@
  */
 import { expect, test } from 'vitest'
 import type { PeerId } from '../../src/ids.ts'
-import { Once } from '../../src/tasks/once.ts'
+import { holderAwayMs, Once } from '../../src/tasks/once.ts'
 import { permitsFor } from '../../src/tasks/permits.ts'
 import { Queue } from '../../src/tasks/queue.ts'
 
@@ -38,4 +38,16 @@ test('a permit is not granted when its task went elsewhere before it was committ
   once.asked(second)
   expect(once.permitted(first, queue)).toEqual([])
   expect(once.permitted(second, queue)).toEqual([])
+})
+
+test('what a holder was not granted yet is not asked of it, and waits again if it goes away', () => {
+  const [once, queue] = [new Once(), held()]
+  once.asked(permitsFor(ada, [0], 1))
+  expect(once.granted(ada, queue)).toEqual([1, 2])
+  const isUp = (peer: PeerId): boolean => peer !== ada
+  once.look(queue, 0, isUp)
+  once.look(queue, holderAwayMs, isUp)
+  expect(once.take()).toEqual([1, 2])
+  expect(queue.isHeldBy(0, ada)).toBe(false)
+  expect(queue.take(ben, 4, true)?.indexes).toContain(0)
 })
