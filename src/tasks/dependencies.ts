@@ -71,7 +71,7 @@ export class Dependencies {
         return this.#awaited(message, now)
       case 'leading': {
         const source = this.#sources.get(message.key)
-        return source?.trail.hint(message, now) ? this.#ask(message.key, source, now) : []
+        return source?.trail.hint(message, from, now) ? this.#ask(message.key, source, now) : []
       }
       case 'disowned': {
         const source = this.#sources.get(message.key)

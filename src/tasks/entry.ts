@@ -122,9 +122,9 @@ export class Entry {
         return [...this.#entered(message, now), ...this.#follows.committed(message, now)]
       case 'leading':
         return [
-          ...this.#redirect(message, now),
-          ...this.#postings.led(message, now),
-          ...this.#follows.led(message, now)
+          ...this.#redirect(from, message, now),
+          ...this.#postings.led(from, message, now),
+          ...this.#follows.led(from, message, now)
         ]
       case 'disowned':
         for (const trail of this.#trails(message.key)) if (trail.owner === from) trail.next(this.#view.isUp)
@@ -362,13 +362,13 @@ export class Entry {
     return root === undefined ? [] : seek(root.key, this.#view.mayKnow(root.key))
   }
 
-  #redirect(message: TaskMessageOf<'leading'>, now: Millis): Send[] {
+  #redirect(from: PeerId, message: TaskMessageOf<'leading'>, now: Millis): Send[] {
     const { key } = message
     const effects: Send[] = []
     for (const submission of this.#submissions.values()) {
       const { entry } = submission
       if (entry === undefined || submission.message.root[0]?.key !== key) continue
-      if (entry.hint(message, now)) effects.push(this.#register(submission, entry))
+      if (entry.hint(message, from, now)) effects.push(this.#register(submission, entry))
     }
     return effects
   }

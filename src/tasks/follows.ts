@@ -100,9 +100,9 @@ export class Follows {
     return clients.map((client) => ({ kind: 'reply', client, message: { kind: 'said', key, first, words } }))
   }
 
-  led(message: TaskMessageOf<'leading'>, now: Millis): Send[] {
+  led(from: PeerId, message: TaskMessageOf<'leading'>, now: Millis): Send[] {
     const follow = this.#follows.get(message.key)
-    if (follow === undefined || !follow.trail.hint(message, now)) return []
+    if (follow === undefined || !follow.trail.hint(message, from, now)) return []
     return [...this.#cancelAgain(follow), this.#ask(follow, now)]
   }
 

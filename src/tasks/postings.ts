@@ -55,9 +55,9 @@ export class Postings {
     for (const [posting, { key }] of this.#open) if (covers(name, key)) this.#open.delete(posting)
   }
 
-  led(message: TaskMessageOf<'leading'>, now: Millis): Send[] {
+  led(from: PeerId, message: TaskMessageOf<'leading'>, now: Millis): Send[] {
     return this.#of(message.key).flatMap((posting) =>
-      posting.trail.hint(message, now) ? this.#try(posting) : []
+      posting.trail.hint(message, from, now) ? this.#try(posting) : []
     )
   }
 

@@ -109,7 +109,7 @@ export class Rivals {
         return []
       case 'leading': {
         const doubt = this.#doubts.get(message.key)
-        return doubt?.trail.hint(message, now) ? this.#ask(message.key, doubt, now) : []
+        return doubt?.trail.hint(message, from, now) ? this.#ask(message.key, doubt, now) : []
       }
       case 'disowned': {
         const trail = this.#doubts.get(message.key)?.trail

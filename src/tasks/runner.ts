@@ -304,7 +304,7 @@ export class Runner {
     const { key, ballot } = message
     const held = this.#held.get(key)
     if (held === undefined) return []
-    const isNew = held.trail.hint(message, now)
+    const isNew = held.trail.hint(message, from, now)
     const isItself = held.trail.owner === from && ownerBy(message, ballot) === from
     if (isItself) return [...this.#holding(key, held), ...this.#report(key, held, now)]
     return isNew ? this.#report(key, held, now) : []

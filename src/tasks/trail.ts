@@ -9,6 +9,8 @@ import type { Ballot, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { type KeeperList, ownerBy } from './keepers.ts'
 
+type Hint = KeeperList & { readonly ballot: Ballot }
+
 /** Between two turns by hints of the same ballot. */
 const turnBackMs = 100
 
@@ -41,20 +43,25 @@ export class Trail {
    * ballot, or the way back to the owner of the last one, but that only now and then, or two nodes could send us to each
    * other for ever.
    */
-  hint(hint: KeeperList & { readonly ballot: Ballot }, now: Millis): boolean {
+  hint(hint: Hint, from: PeerId, now: Millis): boolean {
     const owner = ownerBy(hint, hint.ballot)
-    if (owner === undefined || hint.list < this.#list) return false
-    if (hint.list === this.#list) {
-      if (hint.ballot < this.#ballot) return false
-      const isBack = owner !== this.owner && now - this.#turnedAt >= turnBackMs
-      if (hint.ballot === this.#ballot && !isBack) return false
+    if (owner !== undefined && this.#isNews(hint, owner, now)) {
+      this.#list = hint.list
+      this.#keepers = hint.keepers
+      this.#rank = hint.keepers.indexOf(owner)
+      this.#ballot = hint.ballot
+      this.#turnedAt = now
+      return true
     }
-    this.#list = hint.list
-    this.#keepers = hint.keepers
-    this.#rank = hint.keepers.indexOf(owner)
-    this.#ballot = hint.ballot
-    this.#turnedAt = now
-    return true
+    // Who is asked, and knows only what is older than that which led there, would say it for ever.
+    if (from === this.owner && owner !== from) this.#rank = (this.#rank + 1) % this.#keepers.length
+    return false
+  }
+
+  #isNews({ list, ballot }: Hint, owner: PeerId, now: Millis): boolean {
+    if (list !== this.#list) return list > this.#list
+    const isBack = owner !== this.owner && now - this.#turnedAt >= turnBackMs
+    return ballot > this.#ballot || (ballot === this.#ballot && isBack)
   }
 
   /**
