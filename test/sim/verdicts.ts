@@ -37,6 +37,16 @@ export class Verdicts {
     this.#checkers = world.checkers
   }
 
+  /** A task that hangs until its client cancels it would keep an engine from the others for ever, if that client is gone. */
+  cancelForTheDead(): void {
+    for (const { session, jobs } of [...this.#world.clients])
+      for (const { id, plan, shards, mayBeGone } of session === undefined ? jobs : []) {
+        const cancels = plan.cancels?.map(({ task }) => task) ?? []
+        if (cancels.length === 0 || shards[0]?.isAccepted !== true || mayBeGone) continue
+        this.#world.addClient(`heir-${id}`).read(id, cancels)
+      }
+  }
+
   areComplete(): boolean {
     if (this.#world.goods.isBusy || this.#world.cells?.isDone === false) return false
     return this.#world.clients.every(

@@ -103,6 +103,7 @@ export class World {
     this.until(() => false, plan.troubleMs)
     this.#heal()
     const verdicts = new Verdicts(this, this.#random.fork('verdicts'))
+    verdicts.cancelForTheDead()
     this.until(() => verdicts.areComplete(), settleMs)
     verdicts.complete()
     verdicts.readAll()
