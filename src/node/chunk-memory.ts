@@ -6,9 +6,10 @@
  * lie outside of the heap, so the garbage collector lets many of them come together before it looks.
  */
 import { assert } from '../machine.ts'
+import { discard } from './spent.ts'
 
 export const chunkBytes = 1 << 20
-/** Pieces that wait to be used again; what comes beyond is left to the garbage collector. */
+/** Pieces that wait to be used again; what comes beyond is given back to the system. */
 const sparesMax = 8
 
 const spares: Uint8Array[] = []
@@ -22,4 +23,5 @@ export function giveMemory(bytes: Uint8Array): void {
   if (bytes.byteLength !== chunkBytes || bytes.buffer.byteLength !== chunkBytes) return
   assert(!spares.includes(bytes), 'memory was given back twice')
   if (spares.length < sparesMax) spares.push(bytes)
+  else discard(bytes)
 }

@@ -63,43 +63,48 @@ export class Lister {
   }
 }
 
-/** Pieces of any size as chunks; a source may use the memory of a piece again when it is asked for the next one. */
+/** Pieces of any size as chunks, each valid until the next is asked for; so may be the pieces. */
 export async function* inChunks(
   pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 ): AsyncGenerator<Uint8Array> {
-  let chunk: Buffer | undefined
+  let chunk: Uint8Array | undefined
   let have = 0
-  for await (const piece of pieces) {
-    for (let at = 0; at < piece.byteLength; ) {
-      const part = piece.subarray(at, at + chunkBytes - have)
-      at += part.byteLength
-      // Whole as it is: nothing to copy.
-      if (part.byteLength === chunkBytes) {
-        yield part
-        continue
+  try {
+    for await (const piece of pieces) {
+      for (let at = 0; at < piece.byteLength; ) {
+        const part = piece.subarray(at, at + chunkBytes - have)
+        at += part.byteLength
+        // Whole as it is: nothing to copy.
+        if (part.byteLength === chunkBytes) {
+          yield part
+          continue
+        }
+        chunk ??= takeMemory(chunkBytes)
+        chunk.set(part, have)
+        have += part.byteLength
+        if (have < chunkBytes) continue
+        yield chunk
+        have = 0
       }
-      chunk ??= Buffer.allocUnsafeSlow(chunkBytes)
-      chunk.set(part, have)
-      have += part.byteLength
-      if (have < chunkBytes) continue
-      yield chunk
-      chunk = undefined
-      have = 0
     }
+    if (chunk !== undefined && have > 0) yield chunk.subarray(0, have)
+  } finally {
+    if (chunk !== undefined) giveMemory(chunk)
   }
-  if (chunk !== undefined) yield chunk.subarray(0, have)
 }
 
-/** The bytes of a file, a chunk at a time. */
+/** The bytes of a file, a chunk at a time, each valid until the next is asked for. */
 export async function* piecesOfFile(path: string | URL): AsyncGenerator<Uint8Array> {
   const file = await open(path, 'r')
+  const memory = takeMemory(chunkBytes)
   try {
     for (;;) {
-      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(chunkBytes))
+      const { bytesRead } = await file.read(memory)
       if (bytesRead === 0) return
-      yield buffer.subarray(0, bytesRead)
+      yield memory.subarray(0, bytesRead)
     }
   } finally {
+    giveMemory(memory)
     await file.close()
   }
 }

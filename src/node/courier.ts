@@ -108,6 +108,7 @@ export async function give(
         for (; freed < word.taken && sent.length > 0; freed++) chunks.free?.(sent.shift() as Uint8Array)
         break
       case 'kept':
+        for (const bytes of sent) chunks.free?.(bytes)
         return { kind: 'kept', copies: word.copies }
       case 'damaged':
         return { kind: 'damaged' }

@@ -1,18 +1,22 @@
 /**
- * Noise (the Noise Protocol Framework, XX) as libp2p has it, without three costs that it pays for every packet.
+ * Noise (the Noise Protocol Framework, XX) as libp2p has it, without four costs that it pays for every packet.
  *
  * Not here: the protocol and its ciphers, which are the library's; nothing of what is sent changes.
- * The costs: a socket write for each piece (gather.ts), a key set up anew for each large packet, and an error thrown and
- * caught at the end of each packet to learn that there is no more.
+ * The costs: a socket write for each piece (gather.ts), a key set up anew for each large packet, an error thrown and
+ * caught at the end of each packet to learn that there is no more, and memory that waits for the garbage collector (spent.ts).
  */
 import { createSecretKey, type KeyObject } from 'node:crypto'
 import type { ConnectionEncrypter, MessageStream, SecuredConnection } from '@libp2p/interface'
 import { noise as libp2pNoise } from '@libp2p/noise'
 import { defaultCrypto, nodeCrypto } from '@libp2p/noise/crypto'
+import type { Uint8ArrayList } from 'uint8arraylist'
 import { gather } from './gather.ts'
+import { areAlone, discardMemory, worthBytes } from './spent.ts'
 
 /** The library uses Node's ciphers from this size on, and WebAssembly below, which wants raw keys. */
 const largeBytes = 1_200
+/** Of each packet. */
+const sealBytes = 16
 /** More than a packet can hold: "the length is not here yet". */
 const notYet = 0xffff
 
@@ -52,6 +56,7 @@ export function noise(): (components: Parameters<ReturnType<typeof libp2pNoise>>
       const result = await secured
       gather(connection)
       quietDecoder(result.connection)
+      openApart(result.connection)
       return result
     }
     return Object.assign(Object.create(encrypter) as ConnectionEncrypter, {
@@ -74,4 +79,50 @@ function quietDecoder(connection: MessageStream): void {
   const { decoder } = connection as { decoder?: { lengthDecoder?: unknown } }
   if (typeof decoder?.lengthDecoder !== 'function') return
   decoder.lengthDecoder = (list: Lengths) => (list.byteLength < 2 ? notYet : list.getUint16(0))
+}
+
+/** What the library's secured connections are made of; checked before it is touched, and left alone if it is anything else. */
+interface Secured {
+  readonly decoder: {
+    /** What is not a whole packet yet. */
+    readonly buffer: Iterable<Uint8Array>
+    decode(data: Uint8Array | Uint8ArrayList): Generator<Uint8ArrayList>
+  }
+  readonly handshake: { decrypt(packet: Uint8ArrayList, place?: Uint8Array): Uint8Array | Uint8ArrayList }
+  decrypt(packet: Uint8ArrayList): Uint8Array | Uint8ArrayList
+}
+
+function isSecured(connection: object): connection is Secured {
+  const { decoder, handshake, decrypt } = connection as Partial<Secured>
+  const areFunctions = [decoder?.decode, handshake?.decrypt, decrypt].every(
+    (one) => typeof one === 'function'
+  )
+  return areFunctions && decoder?.buffer !== undefined
+}
+
+/**
+ * What a socket read is of no use once its packets were opened, into other memory. The library opens small ones where they
+ * lie, which is left so if the memory is small; and it would copy those that lie in two pieces to have a place for their text.
+ */
+function openApart(connection: MessageStream): void {
+  const secured: object = connection
+  if (!isSecured(secured)) return
+  const { decoder, handshake } = secured
+  secured.decrypt = (packet) => {
+    if (packet.byteLength < sealBytes) throw new Error('a packet without a seal')
+    const [first] = packet
+    const isSmall = first !== undefined && first.buffer.byteLength < worthBytes
+    return handshake.decrypt(packet, isSmall ? packet.subarray(0, packet.byteLength - sealBytes) : undefined)
+  }
+  const decode = decoder.decode.bind(decoder)
+  let held: ArrayBufferLike[] = []
+  decoder.decode = function* (data) {
+    for (const piece of data instanceof Uint8Array ? [data] : data)
+      if (piece.byteLength >= worthBytes && areAlone(piece)) held.push(piece.buffer)
+    yield* decode(data)
+    if (held.length === 0) return
+    const kept = new Set(Array.from(decoder.buffer, ({ buffer }) => buffer))
+    for (const memory of held) if (!kept.has(memory)) discardMemory(memory)
+    held = held.filter((memory) => kept.has(memory))
+  }
 }

@@ -7,6 +7,7 @@
 import type { Stream } from '@libp2p/interface'
 import { takeMemory } from './chunk-memory.ts'
 import { chunkBytes } from './chunks.ts'
+import { areAlone, discard } from './spent.ts'
 import { updateWindowByHalves } from './window.ts'
 
 /** Bytes of one frame; a longer one aborts the stream, on both sides. */
@@ -253,8 +254,11 @@ export class FrameStream {
     const piece = chunk.subarray(from, end)
     // A frame within one chunk is handed out as it lies; only the others are put together.
     if (piece.length === this.bodyLength) this.deliver(piece)
-    else if (this.bodyLength <= chunkBytes) this.takePart(piece)
-    else {
+    else if (this.bodyLength <= chunkBytes) {
+      this.takePart(piece)
+      // A copy was made of all that lay there: no other frame has a part of it.
+      if (areAlone(piece)) discard(piece)
+    } else {
       // As much memory as was announced is only taken for what has come.
       this.body.push(piece)
       this.bodyHave += piece.length

@@ -41,7 +41,7 @@ test('pieces of any size become chunks of one size', async () => {
   for (const size of [1_000_003, 64 * 1024, chunkBytes, 3 * chunkBytes]) {
     const pieces = []
     for (let at = 0; at < bytes.length; at += size) pieces.push(bytes.subarray(at, at + size))
-    const chunks = await Array.fromAsync(inChunks(pieces))
+    const chunks = await Array.fromAsync(inChunks(pieces), (chunk) => Buffer.from(chunk))
     expect(chunks.map((chunk) => chunk.length)).toEqual([chunkBytes, chunkBytes, 5])
     expect(Buffer.concat(chunks).equals(bytes)).toBe(true)
   }

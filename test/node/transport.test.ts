@@ -40,9 +40,9 @@ describe('peers', () => {
     const [a, b] = await Promise.all([startNode(key), startNode(key)])
     await connect(a, b)
     const sizes = [0, 1, 3, 4, 200, 16_384, 16_385, 65_535, 65_536, 262_144, 262_145, MiB, 0, 8 * MiB, 5, 0]
-    const frames = [...sizes, ...Array.from({ length: 2_000 }, (_, i) => i % 700)].map((size) =>
-      randomBytes(size)
-    )
+    // Large ones between small ones: memory of the former is given back while the latter are still read.
+    const mixed = Array.from({ length: 2_000 }, (_, i) => (i % 100 === 0 ? 100_000 + i : i % 700))
+    const frames = [...sizes, ...mixed].map((size) => randomBytes(size))
     for (const frame of frames) {
       a.transport.sendPeer(b.transport.self, frame)
       b.transport.sendPeer(a.transport.self, frame)
