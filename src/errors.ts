@@ -54,7 +54,8 @@ export const ERROR_CODES = {
   SHOAL_SOURCE_FAILED: { retryable: true, meaning: 'a source threw while it was read' },
   SHOAL_UNDECIDED: {
     retryable: false,
-    meaning: 'nobody can tell any more whether a command to a variable, event or queue was done'
+    meaning:
+      'nobody can tell any more whether a command to a variable, event or queue, or a job of a key, was done'
   },
   TASK_DATA_LOST: { retryable: false, meaning: 'data that the task needs is held by no node that is up' },
   TASK_DEPENDENCY: {

@@ -253,7 +253,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
     const run = async (): Promise<void> => {
       this.#attach()
       const follow = (): void => this.#perform(this.#session.followInstead(job.id))
-      if (job.share !== undefined && !(await job.share.begin(job, follow))) return
+      if (job.share !== undefined && !(await job.share.begin(job, follow, settings.atMostOnce))) return
       const shipped = await ship()
       if (!job.takesInputs) return job.endUnsent()
       const header = headerOf(job, shipped, settings, this.#submitter)

@@ -81,11 +81,14 @@ export class Share {
     this.#book = new MeshVariable(cells, String(hash.readUInt32LE(12) % pagesMax), 'job')
   }
 
-  /** True if this client is to submit it; else `follow` reads it, now or once it is there. Rejects as variables do. */
-  async begin(job: Shared, follow: () => void): Promise<boolean> {
+  /**
+   * True if this client is to submit it; else `follow` reads it, now or once it is there. Rejects as variables do, and with
+   * SHOAL_UNDECIDED if it `isOnce` and another client may have begun it: tasks of two submissions would not know of each other.
+   */
+  async begin(job: Shared, follow: () => void, isOnce: boolean): Promise<boolean> {
     if (this.#hasBegun) return false
     this.#hasBegun = true
-    const isMaker = await this.#claim(job)
+    const isMaker = await this.#claim(job, isOnce)
     if (isMaker && !job.takesInputs) await this.#giveUp()
     // Nothing of it will be: that ends where it would be submitted.
     if (!job.takesInputs) return true
@@ -116,7 +119,8 @@ export class Share {
     await this.#change((entry) => (entry?.state === 'made' ? undefined : false))
   }
 
-  async #claim(job: Shared): Promise<boolean> {
+  async #claim(job: Shared, isOnce: boolean): Promise<boolean> {
+    let hasWaited = false
     let mark = ''
     let since = performance.now()
     while (job.takesInputs) {
@@ -132,8 +136,10 @@ export class Share {
         const made = entry ?? { epoch: newEpoch(undefined, version), beat: 0, state: 'made', users: [] }
         if (await this.#put(version, page, { ...made, users: this.#with(made.users) })) return false
       } else if (entry?.state === 'making' && !isSilent) {
+        hasWaited = true
         await this.#book.newer(version, { timeout: silentMs }).catch(onlyLate)
-      } else {
+      } else if (isOnce && (hasWaited || entry?.state === 'making')) throw begun(this.job)
+      else {
         this.epoch = newEpoch(entry, version)
         const users = [this.#user, ...(entry?.state === 'making' ? entry.users : [])].slice(0, usersMax + 1)
         const made = await this.#put(version, page, {
@@ -223,6 +229,12 @@ function onlyUndecided(error: unknown): false {
   if (error instanceof ShoalError && error.code === 'SHOAL_UNDECIDED') return false
   throw error
 }
+
+const begun = (job: JobId): ShoalError =>
+  new ShoalError(
+    'SHOAL_UNDECIDED',
+    `the client that submitted ${job} was lost or gave up before it was done with that; its tasks run at most once, and some may have begun: look at job(), and use another key for those that are to run`
+  )
 
 const replaced = (job: JobId): ShoalError =>
   new ShoalError(

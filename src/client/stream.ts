@@ -10,7 +10,7 @@ import { checkSignal, onlyKnown, refuse, shown, whole } from './checks.ts'
 import { decodeValue } from './values.ts'
 
 /** Items that a reader has room for if it does not say. */
-export const aheadDefault = 64
+const aheadDefault = 64
 
 export interface ReadOptions {
   /** Items that are sent ahead of the reader, 1 to 256. Default 64. */

@@ -65,7 +65,8 @@ export interface TaskOptions {
   readonly keepers?: number | { readonly count?: number; readonly min?: number }
   /**
    * Never begun a second time: it costs a round of messages before the start, and if the task's engine is lost it fails
-   * with TASK_UNKNOWN. Default false: a task whose engine is lost runs again.
+   * with TASK_UNKNOWN; and if the client that submitted its `key` is lost before it was done with that, others that submit it
+   * get SHOAL_UNDECIDED. Default false: a task whose engine is lost runs again.
    */
   readonly atMostOnce?: boolean
   /** Milliseconds for which results are kept at least once all are there. Default 24 h. See `release()`. */

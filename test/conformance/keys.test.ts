@@ -97,6 +97,31 @@ test('if who submits a key is gone before it is there, the next one submits it',
   expect(await taken).toEqual([2, 3, 4])
 }, 60_000)
 
+test('if who submits a key is gone, what is to run at most once is not begun again: the next one is told to decide', async () => {
+  mesh = await Mesh.open(3)
+  const [first, second] = [await attach(0), await attach(1)]
+  const options = { key: 'careful', atMostOnce: true }
+  const never = async function* () {
+    yield* inputs()
+    await new Promise(() => {})
+  }
+  const lost = ended(first.map(gated, never(), options))
+  await until(async () => ((await mesh?.trace('ran')) ?? []).length > 0)
+  await open()
+  await until(async () => (await mesh?.trace('ran'))?.length === 4)
+  const next = ended(second.map(gated, inputs(), options))
+  await first.close()
+  await lost
+  expect(await next).toMatchObject({
+    code: 'SHOAL_UNDECIDED',
+    message: expect.stringContaining('at most once')
+  })
+  expect((await mesh.trace('ran')).map(Number).sort()).toEqual([0, 1, 2, 3])
+  // Whoever comes later is told so, too; under another key it is a new run.
+  expect(await ended(second.map(gated, inputs(), options))).toMatchObject({ code: 'SHOAL_UNDECIDED' })
+  expect(await second.map(gated, inputs(), { ...options, key: 'another' })).toEqual([0, 1, 4, 9])
+}, 60_000)
+
 test('what a key cannot be is refused, and a released job is gone for all', async () => {
   mesh = await Mesh.open(3)
   const client = await attach()
