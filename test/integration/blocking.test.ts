@@ -3,6 +3,8 @@
  *
  * Not here: what tasks and jobs do (test/conformance). Each script is a process of its own, since it sleeps while it waits.
  */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Client, connect } from '../../src/index.ts'
 import { Lab, type NodeProcess, untilMeshed, untilStatus } from './processes.ts'
@@ -63,6 +65,33 @@ test('a script without an await: every verb returns its value, and the process e
     ],
     errors: ''
   })
+})
+
+test('what tasks print appears while the caller is blocked', async () => {
+  const go = join(lab.folder, 'go')
+  const script = await run(`
+    const mesh = connectSync()
+    const waits = async (file) => {
+      const { existsSync } = await import('node:fs')
+      console.log('begun')
+      console.error('complained')
+      while (!existsSync(file)) await new Promise((resolve) => setTimeout(resolve, 20))
+      console.log('over')
+      return 'value'
+    }
+    console.log(mesh.submit(waits, ['${go}']))
+    mesh.view([0]).apply(() => console.log('of a view'))
+    for (const n of mesh.imap((x) => console.log('input ' + x), [7])) console.log('after it')
+    mesh.view(0).execute('console.log("of statements")')
+    const silent = connectSync({ output: false })
+    silent.submit(() => console.log('never'))
+    console.log(silent.submit(() => console.log('kept'), [], { block: false }).stdout === '')
+  `)
+  await script.line('begun')
+  await writeFile(go, '')
+  const { out, errors } = await script.ended
+  expect(out).toEqual(['begun', 'over', 'value', 'of a view', 'input 7', 'after it', 'of statements', 'true'])
+  expect(errors).toBe('complained\n')
 })
 
 test('in CommonJS, and `using` ends it', async () => {

@@ -59,12 +59,12 @@ export class Channel {
   readonly #outer = new Map<number, Answer | undefined>()
   #lost: ShoalError | undefined
 
-  constructor(options: Opening['options'], keyText: string | undefined) {
+  constructor({ options, keyText, output }: Omit<Opening, 'cells'>) {
     const cells = new SharedArrayBuffer(cellsBytes)
     this.#cells = new Int32Array(cells)
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
-    const opening: Opening & { port: MessagePort } = { cells, options, keyText, port: port2 }
+    const opening: Opening & { port: MessagePort } = { cells, options, keyText, output, port: port2 }
     // Where this is a source, its neighbour is one; in the package there is a file for each purpose (build/package.ts).
     const file = new URL(import.meta.url.endsWith('.ts') ? './host.ts' : './blocking.js', import.meta.url)
     this.#worker = new Worker(file, { workerData: opening, transferList: [port2], name: 'shoal' })

@@ -13,6 +13,7 @@ import { keyOfText } from '../../node/key.ts'
 import { moduleFunction } from '../functions.ts'
 import { call as graphCall, ref } from '../graph.ts'
 import { type ConnectOptions, connect } from '../remote.ts'
+import { echo, isAudible } from './echo.ts'
 import { packError, unpackError } from './failures.ts'
 import { packValue, unpackValue } from './gaps.ts'
 import { Iterations } from './iterations.ts'
@@ -24,6 +25,7 @@ import {
   type Opening,
   type Packed,
   type Page,
+  root,
   type SentPage,
   type Special,
   type ToHost
@@ -41,7 +43,7 @@ interface Endless {
   readonly abort?: () => Promise<void>
 }
 
-const { cells: memory, options, keyText, port } = workerData as Opening & { port: MessagePort }
+const { cells: memory, options, keyText, output, port } = workerData as Opening & { port: MessagePort }
 const cells = new Int32Array(memory)
 const objects = new Objects()
 const iterations = new Iterations()
@@ -49,6 +51,8 @@ const pulls = new Map<number, (pulled: Extract<ToHost, { kind: 'pulled' }>) => v
 const invocations = new Map<number, PromiseWithResolvers<unknown>>()
 /** What each open call waits for, and how to end that if its caller is interrupted. */
 const open = new Map<number, (() => Promise<unknown>) | undefined>()
+/** What ends the echo of what is gone through. */
+const echoes = new Map<number, () => void>()
 /** What the caller's functions are to be told while it does not wait. */
 const unheard: Invoke[] = []
 let lastInvocation = 0
@@ -110,15 +114,19 @@ async function perform(ask: Ask, call: number): Promise<Packed> {
       return packed(client)
     }
     case 'call':
-      return settled(called(ask), ask, call)
+      return settled(called(ask), ask, call, ask.on === root && ask.name === 'run')
     case 'read':
       return settled(fieldsOf(ask.on)[ask.name], { ...ask, waits: true }, call)
     case 'iterate':
-      return packed(iterations.begin(objects.at(ask.on) as AsyncIterable<unknown>))
+      return packed(begun(objects.at(ask.on) as AsyncIterable<unknown>))
     case 'next':
-      open.set(call, () => iterations.leave(ask.iteration))
-      return pageOf(await iterations.next(ask.iteration, ask.most))
+      open.set(call, () => {
+        endEcho(ask.iteration)
+        return iterations.leave(ask.iteration)
+      })
+      return pageOf(await nextOf(ask.iteration, ask.most))
     case 'leave':
+      endEcho(ask.iteration)
       return packed(await iterations.leave(ask.iteration))
     case 'drop':
       return packed(objects.drop(ask.id, ask.times))
@@ -139,14 +147,38 @@ function called({ on, name, args }: Extract<Ask, { verb: 'call' }>): unknown {
 async function settled(
   result: unknown,
   { name, waits }: { readonly name: string; readonly waits: boolean },
-  call: number
+  call: number,
+  isProgram = false
 ): Promise<Packed> {
   if (result instanceof Promise) return packed(await result)
   const isWork = typeof result === 'object' && result !== null && 'then' in result
   if (!isWork || !waits || finders.includes(name)) return packed(result)
   const work = result as PromiseLike<unknown> & Endless
   open.set(call, async () => (work.cancel ?? work.abort)?.call(work))
-  return packed(await work)
+  // What a program prints is its result.
+  const stop = output && !isProgram && isAudible(result) ? echo(result) : undefined
+  try {
+    return packed(await work)
+  } finally {
+    stop?.()
+  }
+}
+
+function begun(work: AsyncIterable<unknown>): number {
+  const iteration = iterations.begin(work)
+  if (output && isAudible(work)) echoes.set(iteration, echo(work))
+  return iteration
+}
+
+async function nextOf(iteration: number, most: number): Promise<Page<unknown, Error>> {
+  const page = await iterations.next(iteration, most)
+  if (page.isDone || page.error !== undefined) endEcho(iteration)
+  return page
+}
+
+function endEcho(iteration: number): void {
+  echoes.get(iteration)?.()
+  echoes.delete(iteration)
 }
 
 const packed = (value: unknown): Packed => packValue(value, objects.search)

@@ -43,6 +43,8 @@ export interface Opening {
   /** `ConnectOptions` that can be copied: the key as the path of its file, or as the text of that file. */
   readonly options: Readonly<Record<string, unknown>>
   readonly keyText: string | undefined
+  /** Shows what tasks print that a call waits for. */
+  readonly output: boolean
 }
 
 /** What a class of objects of the host can do, read off one of them. */

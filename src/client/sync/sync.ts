@@ -8,6 +8,7 @@
 import { type ErrorCode, ShoalError } from '../../errors.ts'
 import { keyText, MeshKey } from '../../node/key.ts'
 import { checkRuntime } from '../../version.ts'
+import { truth } from '../checks.ts'
 import type { ConnectOptions } from '../remote.ts'
 import { Channel } from './channel.ts'
 import { noSignal, Stubs } from './stubs.ts'
@@ -24,7 +25,13 @@ export type {
   SyncView
 } from './types.ts'
 
-export type SyncConnectOptions = Omit<ConnectOptions, 'signal' | 'hosted'>
+export type SyncConnectOptions = Omit<ConnectOptions, 'signal' | 'hosted'> & {
+  /**
+   * What tasks print that a call waits for, or that a loop goes through, appears here as it is printed: as in `onOutput`, so much of
+   * it. Of programs it is the result, and does not. Default true.
+   */
+  readonly output?: boolean
+}
 
 /**
  * Attaches and waits until a node has answered. Takes what `connect()` takes, without `signal`, and throws what it rejects
@@ -33,11 +40,12 @@ export type SyncConnectOptions = Omit<ConnectOptions, 'signal' | 'hosted'>
 export function connectSync(options: SyncConnectOptions = {}): SyncClient {
   checkRuntime()
   if (typeof options !== 'object' || options === null) throw noOptions()
-  const { key, ...rest } = options
+  const { key, output = true, ...rest } = options
+  truth('output', output)
   if ('signal' in rest) throw noSignal()
   const isKey = key instanceof MeshKey
   const plain = key === undefined || isKey ? rest : { ...rest, key }
-  const channel = new Channel(plain, isKey ? keyText(key) : undefined)
+  const channel = new Channel({ options: plain, keyText: isKey ? keyText(key) : undefined, output })
   const stubs = new Stubs(channel)
   try {
     const mesh = stubs.ask({ verb: 'open' }, connectSync) as SyncClient

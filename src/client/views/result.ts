@@ -9,7 +9,7 @@ import { Awaitable } from '../awaitable.ts'
 import { End, endOf } from '../endings.ts'
 import type { Gate } from '../nest.ts'
 import { type Times, Timing } from '../timing.ts'
-import type { JobHandle, Progress, TaskHandle } from '../types.ts'
+import type { JobHandle, Printed, Progress, TaskHandle } from '../types.ts'
 
 /** The handles behind it wait as they must. */
 const pass: Gate = (promise) => promise
@@ -31,6 +31,8 @@ interface Plan<R> {
   readonly value: () => Promise<R>
   readonly items: () => AsyncIterator<unknown>
   readonly handles: () => readonly TaskHandle<unknown>[]
+  /** The handles, once they are known. Never rejects. */
+  readonly begun: Promise<readonly TaskHandle<unknown>[]>
   readonly job: JobHandle<unknown> | undefined
 }
 
@@ -68,6 +70,10 @@ export class AsyncResult<R> extends Awaitable<R> implements Times, AsyncIterable
       value: () => value,
       items: () => inOrder(begun),
       handles: () => handles,
+      begun: begun.then(
+        (one) => one.handles,
+        () => []
+      ),
       job: undefined
     })
     const ended = (hasFailed: boolean): void => {
@@ -103,7 +109,7 @@ export class AsyncResult<R> extends Awaitable<R> implements Times, AsyncIterable
     value: () => Promise<R[]>,
     items: () => AsyncIterator<R>
   ): AsyncResult<R[]> {
-    return new AsyncResult({ value, items, handles: () => [], job })
+    return new AsyncResult({ value, items, handles: () => [], begun: Promise.resolve([]), job })
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Item<R>> {
@@ -143,6 +149,22 @@ export class AsyncResult<R> extends Awaitable<R> implements Times, AsyncIterable
 
   get stderr(): readonly string[] {
     return this.#job?.stderr ?? this.#handles().map(({ stderr }) => stderr)
+  }
+
+  /** Called with what tasks print, as in `JobHandle`; `index` is the place of the engine, or of the task of a job. */
+  onOutput(listener: (printed: Printed) => void): () => void {
+    if (this.#job !== undefined) return this.#job.onOutput(listener)
+    let isOver = false
+    const ends: (() => void)[] = []
+    void this.#plan.begun.then((handles) => {
+      if (isOver) return
+      for (const [index, handle] of handles.entries())
+        ends.push(handle.onOutput((printed) => listener({ ...printed, index })))
+    })
+    return () => {
+      isOver = true
+      for (const end of ends) end()
+    }
   }
 
   get elapsed(): number {
