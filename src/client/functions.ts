@@ -13,6 +13,7 @@ import { ShoalError } from '../errors.ts'
 import type { Digest } from '../ids.ts'
 import { bundle } from './bundle.ts'
 import { capturesOf, isBindable } from './captures.ts'
+import { type Each, eachText } from './chunks.ts'
 import { codeBytesMax } from './protocol.ts'
 import { encodeValue } from './values.ts'
 
@@ -36,6 +37,8 @@ export interface ModuleFunction {
   /** Absolute path. */
   readonly file: string
   readonly exportName: string
+  /** It goes through a list, and gives a list (chunks.ts). */
+  readonly each?: Each
 }
 
 /**
@@ -138,7 +141,7 @@ function shipSource(fn: PlainFunction): Promise<Shipped> {
   return shipped
 }
 
-async function shipModule({ file, exportName }: ModuleFunction): Promise<Shipped> {
+async function shipModule({ file, exportName, each }: ModuleFunction): Promise<Shipped> {
   if (!existsSync(file))
     throw refusal(`there is no file ${file}; give moduleFunction() a path or import.meta.resolve()`)
   const { code, exports } = await bundle(file)
@@ -146,7 +149,11 @@ async function shipModule({ file, exportName }: ModuleFunction): Promise<Shipped
     const has = exports.length > 0 ? `it exports ${quoted(exports)}` : 'it exports nothing'
     throw refusal(`${file} has no export \`${exportName}\`; ${has}`)
   }
-  return finish(code, exportName, exportName === 'default' ? basename(file) : exportName)
+  const name = exportName === 'default' ? basename(file) : exportName
+  if (each === undefined) return finish(code, exportName, name)
+  const fn = `(await import(import.meta.url))[${JSON.stringify(exportName)}]`
+  const text = `\nexport const $shoalEach = ${eachText(fn, each)}\n`
+  return finish(Buffer.concat([code, new TextEncoder().encode(text)]), '$shoalEach', name)
 }
 
 async function shipPlain(

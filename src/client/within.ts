@@ -114,7 +114,8 @@ async function shipWithin(
 }
 
 async function ownExport({ file }: Context, fn: PlainFunction | ModuleFunction): Promise<string | undefined> {
-  if (isModuleFunction(fn)) return resolve(fn.file) === resolve(file) ? fn.exportName : undefined
+  if (isModuleFunction(fn))
+    return resolve(fn.file) === resolve(file) && fn.each === undefined ? fn.exportName : undefined
   const module = (await import(pathToFileURL(file).href)) as Record<string, unknown>
   return Object.keys(module).find((name) => module[name] === fn)
 }

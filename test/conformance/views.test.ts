@@ -5,7 +5,7 @@
  */
 import { writeFile } from 'node:fs/promises'
 import { afterEach, expect, test } from 'vitest'
-import { AsyncResult, type CompositeError, Reference } from '../../src/index.ts'
+import { AsyncResult, type CompositeError, moduleFunction, Reference } from '../../src/index.ts'
 import { Mesh, until, upTo } from './mesh.ts'
 
 let mesh: Mesh | undefined
@@ -13,7 +13,68 @@ afterEach(() => mesh?.close())
 
 declare let counter: number
 declare let total: number
+declare const by: number
 declare function double(n: number): number
+
+test('with chunk, so many inputs are one task, and results come in order, one by one', async () => {
+  mesh = await Mesh.open(1, { slots: 2 })
+  const { client } = mesh
+  const job = client.balanced().map((x: number) => 2 * x, upTo(7), { chunk: 3 })
+  expect(await job).toEqual([0, 2, 4, 6, 8, 10, 12])
+  expect(job.progress).toMatchObject({ done: 3, total: 3 })
+  expect(await Array.fromAsync(client.balanced().map((x: number) => [x], upTo(4), { chunk: 3 }))).toEqual([
+    [0],
+    [1],
+    [2],
+    [3]
+  ])
+  const scoped = client.balanced({ scope: { by: 2 } })
+  expect(await scoped.map((x: number) => x * by, [1, 2, 3], { chunk: 2 })).toEqual([2, 4, 6])
+  const factorial = (n: number): number => (n < 2 ? 1 : n * factorial(n - 1))
+  expect(await client.balanced().map(factorial, [3, 4], { chunk: 2 })).toEqual([6, 24])
+  expect(
+    await client.balanced().map((a: number, b: number) => a + b, [upTo(3), upTo(9)], { chunk: 2, zip: true })
+  ).toEqual([0, 2, 4])
+  async function* three(): AsyncGenerator<number> {
+    yield* upTo(3)
+  }
+  expect(
+    await client.balanced().map(
+      function* (x: number) {
+        yield x
+        yield -x
+      },
+      three(),
+      { chunk: 2 }
+    )
+  ).toEqual([
+    [0, -0],
+    [1, -1],
+    [2, -2]
+  ])
+  const exported = moduleFunction(new URL('./fixtures/calls.ts', import.meta.url), 'double')
+  expect(await client.balanced().map(exported, upTo(3), { chunk: 2 })).toEqual([0, 2, 4])
+  expect(await client.balanced().map((x: unknown) => x, [client.submit(() => 'v'), 1], { chunk: 2 })).toEqual(
+    ['v', 1]
+  )
+  await expect(
+    client.balanced().map(
+      (x: number) => {
+        if (x === 1) throw new Error('one of them')
+        return x
+      },
+      upTo(4),
+      { chunk: 2 }
+    )
+  ).rejects.toThrow('one of them')
+  for (const chunk of [0, -1, 1.5, '2', null, 10_001])
+    expect(() => client.balanced().map((x: number) => x, [1], { chunk } as never)).toThrow(
+      expect.objectContaining({ code: 'SHOAL_BAD_OPTION' })
+    )
+  expect(() => client.balanced().map((x: number) => x, [1], { chunk: 2, returnErrors: true })).toThrow(
+    'contradict'
+  )
+})
 
 test('each engine has a namespace of its own, that execute, push, pull and apply share', async () => {
   mesh = await Mesh.open(2, { slots: 2 })

@@ -26,7 +26,7 @@ import type {
   TaskHandle,
   TaskOptions
 } from '../types.ts'
-import type { BalancedView, ImapOptions } from '../views/balanced.ts'
+import type { BalancedView, Chunk, ImapOptions } from '../views/balanced.ts'
 import type { AsyncResult } from '../views/result.ts'
 import type { DirectView, Targets } from '../views/view.ts'
 
@@ -107,12 +107,12 @@ export interface SyncBalancedView<B extends boolean = true> extends Record<keyof
   map<A extends readonly unknown[], R>(
     fn: (...args: A) => R,
     inputs: Zipped<A>,
-    options: SyncMapOptions & Zip
+    options: SyncMapOptions & Chunk & Zip
   ): Of<B, Awaited<R>[]>
   map<I, R>(
     fn: ((input: I) => R) | ModuleFunction,
     inputs: Iterable<I>,
-    options?: SyncMapOptions
+    options?: SyncMapOptions & Chunk
   ): Of<B, Awaited<R>[]>
   imap<A extends readonly unknown[], R>(
     fn: (...args: A) => R,

@@ -5,9 +5,11 @@
  * Nothing but the client's own verbs, with options said once.
  */
 import { isRecord, refuse, shown, truth, whole } from '../checks.ts'
+import { eachOf, inChunks } from '../chunks.ts'
 import type { ModuleFunction } from '../functions.ts'
 import { leavable } from '../leavable.ts'
 import type { Client, MapOptions, TaskOptions, Zipped } from '../types.ts'
+import { plainInputs, zipped } from '../zip.ts'
 import { AsyncResult } from './result.ts'
 
 export interface ImapOptions {
@@ -16,6 +18,13 @@ export interface ImapOptions {
   /** In the order of the inputs, or as they are completed. Default true. */
   readonly ordered?: boolean
 }
+
+export interface Chunk {
+  /** Inputs that are one task, 1 to 10,000. Default: each is a task. */
+  readonly chunk?: number
+}
+
+const chunkMax = 10_000
 
 interface Zip {
   readonly zip: true
@@ -44,21 +53,47 @@ export class BalancedView {
     return AsyncResult.ofTasks(Promise.resolve({ value, handles: [handle], each: [value], areParts: false }))
   }
 
-  /** As `Client.map`; with `zip`, over several sources side by side. */
+  /**
+   * As `Client.map`; with `zip`, over several sources side by side. Many short tasks are given to engines together by their measured
+   * durations; `chunk` says instead that so many inputs are one task, which runs, fails and is retried as one.
+   */
   map<A extends readonly unknown[], R>(
     fn: (...args: A) => R,
     inputs: Zipped<A>,
-    options: MapOptions & Zip
+    options: MapOptions & Chunk & Zip
   ): AsyncResult<Awaited<R>[]>
   map<I, R>(
     fn: ((input: I) => R) | ModuleFunction,
     inputs: Iterable<I> | AsyncIterable<I>,
-    options?: MapOptions
+    options?: MapOptions & Chunk
   ): AsyncResult<Awaited<R>[]>
-  map<R>(fn: Work<R>, inputs: Inputs, options: MapOptions = {}): AsyncResult<Awaited<R>[]> {
-    checkRecord(options)
+  map<R>(
+    fn: Work<R>,
+    inputs: Inputs,
+    mapOptions: MapOptions & Chunk & Partial<Zip> = {}
+  ): AsyncResult<Awaited<R>[]> {
+    checkRecord(mapOptions)
+    const { chunk, ...options } = mapOptions
+    if (chunk !== undefined) return this.#inChunks(fn, inputs, chunk, options)
     const job = this.#client.map<Awaited<R>>(fn as ModuleFunction, inputs, { ...this.#options, ...options })
     return AsyncResult.ofJob(job)
+  }
+
+  #inChunks<R>(
+    fn: Work<R>,
+    inputs: Inputs,
+    size: number,
+    { zip = false, ...more }: MapOptions & { readonly zip?: boolean }
+  ): AsyncResult<Awaited<R>[]> {
+    whole('chunk', size, 1, chunkMax)
+    truth('zip', zip)
+    const options = { ...this.#options, ...more }
+    if (options.returnErrors === true)
+      refuse('`chunk` and `returnErrors` contradict each other; the inputs of a chunk fail as one')
+    const rows = zip ? zipped(inputs) : plainInputs(inputs)
+    const each = eachOf(fn as ModuleFunction, zip ? 'row' : 'input', options.scope)
+    const job = this.#client.map<Awaited<R>[]>(each as ModuleFunction, inChunks(rows, size), options)
+    return AsyncResult.ofChunks(job)
   }
 
   /**

@@ -99,13 +99,24 @@ export class AsyncResult<R> extends Awaitable<R> implements Times, AsyncIterable
     )
   }
 
+  /** Each task of the job gives the results of several inputs. */
+  static ofChunks<R>(job: JobHandle<R[]>): AsyncResult<R[]> {
+    const value = job.then((parts) => (parts as R[][]).flat(1)) as Promise<R[]>
+    value.catch(() => {})
+    return AsyncResult.#of(
+      job,
+      () => value,
+      () => oneByOne(job)
+    )
+  }
+
   /** Its results are taken out one by one, so there may be endlessly many; or all are asked for, and kept from then on. */
   static ofFlow<R>(job: JobHandle<R>, items: () => AsyncIterator<R>): AsyncResult<R[]> {
     return AsyncResult.#of(job, () => Promise.resolve(job), items)
   }
 
   static #of<R>(
-    job: JobHandle<R>,
+    job: JobHandle<unknown>,
     value: () => Promise<R[]>,
     items: () => AsyncIterator<R>
   ): AsyncResult<R[]> {
@@ -200,6 +211,10 @@ export class AsyncResult<R> extends Awaitable<R> implements Times, AsyncIterable
     await this.#job?.cancel()
     await Promise.all(this.#handles().map((handle) => handle.cancel()))
   }
+}
+
+async function* oneByOne<R>(parts: AsyncIterable<R[]>): AsyncGenerator<R, void, undefined> {
+  for await (const part of parts) yield* part
 }
 
 async function* inOrder(begun: Promise<Calls<unknown>>): AsyncGenerator<unknown, void, undefined> {
