@@ -47,7 +47,7 @@ export type {
   TaskProgress,
   Zipped
 } from './client/types.ts'
-export { BalancedView, type ImapOptions } from './client/views/balanced.ts'
+export { BalancedView, type Chunk, type ImapOptions } from './client/views/balanced.ts'
 export type { EngineInfo } from './client/views/engines.ts'
 export { AsyncResult } from './client/views/result.ts'
 export type { WaitForEngines } from './client/views/until.ts'

@@ -5,11 +5,14 @@
  */
 import { isBindable } from './captures.ts'
 import type { Inputs } from './feed.ts'
-import { isModuleFunction, type ModuleFunction, type PlainFunction } from './functions.ts'
+import {
+  type Each,
+  eachText,
+  isModuleFunction,
+  type ModuleFunction,
+  type PlainFunction
+} from './functions.ts'
 import type { Rows } from './zip.ts'
-
-/** What a function is called with: each input, or the values of each row. */
-export type Each = 'input' | 'row'
 
 /** A function that gives what the other one gives for each of a list. It is never called here: its text travels. */
 export function eachOf(
@@ -28,20 +31,6 @@ export function eachOf(
     name: { value: fn.name },
     toString: { value: () => text }
   })
-}
-
-/** `fn`: an expression. What a generator yields is its result, as where tasks are single. */
-export function eachText(fn: string, each: Each): string {
-  return `async ($inputs) => {
-  const $one = ${fn}
-  const $results = []
-  for (const $input of $inputs) {
-    const $given = await $one(${each === 'row' ? '...$input' : '$input'})
-    const $isMany = /^(Async)?Generator$/.test($given?.[Symbol.toStringTag])
-    $results.push($isMany ? await Array.fromAsync($given) : $given)
-  }
-  return $results
-}`
 }
 
 /** By so many, in order; the last may have fewer. What may have no end is pulled, and only then. */

@@ -13,7 +13,6 @@ import { ShoalError } from '../errors.ts'
 import type { Digest } from '../ids.ts'
 import { bundle } from './bundle.ts'
 import { capturesOf, isBindable } from './captures.ts'
-import { type Each, eachText } from './chunks.ts'
 import { codeBytesMax } from './protocol.ts'
 import { encodeValue } from './values.ts'
 
@@ -28,6 +27,9 @@ export interface Shipped {
 }
 
 export type PlainFunction = (...args: never[]) => unknown
+
+/** What a function that goes through a list calls another one with: each input, or the values of each row. */
+export type Each = 'input' | 'row'
 
 const moduleBrand: unique symbol = Symbol('shoal module function')
 
@@ -166,6 +168,20 @@ async function shipPlain(
   refuseUnless(source, fn.name, Object.keys(scope))
   const prelude = `${nameKeeperText(source, scope)}${scopeText(scope)}`
   return finish(new TextEncoder().encode(`${prelude}${exportText(source, fn.name, scope)}`), 'default', name)
+}
+
+/** A function that goes through a list. `fn`: an expression. What a generator yields is its result, as where tasks are single. */
+export function eachText(fn: string, each: Each): string {
+  return `async ($inputs) => {
+  const $one = ${fn}
+  const $results = []
+  for (const $input of $inputs) {
+    const $given = await $one(${each === 'row' ? '...$input' : '$input'})
+    const $isMany = /^(Async)?Generator$/.test($given?.[Symbol.toStringTag])
+    $results.push($isMany ? await Array.fromAsync($given) : $given)
+  }
+  return $results
+}`
 }
 
 function refuseUnless(source: string, name: string, given: readonly string[]): void {
