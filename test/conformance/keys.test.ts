@@ -122,6 +122,27 @@ test('if who submits a key is gone, what is to run at most once is not begun aga
   expect(await second.map(gated, inputs(), { ...options, key: 'another' })).toEqual([0, 1, 4, 9])
 }, 60_000)
 
+test('nor is it begun again by who waited for another client, if that one gives it up', async () => {
+  mesh = await Mesh.open(3)
+  const [first, second] = [await attach(0), await attach(1)]
+  const options = { key: 'careful', atMostOnce: true }
+  const never = async function* () {
+    yield* inputs()
+    await new Promise(() => {})
+  }
+  const lost = first.map(gated, never(), options)
+  const end = ended(lost)
+  await until(async () => ((await mesh?.trace('ran')) ?? []).length === 3)
+  const next = second.map(gated, inputs(), options)
+  const told = ended(next)
+  // Its questions are answered in turn: then it has seen who submits, and waits.
+  for (let turns = 0; turns < 20; turns++) await second.variable('turn').set(turns)
+  await lost.cancel()
+  await end
+  expect(await told).toMatchObject({ code: 'SHOAL_UNDECIDED' })
+  expect(await mesh.trace('ran')).toHaveLength(3)
+})
+
 test('what a key cannot be is refused, and a released job is gone for all', async () => {
   mesh = await Mesh.open(3)
   const client = await attach()
