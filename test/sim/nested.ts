@@ -41,6 +41,8 @@ export class Nests {
   count = 0
   /** Of tasks that submitted any, the newest attempt that did. */
   readonly #newest = new Map<string, number>()
+  /** Attempts that submitted any, by who granted them. */
+  readonly #turns = new Set<string>()
 
   constructor(world: World, random: Random) {
     this.#world = world
@@ -57,6 +59,10 @@ export class Nests {
     const place = placeOf(run, index)
     const before = this.#newest.get(place)
     if (before === undefined && !this.#random.chance(0.7)) return undefined
+    // Where a grant may come twice, or after it was handed back, two runs have the same number; on real streams none have.
+    const turn = `${place} ${run.attempt} ${run.seat}`
+    if (this.#turns.has(turn) && !this.#world.weather.isOrdered) return undefined
+    this.#turns.add(turn)
     this.#newest.set(place, Math.max(before ?? 0, run.attempt))
     const jobs = Array.from({ length: this.#random.chance(0.3) ? 2 : 1 }, (_, nth) => {
       const id = nameOf(`${place} ${nth}`)
