@@ -67,7 +67,7 @@ export class Fitting {
         const slot = this.#runs.freeSlot(
           most,
           now,
-          (one) => !kept.has(one) && this.#mayTake(one, chunk, slots)
+          (one) => !this.#isKept(one, kept, chunk) && this.#mayTake(one, chunk, slots)
         )
         if (slot !== undefined) return { chunk, slot }
         if (slots === undefined) return undefined
@@ -76,6 +76,11 @@ export class Fitting {
       take(free, requires, 1)
     }
     return undefined
+  }
+
+  /** Who waits for an engine whose task has lent its slot waits for that task, too, and so for what the task waits for. */
+  #isKept(slot: number, kept: ReadonlySet<number>, { header }: Chunk): boolean {
+    return kept.has(slot) && !this.#runs.lendsTo(slot, header.depth)
   }
 
   /** What may not begin in any slot as long as so many wait there for what is nested more deeply. */

@@ -134,6 +134,12 @@ export class Runs {
     return false
   }
 
+  /** A task waits in this slot for a job of its own, which may be one that is nested so deeply. */
+  lendsTo(slot: number, depth: number): boolean {
+    for (const one of this.#parked) if (one.slot === slot && one.header.depth < depth) return true
+    return false
+  }
+
   /**
    * How deeply nested a task must be to begin in this slot. Where many wait, each only lends its slot to what lies deeper: so
    * there are never more of them in a slot than there are depths, and the deepest can always go on.

@@ -245,3 +245,16 @@ test('a task for one engine does not begin on its stand-in', () => {
   lab.end(waits)
   expect(lab.at).toContain(`${directed}@0`)
 })
+
+test('who wants the engine of a task that waits does not keep its slot from what that task waits for', () => {
+  const lab = new Lab(1)
+  const outer = lab.grant(ann, 1)
+  lab.park(outer)
+  const directed = lab.grant(ann, 1, requirementOf({}, [`${self}/0`]), 1)
+  const inner = lab.grant(ann, 1, anywhere, 1)
+  expect(lab.at).toBe(`${outer}@0 ${inner}@0`)
+  lab.end(inner)
+  lab.park(outer, 'resumed')
+  lab.end(outer)
+  expect(lab.at).toBe(`${directed}@0`)
+})
