@@ -146,7 +146,7 @@ export class Owner {
         return []
       case 'leading':
         this.#succession.hinted(message.key, message, now)
-        return this.#dependencies.message(from, message, now)
+        return [...this.#outvoted(message, now), ...this.#dependencies.message(from, message, now)]
       case 'moved':
         return this.#moved(message, now)
       case 'forget':
@@ -298,9 +298,8 @@ export class Owner {
 
   /** The list before does not count any more: its keepers may forget, and those who turn to them are sent on. */
   #announce(record: ShardRecord): Send[] {
-    const { key, before, keepers } = record
-    const message = movedMessage(key, listOf(record))
-    return [...new Set([...before, ...keepers])].map((to) => send(to, message))
+    const message = movedMessage(record.key, listOf(record))
+    return [...new Set([...record.before, ...record.keepers])].map((to) => send(to, message))
   }
 
   /** What this node keeps went on to another list, if it is not itself who brought it there. */
@@ -324,6 +323,11 @@ export class Owner {
     return told.map((to) => send(to, at))
   }
 
+  /** Another one owns this list by a higher ballot, as no keeper of it may have told who is none of them any more. */
+  #outvoted({ key, list, ballot }: TaskMessageOf<'leading'>, now: Millis): Send[] {
+    return this.leads.get(key)?.record.list === list ? this.#rejected(key, ballot, now) : []
+  }
+
   #rejected(key: ShardKey, ballot: Ballot, now: Millis): Send[] {
     const lead = this.leads.get(key)
     if (lead === undefined || ballot <= lead.register.ballot) return []
@@ -340,8 +344,7 @@ export class Owner {
   #settle(lead: Lead): Send[] {
     if (!lead.isComplete) return []
     const { key, list, keepers } = lead.record
-    const { ballot } = lead.register
-    return keepers.map((to) => send(to, { kind: 'settle', key, list, ballot }))
+    return keepers.map((to) => send(to, { kind: 'settle', key, list, ballot: lead.register.ballot }))
   }
 
   #settled(from: PeerId, { key, list }: TaskMessageOf<'settle'>, now: Millis): Send[] {
@@ -364,8 +367,7 @@ export class Owner {
   }
 
   #dispatch(from: PeerId, message: AboutTasks, now: Millis): Send[] {
-    const { key } = message
-    const lead = this.leads.get(key)
+    const lead = this.leads.get(message.key)
     if (lead === undefined) return this.#whereabouts.elsewhere(from, message)
     this.#isDirty = true
     return reported(lead, from, message, { dealer: this.dealer, isUp: this.#view.isUp, now })

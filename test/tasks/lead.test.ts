@@ -9,7 +9,7 @@ import { requirementOf } from '../../src/routing/requirement.ts'
 import { STATUS } from '../../src/tasks/batch.ts'
 
 import { upTo } from './record.ts'
-import { key, nodes, reader, Solo } from './solo.ts'
+import { key, nodes, reader, Solo, self } from './solo.ts'
 
 const failure = (code: string): string => JSON.stringify({ code, name: code, message: 'no', stack: '' })
 
@@ -273,4 +273,16 @@ test('single tasks are cancelled whether they run or wait, and no others; what h
   const rest = solo.granted(a).flatMap(({ inputs }) => [...inputs.indexes])
   expect(rest).toEqual(upTo(6).filter((index) => ![first, second, third, 5].includes(index)))
   expect(solo.ended.get(second)?.code).toBe('cancelled')
+})
+
+test('an owner that hears who owns the same list by a higher ballot grants nothing any more', () => {
+  const solo = new Solo(2)
+  const [a, b] = nodes(2) as [PeerId, PeerId]
+  const leading = { kind: 'leading', key, list: 0, keepers: [self], seats: [0] } as const
+  solo.says(b, { ...leading, ballot: 0 }, 1)
+  solo.claim(a, 1, 0, 2)
+  expect(solo.granted(a)).toHaveLength(1)
+  solo.says(b, { ...leading, ballot: 65_536 }, 3)
+  solo.claim(b, 1, 0, 4)
+  expect(solo.granted(b)).toEqual([])
 })
