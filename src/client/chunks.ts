@@ -35,25 +35,12 @@ export function eachOf(
 
 /** By so many, in order; the last may have fewer. What may have no end is pulled, and only then. */
 export function inChunks({ inputs, mayBeEndless }: Rows, size: number): Inputs {
-  if (Symbol.asyncIterator in inputs) return chunksLater(inputs, size)
-  return mayBeEndless ? chunks(inputs, size) : [...chunks(inputs, size)]
+  if (mayBeEndless || Symbol.asyncIterator in inputs) return pulled(inputs, size)
+  const all = [...inputs]
+  return Array.from({ length: Math.ceil(all.length / size) }, (_, n) => all.slice(n * size, (n + 1) * size))
 }
 
-function* chunks(inputs: Iterable<unknown>, size: number): Generator<unknown[], void, undefined> {
-  let chunk: unknown[] = []
-  for (const input of inputs) {
-    chunk.push(input)
-    if (chunk.length < size) continue
-    yield chunk
-    chunk = []
-  }
-  if (chunk.length > 0) yield chunk
-}
-
-async function* chunksLater(
-  inputs: AsyncIterable<unknown>,
-  size: number
-): AsyncGenerator<unknown[], void, undefined> {
+async function* pulled(inputs: Inputs, size: number): AsyncGenerator<unknown[], void, undefined> {
   let chunk: unknown[] = []
   for await (const input of inputs) {
     chunk.push(input)

@@ -9,7 +9,6 @@ import { createSecretKey, type KeyObject } from 'node:crypto'
 import type { ConnectionEncrypter, MessageStream, SecuredConnection } from '@libp2p/interface'
 import { noise as libp2pNoise } from '@libp2p/noise'
 import { defaultCrypto, nodeCrypto } from '@libp2p/noise/crypto'
-import type { Uint8ArrayList } from 'uint8arraylist'
 import { gather } from './gather.ts'
 import { areAlone, discardMemory, worthBytes } from './spent.ts'
 
@@ -81,15 +80,21 @@ function quietDecoder(connection: MessageStream): void {
   decoder.lengthDecoder = (list: Lengths) => (list.byteLength < 2 ? notYet : list.getUint16(0))
 }
 
+/** What the library's lists of bytes have, as far as it matters here. */
+interface Packet extends Iterable<Uint8Array> {
+  readonly byteLength: number
+  subarray(from: number, to: number): Uint8Array
+}
+
 /** What the library's secured connections are made of; checked before it is touched, and left alone if it is anything else. */
 interface Secured {
   readonly decoder: {
     /** What is not a whole packet yet. */
     readonly buffer: Iterable<Uint8Array>
-    decode(data: Uint8Array | Uint8ArrayList): Generator<Uint8ArrayList>
+    decode(data: Uint8Array | Packet): Generator<Packet>
   }
-  readonly handshake: { decrypt(packet: Uint8ArrayList, place?: Uint8Array): Uint8Array | Uint8ArrayList }
-  decrypt(packet: Uint8ArrayList): Uint8Array | Uint8ArrayList
+  readonly handshake: { decrypt(packet: Packet, place?: Uint8Array): Uint8Array | Packet }
+  decrypt(packet: Packet): Uint8Array | Packet
 }
 
 function isSecured(connection: object): connection is Secured {

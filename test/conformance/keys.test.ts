@@ -31,6 +31,11 @@ const gated = async ({ folder, x }: { folder: string; x: number }): Promise<numb
   return x * x
 }
 const inputs = (): { folder: string; x: number }[] => upTo(4).map((x) => ({ folder: mesh?.folder ?? '', x }))
+/** Then it is never done. */
+async function* unfinished<T>(...some: readonly T[]): AsyncGenerator<T, void, undefined> {
+  yield* some
+  await new Promise(() => {})
+}
 const open = (): Promise<void> => writeFile(join(mesh?.folder ?? '', 'open'), '')
 const ended = (handle: PromiseLike<unknown>): Promise<unknown> =>
   Promise.resolve(handle).catch((error: unknown) => error)
@@ -82,11 +87,7 @@ test('the last one who cancels cancels it, and after that the key is free for a 
 test('if who submits a key is gone before it is there, the next one submits it', async () => {
   mesh = await Mesh.open(3)
   const first = await attach(0)
-  const never = async function* () {
-    yield 1
-    await new Promise(() => {})
-  }
-  const stuck = first.map((x) => x, never(), { key: 'stuck' })
+  const stuck = first.map((x) => x, unfinished(1), { key: 'stuck' })
   stuck.catch(() => {})
   // It reads its inputs, so it has the key.
   await until(async () => (await mesh?.client.jobs())?.some(({ id }) => id === stuck.id) === true)
@@ -101,11 +102,7 @@ test('if who submits a key is gone, what is to run at most once is not begun aga
   mesh = await Mesh.open(3)
   const [first, second] = [await attach(0), await attach(1)]
   const options = { key: 'careful', atMostOnce: true }
-  const never = async function* () {
-    yield* inputs()
-    await new Promise(() => {})
-  }
-  const lost = ended(first.map(gated, never(), options))
+  const lost = ended(first.map(gated, unfinished(...inputs()), options))
   await until(async () => ((await mesh?.trace('ran')) ?? []).length > 0)
   await open()
   await until(async () => (await mesh?.trace('ran'))?.length === 4)
@@ -126,11 +123,7 @@ test('nor is it begun again by who waited for another client, if that one gives 
   mesh = await Mesh.open(3)
   const [first, second] = [await attach(0), await attach(1)]
   const options = { key: 'careful', atMostOnce: true }
-  const never = async function* () {
-    yield* inputs()
-    await new Promise(() => {})
-  }
-  const lost = first.map(gated, never(), options)
+  const lost = first.map(gated, unfinished(...inputs()), options)
   const end = ended(lost)
   await until(async () => ((await mesh?.trace('ran')) ?? []).length === 3)
   const next = second.map(gated, inputs(), options)

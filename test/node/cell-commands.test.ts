@@ -7,7 +7,8 @@ import { expect, test } from 'vitest'
 import { answers, type Command } from '../../src/cells/commands.ts'
 import { decide, newState } from '../../src/cells/state.ts'
 
-const item = new Uint8Array(1)
+const take: Command = { kind: 'take', isPatient: false }
+const put: Command = { kind: 'put', value: new Uint8Array(1), size: 1, isPatient: false }
 const acquire = (lease: string): Command => ({
   kind: 'acquire',
   lease,
@@ -42,8 +43,6 @@ test('who was told that the lock is taken does not get it later, when nobody wou
 })
 
 test('who was told that a queue is empty takes nothing later, when nobody would see it', () => {
-  const take: Command = { kind: 'take', isPatient: false }
-  const put: Command = { kind: 'put', value: item, size: 1, isPatient: false }
   const said = [
     ['a', take],
     ['b', put],
@@ -54,8 +53,6 @@ test('who was told that a queue is empty takes nothing later, when nobody would 
 })
 
 test('who was told that a queue is full puts nothing later', () => {
-  const take: Command = { kind: 'take', isPatient: false }
-  const put: Command = { kind: 'put', value: item, size: 1, isPatient: false }
   const said = [
     ['a', put],
     ['b', put],
@@ -67,12 +64,10 @@ test('who was told that a queue is full puts nothing later', () => {
 })
 
 test('who looked into a queue before anybody put something does not decide its size', () => {
-  const take: Command = { kind: 'take', isPatient: true }
-  const put: Command = { kind: 'put', value: item, size: 7, isPatient: false }
   const said = [
-    ['a', take],
+    ['a', { ...take, isPatient: true }],
     ['a', { kind: 'cancel' }],
-    ['b', put],
+    ['b', { ...put, size: 7 }],
     ['c', { ...put, size: 8 }]
   ] as const
   expect(answersTo('queue:q', said)).toEqual(['waiting', 'refused', 'done', 'refused'])
