@@ -24,7 +24,8 @@ class Terminal {
   #shown = ''
 
   constructor(command: readonly string[], env: NodeJS.ProcessEnv) {
-    const line = command.map((word) => `'${word}'`).join(' ')
+    // The shell makes way: one that stayed would end by Ctrl-C itself, and say so for the command.
+    const line = `exec ${command.map((word) => `'${word}'`).join(' ')}`
     this.#child = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'pipe', env })
   }
 
@@ -56,7 +57,7 @@ class Terminal {
 test('at a terminal, names are completed after await, and Ctrl-C ends what waits and what computes', async () => {
   const command = programOf(new URL('../../bin/shoal.ts', import.meta.url))
   const reach = ['--key', lab.keyFile, '--peer', node.address, '--no-mdns']
-  const env = { ...process.env, TERM: 'xterm', SHOAL_HISTORY: '' }
+  const env = { ...process.env, TERM: 'xterm', SHELL: '/bin/sh', SHOAL_HISTORY: '' }
   const terminal = new Terminal([process.execPath, command, 'repl', ...reach], env)
   await terminal.shows(/shoal> /)
   terminal.type('const key = await shoal.create')
