@@ -222,15 +222,14 @@ export class Owner {
     for (const lead of this.leads.values()) effects.push(...lead.expire(now))
     if (now >= Math.min(this.#tendAt, this.#settleAt ?? this.#tendAt)) {
       this.#settleAt = undefined
-      for (const lead of this.leads.values()) effects.push(...this.#settle(lead))
+      for (const lead of this.leads.values()) effects.push(...this.#settle(lead, now))
     }
     if (now < this.#tendAt) return effects
     this.#tendAt = now + tendEveryMs
     effects.push(...this.#dependencies.wake(now))
-    const { isUp } = this.#view
     for (const lead of this.leads.values()) {
-      effects.push(...this.#watching(lead, () => lead.register.again(now, isUp), now))
-      effects.push(...lead.probes(now, isUp), ...lead.giveUp(now))
+      effects.push(...this.#watching(lead, () => lead.register.again(now, this.#view.isUp), now))
+      effects.push(...lead.probes(now, this.#view.isUp), ...lead.giveUp(now))
     }
     return effects
   }
@@ -293,7 +292,7 @@ export class Owner {
     const told = new Set([this.#view.self, ...this.#view.neighbours(), ...this.#whereabouts.askers(key)])
     const news = [...told].map((to) => send(to, leadingMessage(lead)))
     const orphans = this.#orphans.take(key).flatMap(([to, have]) => lead.audience.watch(to, have))
-    return [...news, ...orphans, ...recalled(lead, now), ...this.#settle(lead)]
+    return [...news, ...orphans, ...recalled(lead, now), ...this.#settle(lead, now)]
   }
 
   /** The list before does not count any more: its keepers may forget, and those who turn to them are sent on. */
@@ -335,15 +334,17 @@ export class Owner {
     const record = this.#view.keeper.record(key)
     if (record === undefined) return []
     this.#succession.follow(record, ballot, now)
-    return [...lead.audience.watchers].map((to) =>
-      send(to, { kind: 'leading', key, ...listOf(record), ballot })
-    )
+    const news = { kind: 'leading', key, ...listOf(record), ballot } as const
+    return [...lead.audience.watchers].map((to) => send(to, news))
   }
 
   /** Once every keeper has everything, nobody needs to own the shard. */
-  #settle(lead: Lead): Send[] {
+  #settle(lead: Lead, now: Millis): Send[] {
     if (!lead.isComplete) return []
     const { key, list, keepers } = lead.record
+    // What its own keeper has promised to another cannot be settled by this one: not even when that one gave up.
+    const promised = this.#view.keeper.promised(key)
+    if (promised > lead.register.ballot) return this.#rejected(key, promised, now)
     return keepers.map((to) => send(to, { kind: 'settle', key, list, ballot: lead.register.ballot }))
   }
 
@@ -389,9 +390,8 @@ export class Owner {
   }
 
   #tryToOwn(record: ShardRecord, ballot: Ballot, now: Millis, inherited?: Inheritance): Send[] {
-    const { self, keeper } = this.#view
-    this.#succession.unfollow(record.key)
-    const { key } = record
+    const [{ self, keeper }, { key }] = [this.#view, record]
+    this.#succession.unfollow(key)
     const promised = Math.max(ballot, keeper.promised(key))
     const register = Register.takeOver(record, self, promised, keeper.inForce(key))
     this.leads.set(key, new Lead(register, this.dealer, now, inherited))

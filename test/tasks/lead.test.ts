@@ -286,3 +286,14 @@ test('an owner that hears who owns the same list by a higher ballot grants nothi
   solo.claim(b, 1, 0, 4)
   expect(solo.granted(b)).toEqual([])
 })
+
+test('an owner whose keeper has promised more to one that gave up settles by a ballot of its own', () => {
+  const solo = new Solo(1)
+  const [a, b] = nodes(2) as [PeerId, PeerId]
+  solo.claim(a, 1, 0, 1)
+  solo.outcome(a, 0, STATUS.ok, 1, 2)
+  // The task has ended, but the owner has not settled yet: it waits for other shards.
+  solo.keeper.step(b, { kind: 'prepare', key, list: 0, ballot: 65_536 })
+  for (let now = 0; now < 60_000 && !solo.keeper.isSettled(key); now += 100) solo.at(now)
+  expect(solo.keeper.isSettled(key)).toBe(true)
+})
