@@ -17,12 +17,16 @@ export class Speeds {
   /** Of the function that was measured last; infinite before. */
   last: Millis = Number.POSITIVE_INFINITY
 
+  /** What was ended before its end tells nothing: a task that takes its engine with it did not do so fast. */
   measure(header: JobHeader, outcomes: Batch): void {
-    const count = outcomes.indexes.length
-    if (count === 0) return
-    let sum = 0
-    for (let at = 0; at < count; at++) sum += readOutcomeHeader(valueAt(outcomes, at)).elapsedMs
-    this.#learn(nameOf(header), Math.max(taskMsMin, sum / count))
+    let [sum, count] = [0, 0]
+    for (let at = 0; at < outcomes.indexes.length; at++) {
+      const { status, elapsedMs } = readOutcomeHeader(valueAt(outcomes, at))
+      if (status === STATUS.lost || status === STATUS.cancelled) continue
+      sum += elapsedMs
+      count++
+    }
+    if (count > 0) this.#learn(nameOf(header), Math.max(taskMsMin, sum / count))
   }
 
   /** The first outcome stands for all of them; one that failed tells nothing. */
