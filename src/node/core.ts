@@ -217,7 +217,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     if (this.membership.peers().length === 0) return { tasks: 0, shards: 0 }
     return {
       tasks: this.runner.held,
-      shards: this.owner.movable(now) + this.stock.movable(now) + this.cells.movable(now)
+      shards: this.owner.repairs.movable(now) + this.stock.movable(now) + this.cells.movable(now)
     }
   }
 

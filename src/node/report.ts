@@ -74,7 +74,7 @@ export function nodeReport(
     keeps: keeper.size,
     bytes: keeper.bytes,
     tombstones: keeper.tombstones,
-    moving: owner.moving.now + owner.moving.later,
+    moving: owner.repairs.changes.now + owner.repairs.changes.later,
     disk,
     peers: membership.peers().length
   }

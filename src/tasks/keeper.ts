@@ -10,7 +10,7 @@ import { assert, type Millis } from '../machine.ts'
 import { type Accepted, newest } from './accepted.ts'
 import { type Batch, pack } from './batch.ts'
 import { type Persist, persist, type Send, send } from './effects.ts'
-import { type KeeperList, listOf, movedMessage } from './keepers.ts'
+import { areRivals, type KeeperList, listOf, movedMessage } from './keepers.ts'
 import { type Acceptor, checkKept, compact, type Kept, merge, newAcceptor, summary, weigh } from './kept.ts'
 import {
   type AcceptedBatch,
@@ -364,6 +364,8 @@ export class Keeper {
   #move({ key, list, keepers, seats }: TaskMessageOf<'moved'>): boolean {
     const kept = this.#shards.get(key)
     if (kept === undefined || (kept.inForce?.list ?? 0) >= list) return false
+    // What is here may be in no other list.
+    if (areRivals(kept.record, { list, keepers, seats })) return false
     const rest = kept.acceptors.filter((one) => one.list >= list)
     if (rest.length > 0) {
       kept.acceptors = rest

@@ -30,6 +30,10 @@ export function seatIn({ keepers, seats }: KeeperList, peer: PeerId): number | u
 
 export const listOf = ({ list, keepers, seats }: KeeperList): KeeperList => ({ list, keepers, seats })
 
+/** True of two lists of one number: both of a pair that lost each other went on without the other one. */
+export const areRivals = (one: KeeperList, other: KeeperList): boolean =>
+  one.list === other.list && one.keepers.join() !== other.keepers.join()
+
 /** What a record says of its keepers: `seatsGiven` is the first seat that nobody had yet. */
 export type Seating = Pick<
   ShardRecord,

@@ -12,7 +12,7 @@ import { Dealer } from './dealer.ts'
 import { Departure } from './departure.ts'
 import { Dependencies, type DependenciesView, recalled } from './dependencies.ts'
 import { passOn, type Send, send } from './effects.ts'
-import { listOf, movedMessage } from './keepers.ts'
+import { areRivals, type KeeperList, listOf, movedMessage } from './keepers.ts'
 import { type Inheritance, Lead } from './lead.ts'
 import {
   covers,
@@ -46,8 +46,8 @@ export interface OwnerView extends RepairView, DependenciesView, HoldersView {
 export class Owner {
   readonly #view: OwnerView
   readonly leads = new Map<ShardKey, Lead>()
+  readonly repairs: Repairs
   readonly #succession: Succession
-  readonly #repairs: Repairs
   readonly dealer: Dealer
   readonly #whereabouts: Whereabouts
   readonly #orphans = new Orphans()
@@ -60,7 +60,7 @@ export class Owner {
   constructor(view: OwnerView, random: Random) {
     this.#view = view
     this.#succession = new Succession(view.self, random, view.isUp)
-    this.#repairs = new Repairs(view, this.leads)
+    this.repairs = new Repairs(view, this.leads)
     this.#departure = new Departure(view, this.leads, this.#succession)
     this.dealer = new Dealer(view)
     this.#dependencies = new Dependencies(view, this.leads)
@@ -106,24 +106,9 @@ export class Owner {
     return this.#departure.begin(now)
   }
 
-  /** Shards that this node is bringing to other keepers, or will. */
-  get moving(): { now: number; later: number } {
-    return this.#repairs.changes
-  }
-
-  /** Shards kept here that other nodes could keep instead. */
-  movable(now: Millis): number {
-    return this.#repairs.movable(now)
-  }
-
   /** After a restart nothing is owned: what was proposed before is not known any more. */
   restored(now: Millis): void {
-    const { keeper, self } = this.#view
-    for (const key of keeper.keys()) {
-      const record = keeper.record(key)
-      if (record === undefined || keeper.isSettled(key) || !record.keepers.includes(self)) continue
-      this.#succession.follow(record, keeper.promised(key), now)
-    }
+    this.#succession.restored(this.#view.keeper, now)
   }
 
   message(from: PeerId, message: TaskMessage, now: Millis): Send[] {
@@ -145,7 +130,6 @@ export class Owner {
         this.#succession.saw(message.key, message.list, message.ballot, now)
         return []
       case 'leading':
-        this.#succession.hinted(message.key, message, now)
         return [...this.#outvoted(message, now), ...this.#dependencies.message(from, message, now)]
       case 'moved':
         return this.#moved(message, now)
@@ -218,7 +202,7 @@ export class Owner {
       effects.push(...this.#tryToOwn(record, ballot, now))
     }
     effects.push(...this.#departure.wake(now))
-    effects.push(...this.#repairs.wake(now, (record) => this.#tryToOwn(record, 0, now)))
+    effects.push(...this.repairs.wake(now, (record) => this.#tryToOwn(record, 0, now)))
     for (const lead of this.leads.values()) effects.push(...lead.expire(now))
     if (now >= Math.min(this.#tendAt, this.#settleAt ?? this.#tendAt)) {
       this.#settleAt = undefined
@@ -236,7 +220,7 @@ export class Owner {
 
   wakeAt(now: Millis): Millis | undefined {
     let at = earlier(this.#succession.wakeAt(), this.#settleAt)
-    if (this.#view.keeper.size > 0) at = earlier(at, this.#repairs.wakeAt())
+    if (this.#view.keeper.size > 0) at = earlier(at, this.repairs.wakeAt())
     if (this.leads.size > 0) at = earlier(at, this.#tendAt)
     for (const lead of this.leads.values()) at = earlier(earlier(at, lead.opensAt(now)), lead.expiresAt)
     return at
@@ -302,7 +286,9 @@ export class Owner {
   }
 
   /** What this node keeps went on to another list, if it is not itself who brought it there. */
-  #moved({ key, list, keepers, seats }: TaskMessageOf<'moved'>, now: Millis): Send[] {
+  #moved(moved: TaskMessageOf<'moved'>, now: Millis): Send[] {
+    if (this.#isOfRivals(moved)) return []
+    const { key, list, keepers, seats } = moved
     const record = this.#view.keeper.record(key)
     const lead = this.leads.get(key)
     const isStale = lead !== undefined && (lead.record.list < list || !lead.register.isInForce)
@@ -322,8 +308,17 @@ export class Owner {
     return told.map((to) => send(to, at))
   }
 
+  /** Said of another list than this node's own of the same number: each goes on by itself. */
+  #isOfRivals(list: KeeperList & { readonly key: ShardKey }): boolean {
+    const record = this.#view.keeper.record(list.key)
+    return record !== undefined && areRivals(record, list)
+  }
+
   /** Another one owns this list by a higher ballot, as no keeper of it may have told who is none of them any more. */
-  #outvoted({ key, list, ballot }: TaskMessageOf<'leading'>, now: Millis): Send[] {
+  #outvoted(leading: TaskMessageOf<'leading'>, now: Millis): Send[] {
+    const { key, list, ballot } = leading
+    if (this.#isOfRivals(leading)) return []
+    this.#succession.hinted(key, leading, now)
     return this.leads.get(key)?.record.list === list ? this.#rejected(key, ballot, now) : []
   }
 

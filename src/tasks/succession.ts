@@ -11,6 +11,7 @@ import type { Random } from '../random.ts'
 import { type Send, send } from './effects.ts'
 import { type KeeperList, listOf, ownerBy } from './keepers.ts'
 import type { ShardRecord } from './messages.ts'
+import type { Kept } from './whereabouts.ts'
 
 /** Head start of each keeper over the next in rank. */
 const headStartMs = 300
@@ -55,6 +56,15 @@ export class Succession {
     this.#shards.set(record.key, followed)
     // A shard that is owned needs no look of its own.
     this.#lookAt = Math.min(this.#lookAt, this.#isOwned(followed) ? now + lookEveryMs : now)
+  }
+
+  /** Follows all that is kept and may still change. */
+  restored(keeper: Kept, now: Millis): void {
+    for (const key of keeper.keys()) {
+      const record = keeper.record(key)
+      if (record === undefined || keeper.isSettled(key) || !record.keepers.includes(this.#self)) continue
+      this.follow(record, keeper.promised(key), now)
+    }
   }
 
   unfollow(key: ShardKey): void {

@@ -46,8 +46,8 @@ test('twenty machines leave at once: what can be is kept three times again, each
   const look = (at: number): void => {
     for (const { core } of world?.nodes ?? []) {
       if (core === undefined) continue
-      most = Math.max(most, core.owner.moving.now)
-      if (at > sixOClock && at < troubleMs && core.owner.moving.now > 0) repairedAt = at
+      most = Math.max(most, core.owner.repairs.changes.now)
+      if (at > sixOClock && at < troubleMs && core.owner.repairs.changes.now > 0) repairedAt = at
     }
   }
   const remember = (into: (record: ShardRecord) => void): void => {

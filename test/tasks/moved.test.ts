@@ -95,3 +95,24 @@ test('who was taken for one that has the inputs, and had let go of them, takes t
   keeper.step(b, { kind: 'store', record: slim, isRepair: true })
   expect(keeper.record(key)?.inputs).toEqual(record.inputs)
 })
+
+test('of two keepers that lost each other and made lists of one number, neither lets go of what it has for the other list', () => {
+  const keeper = new Keeper(c)
+  const outcomes = pack(a, [0], [Buffer.from('done')])
+  keeper.step(a, { kind: 'store', record: { ...record, ...firstSeating([c, b]) }, isRepair: false })
+  keeper.step(c, { kind: 'accept', key, list: 0, ballot: 0, serial: 1, outcomes })
+  const mine = {
+    ...record,
+    ...firstSeating([c, a]),
+    list: 1,
+    seats: [0, 2],
+    before: [c, b],
+    beforeSeats: [0, 1]
+  }
+  keeper.step(c, { kind: 'store', record: mine, isRepair: true })
+  keeper.step(b, { kind: 'moved', key, list: 1, keepers: [d, b], seats: [2, 1] })
+  expect(keeper.outcomes(key).size).toBe(1)
+  // Its own list begins to count: then the one before does not any more.
+  keeper.step(c, { kind: 'moved', key, list: 1, keepers: [c, a], seats: [0, 2] })
+  expect(keeper.outcomes(key).size).toBe(0)
+})
