@@ -249,10 +249,10 @@ export class Guard {
     return this.#spare(id, watch, mail, now)
   }
 
-  /** Once all have it who shall, the others need not. */
+  /** Once all have it who shall, and these are enough, the others need not: one that leaves takes its copy along. */
   #spare(id: DataId, watch: Watch, mail: Mail, now: Millis): DataEffect[] {
-    const { targets, has } = watch
-    if (targets.length === 0 || !targets.every((peer) => has.has(peer))) return []
+    const { targets, has, copies } = watch
+    if (targets.length < copies || !targets.every((peer) => has.has(peer))) return []
     const others = [...new Set([...watch.leased, ...has])].filter((peer) => !targets.includes(peer))
     if (others.length === 0) return []
     this.#unlease(

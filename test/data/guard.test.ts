@@ -1,0 +1,47 @@
+/**
+ * Whom a node asks to hold what it names, and when it lets them go.
+ *
+ * Not here: what a node that is asked does (depot.test.ts), and meshes under faults (the simulator).
+ */
+import { expect, test } from 'vitest'
+import { Depot } from '../../src/data/depot.ts'
+import type { DataEffect } from '../../src/data/effects.ts'
+import { Guard } from '../../src/data/guard.ts'
+import { dataId, type PeerId } from '../../src/ids.ts'
+
+const [self, leaver, third, fourth] = ['self', 'leaver', 'third', 'fourth'] as [
+  PeerId,
+  PeerId,
+  PeerId,
+  PeerId
+]
+const id = dataId('named'.padEnd(43, '_'), 1_000)
+
+const letGo = (effects: readonly DataEffect[]): PeerId[] =>
+  effects.flatMap((one) => (one.kind === 'send' && one.message.kind === 'unhold' ? [one.to] : []))
+
+test('one that leaves keeps its copy until as many others have one as are wanted', () => {
+  const keepers = [self, leaver]
+  const view = {
+    self,
+    isUp: () => true,
+    peers: () => keepers,
+    keepersFor: () => keepers,
+    isGone: () => false,
+    situation: () => keepers.join()
+  }
+  const depot = new Depot(view, 1_000_000)
+  depot.arrived(id, 0)
+  const guard = new Guard(view, depot)
+  guard.name([id], 3, 0)
+  guard.held(leaver, [id], 1)
+  // It leaves: others are to have it, and at first there are none.
+  keepers.splice(1)
+  expect(letGo(guard.wake(1_000))).toEqual([])
+  keepers.push(third, fourth)
+  expect(letGo(guard.wake(2_000))).toEqual([])
+  guard.held(third, [id], 2_001)
+  expect(letGo(guard.wake(3_000))).toEqual([])
+  guard.held(fourth, [id], 3_001)
+  expect(letGo(guard.wake(4_000))).toEqual([leaver])
+})
