@@ -39,6 +39,11 @@ export class Acts {
     return this.#isOver
   }
 
+  /** For good. */
+  get disksLost(): number {
+    return this.#world.plan.disksToLose - this.#disksToLose
+  }
+
   happen(act: Act): void {
     if (this.#isOver) return
     switch (act.kind) {

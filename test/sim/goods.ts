@@ -9,6 +9,7 @@ import { closeEnvelope } from '../../src/data/envelope.ts'
 import { type DataId, dataId, dataName, type JobId, type PeerId } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { Random } from '../../src/random.ts'
+import { majorityOf } from '../../src/routing/placement.ts'
 import type { Batch } from '../../src/tasks/batch.ts'
 import { inputsIn } from '../../src/tasks/references.ts'
 import { Violation } from './checkers.ts'
@@ -46,6 +47,8 @@ export class Goods {
   readonly #disks = new Map<DataId, Set<PeerId>>()
   /** Jobs that wait for their data to be kept. */
   readonly #open = new Set<{ readonly client: SimClient }>()
+  /** How many of its copies were. */
+  readonly #damaged = new Map<DataId, number>()
   /** What was brought to a node because a task there needs it. */
   readonly #cached = new Map<SimNode, Set<DataId>>()
   #asks = 0
@@ -74,8 +77,18 @@ export class Goods {
     const one = found[Math.floor(pick * found.length)]
     if (one === undefined || !one.node.isRunning) return
     this.#world.note(one.node.id, `finds ${one.id} damaged`)
+    this.#damaged.set(one.id, (this.#damaged.get(one.id) ?? 0) + 1)
     this.#drop(one.node, one.id)
     one.node.step({ kind: 'data-lost', id: one.id })
+  }
+
+  /** False if these have none of some data whose copies may all be lost, since as many are as somebody was told of. */
+  areEnough(left: readonly SimNode[], disksLost: number): boolean {
+    const gone = this.#world.nodes.filter((node) => !left.includes(node))
+    return [...this.#kept].every(([id, { least }]) => {
+      const lost = gone.filter((node) => node.data.has(id)).length + (this.#damaged.get(id) ?? 0) + disksLost
+      return lost < majorityOf(least) || left.some((node) => node.data.has(id)) || !this.#isSomewhere(id)
+    })
   }
 
   /** Names so many new pieces of data, has them kept, and then goes on; a client that dies meanwhile does not. */
@@ -198,7 +211,7 @@ export class Goods {
       kept: (count) => {
         this.#puts.delete(ask)
         // As a job's shards: with fewer copies than it wants at least, it is not content.
-        if (count < Math.floor(copies.least / 2) + 1) return again()
+        if (count < majorityOf(copies.least)) return again()
         this.#kept.set(id, { job, copies: copies.wanted, least: copies.least, keptAt: clock.now })
         if (client.session !== undefined) kept()
       }

@@ -315,7 +315,8 @@ export class World {
 
   #canSpare(candidate: SimNode): boolean {
     const left = this.nodes.filter((node) => node !== candidate && !this.broken.has(node))
-    if (this.cells?.judge.areEnough(left) === false) return false
+    if (this.cells?.judge.areEnough(left) === false || !this.goods.areEnough(left, this.acts.disksLost))
+      return false
     // Who alone has what some tasks need is needed.
     const isNeeded = this.plan.jobs.some(
       ({ requires }) =>
