@@ -37,8 +37,10 @@ import { CALM, drawPlan, type HostPlan, type JobPlan, type Plan, type Weather } 
 import { Trace } from './trace.ts'
 import { Verdicts } from './verdicts.ts'
 
-/** After healing, everything must be complete by then. */
+/** After healing, everything must be complete by then, or as long a time have brought something. */
 const settleMs = 240_000
+/** So many times: a few engines that are left may have days of tasks before them, but not here. */
+const settleTimes = 3
 
 export interface WorldOptions {
   readonly plan?: Plan
@@ -104,7 +106,11 @@ export class World {
     this.#heal()
     const verdicts = new Verdicts(this, this.#random.fork('verdicts'))
     verdicts.cancelForTheDead()
-    this.until(() => verdicts.areComplete(), settleMs)
+    for (let before = -1, times = 0; this.checkers.outcomes > before && times < settleTimes; times++) {
+      before = this.checkers.outcomes
+      this.until(() => verdicts.areComplete(), settleMs)
+      if (verdicts.areComplete()) break
+    }
     verdicts.complete()
     verdicts.readAll()
     this.until(() => verdicts.isQuiet(), settleMs)
