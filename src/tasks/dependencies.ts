@@ -79,7 +79,7 @@ export class Dependencies {
         source.trail.next(this.#view.isUp)
         // Not at once: if nobody has the shard, two keepers would send us to each other for ever.
         source.askedAt = now - askAgainMs / 2
-        return source.trail.disowned(from) ? seek(message.key, this.#view.mayKnow(message.key)) : []
+        return source.trail.disowned(from, now) ? seek(message.key, this.#view.mayKnow(message.key)) : []
       }
       case 'forget':
         return keysOf(message.name, this.#sources.keys()).flatMap((key) => {

@@ -1,5 +1,6 @@
 /**
- * Which of the tasks that a node holds may begin now, and on which engine: the node alone decides over what it has.
+ * Which of the tasks that a node holds may begin now, and on which engine, and for how many more it has room: the node alone
+ * decides over what it has.
  *
  * Not here: when that is asked (runner.ts), and who is granted what (standings.ts). What a task needs is taken all at once
  * when its run begins and given back when that run has ended, so nobody waits for the second half of something.
@@ -8,6 +9,7 @@
 import type { JobId } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Amount, amountOf, isOnlyAt, matches, slotsFor, type Traits } from '../routing/match.ts'
+import type { Wants } from './claims.ts'
 import type { Chunk, Line } from './line.ts'
 import type { JobHeader } from './messages.ts'
 import type { Runs } from './runs.ts'
@@ -15,7 +17,7 @@ import { fitting, take } from './standings.ts'
 
 /** A task that needs more than is free now waits for so long at one node; then it is given back, and may go to another. */
 export const waitHereMs = 10_000
-/** Work beyond what runs that a node holds, in time. */
+/** Work beyond what runs that a node holds, by what tasks of a function took before: short ones by the hundred, long ones singly. */
 export const aheadMs = 50
 /** Tasks that a node asks for beyond those that it can run now. */
 export const aheadTasksMax = 1_024
@@ -96,9 +98,23 @@ export class Fitting {
   }
 
   /** Unstarted tasks that this node would like to hold, while tasks take so long. */
-  ahead(taskMs: Millis): number {
+  #ahead(taskMs: Millis): number {
     const { slots } = this.#me()
     return Number.isFinite(taskMs) ? Math.min(aheadTasksMax, Math.floor((aheadMs * slots) / taskMs)) : slots
+  }
+
+  /** What this node asks for; `isSated` while its engines are busy and more than half of what it would hold waits. */
+  wants(taskMs: Millis): Wants & { readonly isSated: boolean } {
+    const { slots } = this.#me()
+    const { busy, depth } = this.#runs
+    const isIdle = busy === 0 && this.#line.length === 0
+    const free = Math.max(0, slots - busy)
+    const ahead = isIdle ? slots : this.#ahead(taskMs)
+    // What waits for one engine, or for what others hold, keeps no slot from the rest.
+    const queued = this.#line.length - this.#line.narrow
+    const want = Math.max(0, free + ahead - queued)
+    const isSated = free === 0 && 2 * queued > ahead
+    return { want, standing: 2 * slots, room: this.#room(taskMs), depth, isSated }
   }
 
   /** How many of these tasks the node takes. The others would be granted in vain. */
@@ -111,7 +127,7 @@ export class Fitting {
   }
 
   /** What further tasks may take, those included that are short enough to wait here for their turn. */
-  room(taskMs: Millis): Amount[] {
+  #room(taskMs: Millis): Amount[] {
     if (this.#me().resources.length === 0) return []
     return [...this.#roomFor(taskMs)].map(([name, left]) => ({ name, amount: Math.max(0, left) }))
   }
@@ -134,12 +150,13 @@ export class Fitting {
     return this.#line.chunks().map(({ header }) => header)
   }
 
-  /** What should go back to its owner, of those that wait here behind long tasks: all but `keep`, and what has no better place. */
-  surplus(keep: number, now: Millis): Map<Chunk, number[]> {
+  /** What should go back to its owner, of those that wait here behind long tasks: all but a little, and what has no better place. */
+  surplus(taskMs: Millis, now: Millis): Map<Chunk, number[]> {
     const { peer } = this.#me()
     const waitedFor = new Set<string>()
     const back = new Map<Chunk, number[]>()
-    let left = keep
+    if (!Number.isFinite(taskMs) || taskMs < aheadMs) return back
+    let left = this.#ahead(taskMs)
     for (const chunk of this.#line.chunks()) {
       const { requires } = chunk.header
       if (isOnlyAt(requires, peer)) continue

@@ -127,7 +127,7 @@ export class Follows {
     follow.trail.next(this.#view.isUp)
     // Not at once: if nobody has the shard, two keepers would send us to each other for ever.
     follow.askedAt = now - askAgainMs / 2
-    return follow.trail.disowned(from) ? seek(key, this.#view.mayKnow(key)) : []
+    return follow.trail.disowned(from, now) ? seek(key, this.#view.mayKnow(key)) : []
   }
 
   peerDown(peer: PeerId, now: Millis): Send[] {

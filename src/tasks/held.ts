@@ -5,11 +5,16 @@
  */
 import type { ShardKey } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
-import type { Batch } from './batch.ts'
+import { type Batch, bytesIn } from './batch.ts'
 import { type Send, send } from './effects.ts'
 import type { Chunk } from './line.ts'
 import { shardTasksMax, type TaskMessageOf } from './messages.ts'
+import { patienceFor } from './patience.ts'
 import { Trail } from './trail.ts'
+
+/** What ended of a shard that none of its keepers has: how often it is offered, and for how long. Then it is let go. */
+const orphanPatienceMs = 10_000
+const orphanMaxMs = 600_000
 
 export const HELD = { none: 0, queued: 1, running: 2, ended: 3 } as const
 
@@ -52,6 +57,16 @@ export function holdingOf(key: ShardKey, held: Held, queued: Iterable<Chunk>, ru
     .sort((one, other) => other.attempt - one.attempt)
     .map((one) => send(held.trail.owner, { kind: 'holding', key, ...one }))
 }
+
+/** What was not confirmed in time is to be said again. */
+export function isDue({ outcomes, sentAt, trail }: Held, now: Millis): boolean {
+  if (outcomes.length === 0) return false
+  const isOrphan = trail.orphanedFor(now) > 0
+  return now - sentAt >= (isOrphan ? orphanPatienceMs : patienceFor(bytesIn(outcomes)))
+}
+
+/** Nobody will ever ask for it. */
+export const isForNobody = ({ trail }: Held, now: Millis): boolean => trail.orphanedFor(now) > orphanMaxMs
 
 /** Lets go of outcomes that nobody waits for. Whole batches at once: that is the common case. */
 export function dropConfirmed(held: Held): void {

@@ -1,22 +1,31 @@
 /**
- * A node's appetite: how much work it asks for, what it runs when, and which outcomes it still has to keep.
+ * What a node does with tasks: when they begin, when more are asked for, and which outcomes it still has to keep.
  *
- * Not here: running (executor/), and who is asked (the claims go to every owner below 16 members; routing/board.ts above).
- * A node holds about `aheadMs` of work beyond its slots, by what tasks of the same function took before; short tasks
- * travel by the hundred and long ones singly. Outcomes stay here until their owner says that they are committed, so a
- * dying owner loses no finished work.
+ * Not here: running (executor/), how much is asked for (fitting.ts), and who is asked (every owner below 16 members;
+ * routing/board.ts above). Outcomes stay here until their owner says that they are committed, so a dying owner loses no
+ * finished work.
  */
 import type { PeerId, ShardKey } from '../ids.ts'
 import type { Millis } from '../machine.ts'
-import { type Batch, bytesIn, pack, pickAt } from './batch.ts'
+import { type Batch, pack, pickAt } from './batch.ts'
 import { Claims } from './claims.ts'
 import { type Availability, type Run, type RunnerEffect, type Send, seek, send } from './effects.ts'
-import { aheadMs, Fitting } from './fitting.ts'
-import { checkHeld, dropConfirmed, HELD, type Held, holdingOf, inState, newHeld } from './held.ts'
+import { Fitting } from './fitting.ts'
+import {
+  checkHeld,
+  dropConfirmed,
+  HELD,
+  type Held,
+  holdingOf,
+  inState,
+  isDue,
+  isForNobody,
+  newHeld
+} from './held.ts'
 import { ownerBy } from './keepers.ts'
 import { type Chunk, Line, unstarted } from './line.ts'
 import { everyTask, keysOf, type TaskMessage, type TaskMessageOf } from './messages.ts'
-import { patienceFor, patienceMs } from './patience.ts'
+import { patienceMs } from './patience.ts'
 import { UsedPermits } from './permits.ts'
 import { lostOutcome, type RunNews, type RunNewsOf, Runs, stillRunning } from './runs.ts'
 import { Speeds } from './speeds.ts'
@@ -66,8 +75,7 @@ export class Runner {
       case 'grant':
         return this.#granted(from, message, now)
       case 'confirm':
-        this.#confirmed(message)
-        return []
+        return this.#confirmed(message)
       case 'revoke':
         return this.#revoked(message.key, message.indexes, now)
       case 'probe':
@@ -75,8 +83,7 @@ export class Runner {
       case 'leading':
         return this.#led(from, message, now)
       case 'disowned':
-        this.#held.get(message.key)?.trail.next(this.#view.isUp)
-        return []
+        return this.#disowned(from, message.key, now)
       case 'forget':
         return keysOf(message.name, this.#held.keys()).flatMap((key) => this.#revoked(key, everyTask, now))
       default:
@@ -86,12 +93,10 @@ export class Runner {
 
   peerDown(peer: PeerId, now: Millis): RunnerEffect[] {
     this.#asked.forget(peer)
-    const effects: RunnerEffect[] = []
-    for (const [key, held] of this.#held) {
-      if (held.trail.owner === peer && held.trail.next(this.#view.isUp))
-        effects.push(...[...this.#holding(key, held), ...this.#report(key, held, now)])
-    }
-    return effects
+    const lost = [...this.#held].filter(
+      ([, { trail }]) => trail.owner === peer && trail.next(this.#view.isUp)
+    )
+    return lost.flatMap(([key, held]) => this.#tell(key, held, now))
   }
 
   heard(news: RunNews, now: Millis): RunnerEffect[] {
@@ -104,9 +109,8 @@ export class Runner {
   /** Its task waits for a job of its own, and others may have the slot unless too many wait already; or it has it again. */
   #parked({ kind, run }: RunNewsOf<'parked' | 'resumed'>, now: Millis): RunnerEffect[] {
     this.#runs.park(run, kind === 'parked', now)
-    const back = this.fitting
-      .barred()
-      .flatMap((chunk) => this.#returnQueued(chunk, [...chunk.inputs.indexes]))
+    const barred = this.fitting.barred()
+    const back = barred.flatMap((chunk) => this.#returnQueued(chunk, [...chunk.inputs.indexes]))
     // First it is said what is wanted, or the same would come back at once.
     return [...(back.length > 0 ? this.#claims(now) : []), ...back, ...this.#work(now)]
   }
@@ -156,10 +160,8 @@ export class Runner {
     const held = this.#held.get(key)
     if (held === undefined) return this.#work(now)
     for (const index of indexes) this.#forget(key, held, index)
-    return [
-      send(held.trail.owner, { kind: 'handback', key, attempt, isStarted: false, indexes }),
-      ...this.#work(now)
-    ]
+    const back = send(held.trail.owner, { kind: 'handback', key, attempt, isStarted: false, indexes })
+    return [back, ...this.#work(now)]
   }
 
   /** Gives back what was not begun, and asks for nothing more. What runs may go on. */
@@ -209,13 +211,8 @@ export class Runner {
     this.#tendAt = now + patienceMs / 2
     const effects: RunnerEffect[] = []
     for (const [key, held] of this.#held) {
-      if (held.outcomes.length === 0 || now - held.sentAt < patienceFor(bytesIn(held.outcomes))) continue
-      const { isUp, mayKnow } = this.#view
-      if (isUp(held.trail.owner) || held.trail.next(isUp)) effects.push(...this.#report(key, held, now))
-      else {
-        held.sentAt = now
-        effects.push(...seek(key, mayKnow(key)))
-      }
+      if (isForNobody(held, now)) effects.push(...this.#revoked(key, everyTask, now))
+      else if (isDue(held, now)) effects.push(...this.#again(key, held, now))
     }
     const back = this.#handBack(now)
     if (back.length === 0) return effects
@@ -275,11 +272,12 @@ export class Runner {
     if (--held.live === 0) this.#held.delete(key)
   }
 
-  #confirmed({ key, indexes }: TaskMessageOf<'confirm'>): void {
+  #confirmed({ key, indexes }: TaskMessageOf<'confirm'>): RunnerEffect[] {
     const held = this.#held.get(key)
-    if (held === undefined) return
+    if (held === undefined) return []
     for (const index of indexes) if (held.state[index] === HELD.ended) this.#forget(key, held, index)
     dropConfirmed(held)
+    return []
   }
 
   #revoked(key: ShardKey, indexes: Uint32Array, now: Millis): RunnerEffect[] {
@@ -306,12 +304,27 @@ export class Runner {
     if (held === undefined) return []
     const isNew = held.trail.hint(message, from, now)
     const isItself = held.trail.owner === from && ownerBy(message, ballot) === from
-    if (isItself) return [...this.#holding(key, held), ...this.#report(key, held, now)]
+    if (isItself) return this.#tell(key, held, now)
     return isNew ? this.#report(key, held, now) : []
   }
 
-  #holding(key: ShardKey, held: Held): Send[] {
-    return holdingOf(key, held, this.#line.chunks(), this.#runs.all())
+  /** If none of its keepers has it, others may know who does, or that nobody needs it. */
+  #disowned(from: PeerId, key: ShardKey, now: Millis): Send[] {
+    const trail = this.#held.get(key)?.trail
+    trail?.next(this.#view.isUp)
+    return trail?.disowned(from, now) === true ? seek(key, this.#view.mayKnow(key)) : []
+  }
+
+  /** To who owns it now: what runs, and what ended. */
+  #tell(key: ShardKey, held: Held, now: Millis): Send[] {
+    return [...holdingOf(key, held, this.#line.chunks(), this.#runs.all()), ...this.#report(key, held, now)]
+  }
+
+  #again(key: ShardKey, held: Held, now: Millis): Send[] {
+    if (this.#view.isUp(held.trail.owner) || held.trail.next(this.#view.isUp))
+      return this.#report(key, held, now)
+    held.sentAt = now
+    return seek(key, this.#view.mayKnow(key))
   }
 
   #report(key: ShardKey, held: Held, now: Millis): Send[] {
@@ -344,28 +357,22 @@ export class Runner {
   }
 
   #claims(now: Millis): Send[] {
-    const { slots, owners } = this.#view
+    const { owners } = this.#view
     if (!this.#takesWork)
       return this.#asked.renew(owners(), { want: 0, standing: 0, room: [], depth: 0 }, now)
-    const { busy, depth } = this.#runs
-    const isIdle = busy === 0 && this.#line.length === 0
-    const free = Math.max(0, slots - busy)
-    const taskMs = this.#runs.pace(this.#speeds.last, now)
-    const ahead = isIdle ? slots : this.fitting.ahead(taskMs)
-    // What waits for one engine, or for what others hold, keeps no slot from the rest.
-    const queued = this.#line.length - this.#line.narrow
+    const wants = this.fitting.wants(this.#runs.pace(this.#speeds.last, now))
     // Not for every few tasks that ended: little claims bring little grants, and those never grow again.
-    if (free === 0 && 2 * queued > ahead && now < this.#claimAt) return []
+    if (wants.isSated && now < this.#claimAt) return []
     this.#claimAt = now + claimEveryMs
-    const want = Math.max(0, free + ahead - queued)
-    const room = this.fitting.room(taskMs)
-    return this.#asked.renew(owners(), { want, standing: 2 * slots, room, depth }, now)
+    return this.#asked.renew(owners(), wants, now)
   }
 
   /** Work that turned out longer than was believed goes back to its owners, who may know an idle node. */
   #handBack(now: Millis): RunnerEffect[] {
     const recalls = this.#runs.stuck(now).map((run): RunnerEffect => ({ kind: 'recall-run', run }))
-    return [...recalls, ...this.#handBackQueued(now), ...this.#confirmRuns(now)]
+    const back = this.fitting.surplus(this.#runs.pace(this.#speeds.last, now), now)
+    const returned = [...back].flatMap(([chunk, indexes]) => this.#returnQueued(chunk, indexes))
+    return [...recalls, ...returned, ...this.#confirmRuns(now)]
   }
 
   /** What runs for long may have been ended elsewhere, and the word of it been lost: the owner revokes it then. */
@@ -373,13 +380,6 @@ export class Runner {
     if (now < this.#confirmAt) return []
     this.#confirmAt = now + confirmRunsMs
     return stillRunning(this.#runs, this.#held, now - confirmRunsMs)
-  }
-
-  #handBackQueued(now: Millis): Send[] {
-    const taskMs = this.#runs.pace(this.#speeds.last, now)
-    if (!Number.isFinite(taskMs) || taskMs < aheadMs) return []
-    const back = this.fitting.surplus(this.fitting.ahead(taskMs), now)
-    return [...back].flatMap(([chunk, indexes]) => this.#returnQueued(chunk, indexes))
   }
 
   #returnAll(): Send[] {

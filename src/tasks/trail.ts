@@ -22,6 +22,8 @@ export class Trail {
   #turnedAt: Millis = Number.NEGATIVE_INFINITY
   /** Keepers that said to have none of it. */
   readonly #lacking = new Set<PeerId>()
+  /** Since when all of them have. */
+  #orphanedAt: Millis | undefined
 
   constructor(keepers: readonly PeerId[], list = 0) {
     this.#keepers = keepers
@@ -44,8 +46,11 @@ export class Trail {
    * other for ever.
    */
   hint(hint: Hint, from: PeerId, now: Millis): boolean {
+    // Who keeps it and knows an owner has it.
+    if (this.#keepers.includes(from)) this.#has(from)
     const owner = ownerBy(hint, hint.ballot)
     if (owner !== undefined && this.#isNews(hint, owner, now)) {
+      if (hint.list > this.#list) this.#has(owner)
       this.#list = hint.list
       this.#keepers = hint.keepers
       this.#rank = hint.keepers.indexOf(owner)
@@ -68,15 +73,27 @@ export class Trail {
    * This keeper has none of the shard. True if by now every one has said so: then others may know who has it, or that it was
    * released while these were away.
    */
-  disowned(peer: PeerId): boolean {
+  disowned(peer: PeerId, now: Millis): boolean {
     this.#lacking.add(peer)
     if (!this.#keepers.every((keeper) => this.#lacking.has(keeper))) return false
     this.#lacking.clear()
+    this.#orphanedAt ??= now
     return true
+  }
+
+  /** How long ago every keeper had said so, if since then none of them said otherwise. */
+  orphanedFor(now: Millis): Millis {
+    return this.#orphanedAt === undefined ? 0 : now - this.#orphanedAt
+  }
+
+  #has(peer: PeerId): void {
+    this.#lacking.delete(peer)
+    this.#orphanedAt = undefined
   }
 
   /** This keeper acted as the owner. */
   met(peer: PeerId): void {
+    this.#has(peer)
     const rank = this.#keepers.indexOf(peer)
     if (rank >= 0) this.#rank = rank
   }
