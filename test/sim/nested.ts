@@ -253,7 +253,10 @@ export class Guest {
   }
 
   #leaveIfOver(): void {
-    if (this.entry !== undefined && this.#jobs.every(({ isComplete }) => isComplete)) this.lose()
+    if (this.entry === undefined || !this.#jobs.every(({ isComplete }) => isComplete)) return
+    this.#world.nests.guests.delete(this)
+    // Its last words are on their way.
+    this.#world.clock.after(1, () => this.lose())
   }
 
   #setTimer(): void {
