@@ -6,6 +6,7 @@
 import { ShoalError } from '../errors.ts'
 import { checkTimeout } from './checks.ts'
 import { type End, type Endable, endOf, limited } from './endings.ts'
+import { inspectedBy, type Look, looksLike } from './looks.ts'
 import type { Gate } from './nest.ts'
 
 /** Awaitable: the value. */
@@ -35,6 +36,20 @@ export abstract class Awaitable<R> implements Later<R> {
 
   [endOf](): End {
     return this.end
+  }
+
+  /** What is to be seen of it, before whether it has ended. */
+  protected get seen(): object {
+    return {}
+  }
+
+  protected get noun(): string {
+    return this.constructor.name
+  }
+
+  get [inspectedBy](): Look {
+    const ended = this.successful ? 'done' : 'failed'
+    return looksLike(this.noun, () => ({ ...this.seen, state: this.ready ? ended : 'open' }))
   }
 
   async get(timeout?: number): Promise<R> {

@@ -33,6 +33,10 @@ export class Graph<N extends Calls> extends Awaitable<CallValues<N>> implements 
     return this.#job.accepted
   }
 
+  protected override get seen(): object {
+    return { id: this.id, ...this.#job.progress }
+  }
+
   get progress(): JobProgress {
     return { ...this.#job.progress, running: [] }
   }

@@ -72,6 +72,10 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     })
   }
 
+  protected override get seen(): object {
+    return { id: this.id, ...this.progress }
+  }
+
   get progress(): Progress {
     const { done, total, failed } = this.#shelf
     return { done, total, failed }

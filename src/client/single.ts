@@ -65,6 +65,14 @@ export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
     this.#index = index
   }
 
+  protected override get noun(): string {
+    return 'Task'
+  }
+
+  protected override get seen(): object {
+    return { id: this.id }
+  }
+
   get #fate(): Fate {
     return this.#job.fate(this.#index)
   }

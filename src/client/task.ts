@@ -24,6 +24,10 @@ export class Task<R> extends Awaitable<R> implements TaskHandle<R> {
     return this.#job.id
   }
 
+  protected override get seen(): object {
+    return { id: this.id }
+  }
+
   get accepted(): Promise<void> {
     return this.#job.accepted
   }

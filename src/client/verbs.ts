@@ -17,6 +17,7 @@ import { MeshEvent, MeshVariable } from './coordination/variable.ts'
 import type { ClientData } from './data.ts'
 import { type Endable, type Ended, inOrderOfEnd, type Waited, type WaitOptions, wait } from './endings.ts'
 import type { Job } from './job.ts'
+import { inspectedBy, type Look, looksLike } from './looks.ts'
 import type { Gate } from './nest.ts'
 import { checkTaskOptions } from './options.ts'
 import { type Watchable, type WatchOptions, watch } from './progress.ts'
@@ -44,6 +45,10 @@ export abstract class Verbs {
   protected abstract ask<T>(what: string, about?: string): Promise<{ value: T; silent: number }>
   /** This very client. */
   protected abstract get self(): Client & Submitter
+
+  get [inspectedBy](): Look {
+    return looksLike('Client', () => ({ entry: this.entry }))
+  }
 
   task<R>(id: string, options: Waiting = {}): TaskHandle<R> {
     const named = taskNamed(id)

@@ -3,6 +3,7 @@
  *
  * Not here: the mesh. Outcomes are handed in as the session would.
  */
+import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { feed, mayBeEndless, shardTasks } from '../../src/client/feed.ts'
 import { Job } from '../../src/client/job.ts'
@@ -206,4 +207,14 @@ test('an input that cannot travel is named, and nothing from there on is submitt
   const inputs = [...new Array(shardTasks).fill(1), 2, { deep: [Symbol('x')] }, 3]
   await expect(feed(inputs, sink)).rejects.toThrow(new RegExp(`input ${shardTasks + 1} .*deep\\[0\\]`))
   expect(sink.shards).toEqual([{ count: shardTasks, isLast: false }])
+})
+
+test('at a prompt a job and a task of it say how far they are, and that no result was taken out', async () => {
+  const { job } = newJob()
+  job.ended(0, outcomes([0, ok('a')], [1, bad('no')]))
+  expect(inspect(job)).toBe("Job { id: 'job', done: 2, total: undefined, failed: 1, state: 'open' }")
+  job.completed(2)
+  expect(inspect(job)).toBe("Job { id: 'job', done: 2, total: 2, failed: 1, state: 'failed' }")
+  expect(inspect(job.task(0))).toBe("Task { id: 'job:0', state: 'done' }")
+  await expect(job.then()).rejects.toThrow('no')
 })

@@ -143,6 +143,10 @@ export class AsyncResult<R> extends Awaitable<R> implements Times, AsyncIterable
     return this.#plan.value().then(onDone, onRejected)
   }
 
+  protected override get seen(): object {
+    return this.progress
+  }
+
   get progress(): Progress {
     if (this.#job !== undefined) return this.#job.progress
     return { done: this.#done, total: this.#handles().length, failed: this.#failed }

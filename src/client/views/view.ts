@@ -11,6 +11,7 @@ import { capturesOf } from '../captures.ts'
 import { isRecord, refuse, shown } from '../checks.ts'
 import type { Inputs } from '../feed.ts'
 import { isModuleFunction, type ModuleFunction, moduleFunction } from '../functions.ts'
+import { inspectedBy, type Look, looksLike } from '../looks.ts'
 import type { TaskHandle, TaskOptions, Zipped } from '../types.ts'
 import { collected, plainInputs, zipped } from '../zip.ts'
 import type { EngineInfo, Presence } from './engines.ts'
@@ -78,6 +79,10 @@ export class DirectView {
     this.#client = client
     this.#presence = presence
     this.#targets = targets
+  }
+
+  get [inspectedBy](): Look {
+    return looksLike('DirectView', () => ({ targets: this.#targets }))
   }
 
   /** The engines of a call that were made now. Rejects with SHOAL_NOT_FOUND if one is not there, or none at all. */

@@ -1,0 +1,16 @@
+/**
+ * How handles look at a prompt and in a log: which work it is and how far, and nothing of how that is known.
+ *
+ * Not here: whose handles they are. The symbol is Node's for `util.inspect` and `console.log`, and means nothing elsewhere.
+ */
+import type { InspectOptions, inspect } from 'node:util'
+
+export const inspectedBy: unique symbol = Symbol.for('nodejs.util.inspect.custom') as never
+
+export type Look = (depth: number, options: InspectOptions, print: typeof inspect) => string
+
+/** A name, and what is to be seen. */
+export const looksLike =
+  (name: string, seen: () => object): Look =>
+  (_, options, print) =>
+    `${name} ${print(seen(), options)}`
