@@ -23,6 +23,7 @@ export class Dealer implements LeadView {
   readonly speeds = new Speeds()
   readonly nearby: Nearby
   readonly member: LeadView['member']
+  readonly able: LeadView['able'] = (requires) => this.standings.able(requires)
   readonly waste: Waste = { lost: 0, dropped: 0 }
   /** Tasks that the last round left, because nobody who asks can take them. */
   left = 0

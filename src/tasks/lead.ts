@@ -26,7 +26,7 @@ import type { Register } from './register.ts'
 import { Silence } from './silence.ts'
 import { never, startOf, startWithinMs } from './start.ts'
 import { type EarlierAttempt, earlier, Story } from './story.ts'
-import { concluded, hopeless, notBegun, poisoned, unknown, type Verdict } from './verdicts.ts'
+import { type Able, concluded, hopeless, notBegun, poisoned, unknown, type Verdict } from './verdicts.ts'
 import { Dropped, type Waste } from './waste.ts'
 
 /** How long a new owner waits to be told what runs already. */
@@ -38,7 +38,7 @@ const nothing = new Uint8Array(0)
 export type Inheritance = Pick<TaskMessageOf<'handover'>, 'states' | 'untried'>
 
 /** What an owner shares with all that it owns. */
-export interface LeadView extends LocalityView {
+export interface LeadView extends LocalityView, Able {
   readonly waste: Waste
 }
 
@@ -341,7 +341,7 @@ export class Lead {
     if (start === 'open' && now >= this.#grantsFrom + startWithinMs)
       return this.#entries.propose(never, now).effects
     if (!this.#isOpen || !this.#deadline.passes(now)) return []
-    const failure = notBegun(this.record, this.#view.member)
+    const failure = notBegun(this.record, this.#view)
     return this.#conclude(this.#queue.untried(), STATUS.error, failure, now)
   }
 

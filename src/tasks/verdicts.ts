@@ -7,7 +7,7 @@ import { fromString } from 'uint8arrays/from-string'
 import { toString as toText } from 'uint8arrays/to-string'
 import type { ErrorCode } from '../errors.ts'
 import { type PeerId, type TaskId, taskId } from '../ids.ts'
-import { isEngine } from '../routing/requirement.ts'
+import { isEngine, type Requirement } from '../routing/requirement.ts'
 import { type Batch, encodeOutcome, pack } from './batch.ts'
 import { type Hopeless, isThere, parcelBytesMax } from './dependents.ts'
 import type { ShardRecord } from './messages.ts'
@@ -36,6 +36,8 @@ const causeStackMax = 2_000
 
 /** Of the targets of a task none of which is there. */
 const targetsNamedMax = 4
+/** Characters of a requirement that nobody meets. */
+const requirementNamedMax = 200
 type MemberView = Parameters<typeof isThere>[1]
 
 /** The failure of the task at an index of its shard. */
@@ -54,13 +56,20 @@ export function poisoned(
   }
 }
 
-export function notBegun({ header, first }: ShardRecord, member: MemberView): Verdict {
-  const { targets } = header.requires
+export interface Able {
+  /** What a node that is up says of itself. */
+  readonly member: MemberView
+  /** How many of the nodes that ask for work could run this. */
+  readonly able: (requires: Requirement) => number
+}
+
+export function notBegun({ header, first }: ShardRecord, { member, able }: Able): Verdict {
+  const { targets, text } = header.requires
   const isAny = targets.some((one) => (isEngine(one) ? isThere(one, member) : member(one as PeerId)))
-  const why =
-    targets.length === 0 || isAny
-      ? 'no engine was free'
-      : `none of its targets is up: ${targets.slice(0, targetsNamedMax).join(', ')}`
+  const isUnmet = text !== '' && able(header.requires) === 0
+  const unmet = `no node that takes work has what it requires, ${text.slice(0, requirementNamedMax)}; explain says what each lacks`
+  const absent = `none of its targets is up: ${targets.slice(0, targetsNamedMax).join(', ')}`
+  const why = targets.length > 0 && !isAny ? absent : isUnmet ? unmet : 'no engine was free'
   return (index) => {
     const task = taskId(header.job, first + index)
     const message = `${task} was not begun within its queueTimeout of ${header.queueTimeoutMs} ms: ${why}`

@@ -130,6 +130,7 @@ test('what nobody can run ends by its queueTimeout, and its failure says so', as
     (failure: ShoalError) => failure
   )
   expect(error.code).toBe('TASK_QUEUE_TIMEOUT')
+  expect(error.message).toMatch(/no node that takes work has what it requires, \{.*gpu.*\}; explain says/)
 })
 
 test('two users with 1,000 and 10 tasks: the second is not behind the first', async () => {
