@@ -49,9 +49,10 @@ export type {
 } from './client/types.ts'
 export { BalancedView, type Chunk, type ImapOptions } from './client/views/balanced.ts'
 export type { EngineInfo } from './client/views/engines.ts'
+export { Reference } from './client/views/reference.ts'
 export { AsyncResult } from './client/views/result.ts'
 export type { WaitForEngines } from './client/views/until.ts'
-export { DirectView, Reference, type Targets } from './client/views/view.ts'
+export { DirectView, type Targets } from './client/views/view.ts'
 export type { Before, Dependency, DependencyOption } from './client/waits.ts'
 export type { Ref } from './data/ref.ts'
 export {

@@ -95,6 +95,14 @@ test('each engine has a namespace of its own, that execute, push, pull and apply
   expect(
     await all.apply((x: number, part: { a: number }) => total + x + part.a, 1, new Reference('part'))
   ).toEqual([12, 12, 12, 12])
+  // Also within others; what only looks like one stays as it is.
+  const inside = { list: [0, new Reference('part')], of: { total: new Reference('total') } }
+  const like = { name: 'part', shoalReference: 'part' }
+  expect(await client.view(0).apply((...args: unknown[]) => args, inside, like)).toEqual([
+    { list: [0, { a: 1 }], of: { total: 10 } },
+    like
+  ])
+  await expect(all.apply(double as never, [new Reference('nowhere')]).get()).rejects.toThrow('nowhere')
   // So large that it is put once for all four, and so small that alone it would travel with its task.
   const long = 'x'.repeat(40_000)
   await all.push({ long })

@@ -45,13 +45,14 @@ const run = (text: string): Promise<Script> => runScript(lab, nodes, text)
 
 test('views, graphs, programs, data, and several handles: whatever the asynchronous client can', async () => {
   const { ended } = await run(`
-    import { call, ref } from '${index.href}'
+    import { call, Reference, ref } from '${index.href}'
     import { writeFileSync } from 'node:fs'
     const mesh = connectSync()
     const say = (value) => console.log(JSON.stringify(value))
     const all = mesh.view('all')
     all.push({ a: 2, block: true })
     say([all.execute('a + 1'), mesh.view(0).pull('block'), all.apply((x) => a * x, 5)])
+    say(mesh.view(0).apply((x) => x, { deep: [new Reference('a')] }))
     all.scatter('part', [1, 2, 3, 4, 5, 6, 7])
     say([all.gather('part'), all.map((x) => a * x, function* () { yield 1; yield 2 }()), all.engines().length])
     const first = mesh.engines()[0].id
@@ -106,6 +107,7 @@ test('views, graphs, programs, data, and several handles: whatever the asynchron
   expect({ code, errors }).toEqual({ code: 0, errors: '' })
   expect(out).toEqual([
     '[[3,3,3],true,[10,10,10]]',
+    '{"deep":[2]}',
     '[[1,2,3,4,5,6,7],[2,4],3]',
     '[[3],3]',
     String.raw`[[7,7,7],true,true,["out\n","out\n","out\n"],1]`,

@@ -11,11 +11,12 @@ import { type MessagePort, Worker, workerData } from 'node:worker_threads'
 import { ShoalError } from '../../errors.ts'
 import { keyOfText } from '../../node/key.ts'
 import { moduleFunction } from '../functions.ts'
+import { packValue, unpackValue } from '../gaps.ts'
 import { call as graphCall, ref } from '../graph.ts'
 import { type ConnectOptions, connect } from '../remote.ts'
+import { Reference } from '../views/reference.ts'
 import { echo, isAudible } from './echo.ts'
 import { packError, unpackError } from './failures.ts'
-import { packValue, unpackValue } from './gaps.ts'
 import { Iterations } from './iterations.ts'
 import { Objects } from './objects.ts'
 import {
@@ -203,6 +204,8 @@ function restored(special: Special): unknown {
     }
     case 'ref':
       return ref(special.name)
+    case 'reference':
+      return new Reference(special.name)
     case 'url':
       return new URL(special.text)
     case 'source':

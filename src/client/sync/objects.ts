@@ -5,8 +5,8 @@
  * Nothing names a verb: what an object can do is read off the object, so that no verb can be forgotten.
  */
 import { CompositeError, ShoalError, TaskError } from '../../errors.ts'
+import type { Search } from '../gaps.ts'
 import { packError } from './failures.ts'
-import type { Search } from './gaps.ts'
 import type { Shape, Special } from './protocol.ts'
 
 /** Read once, since they never change and are wanted after the client was closed, too. */
@@ -28,7 +28,7 @@ export class Objects {
   #lastId = -1
 
   /** How answers are packed: lists and objects that the client makes of objects are at most so deep. */
-  readonly search: Search = {
+  readonly search: Search<Special> = {
     specialOf: (value) => this.#specialOf(value as object),
     depthMax: 3,
     partsMax: Number.POSITIVE_INFINITY

@@ -6,6 +6,7 @@
  * pulse, so that a caller who sleeps is woken by the first and learns from the second that nobody will.
  */
 import type { ProgramExit } from '../../errors.ts'
+import type { PackedValue } from '../gaps.ts'
 
 /** Cells of the shared memory. */
 export const CELL = {
@@ -71,6 +72,7 @@ export type Special =
   | { readonly kind: 'module'; readonly file: string; readonly exportName: string }
   | { readonly kind: 'call'; readonly parts: Packed }
   | { readonly kind: 'ref'; readonly name: string }
+  | { readonly kind: 'reference'; readonly name: string }
   | { readonly kind: 'url'; readonly text: string }
   /** An iterable of the caller that the host pulls, so many items at a time. */
   | { readonly kind: 'source'; readonly source: number; readonly most: number }
@@ -85,10 +87,7 @@ export type Special =
   | { readonly kind: 'error'; readonly error: SentError }
 
 /** A value with holes, and what goes into them. */
-export interface Packed {
-  readonly value: unknown
-  readonly gaps: readonly { readonly path: readonly (string | number)[]; readonly special: Special }[]
-}
+export type Packed = PackedValue<Special>
 
 export type Ask =
   | { readonly verb: 'open' }

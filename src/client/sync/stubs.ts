@@ -8,12 +8,13 @@
  */
 import { ShoalError } from '../../errors.ts'
 import { isModuleFunction } from '../functions.ts'
+import { packValue, type Search, unpackValue } from '../gaps.ts'
 import { CallRef, isCall } from '../graph.ts'
 import { encodeArgs } from '../values.ts'
+import { Reference } from '../views/reference.ts'
 import { lookedAtMax } from '../waits.ts'
 import { type Border, type Caller, type Channel, uncopied } from './channel.ts'
 import { unpackError } from './failures.ts'
-import { packValue, type Search, unpackValue } from './gaps.ts'
 import { type Ask, type Packed, root, type SentPage, type Shape, type Special } from './protocol.ts'
 
 /** Results that are fetched at a time while they are iterated. */
@@ -62,7 +63,11 @@ export class Stubs implements Border {
     this.#held.delete(id)
     this.#channel.tell({ verb: 'drop', id, times: one.times })
   })
-  readonly #search: Search = { specialOf: (value) => this.#specialOf(value), depthMax, partsMax: lookedAtMax }
+  readonly #search: Search<Special> = {
+    specialOf: (value) => this.#specialOf(value),
+    depthMax,
+    partsMax: lookedAtMax
+  }
 
   constructor(channel: Channel) {
     this.#channel = channel
@@ -133,7 +138,7 @@ export class Stubs implements Border {
     const isCalled = name.startsWith('on') || answering.includes(name)
     const takesInputs = id === root || name === 'map' || name === 'imap'
     const takesHandles = id === root && (name === 'wait' || name === 'asCompleted')
-    const search: Search = {
+    const search: Search<Special> = {
       ...this.#search,
       specialOf: (value) => {
         if (!args.includes(value)) return this.#specialOf(value, pullMost)
@@ -184,6 +189,7 @@ export class Stubs implements Border {
     if (isModuleFunction(value)) return { kind: 'module', file: value.file, exportName: value.exportName }
     if (isCall(value)) return { kind: 'call', parts: this.pack([value.fn, value.args, value.options]) }
     if (value instanceof CallRef) return { kind: 'ref', name: value.name }
+    if (value instanceof Reference) return { kind: 'reference', name: value.name }
     if (value instanceof URL) return { kind: 'url', text: value.href }
     if (value instanceof AbortSignal) throw noSignal()
     if (typeof value !== 'object' || value === null || !isSource(value)) return undefined

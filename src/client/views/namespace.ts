@@ -31,16 +31,20 @@ export async function execute(prepared: string): Promise<unknown> {
   return await within(`(async () => {${prepared}\n})()`)
 }
 
-interface Named {
-  readonly shoalReference: string
+interface Gap {
+  readonly path: readonly (string | number)[]
+  /** Of the value that belongs there. */
+  readonly special: string
 }
 
-const isNamed = (value: unknown): value is Named =>
-  typeof value === 'object' && value !== null && Object.keys(value).join() === 'shoalReference'
-
-export async function apply(fn: string, args: readonly unknown[]): Promise<unknown> {
+export async function apply(fn: string, args: unknown[], gaps: readonly Gap[]): Promise<unknown> {
   const called = within(`(${fn})`) as (...args: unknown[]) => unknown
-  return await called(...args.map((arg) => (isNamed(arg) ? space[arg.shoalReference] : arg)))
+  for (const { path, special } of gaps) {
+    let around = args as unknown as Names
+    for (const step of path.slice(0, -1)) around = around[step] as Names
+    around[path.at(-1) as string | number] = space[special]
+  }
+  return await called(...args)
 }
 
 /** One chunk of a map; `isZipped`: each input is a list of arguments. */

@@ -15,6 +15,7 @@ import { inspectedBy, type Look, looksLike } from '../looks.ts'
 import type { TaskHandle, TaskOptions, Zipped } from '../types.ts'
 import { collected, plainInputs, zipped } from '../zip.ts'
 import type { EngineInfo, Presence } from './engines.ts'
+import { checkName, located } from './reference.ts'
 import { AsyncResult, type Calls } from './result.ts'
 import { prepare } from './statements.ts'
 
@@ -25,16 +26,6 @@ export type Targets =
   | number
   | readonly (string | number)[]
   | ((engine: EngineInfo) => unknown)
-
-/** Stands for a value that has this name on the engine. */
-export class Reference {
-  readonly shoalReference: string
-
-  constructor(name: string) {
-    checkName(name)
-    this.shoalReference = name
-  }
-}
 
 /** Results of calls are of no use once they were taken. */
 const retention = 60_000
@@ -151,15 +142,19 @@ export class DirectView {
     )
   }
 
-  /** Calls a function on each engine. Its free names are those of the engine; a `Reference` among `args` is replaced there. */
+  /** Calls a function on each engine. Its free names are those of the engine; a `Reference` in `args`, or in lists and plain objects there, is replaced. */
   apply<R>(
     fn: ((...args: never[]) => R) | ModuleFunction,
     ...args: readonly unknown[]
   ): AsyncResult<unknown> {
-    if (isModuleFunction(fn)) return this.#begin(fn, async () => () => args)
-    const text = textOf(fn)
-    const sent = [text, args.map((arg) => (arg instanceof Reference ? { ...arg } : arg))]
-    return this.#call('apply', () => sent)
+    const { value, gaps } = located(args)
+    if (!isModuleFunction(fn)) {
+      const sent = [textOf(fn), value, gaps]
+      return this.#call('apply', () => sent)
+    }
+    if (gaps[0] !== undefined)
+      refuse(`a Reference is a name of an engine (${gaps[0].special}), which functions of modules do not see`)
+    return this.#begin(fn, async () => () => args)
   }
 
   /**
@@ -309,10 +304,6 @@ function textOf(fn: AnyFunction | ((...args: never[]) => unknown)): string {
   if (captures.kind === 'function') return text
   const reason = `${fn.name || 'the function'} is no function that can travel: ${captures.reason}`
   throw new ShoalError('SHOAL_BAD_FUNCTION', `${reason}; write it as a function or an arrow function`)
-}
-
-function checkName(name: unknown): void {
-  if (typeof name !== 'string' || name === '') refuse(`a name on engines is a text; this is ${shown(name)}`)
 }
 
 interface Sliceable {

@@ -1,28 +1,37 @@
 /**
- * Values on their way between two threads: what cannot be copied leaves a gap, and what stands for it travels beside.
+ * Values on their way to another thread or machine: what cannot be copied leaves a gap, and what stands for it travels beside.
  *
- * Not here: what that is (stubs.ts, objects.ts).
+ * Not here: what that is (sync/, views/reference.ts).
  * Beside and not inside, so that nothing a user writes can be taken for it. What has no gaps is not copied here.
  */
-import type { Packed, Special } from './protocol.ts'
+/** `special` travels for what belongs at the end of the path. */
+export interface Gap<S> {
+  readonly path: readonly (string | number)[]
+  readonly special: S
+}
 
-export interface Search {
+export interface PackedValue<S> {
+  readonly value: unknown
+  readonly gaps: readonly Gap<S>[]
+}
+
+export interface Search<S> {
   /** What travels for a value, if it cannot itself. */
-  readonly specialOf: (value: unknown) => Special | undefined
+  readonly specialOf: (value: unknown) => S | undefined
   /** Arrays and plain objects within each other that are looked into. */
   readonly depthMax: number
   /** Parts of one item of a list that are looked at; what is beyond is copied as it is. */
   readonly partsMax: number
 }
 
-export function packValue(value: unknown, search: Search): Packed {
-  const gaps: { path: (string | number)[]; special: Special }[] = []
+export function packValue<S>(value: unknown, search: Search<S>): PackedValue<S> {
+  const gaps: Gap<S>[] = []
   const budget = { left: search.partsMax }
   return { value: emptied(value, [], { ...search, gaps, budget }), gaps }
 }
 
 /** In place: what was copied belongs to nobody else. */
-export function unpackValue({ value, gaps }: Packed, restored: (special: Special) => unknown): unknown {
+export function unpackValue<S>({ value, gaps }: PackedValue<S>, restored: (special: S) => unknown): unknown {
   let whole = value
   for (const { path, special } of gaps) {
     const last = path.at(-1)
@@ -37,12 +46,12 @@ export function unpackValue({ value, gaps }: Packed, restored: (special: Special
   return whole
 }
 
-interface Found extends Search {
-  readonly gaps: { path: (string | number)[]; special: Special }[]
+interface Found<S> extends Search<S> {
+  readonly gaps: Gap<S>[]
   readonly budget: { left: number }
 }
 
-function emptied(value: unknown, path: (string | number)[], search: Found): unknown {
+function emptied<S>(value: unknown, path: (string | number)[], search: Found<S>): unknown {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return value
   const special = search.specialOf(value)
   if (special !== undefined) {
@@ -64,7 +73,11 @@ function emptied(value: unknown, path: (string | number)[], search: Found): unkn
   return copy ?? value
 }
 
-function emptiedList(list: readonly unknown[], path: (string | number)[], search: Found): readonly unknown[] {
+function emptiedList<S>(
+  list: readonly unknown[],
+  path: (string | number)[],
+  search: Found<S>
+): readonly unknown[] {
   let copy: unknown[] | undefined
   for (let at = 0; at < list.length; at++) {
     const part = list[at]
