@@ -71,7 +71,9 @@ const messages: PeerMessage[] = [
     key,
     list: 0,
     ballot: 17,
-    accepted: [{ ballot: 1, outcomes: pack(a, [1], [Uint8Array.of(9)]) }]
+    accepted: [{ ballot: 1, outcomes: pack(a, [1], [Uint8Array.of(9)]) }],
+    part: 0,
+    parts: 1
   },
   { kind: 'claim', tasks: 12, received: 3, room: [], isLast: false, depth: 0 },
   { kind: 'grant', key, header, list: 0, keepers: [a], first: 7, attempt: 2, waiting: 5, inputs, seat: 1 },

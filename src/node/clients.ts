@@ -65,6 +65,10 @@ export class Clients {
     this.streams.get(client)?.write(frame)
   }
 
+  queuedFor(client: ClientId): number {
+    return this.streams.get(client)?.queuedBytes ?? 0
+  }
+
   misread(client: ClientId, count: number): void {
     const before = this.misreads.get(client) ?? 0
     this.misreads.set(client, before + count)

@@ -70,7 +70,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   constructor(options: CoreOptions) {
     const { me, random, now, replaceAfterMs = keeperReplaceAfterMs, disk = 'sound' } = options
-    const { reach = usualReach } = options
+    const { reach = usualReach, room = () => Number.POSITIVE_INFINITY } = options
     this.#quota = options.quota ?? defaultQuota
     this.self = me.peer
     this.#disk = new AfterWrites(disk)
@@ -82,7 +82,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const keeping = { ...around, keeper: this.keeper, holders }
     this.owner = new Owner(keeping, random.fork('owner'))
     const aloneAt = now + (options.meetsWithinMs ?? 0)
-    this.entry = new Entry(around, Math.min(aloneAt, now + settlesWithinMs))
+    this.entry = new Entry({ ...around, room }, Math.min(aloneAt, now + settlesWithinMs))
     this.release = new Release(around)
     this.#upkeep = new Upkeep({ ...keeping, release: this.release }, random.fork('reconcile'), now)
     this.stock = new Stock(around, this.keeper, this.#quota.data)

@@ -78,7 +78,8 @@ export class Driver {
   constructor(options: DriverOptions) {
     this.#options = options
     const { store, blobs, onNote } = options
-    this.core = new NodeCore({ ...options, now: performance.now() })
+    const room = (id: ClientId): number => this.#outbox.room(id, !this.#locals.has(id) && this.#transport)
+    this.core = new NodeCore({ ...options, room, now: performance.now() })
     this.#journal = new Journal(store)
     this.data = new Data({
       files: options.files,

@@ -161,6 +161,10 @@ class Libp2pTransport implements Transport {
     this.clients.send(client, frame)
   }
 
+  queuedFor(to: PeerId | ClientId): number {
+    return this.peers.queuedFor(to as PeerId) + this.clients.queuedFor(to as ClientId)
+  }
+
   dropPeer(peer: PeerId, reason: string): void {
     this.counts.add('peers-dropped')
     this.peers.drop(peer, reason)

@@ -9,6 +9,15 @@ import type { ClientId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { joinFrame, type PeerMessage, peerMessages } from './messages.ts'
 
+/**
+ * While so much waits to be read by a peer, large messages to it are dropped: all are said again by who needs them, and what
+ * is asked for only by and by does not end the stream.
+ */
+const bulkQueueBytesMax = 24 << 20
+const bulkBytes = 64 << 10
+/** Results that wait to be read by a client; more is asked for once there is room. */
+const clientQueueBytesMax = 16 << 20
+
 /** A frame is cut when it exceeds this; one message may be larger. */
 const frameTargetBytes = 4 << 20
 
@@ -48,6 +57,8 @@ export function frames(parts: readonly Uint8Array[]): Uint8Array[] {
 export interface Carrier {
   sendPeer(peer: PeerId, frame: Uint8Array): void
   sendClient(client: ClientId, frame: Uint8Array): void
+  /** Bytes that were sent and wait to be handed to the network. */
+  queuedFor(to: PeerId | ClientId): number
 }
 
 interface Queue {
@@ -59,6 +70,8 @@ interface Queue {
 export class Outbox {
   readonly #peers = new Map<PeerId, Queue>()
   readonly #clients = new Map<ClientId, Queue>()
+  /** Messages that were dropped because too much waited already. */
+  heldBack = 0
 
   /** May wait for company until `dueAt`. */
   toPeer(peer: PeerId, message: PeerMessage, dueAt: Millis): void {
@@ -70,13 +83,34 @@ export class Outbox {
     add(this.#clients, client, entryMessages.encode(message), 0)
   }
 
+  /** Bytes that this client can be told now: any number, if nothing carries them. */
+  room(client: ClientId, carrier: Carrier | false | undefined): number {
+    if (carrier === undefined || carrier === false) return Number.POSITIVE_INFINITY
+    const waiting = bytesOf(this.#clients.get(client)?.parts ?? [])
+    return clientQueueBytesMax - waiting - carrier.queuedFor(client)
+  }
+
   /** Sends what is due, in order; what waits for company comes along. Returns when the rest is due. */
   flush(carrier: Carrier, now: Millis): Millis {
-    const peers = take(this.#peers, now, (peer, frame) => carrier.sendPeer(peer, frame))
-    return Math.min(
-      peers,
-      take(this.#clients, now, (client, frame) => carrier.sendClient(client, frame))
-    )
+    const toPeer = (peer: PeerId, parts: readonly Uint8Array[]): void => {
+      for (const frame of frames(this.#within(carrier.queuedFor(peer), parts))) carrier.sendPeer(peer, frame)
+    }
+    const toClient = (client: ClientId, parts: readonly Uint8Array[]): void => {
+      for (const frame of frames(parts)) carrier.sendClient(client, frame)
+    }
+    return Math.min(take(this.#peers, now, toPeer), take(this.#clients, now, toClient))
+  }
+
+  /** Without large ones that would have to wait for too long. */
+  #within(queued: number, parts: readonly Uint8Array[]): readonly Uint8Array[] {
+    if (queued + bytesOf(parts) <= bulkQueueBytesMax) return parts
+    let sum = queued
+    return parts.filter(({ byteLength }) => {
+      const isKept = byteLength < bulkBytes || sum <= bulkQueueBytesMax
+      if (isKept) sum += byteLength
+      else this.heldBack++
+      return isKept
+    })
   }
 }
 
@@ -89,7 +123,17 @@ function add<K>(queues: Map<K, Queue>, to: K, part: Uint8Array, dueAt: Millis): 
   }
 }
 
-function take<K>(queues: Map<K, Queue>, now: Millis, sendFrame: (to: K, frame: Uint8Array) => void): Millis {
+function bytesOf(parts: readonly Uint8Array[]): number {
+  let sum = 0
+  for (const { byteLength } of parts) sum += byteLength
+  return sum
+}
+
+function take<K>(
+  queues: Map<K, Queue>,
+  now: Millis,
+  say: (to: K, parts: readonly Uint8Array[]) => void
+): Millis {
   let next = Number.POSITIVE_INFINITY
   for (const [to, { parts, dueAt }] of queues) {
     if (dueAt > now) {
@@ -97,7 +141,7 @@ function take<K>(queues: Map<K, Queue>, now: Millis, sendFrame: (to: K, frame: U
       continue
     }
     queues.delete(to)
-    for (const frame of frames(parts)) sendFrame(to, frame)
+    say(to, parts)
   }
   return next
 }

@@ -80,6 +80,10 @@ export class Peers {
     this.live.get(peer)?.stream.write(frame)
   }
 
+  queuedFor(peer: PeerId): number {
+    return this.live.get(peer)?.stream.queuedBytes ?? 0
+  }
+
   drop(peer: PeerId, reason: string): void {
     this.live.get(peer)?.stream.abort(reason)
   }

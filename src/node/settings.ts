@@ -3,6 +3,7 @@
  *
  * Not here: options of people, and their checks (options.ts).
  */
+import type { ClientId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Random } from '../random.ts'
 import type { Reach } from '../routing/links.ts'
@@ -36,4 +37,6 @@ export interface CoreOptions {
   readonly meetsWithinMs?: Millis
   /** From how many members on streams are held with some only; default `usualReach`. */
   readonly reach?: Reach | undefined
+  /** Bytes that a client can be told now; default: any number. */
+  readonly room?: (client: ClientId) => number
 }

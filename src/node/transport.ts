@@ -30,6 +30,8 @@ export interface Transport {
   /** Sends one frame; frames to one peer arrive in order or the stream breaks. Dropped silently if the peer is gone (its `peer-disconnected` says so). */
   sendPeer(peer: PeerId, frame: Uint8Array): void
   sendClient(client: ClientId, frame: Uint8Array): void
+  /** Bytes that wait to be handed to the network. */
+  queuedFor(to: PeerId | ClientId): number
   /** Ends the stream, and pauses nothing else: for a peer or client that sent what is no message of ours. */
   dropPeer(peer: PeerId, reason: string): void
   /** Ends a stream: at once; or, if it is idle, in good order with its connection, and no seed is dialed because of it. */

@@ -5,7 +5,7 @@
  * Whoever asks says what it has, and asks again; so nothing here need survive.
  */
 import type { PeerId, ShardKey } from '../ids.ts'
-import { type Accepted, regroup } from './accepted.ts'
+import { type Accepted, answerOf, regroup } from './accepted.ts'
 import {
   type Batch,
   OUTCOME_HEADER_BYTES,
@@ -41,12 +41,18 @@ export class Audience {
     const has = new Set(have)
     const isNews = (index: number): boolean => index <= closedIndex && !has.has(index)
     const news = [...this.#register.committed].filter(([index]) => isNews(index)).map(([, value]) => value)
-    return regroup(news).map(({ outcomes }) => this.committed(from, outcomes))
+    return told(from, this.#register.record.key, news, false)
   }
 
   /** All entries of these batches, as somebody hears of them who watches. */
   committed(to: PeerId, outcomes: Batch): Send {
-    return send(to, { kind: 'committed', key: this.#register.record.key, outcomes, settled: false })
+    return send(to, {
+      kind: 'committed',
+      key: this.#register.record.key,
+      outcomes,
+      settled: false,
+      more: false
+    })
   }
 
   /** This is committed since now. */
@@ -76,6 +82,16 @@ export class Audience {
   #awaitedBy(to: PeerId, awaited: ReadonlyMap<number, boolean>, outcomes: Batch): Send {
     return send(to, { kind: 'awaited', key: this.#register.record.key, outcomes: trimmed(outcomes, awaited) })
   }
+}
+
+/** To who asked for all of a shard: what it lacks, as far as one answer holds that. */
+export function told(to: PeerId, key: ShardKey, news: readonly Accepted[], settled: boolean): Send[] {
+  const answer = answerOf(news)
+  const batches = regroup(answer)
+  return batches.map(({ outcomes }, at) => {
+    const more = answer.length < news.length && at === batches.length - 1
+    return send(to, { kind: 'committed', key, outcomes, settled, more })
+  })
 }
 
 /** What can be told of awaited tasks, and which of them have not ended. */

@@ -56,6 +56,8 @@ export interface EntryView {
   readonly mayKnow: (key: ShardKey) => readonly PeerId[]
   /** Nodes that can keep this shard, best first. */
   readonly keepersFor: (shard: string) => readonly PeerId[]
+  /** Bytes that a client can be told: what it has no room for is asked for again. */
+  readonly room: (client: ClientId) => number
 }
 
 export class Entry {

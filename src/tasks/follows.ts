@@ -15,6 +15,8 @@ import { Trail } from './trail.ts'
 
 /** Between two questions of a follow that hears nothing. */
 const askAgainMs = 2_000
+/** Follows that ask again at one time, of those whose client had no room for what came. */
+const heldAsksMax = 4
 
 interface Follow {
   readonly placement: Placement
@@ -23,11 +25,15 @@ interface Follow {
   /** Tasks that are to be cancelled, and have no outcome as far as is known here. */
   readonly cancelled: Set<number>
   askedAt: Millis
+  /** A client had no room for something that came: it is asked for again once it has. */
+  isHeld: boolean
 }
 
 export class Follows {
   readonly #view: EntryView
   readonly #follows = new Map<ShardKey, Follow>()
+  /** Bytes that clients are told in this step, which their streams do not know of yet. */
+  readonly #told = { at: Number.NaN, bytes: new Map<ClientId, number>() }
 
   constructor(view: EntryView) {
     this.#view = view
@@ -70,28 +76,36 @@ export class Follows {
     return [...this.#cancelAgain(follow), this.#ask(follow, now)]
   }
 
-  committed({ key, outcomes }: TaskMessageOf<'committed'>, now: Millis): EntryEffect[] {
+  committed({ key, outcomes, more }: TaskMessageOf<'committed'>, now: Millis): EntryEffect[] {
     const follow = this.#follows.get(key)
     if (follow === undefined) return []
     follow.askedAt = now
     const effects: EntryEffect[] = []
     for (const [client, has] of follow.clients) {
-      const fresh: number[] = []
-      for (const [at, index] of outcomes.indexes.entries()) {
-        if (has.has(index)) continue
-        has.add(index)
-        fresh.push(at)
+      const indexes = [...outcomes.indexes.entries()]
+      const fresh = indexes.filter(([, index]) => !has.has(index)).map(([at]) => at)
+      const isNews = client !== CANCEL && fresh.length > 0
+      if (isNews && this.#room(client, now) <= 0) {
+        follow.isHeld = true
+        continue
       }
-      if (client === CANCEL || fresh.length === 0) continue
-      effects.push({
-        kind: 'reply',
-        client,
-        message: { kind: 'results', key, outcomes: pickAt(outcomes, fresh) }
-      })
+      for (const at of fresh) has.add(outcomes.indexes[at] as number)
+      if (!isNews) continue
+      const news = pickAt(outcomes, fresh)
+      this.#told.bytes.set(client, (this.#told.bytes.get(client) ?? 0) + news.body.byteLength)
+      effects.push({ kind: 'reply', client, message: { kind: 'results', key, outcomes: news } })
     }
     for (const index of outcomes.indexes) follow.cancelled.delete(index)
     if (follow.cancelled.size === 0) this.unfollow(CANCEL, key)
-    return effects
+    const isOver = !this.#follows.has(key)
+    return more && !isOver && !follow.isHeld ? [...effects, this.#ask(follow, now)] : effects
+  }
+
+  /** Bytes that this client can be told now. */
+  #room(client: ClientId, now: Millis): number {
+    if (this.#told.at !== now) this.#told.bytes.clear()
+    this.#told.at = now
+    return this.#view.room(client) - (this.#told.bytes.get(client) ?? 0)
   }
 
   /** Passed on as it comes: nobody asks again for what is lost. */
@@ -141,8 +155,12 @@ export class Follows {
 
   wake(now: Millis): Send[] {
     const effects: Send[] = []
+    let heldAsks = heldAsksMax
     for (const follow of this.#follows.values()) {
-      if (now - follow.askedAt < askAgainMs) continue
+      if (follow.isHeld) {
+        const hasRoom = [...follow.clients.keys()].some((one) => one !== CANCEL && this.#room(one, now) > 0)
+        if (!hasRoom || heldAsks-- <= 0) continue
+      } else if (now - follow.askedAt < askAgainMs) continue
       const { isUp, mayKnow } = this.#view
       if (!isUp(follow.trail.owner) && !follow.trail.next(isUp)) {
         follow.askedAt = now
@@ -166,7 +184,8 @@ export class Follows {
       trail,
       clients: new Map(),
       cancelled: new Set(),
-      askedAt: 0
+      askedAt: 0,
+      isHeld: false
     }
     this.#follows.set(placement.key, follow)
     return follow
@@ -180,6 +199,7 @@ export class Follows {
 
   #ask(follow: Follow, now: Millis): Send {
     follow.askedAt = now
+    follow.isHeld = false
     // What every client here has, the owner need not send again.
     const [first, ...rest] = [...follow.clients.values()]
     const have = [...(first ?? [])].filter((index) => rest.every((has) => has.has(index)))

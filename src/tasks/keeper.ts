@@ -11,9 +11,17 @@ import { type Accepted, newest } from './accepted.ts'
 import { type Batch, pack } from './batch.ts'
 import { type Persist, persist, type Send, send } from './effects.ts'
 import { areRivals, type KeeperList, listOf, movedMessage } from './keepers.ts'
-import { type Acceptor, checkKept, compact, type Kept, merge, newAcceptor, summary, weigh } from './kept.ts'
 import {
-  type AcceptedBatch,
+  type Acceptor,
+  answersTo,
+  checkKept,
+  type Kept,
+  newAcceptor,
+  outcomesOf,
+  summary,
+  weigh
+} from './kept.ts'
+import {
   closedIndex,
   type Forgettable,
   keysOf,
@@ -163,11 +171,16 @@ export class Keeper {
       return [send(from, { kind: 'rejected', key, list, ballot: acceptor.promised })]
     if (message.kind === 'accept' && !fits(kept.record, message.outcomes)) return []
     this.#apply(message)
-    const answer: TaskMessage =
-      message.kind === 'prepare'
-        ? { kind: 'promised', key, list, ballot, accepted: this.#compact(kept, acceptor) }
-        : { kind: 'accepted', key, list, ballot, serial: message.serial }
-    return [persist(key, [message], [send(from, answer)])]
+    const answers = answersTo(message, acceptor)
+    // Its pieces were put together for that.
+    if (message.kind === 'prepare') this.#changed(kept)
+    return [
+      persist(
+        key,
+        [message],
+        answers.map((answer) => send(from, answer))
+      )
+    ]
   }
 
   check(): void {
@@ -250,12 +263,6 @@ export class Keeper {
     if (acceptor !== undefined) acceptor.settledAt = at
   }
 
-  #compact(kept: Kept, acceptor: Acceptor): AcceptedBatch[] {
-    const accepted = compact(acceptor)
-    this.#changed(kept)
-    return accepted
-  }
-
   /** What is said of a shard that was forgotten. */
   epitaph(key: ShardKey): TaskMessage {
     const { job } = shardName(key)
@@ -305,7 +312,7 @@ export class Keeper {
       acceptor.isSettled = true
       acceptor.serials.clear()
       // What is left is read now and then, and kept for long: without inputs, and in few pieces.
-      acceptor.accepted = merge(newest(acceptor.accepted).values())
+      acceptor.accepted = outcomesOf(acceptor)
       if (kept.record.list === acceptor.list) {
         kept.record = { ...kept.record, inputs: pack('', [], []), needs: [] }
         kept.acceptors = [acceptor]

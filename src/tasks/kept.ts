@@ -6,10 +6,17 @@
  */
 import type { Ballot } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
-import { type Accepted, newest, regroup } from './accepted.ts'
+import { type Accepted, answerBytesMax, inParts, newest, regroup } from './accepted.ts'
 import { type Batch, pack, valueAt } from './batch.ts'
 import type { KeeperList } from './keepers.ts'
-import type { AcceptedBatch, ShardRecord, TaskMessage } from './messages.ts'
+import {
+  type AcceptedBatch,
+  attemptBase,
+  batchEntriesMax,
+  type ShardRecord,
+  type TaskMessage,
+  type TaskMessageOf
+} from './messages.ts'
 
 export interface Kept {
   /** With the newest list that this node is in. Without its inputs once settled. */
@@ -90,27 +97,61 @@ export function summary({ record, acceptors }: Kept): TaskMessage[] {
   ]
 }
 
-/** The same values as one batch for each ballot and node. */
+interface Part {
+  readonly ballot: Ballot
+  readonly node: Batch['node']
+  readonly indexes: number[]
+  readonly values: Uint8Array[]
+  bytes: number
+}
+
+/** The same values as one batch for each ballot and node, or as many as it takes. */
 export function merge(found: Iterable<Accepted>): AcceptedBatch[] {
-  const parts = new Map<
-    string,
-    { ballot: Ballot; node: Batch['node']; indexes: number[]; values: Uint8Array[] }
-  >()
+  const open = new Map<string, Part>()
+  const parts: Part[] = []
   for (const { ballot, batch, at } of found) {
     const name = `${ballot} ${batch.node}`
-    const part = parts.get(name) ?? { ballot, node: batch.node, indexes: [], values: [] }
-    parts.set(name, part)
+    const value = valueAt(batch, at)
+    const last = open.get(name)
+    const isFull =
+      last === undefined ||
+      last.indexes.length >= batchEntriesMax ||
+      last.bytes + value.byteLength > answerBytesMax
+    const part: Part = isFull ? { ballot, node: batch.node, indexes: [], values: [], bytes: 0 } : last
+    if (isFull) parts.push(part)
+    open.set(name, part)
     part.indexes.push(batch.indexes[at] as number)
-    part.values.push(valueAt(batch, at))
+    part.values.push(value)
+    part.bytes += value.byteLength
   }
-  return [...parts.values()].map(({ ballot, node, indexes, values }) => ({
+  return parts.map(({ ballot, node, indexes, values }) => ({ ballot, outcomes: pack(node, indexes, values) }))
+}
+
+/** What is left once a shard is settled: nothing will be granted, so nobody needs to know which attempts were. */
+export function outcomesOf({ accepted }: Acceptor): AcceptedBatch[] {
+  const found = newest(accepted)
+  for (const index of found.keys()) if (index >= attemptBase) found.delete(index)
+  return merge(found.values())
+}
+
+/** One promise may be several messages. */
+export function answersTo(message: TaskMessageOf<'prepare' | 'accept'>, acceptor: Acceptor): TaskMessage[] {
+  const { key, list, ballot } = message
+  if (message.kind === 'accept') return [{ kind: 'accepted', key, list, ballot, serial: message.serial }]
+  const all = inParts(compact(acceptor))
+  return all.map((one, part) => ({
+    kind: 'promised',
+    key,
+    list,
     ballot,
-    outcomes: pack(node, indexes, values)
+    accepted: one,
+    part,
+    parts: all.length
   }))
 }
 
 /** Promises stay as small as what they tell. */
-export function compact(acceptor: Acceptor): AcceptedBatch[] {
+function compact(acceptor: Acceptor): AcceptedBatch[] {
   acceptor.accepted = regroup(newest(acceptor.accepted).values())
   return [...acceptor.accepted]
 }

@@ -76,10 +76,12 @@ const seats = list(uint(SEATS - 1), 15)
 const listNumber = uint(UINT32)
 const tasks = indexes(shardTasksMax)
 
+/** Values in one batch: those of all tasks of a shard, and as many others. */
+export const batchEntriesMax = 2 * shardTasksMax
 const parts = record({
   node: text<PeerId | ''>(128, (node): node is PeerId | '' => node === '' || isPeerId(node)),
-  indexes: indexes(2 * shardTasksMax),
-  ends: indexes(2 * shardTasksMax),
+  indexes: indexes(batchEntriesMax),
+  ends: indexes(batchEntriesMax),
   body: bytes(64 << 20)
 })
 export const batch: Type<Batch> = {
@@ -200,7 +202,15 @@ export const taskKinds = {
   store: { record: shardRecord, isRepair: flag },
   stored: { key },
   prepare: { key, list: listNumber, ballot },
-  promised: { key, list: listNumber, ballot, accepted: list(accepted, 4_096) },
+  /** Of so many messages that are one promise; what was accepted may be more than one message holds. */
+  promised: {
+    key,
+    list: listNumber,
+    ballot,
+    accepted: list(accepted, 4_096),
+    part: added(uint(1 << 16), 0),
+    parts: added(uint(1 << 16), 1)
+  },
   rejected: { key, list: listNumber, ballot },
   accept: { key, list: listNumber, ballot, serial: uint(), outcomes: batch },
   accepted: { key, list: listNumber, ballot, serial: uint() },
@@ -243,7 +253,8 @@ export const taskKinds = {
   /** These have ended. Of what succeeded and whose value is not asked for, nothing but the header. */
   awaited: { key, outcomes: batch },
   propose: { key, outcomes: batch },
-  committed: { key, outcomes: batch, settled: flag },
+  /** `more`: of what was asked for, which is as much as one answer holds. */
+  committed: { key, outcomes: batch, settled: flag, more: added(flag, false) },
   /** All tasks of a shard, or some: kinds of their own, so that a node that knows one of them alone never cancels too much. */
   cancel: { key },
   'cancel-tasks': { key, indexes: tasks },

@@ -28,6 +28,7 @@ import {
   type TaskMessageOf
 } from './messages.ts'
 import { patienceFor, patienceMs } from './patience.ts'
+import { Pieces } from './pieces.ts'
 import { Proposal } from './proposal.ts'
 
 /**
@@ -62,6 +63,7 @@ export class Register {
   /** Batches that must be committed before the next phase. */
   #left = 0
   readonly #promises = new Map<PeerId, readonly AcceptedBatch[]>()
+  readonly #pieces = new Pieces()
   /** Keepers that answered, and so have the shard with its inputs; one that is in the list may never have got it. */
   readonly #holders: Set<PeerId>
   #askedAt: Millis = 0
@@ -146,14 +148,16 @@ export class Register {
     const { list, keepers } = this.#asked()
     if (message.ballot !== this.ballot || message.list !== list || !keepers.includes(from)) return []
     this.#holders.add(from)
+    const accepted = this.#pieces.whole(from, message)
+    if (accepted === undefined) return []
     if (this.#phase === 'pledging' && from === this.#self) {
       this.#phase = 'preparing'
       this.#askedAt = now
-      this.#promises.set(from, message.accepted)
+      this.#promises.set(from, accepted)
       return this.#hasHeard(keepers) ? this.#go(now) : this.#ask()
     }
     if (this.#phase !== 'preparing' && this.#phase !== 'reading') return []
-    this.#promises.set(from, message.accepted)
+    this.#promises.set(from, accepted)
     return this.#hasHeard(keepers) ? this.#go(now) : []
   }
 

@@ -5,8 +5,7 @@
  * Hints may be old; whoever follows one asks again there. Only `moved` and `settle` are proofs.
  */
 import type { PeerId, ShardKey } from '../ids.ts'
-import { regroup } from './accepted.ts'
-import { answered } from './audience.ts'
+import { answered, told } from './audience.ts'
 import { isNamed } from './closing.ts'
 import { confirm, type Send, send } from './effects.ts'
 import type { Keeper } from './keeper.ts'
@@ -152,7 +151,7 @@ export class Whereabouts {
     const news = [...this.#keeper.outcomes(key)]
       .filter(([index]) => !has.has(index))
       .map(([, value]) => value)
-    return regroup(news).map(({ outcomes }) => send(to, { kind: 'committed', key, outcomes, settled: true }))
+    return told(to, key, news, true)
   }
 
   /** Of shards that somebody keeps: those that the job's register names count, those instead of which it names others do not. */

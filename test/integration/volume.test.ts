@@ -1,5 +1,5 @@
 /**
- * Data larger than a node's memory should ever hold, on real nodes. Long, so only `npm run test:long` runs it.
+ * Data larger than a node's memory should ever hold, and results larger than a stream does, on real nodes. Long, so only `npm run test:long` runs it.
  *
  * Not here: what is shown with little data as well (data.test.ts).
  */
@@ -8,6 +8,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Ref } from '../../src/index.ts'
+import { upTo } from '../conformance/mesh.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 const minutes = 60_000
@@ -84,4 +85,20 @@ test('50 tasks over 10 inputs of 100 MB on 5 nodes move less than twice the byte
   const moved = ((await copies()) - before) / inputs.length
   console.log(`moved ${moved} times the inputs`)
   expect(moved).toBeLessThan(2)
+})
+
+test('400 MB of small results are read back through one node after all were killed and started again', {
+  timeout: 10 * minutes
+}, async () => {
+  const nodes = await lab.mesh(3)
+  const client = await lab.attach(nodes[0] as NodeProcess)
+  await untilMeshed(client, 3)
+  const job = client.map((n: number) => String(n).padEnd(50_000, '.'), upTo(8_192))
+  const result = (text: string): number => (text.length === 50_000 ? Number.parseInt(text, 10) : -1)
+  expect((await job).map(result)).toEqual(upTo(8_192))
+  await client.close()
+  await Promise.all(nodes.map((node) => node.kill()))
+  const [back] = await lab.mesh(3)
+  const reader = await lab.attach(back as NodeProcess)
+  expect((await reader.job<string>(job.id)).map(result)).toEqual(upTo(8_192))
 })

@@ -89,6 +89,7 @@ class Net {
     return {
       self: self.id,
       addresses: () => [`/memory/${self.id}`],
+      queuedFor: () => 0,
       sendPeer: (to, frame) => {
         setImmediate(() =>
           this.peers.get(to)?.driver.onTransport({ kind: 'peer-frame', peer: self.id, frame })

@@ -26,6 +26,12 @@ class Caught {
     this.peers.push([peer, keys])
   }
 
+  /** Bytes that wait at each of them already. */
+  queued = 0
+  queuedFor(): number {
+    return this.queued
+  }
+
   sendClient(to: ClientId, frame: Uint8Array): void {
     this.clients.push([to, splitFrame(frame).map((part) => entryMessages.parse(part).kind)])
   }
@@ -93,4 +99,33 @@ test('only the storing of small jobs waits', () => {
   expect(
     messagePatience({ kind: 'outcomes', key: 'abcdefgh/0/0' as ShardKey, outcomes: pack(a, [], []) })
   ).toBe(0)
+})
+
+test('while a peer has much to read, large messages are left out, and small ones leave', () => {
+  const [outbox, caught] = [new Outbox(), new Caught()]
+  const large = (n: number): PeerMessage => {
+    const outcomes = pack(a, [0], [new Uint8Array(10 << 20)])
+    return { kind: 'outcomes', key: `abcdefgh/${n}/0` as ShardKey, outcomes }
+  }
+  for (const n of [1, 2, 3, 4]) outbox.toPeer(a, large(n), 0)
+  outbox.toPeer(a, inquire(5), 0)
+  outbox.flush(caught, 1)
+  expect(caught.peers.flatMap(([, keys]) => keys)).toEqual([1, 2, 3, 5].map((n) => `abcdefgh/${n}/0`))
+  expect(outbox.heldBack).toBe(1)
+  caught.queued = 25 << 20
+  outbox.toPeer(a, large(6), 0)
+  outbox.toPeer(a, inquire(7), 0)
+  outbox.flush(caught, 2)
+  expect(caught.peers.at(-1)).toEqual([a, ['abcdefgh/7/0']])
+})
+
+test('a client has room for what it can read, and one in this process for anything', () => {
+  const [outbox, caught] = [new Outbox(), new Caught()]
+  const before = outbox.room(client, caught)
+  outbox.toClient(client, absent)
+  caught.queued = 1_000
+  expect(outbox.room(client, caught)).toBeLessThan(before - 1_000)
+  caught.queued = before
+  expect(outbox.room(client, caught)).toBeLessThan(0)
+  expect(outbox.room(client, undefined)).toBe(Number.POSITIVE_INFINITY)
 })

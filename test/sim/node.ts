@@ -25,6 +25,8 @@ export class SimNode {
   readonly plan: HostPlan
   readonly #world: World
   readonly #seed: number
+  readonly #rooms: Random
+  readonly #isNarrow: boolean
   readonly #random: Random
   core: NodeCore | undefined
   /** Counts lives, so that what belongs to an earlier one is ignored. */
@@ -55,6 +57,13 @@ export class SimNode {
     this.#world = world
     this.#seed = hash32(`${seed} ${plan.name}`)
     this.#random = seededRandom(this.#seed)
+    this.#rooms = seededRandom(hash32(`${seed} rooms`))
+    this.#isNarrow = this.#rooms.chance(0.15)
+  }
+
+  /** In some worlds clients read slowly, and now and then have room for nothing more. */
+  readonly #room = (): number => {
+    return this.#isNarrow && this.#rooms.chance(0.7) ? 0 : Number.POSITIVE_INFINITY
   }
 
   get isRunning(): boolean {
@@ -104,7 +113,16 @@ export class SimNode {
     }
     const { replaceAfterMs, reach } = this.#world.plan
     const random = seededRandom(this.#seed + this.life)
-    this.core = new NodeCore({ me, random, now: this.now, replaceAfterMs, rewriteAboveBytes: 100, reach })
+    const room = this.#room
+    this.core = new NodeCore({
+      me,
+      random,
+      now: this.now,
+      replaceAfterMs,
+      rewriteAboveBytes: 100,
+      reach,
+      room
+    })
     const { life } = this
     const report = (input: CoreInput): void => {
       if (this.life === life) this.step(input)

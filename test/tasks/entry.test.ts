@@ -35,7 +35,8 @@ function entryOf(): Entry {
     canKeep: () => true,
     peers: () => keepers.slice(1),
     mayKnow: () => keepers,
-    keepersFor: () => keepers
+    keepersFor: () => keepers,
+    room: () => Number.POSITIVE_INFINITY
   }
   return new Entry(view, 0)
 }
@@ -101,7 +102,7 @@ test('an owner is asked to cancel tasks until they have ended, also when their c
     asked(entry.client(client, { kind: 'cancel-tasks', placement, indexes: Uint32Array.from(tasks) }, 0))
   const ended = (now: number, ...tasks: number[]): void => {
     const outcomes = pack('', tasks, new Array(tasks.length).fill(new Uint8Array(OUTCOME_HEADER_BYTES)))
-    entry.message('peerA' as PeerId, { kind: 'committed', key, outcomes, settled: false }, now)
+    entry.message('peerA' as PeerId, { kind: 'committed', key, outcomes, settled: false, more: false }, now)
   }
   // Nothing that is not there: a client may say what it likes.
   expect([cancel(), cancel(9)]).toEqual([[], []])
