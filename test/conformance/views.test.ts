@@ -102,7 +102,12 @@ test('each engine has a namespace of its own, that execute, push, pull and apply
     { list: [0, { a: 1 }], of: { total: 10 } },
     like
   ])
-  await expect(all.apply(double as never, [new Reference('nowhere')]).get()).rejects.toThrow('nowhere')
+  await expect(
+    client
+      .view(0)
+      .apply((x: unknown) => x, [new Reference('nowhere')])
+      .get()
+  ).rejects.toThrow('nowhere')
   // So large that it is put once for all four, and so small that alone it would travel with its task.
   const long = 'x'.repeat(40_000)
   await all.push({ long })
