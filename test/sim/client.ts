@@ -98,11 +98,12 @@ export class SimClient {
     })
   }
 
-  /** `cancels`: tasks whose client may have gone before it cancelled them. */
-  read(job: JobId, cancels: Iterable<number> = []): void {
+  /** `cancels`: tasks whose client may have gone before it cancelled them, or all. */
+  read(job: JobId, cancels: Iterable<number> | 'all' = []): void {
     this.reading = job
     if (this.session === undefined) return
     this.#perform(this.session.follow(job))
+    if (cancels === 'all') return this.#perform(this.session.cancel(job))
     for (const task of cancels) {
       this.#world.checkers.cancelled(job, task)
       this.#perform(this.session.cancelTask(job, task))

@@ -40,8 +40,8 @@ export class Verdicts {
   /** A task that hangs until its client cancels it would keep an engine from the others for ever, if that client is gone. */
   cancelForTheDead(): void {
     for (const { session, jobs } of [...this.#world.clients])
-      for (const { id, plan, shards, mayBeGone } of session === undefined ? jobs : []) {
-        const cancels = plan.cancels?.map(({ task }) => task) ?? []
+      for (const { id, plan, shards, mayBeGone, isCancelled } of session === undefined ? jobs : []) {
+        const cancels = isCancelled ? 'all' : (plan.cancels?.map(({ task }) => task) ?? [])
         if (cancels.length === 0 || shards[0]?.isAccepted !== true || mayBeGone) continue
         this.#world.addClient(`heir-${id}`).read(id, cancels)
       }
