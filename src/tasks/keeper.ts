@@ -171,16 +171,10 @@ export class Keeper {
       return [send(from, { kind: 'rejected', key, list, ballot: acceptor.promised })]
     if (message.kind === 'accept' && !fits(kept.record, message.outcomes)) return []
     this.#apply(message)
-    const answers = answersTo(message, acceptor)
+    const sends = answersTo(message, acceptor).map((answer) => send(from, answer))
     // Its pieces were put together for that.
     if (message.kind === 'prepare') this.#changed(kept)
-    return [
-      persist(
-        key,
-        [message],
-        answers.map((answer) => send(from, answer))
-      )
-    ]
+    return [persist(key, [message], sends)]
   }
 
   check(): void {

@@ -22,8 +22,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'skip-sync',
     file: keeper,
-    from: 'return [persist(key, [message], [send(from, answer)])]',
-    to: 'return [persist(key, [message], []), send(from, answer)]',
+    from: 'return [persist(key, [message], sends)]',
+    to: 'return [persist(key, [message], []), ...sends]',
     why: 'a keeper answers before its record is on disk'
   },
   {
@@ -147,9 +147,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'silent-promise',
-    file: keeper,
-    from: 'accepted: this.#compact(kept, acceptor) }',
-    to: 'accepted: this.#compact(kept, acceptor).slice(1) }',
+    file: 'src/tasks/kept.ts',
+    from: 'inParts(compact(acceptor))',
+    to: 'inParts(compact(acceptor).slice(1))',
     why: 'a keeper that promises does not tell all that it has accepted'
   },
   {
@@ -185,7 +185,11 @@ export const mutations: readonly Mutation[] = [
     file: session,
     from: 'else if (index < shard.count && !shard.has.has(index)) {',
     to: 'else if (index < shard.count) {',
-    and: { file: 'src/tasks/follows.ts', from: 'if (has.has(index)) continue', to: '' },
+    and: {
+      file: 'src/tasks/follows.ts',
+      from: 'indexes.filter(([, index]) => !has.has(index))',
+      to: 'indexes'
+    },
     why: 'neither an entry nor a client notices that an outcome was delivered already'
   },
   {
