@@ -14,7 +14,7 @@ import type { DataMessageOf } from './messages.ts'
 /** Between two words of a node that its records name what is held elsewhere. */
 export const renewEveryMs = 60_000
 /** The lease of a node that is up and does not renew it. */
-const leaseMs = 5 * renewEveryMs
+export const leaseMs = 5 * renewEveryMs
 /** The lease of a node that is down: its records may come back. */
 export const absentLeaseMs = 7 * 86_400_000
 /** What was found on the disk at the start stays for so long, whoever needs it. */

@@ -4,6 +4,7 @@
  * Not here: who is to hold what (src/data). A piece of data is its name only, as in the core; a fetch takes a while and fails
  * where a real one would: the other node is gone, cannot be reached, or has it no more.
  */
+import { leaseMs } from '../../src/data/depot.ts'
 import type { DataEffect } from '../../src/data/effects.ts'
 import { closeEnvelope } from '../../src/data/envelope.ts'
 import { type DataId, dataId, dataName, type JobId, type PeerId } from '../../src/ids.ts'
@@ -174,8 +175,10 @@ export class Goods {
   areGone(): void {
     const isWhole = this.#world.broken.size === 0 && this.#world.nodes.every(({ names }) => names === 1)
     if (!isWhole) return
+    // Who was restarted forgot whom it had asked to hold things; they do until they have not heard of it for long.
+    const leftMs = this.#world.nodes.some(({ life }) => life > 1) ? leaseMs : 0
     for (const [id, { job, keptAt }] of this.#kept) {
-      if (!this.#world.isReleased(job) || this.#world.clock.now < keptAt + 2 * pinMs) continue
+      if (!this.#world.isReleased(job) || this.#world.clock.now < keptAt + 2 * pinMs + leftMs) continue
       const left = this.#sound().find(
         (node) => node.life === 1 && node.data.has(id) && !this.#cached.get(node)?.has(id)
       )
