@@ -165,6 +165,10 @@ class Libp2pTransport implements Transport {
     return this.peers.queuedFor(to as PeerId) + this.clients.queuedFor(to as ClientId)
   }
 
+  heldBack(messages: number): void {
+    this.counts.add('messages-held-back', messages)
+  }
+
   dropPeer(peer: PeerId, reason: string): void {
     this.counts.add('peers-dropped')
     this.peers.drop(peer, reason)

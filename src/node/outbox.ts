@@ -11,9 +11,9 @@ import { joinFrame, type PeerMessage, peerMessages } from './messages.ts'
 
 /**
  * While so much waits to be read by a peer, large messages to it are dropped: all are said again by who needs them, and what
- * is asked for only by and by does not end the stream.
+ * is asked for only by and by does not end the stream. One client's shards on their way to a keeper take less.
  */
-const bulkQueueBytesMax = 24 << 20
+export const bulkQueueBytesMax = 48 << 20
 const bulkBytes = 64 << 10
 /** Results that wait to be read by a client; more is asked for once there is room. */
 const clientQueueBytesMax = 16 << 20
@@ -59,6 +59,8 @@ export interface Carrier {
   sendClient(client: ClientId, frame: Uint8Array): void
   /** Bytes that were sent and wait to be handed to the network. */
   queuedFor(to: PeerId | ClientId): number
+  /** Counts messages that were left out, because too much waited already. */
+  heldBack(messages: number): void
 }
 
 interface Queue {
@@ -70,8 +72,6 @@ interface Queue {
 export class Outbox {
   readonly #peers = new Map<PeerId, Queue>()
   readonly #clients = new Map<ClientId, Queue>()
-  /** Messages that were dropped because too much waited already. */
-  heldBack = 0
 
   /** May wait for company until `dueAt`. */
   toPeer(peer: PeerId, message: PeerMessage, dueAt: Millis): void {
@@ -93,25 +93,26 @@ export class Outbox {
   /** Sends what is due, in order; what waits for company comes along. Returns when the rest is due. */
   flush(carrier: Carrier, now: Millis): Millis {
     const toPeer = (peer: PeerId, parts: readonly Uint8Array[]): void => {
-      for (const frame of frames(this.#within(carrier.queuedFor(peer), parts))) carrier.sendPeer(peer, frame)
+      const kept = within(carrier.queuedFor(peer), parts)
+      if (kept.length < parts.length) carrier.heldBack(parts.length - kept.length)
+      for (const frame of frames(kept)) carrier.sendPeer(peer, frame)
     }
     const toClient = (client: ClientId, parts: readonly Uint8Array[]): void => {
       for (const frame of frames(parts)) carrier.sendClient(client, frame)
     }
     return Math.min(take(this.#peers, now, toPeer), take(this.#clients, now, toClient))
   }
+}
 
-  /** Without large ones that would have to wait for too long. */
-  #within(queued: number, parts: readonly Uint8Array[]): readonly Uint8Array[] {
-    if (queued + bytesOf(parts) <= bulkQueueBytesMax) return parts
-    let sum = queued
-    return parts.filter(({ byteLength }) => {
-      const isKept = byteLength < bulkBytes || sum <= bulkQueueBytesMax
-      if (isKept) sum += byteLength
-      else this.heldBack++
-      return isKept
-    })
-  }
+/** Without large ones that would have to wait for too long. */
+function within(queued: number, parts: readonly Uint8Array[]): readonly Uint8Array[] {
+  if (queued + bytesOf(parts) <= bulkQueueBytesMax) return parts
+  let sum = queued
+  return parts.filter(({ byteLength }) => {
+    const isKept = byteLength < bulkBytes || sum <= bulkQueueBytesMax
+    if (isKept) sum += byteLength
+    return isKept
+  })
 }
 
 function add<K>(queues: Map<K, Queue>, to: K, part: Uint8Array, dueAt: Millis): void {

@@ -13,7 +13,7 @@ import { updateWindowByHalves } from './window.ts'
 /** Bytes of one frame; a longer one aborts the stream, on both sides. */
 export const frameBytesMax = 32 * 1024 * 1024
 /** Bytes waiting to leave; one more frame aborts the stream: a peer that reads too slowly counts as lost. */
-export const outQueueBytesMax = 64 * 1024 * 1024
+export const outQueueBytesMax = 96 * 1024 * 1024
 /** Bytes handed to libp2p that it has not sent; the rest waits here, where it is counted. */
 const writeAheadMax = 256 * 1024
 /** Frames up to this size are copied into a common parcel; larger ones go as they are. */

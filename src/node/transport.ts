@@ -32,6 +32,8 @@ export interface Transport {
   sendClient(client: ClientId, frame: Uint8Array): void
   /** Bytes that wait to be handed to the network. */
   queuedFor(to: PeerId | ClientId): number
+  /** Counts messages that were left out, because too much waited already. */
+  heldBack(messages: number): void
   /** Ends the stream, and pauses nothing else: for a peer or client that sent what is no message of ours. */
   dropPeer(peer: PeerId, reason: string): void
   /** Ends a stream: at once; or, if it is idle, in good order with its connection, and no seed is dialed because of it. */

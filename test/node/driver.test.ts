@@ -90,6 +90,7 @@ class Net {
       self: self.id,
       addresses: () => [`/memory/${self.id}`],
       queuedFor: () => 0,
+      heldBack: () => {},
       sendPeer: (to, frame) => {
         setImmediate(() =>
           this.peers.get(to)?.driver.onTransport({ kind: 'peer-frame', peer: self.id, frame })
