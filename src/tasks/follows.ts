@@ -15,8 +15,6 @@ import { Trail } from './trail.ts'
 
 /** Between two questions of a follow that hears nothing. */
 const askAgainMs = 2_000
-/** Follows that ask again at one time, of those whose client had no room for what came. */
-const heldAsksMax = 4
 
 interface Follow {
   readonly placement: Placement
@@ -25,8 +23,8 @@ interface Follow {
   /** Tasks that are to be cancelled, and have no outcome as far as is known here. */
   readonly cancelled: Set<number>
   askedAt: Millis
-  /** A client had no room for something that came: it is asked for again once it has. */
-  isHeld: boolean
+  /** Bytes that came and a client had no room for: they are asked for again once it has. */
+  held: number
 }
 
 export class Follows {
@@ -86,7 +84,7 @@ export class Follows {
       const fresh = indexes.filter(([, index]) => !has.has(index)).map(([at]) => at)
       const isNews = client !== CANCEL && fresh.length > 0
       if (isNews && this.#room(client, now) <= 0) {
-        follow.isHeld = true
+        follow.held += outcomes.body.byteLength
         continue
       }
       for (const at of fresh) has.add(outcomes.indexes[at] as number)
@@ -98,7 +96,7 @@ export class Follows {
     for (const index of outcomes.indexes) follow.cancelled.delete(index)
     if (follow.cancelled.size === 0) this.unfollow(CANCEL, key)
     const isOver = !this.#follows.has(key)
-    return more && !isOver && !follow.isHeld ? [...effects, this.#ask(follow, now)] : effects
+    return more && !isOver && follow.held === 0 ? [...effects, this.#ask(follow, now)] : effects
   }
 
   /** Bytes that this client can be told now. */
@@ -155,11 +153,14 @@ export class Follows {
 
   wake(now: Millis): Send[] {
     const effects: Send[] = []
-    let heldAsks = heldAsksMax
+    /** Bytes that are asked for now, and will come. */
+    const asked = new Map<ClientId, number>()
     for (const follow of this.#follows.values()) {
-      if (follow.isHeld) {
-        const hasRoom = [...follow.clients.keys()].some((one) => one !== CANCEL && this.#room(one, now) > 0)
-        if (!hasRoom || heldAsks-- <= 0) continue
+      if (follow.held > 0) {
+        const clients = [...follow.clients.keys()].filter((one) => one !== CANCEL)
+        const reader = clients.find((one) => this.#room(one, now) > (asked.get(one) ?? 0))
+        if (reader === undefined) continue
+        asked.set(reader, (asked.get(reader) ?? 0) + follow.held)
       } else if (now - follow.askedAt < askAgainMs) continue
       const { isUp, mayKnow } = this.#view
       if (!isUp(follow.trail.owner) && !follow.trail.next(isUp)) {
@@ -185,7 +186,7 @@ export class Follows {
       clients: new Map(),
       cancelled: new Set(),
       askedAt: 0,
-      isHeld: false
+      held: 0
     }
     this.#follows.set(placement.key, follow)
     return follow
@@ -199,7 +200,7 @@ export class Follows {
 
   #ask(follow: Follow, now: Millis): Send {
     follow.askedAt = now
-    follow.isHeld = false
+    follow.held = 0
     // What every client here has, the owner need not send again.
     const [first, ...rest] = [...follow.clients.values()]
     const have = [...(first ?? [])].filter((index) => rest.every((has) => has.has(index)))

@@ -67,10 +67,10 @@ test('a promise of more than one message holds is whole once all of it has come,
   expect(whole?.flatMap(({ outcomes }) => [...outcomes.indexes]).sort((a, b) => a - b)).toEqual(upTo(60))
 })
 
-test('a client that has no room is told nothing more, and what it lacks is asked for again once it has', () => {
-  let room = 1_500
+/** An entry whose only keeper is played by the test. */
+function entryWith(room: () => number): Entry {
   const keepers = [self]
-  const entry = new Entry(
+  return new Entry(
     {
       self: ann,
       isUp: () => true,
@@ -78,12 +78,17 @@ test('a client that has no room is told nothing more, and what it lacks is asked
       peers: () => keepers,
       mayKnow: () => keepers,
       keepersFor: () => keepers,
-      room: () => room
+      room
     },
     0
   )
+}
+
+test('a client that has no room is told nothing more, and what it lacks is asked for again once it has', () => {
+  let room = 1_500
+  const entry = entryWith(() => room)
   const client = 'c#1' as ClientId
-  const placement = { key, keepers, first: 0, count: 4 }
+  const placement = { key, keepers: [self], first: 0, count: 4 }
   const said = (effects: ReturnType<Entry['client']>) =>
     effects.map((one) =>
       one.kind === 'reply' && one.message.kind === 'results'
@@ -107,4 +112,34 @@ test('a client that has no room is told nothing more, and what it lacks is asked
   expect(said(entry.wake(21_000))).toEqual(['0,1'])
   expect(comes(2, false, 21_001)).toEqual([[2]])
   expect(comes(3, false, 21_002)).toEqual([[3]])
+})
+
+test('of many shards, a client is told as much at a time as it has room for, and no less', () => {
+  const entry = entryWith(() => 1_000_000)
+  const client = 'c#1' as ClientId
+  const keys = upTo(100).map((shard) => `abcdefgh/${shard + 1}/0` as ShardKey)
+  let told = 0
+  /** Its owner answers at once. */
+  const answer = (effects: ReturnType<Entry['client']>, now: number): void => {
+    for (const one of effects) {
+      if (one.kind === 'reply') told++
+      if (one.kind !== 'send' || one.message.kind !== 'watch') continue
+      const outcomes = pack(ann, [0], [outcome(100_000)])
+      const answered = {
+        kind: 'committed',
+        key: one.message.key,
+        outcomes,
+        settled: true,
+        more: false
+      } as const
+      answer(entry.message(self, answered, now), now)
+    }
+  }
+  for (const at of keys) {
+    const placement = { key: at, keepers: [self], first: 0, count: 1 }
+    answer(entry.client(client, { kind: 'follow', placement, have: new Uint32Array(0) }, 0), 0)
+  }
+  expect(told).toBe(10)
+  for (let now = 500; now <= 4_500; now += 500) answer(entry.wake(now), now)
+  expect(told).toBe(100)
 })
