@@ -80,8 +80,9 @@ export class Follows {
     follow.askedAt = now
     const effects: EntryEffect[] = []
     for (const [client, has] of follow.clients) {
-      const indexes = [...outcomes.indexes.entries()]
-      const fresh = indexes.filter(([, index]) => !has.has(index)).map(([at]) => at)
+      const fresh: number[] = []
+      for (let at = 0; at < outcomes.indexes.length; at++)
+        if (!has.has(outcomes.indexes[at] as number)) fresh.push(at)
       const isNews = client !== CANCEL && fresh.length > 0
       if (isNews && this.#room(client, now) <= 0) {
         follow.held += outcomes.body.byteLength
@@ -156,13 +157,16 @@ export class Follows {
     /** Bytes that are asked for now, and will come. */
     const asked = new Map<ClientId, number>()
     for (const follow of this.#follows.values()) {
-      if (follow.held > 0) {
-        const clients = [...follow.clients.keys()].filter((one) => one !== CANCEL)
-        const reader = clients.find((one) => this.#room(one, now) > (asked.get(one) ?? 0))
-        if (reader === undefined) continue
-        asked.set(reader, (asked.get(reader) ?? 0) + follow.held)
-      } else if (now - follow.askedAt < askAgainMs) continue
+      const clients = follow.held > 0 ? [...follow.clients.keys()].filter((one) => one !== CANCEL) : []
+      const reader = clients.find((one) => this.#room(one, now) > (asked.get(one) ?? 0))
+      if (reader !== undefined) asked.set(reader, (asked.get(reader) ?? 0) + follow.held)
+      else if (now - follow.askedAt < askAgainMs) continue
       const { isUp, mayKnow } = this.#view
+      if (follow.held > 0 && reader === undefined) {
+        follow.askedAt = now
+        effects.push(...this.#cancelAgain(follow))
+        continue
+      }
       if (!isUp(follow.trail.owner) && !follow.trail.next(isUp)) {
         follow.askedAt = now
         effects.push(...seek(follow.placement.key, mayKnow(follow.placement.key)))
