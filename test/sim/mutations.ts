@@ -187,8 +187,8 @@ export const mutations: readonly Mutation[] = [
     to: 'else if (index < shard.count) {',
     and: {
       file: 'src/tasks/follows.ts',
-      from: 'indexes.filter(([, index]) => !has.has(index))',
-      to: 'indexes'
+      from: 'if (!has.has(outcomes.indexes[at] as number)) fresh.push(at)',
+      to: 'fresh.push(at)'
     },
     why: 'neither an entry nor a client notices that an outcome was delivered already'
   },
