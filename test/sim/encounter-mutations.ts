@@ -22,11 +22,11 @@ export const encounterMutations: readonly Mutation[] = [
     why: 'an entry goes on to place shards of a job that was submitted anew'
   },
   {
-    name: 'busy-uses-epochs',
-    file: 'src/client/shards.ts',
-    from: "if (code !== 'SHOAL_BUSY') shard.epoch++",
-    to: 'shard.epoch++',
-    why: 'to be asked to wait uses up an epoch, of which an attempt has fifteen'
+    name: 'share-epochs',
+    file: 'src/client/nest.ts',
+    from: '((attempt - 1) * seatsTold + (seat % seatsTold)) * epochsPerAttempt',
+    to: '(seat % seatsTold) * epochsPerAttempt',
+    why: 'attempts of a task submit their jobs under the same epochs'
   },
   {
     name: 'keep-damaged',
