@@ -64,6 +64,7 @@ export class Register {
   #left = 0
   readonly #promises = new Map<PeerId, readonly AcceptedBatch[]>()
   readonly #pieces = new Pieces()
+  #markSerial = 0
   /** Keepers that answered, and so have the shard with its inputs; one that is in the list may never have got it. */
   readonly #holders: Set<PeerId>
   #askedAt: Millis = 0
@@ -174,9 +175,10 @@ export class Register {
     this.#holders.add(from)
     const isEnough = proposal.accept(rank)
     if (proposal.isEverywhere) this.#pending.delete(proposal.serial)
-    if (!isEnough) return { committed: undefined, effects: [] }
+    const marks = this.#marksFor(from, rank)
+    if (!isEnough) return { committed: undefined, effects: marks }
     const committed = this.#commit(proposal.outcomes)
-    return { committed, effects: this.#advance(proposal.outcomes, now) }
+    return { committed, effects: [...this.#advance(proposal.outcomes, now), ...marks] }
   }
 
   /** True if every keeper has everything that was proposed. */
@@ -218,9 +220,9 @@ export class Register {
     for (const proposal of this.#pending.values()) {
       if (peer === undefined && now - proposal.sentAt < patience) continue
       if (peer === undefined) proposal.sentAt = now
-      for (const [rank, to] of this.#record.keepers.entries()) {
-        if (!proposal.hasAccepted(rank) && isMeant(to)) effects.push(send(to, this.#accept(proposal)))
-      }
+      for (const [rank, to] of this.#record.keepers.entries())
+        if (!proposal.hasAccepted(rank) && isMeant(to) && this.#mayGet(proposal, rank))
+          effects.push(send(to, this.#accept(proposal)))
     }
     return effects
   }
@@ -334,6 +336,7 @@ export class Register {
 
   #mark(now: Millis): Send[] {
     this.#phase = 'marking'
+    this.#markSerial = this.#serial + 1
     return this.#send(pack('', [markIndex], [nothing]), now)
   }
 
@@ -343,9 +346,7 @@ export class Register {
     this.#isMover = false
     // Who was in the list before lets go of the shard now, and would need its inputs again.
     for (const peer of this.#holders) if (!this.#record.keepers.includes(peer)) this.#holders.delete(peer)
-    const early = this.#early
-    this.#early = []
-    return early.flatMap((outcomes) => this.#send(outcomes, now, true))
+    return this.#early.splice(0).flatMap((outcomes) => this.#send(outcomes, now, true))
   }
 
   #found(): Map<number, Accepted> {
@@ -358,7 +359,20 @@ export class Register {
     this.#pending.set(proposal.serial, proposal)
     // One message for all, so that it is encoded once.
     const message = this.#accept(proposal)
-    return this.#record.keepers.map((to) => send(to, message))
+    return this.#record.keepers.flatMap((to, rank) => (this.#mayGet(proposal, rank) ? send(to, message) : []))
+  }
+
+  /** A marker says that all of a list is there: of a pair one is believed who has it, so nobody gets it before the rest. */
+  #mayGet({ serial, outcomes }: Proposal, rank: number): boolean {
+    const pending = outcomes.indexes[0] === markIndex ? [...this.#pending.values()] : []
+    return pending.every((other) => other.serial >= serial || other.hasAccepted(rank))
+  }
+
+  /** The marker, for a keeper that has the rest since now. */
+  #marksFor(to: PeerId, rank: number): Send[] {
+    const marker = this.#pending.get(this.#markSerial)
+    const isDue = marker?.hasAccepted(rank) === false && this.#mayGet(marker, rank)
+    return isDue ? [send(to, this.#accept(marker))] : []
   }
 
   #accept({ serial, outcomes }: Proposal): TaskMessage {
