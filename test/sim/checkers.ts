@@ -15,7 +15,7 @@ import {
   valueAt
 } from '../../src/tasks/batch.ts'
 import type { Availability, Run } from '../../src/tasks/effects.ts'
-import { startIndex, type TaskMessageOf } from '../../src/tasks/messages.ts'
+import { nextIndex, parseNext, startIndex, type TaskMessageOf } from '../../src/tasks/messages.ts'
 import { splitStory } from '../../src/tasks/story.ts'
 import { Durable, text } from './durable.ts'
 import { Graph } from './graph.ts'
@@ -187,6 +187,16 @@ export class Checkers {
     const key = `${job}:${index}`
     const all = this.#produced.get(key) ?? new Set()
     this.#produced.set(key, all.add(text(outcome)))
+  }
+
+  /** What keepers are to accept. Gives the next list of keepers, if it is that. */
+  proposed({ key, outcomes }: TaskMessageOf<'accept'>): ReturnType<typeof parseNext> {
+    const [first] = outcomes.indexes
+    // Nothing of a job that was never started runs, and its tasks end as if somebody had cancelled them.
+    if (first === startIndex && text(valueAt(outcomes, 0)) !== '') this.#neverStarted.add(shardName(key).job)
+    const next = first === nextIndex ? parseNext(valueAt(outcomes, 0)) : undefined
+    if (next !== undefined) this.durable.proposed(next.keepers)
+    return next
   }
 
   /** Anything that anybody says to be committed. */

@@ -19,8 +19,7 @@ import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
 import { type GossipMessage, gossipMessages, type PeerMessage } from '../../src/node/messages.ts'
 import { type Random, seededRandom } from '../../src/random.ts'
 import { matches } from '../../src/routing/match.ts'
-import { valueAt } from '../../src/tasks/batch.ts'
-import { nextIndex, type Placement, parseNext } from '../../src/tasks/messages.ts'
+import type { Placement } from '../../src/tasks/messages.ts'
 import { Acts } from './acts.ts'
 import { CellClients } from './cells.ts'
 import { Checkers, Violation } from './checkers.ts'
@@ -352,11 +351,8 @@ export class World {
 
   /** From now on, the list that is proposed may come to count. */
   #lookForNext(message: PeerMessage): void {
-    if (message.kind !== 'accept' || message.outcomes.indexes[0] !== nextIndex) return
-    const next = parseNext(valueAt(message.outcomes, 0))
-    if (next === undefined) return
-    this.checkers.durable.proposed(next.keepers)
-    this.suffice(next.keepers)
+    const next = message.kind === 'accept' ? this.checkers.proposed(message) : undefined
+    if (next !== undefined) this.suffice(next.keepers)
   }
 
   /** A list is chosen by those who do not yet know who stays broken: as many as it needs are healed after all. */
