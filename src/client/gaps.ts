@@ -4,6 +4,7 @@
  * Not here: what that is (sync/, views/reference.ts).
  * Beside and not inside, so that nothing a user writes can be taken for it. What has no gaps is not copied here.
  */
+
 /** `special` travels for what belongs at the end of the path. */
 export interface Gap<S> {
   readonly path: readonly (string | number)[]

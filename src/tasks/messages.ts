@@ -253,7 +253,7 @@ export const taskKinds = {
   /** These have ended. Of what succeeded and whose value is not asked for, nothing but the header. */
   awaited: { key, outcomes: batch },
   propose: { key, outcomes: batch },
-  /** `more`: of what was asked for, which is as much as one answer holds. */
+  /** `more`: this is what one answer holds, and there is more of what was asked for. */
   committed: { key, outcomes: batch, settled: flag, more: added(flag, false) },
   /** All tasks of a shard, or some: kinds of their own, so that a node that knows one of them alone never cancels too much. */
   cancel: { key },

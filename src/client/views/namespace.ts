@@ -1,10 +1,11 @@
 /**
  * An engine's own namespace: what `execute`, `push`, `pull` and `apply` of a view do, on the engine.
  *
- * Not here: which engines, and the shape of the answer (view.ts). This module travels, so it imports nothing.
+ * Not here: which engines, and the shape of the answer (view.ts). This module travels, so it imports nothing but types.
  * The names live as long as the engine does. Free names of statements and functions are looked for here first, then among the
  * globals; one that is assigned and declared nowhere comes to be here, as at a prompt.
  */
+import type { Gap } from '../gaps.ts'
 
 type Names = Record<string, unknown>
 const key = Symbol.for('shoal.namespace')
@@ -31,13 +32,8 @@ export async function execute(prepared: string): Promise<unknown> {
   return await within(`(async () => {${prepared}\n})()`)
 }
 
-interface Gap {
-  readonly path: readonly (string | number)[]
-  /** Of the value that belongs there. */
-  readonly special: string
-}
-
-export async function apply(fn: string, args: unknown[], gaps: readonly Gap[]): Promise<unknown> {
+/** `gaps`: places in the arguments, and the names of the values that belong there. */
+export async function apply(fn: string, args: unknown[], gaps: readonly Gap<string>[]): Promise<unknown> {
   const called = within(`(${fn})`) as (...args: unknown[]) => unknown
   for (const { path, special } of gaps) {
     let around = args as unknown as Names
