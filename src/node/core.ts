@@ -21,7 +21,7 @@ import { isAboutSource, isSourceQuestion } from '../routing/source-messages.ts'
 import { surroundingsOf } from '../routing/surroundings.ts'
 import type { TaskEffect } from '../tasks/effects.ts'
 import { Entry, type EntryEffect } from '../tasks/entry.ts'
-import { Keeper, recordKinds } from '../tasks/keeper.ts'
+import { bindingKinds, Keeper } from '../tasks/keeper.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import { Owner } from '../tasks/owner.ts'
 import { Release } from '../tasks/release.ts'
@@ -81,6 +81,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const holders = (id: DataId): ReadonlySet<PeerId> => this.stock.holders(id)
     const keeping = { ...around, keeper: this.keeper, holders }
     this.owner = new Owner(keeping, random.fork('owner'))
+    if (!this.#disk.isSound) this.owner.retire()
     const aloneAt = now + (options.meetsWithinMs ?? 0)
     this.entry = new Entry({ ...around, room }, Math.min(aloneAt, now + settlesWithinMs))
     this.release = new Release(around)
@@ -270,7 +271,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   /** Each kind concerns some of the machines; the others ignore it. */
   #taskMessage(from: PeerId, message: TaskMessage, now: Millis): void {
-    if (!this.#disk.isSound && recordKinds.has(message.kind)) return
+    if (!this.#disk.isSound && bindingKinds.has(message.kind)) return
     const listOf = (key: ShardKey): number => this.keeper.record(key)?.list ?? -1
     const before = message.kind === 'store' ? listOf(message.record.key) : 0
     this.#task(this.keeper.step(from, message))
@@ -372,6 +373,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   #diskFailed(reason: string, now: Millis): void {
     if (!this.#disk.isSound) return
     this.#disk.fail(reason)
+    this.owner.retire()
     this.#effects.push({ kind: 'note', text: `stops keeping shards: ${reason}` })
     this.#member(this.membership.change({ isKeeper: false }), now)
   }

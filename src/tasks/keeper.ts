@@ -15,6 +15,7 @@ import {
   type Acceptor,
   answersTo,
   checkKept,
+  isMarked,
   type Kept,
   newAcceptor,
   outcomesOf,
@@ -37,15 +38,15 @@ import { Uptime } from './uptime.ts'
 /** A settled shard is written anew, without its inputs, only if they take so much on disk. */
 export const rewriteAboveBytes = 64 << 10
 
-/** What a keeper writes down before it answers. */
-export const recordKinds: ReadonlySet<string> = new Set<TaskMessage['kind']>([
+/** What obliges a keeper to know something from then on: one that cannot write does not hear it. */
+export const bindingKinds: ReadonlySet<string> = new Set<TaskMessage['kind']>([
   'store',
   'prepare',
   'accept',
-  'settle',
-  'moved',
-  'forget'
+  'settle'
 ])
+/** What a keeper writes down before it answers. */
+export const recordKinds: ReadonlySet<string> = new Set([...bindingKinds, 'moved', 'forget'])
 
 export class Keeper {
   readonly #self: PeerId
@@ -367,6 +368,9 @@ export class Keeper {
     if (kept === undefined || (kept.inForce?.list ?? 0) >= list) return false
     // What is here may be in no other list.
     if (areRivals(kept.record, { list, keepers, seats })) return false
+    // Of a pair the other one may have all of that list, and go down with it: what is here counts until its marker is, too.
+    const present = kept.acceptors.find((one) => one.list === list)
+    if (keepers.length === 2 && present !== undefined && !isMarked(present)) return false
     const rest = kept.acceptors.filter((one) => one.list >= list)
     if (rest.length > 0) {
       kept.acceptors = rest

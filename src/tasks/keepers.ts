@@ -6,6 +6,7 @@
  * has two proposers, whatever lists they believe in.
  */
 import { type Ballot, type PeerId, SEATS, type ShardKey, seatOf } from '../ids.ts'
+import { type Send, send } from './effects.ts'
 import type { ShardRecord, TaskMessage } from './messages.ts'
 
 export interface KeeperList {
@@ -65,3 +66,35 @@ export const movedMessage = (key: ShardKey, { list, keepers, seats }: KeeperList
   keepers,
   seats
 })
+
+/** The list before the one that `record` speaks of. */
+const recordBefore = (record: ShardRecord): ShardRecord => ({
+  ...record,
+  list: record.list - 1,
+  keepers: record.before,
+  seats: record.beforeSeats,
+  before: [],
+  beforeSeats: []
+})
+
+/** For a keeper that does not know the shard: this list, and the one before as long as that is asked. */
+export function supplyOf(record: ShardRecord, to: PeerId, isAsking: boolean): Send[] {
+  const { key, keepers, before } = record
+  const effects: Send[] = []
+  if (isAsking && before.includes(to)) {
+    const old = recordBefore(record)
+    // A list that another one follows had its marker, so nothing before it is needed.
+    effects.push(
+      send(to, { kind: 'store', record: old, isRepair: true }),
+      send(to, movedMessage(key, listOf(old)))
+    )
+  }
+  if (keepers.includes(to)) effects.push(send(to, { kind: 'store', record, isRepair: true }))
+  return effects
+}
+
+/** A list does not count any more: its keepers may forget, and those who turn to them are sent on. */
+export function announcementOf(record: ShardRecord): Send[] {
+  const message = movedMessage(record.key, listOf(record))
+  return [...new Set([...record.before, ...record.keepers])].map((to) => send(to, message))
+}

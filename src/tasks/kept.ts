@@ -13,6 +13,7 @@ import {
   type AcceptedBatch,
   attemptBase,
   batchEntriesMax,
+  markIndex,
   type ShardRecord,
   type TaskMessage,
   type TaskMessageOf
@@ -53,6 +54,10 @@ export const newAcceptor = (list: number): Acceptor => ({
   isSettled: false,
   settledAt: 0
 })
+
+/** True if all that its list took over is here. */
+export const isMarked = ({ isSettled, accepted }: Acceptor): boolean =>
+  isSettled || accepted.some(({ outcomes }) => outcomes.indexes[0] === markIndex)
 
 /** Bytes of inputs and outcomes. */
 export function weigh({ record, acceptors }: Kept): number {

@@ -12,7 +12,7 @@ import { Dealer } from './dealer.ts'
 import { Departure } from './departure.ts'
 import { Dependencies, type DependenciesView, recalled } from './dependencies.ts'
 import { passOn, type Send, send } from './effects.ts'
-import { areRivals, type KeeperList, listOf, movedMessage } from './keepers.ts'
+import { announcementOf, areRivals, type KeeperList, listOf } from './keepers.ts'
 import { type Inheritance, Lead } from './lead.ts'
 import {
   covers,
@@ -56,6 +56,7 @@ export class Owner {
   #settleAt: Millis | undefined
   #isDirty = false
   readonly #departure: Departure
+  #isRetired = false
 
   constructor(view: OwnerView, random: Random) {
     this.#view = view
@@ -104,6 +105,13 @@ export class Owner {
   /** Gives what it owns to other keepers, now and whatever comes later. */
   leave(now: Millis): Send[] {
     return this.#departure.begin(now)
+  }
+
+  /** Nothing can be promised here any more, so nothing is taken over. What is owned goes on by the votes of the others. */
+  retire(): void {
+    this.#isRetired = true
+    for (const [key, { register }] of this.leads)
+      if (register.phase === 'pledging' || register.phase === 'storing') this.leads.delete(key)
   }
 
   /** After a restart nothing is owned: what was proposed before is not known any more. */
@@ -264,7 +272,7 @@ export class Owner {
     const effects = step()
     if (lead.open(now)) effects.push(...this.#opened(lead, now))
     if (register.isInForce && !wasInForce && register.record.list > 0)
-      effects.push(...this.#announce(lead.record))
+      effects.push(...announcementOf(lead.record))
     return effects
   }
 
@@ -277,12 +285,6 @@ export class Owner {
     const news = [...told].map((to) => send(to, leadingMessage(lead)))
     const orphans = this.#orphans.take(key).flatMap(([to, have]) => lead.audience.watch(to, have))
     return [...news, ...orphans, ...recalled(lead, now), ...this.#settle(lead, now)]
-  }
-
-  /** The list before does not count any more: its keepers may forget, and those who turn to them are sent on. */
-  #announce(record: ShardRecord): Send[] {
-    const message = movedMessage(record.key, listOf(record))
-    return [...new Set([...record.before, ...record.keepers])].map((to) => send(to, message))
   }
 
   /** What this node keeps went on to another list, if it is not itself who brought it there. */
@@ -387,6 +389,7 @@ export class Owner {
   #tryToOwn(record: ShardRecord, ballot: Ballot, now: Millis, inherited?: Inheritance): Send[] {
     const [{ self, keeper }, { key }] = [this.#view, record]
     this.#succession.unfollow(key)
+    if (this.#isRetired) return []
     const promised = Math.max(ballot, keeper.promised(key))
     const register = Register.takeOver(record, self, promised, keeper.inForce(key))
     this.leads.set(key, new Lead(register, this.dealer, now, inherited))

@@ -6,7 +6,7 @@
 import type { Millis } from '../machine.ts'
 import type { Batch } from './batch.ts'
 import { quorumOf } from './keepers.ts'
-import { startIndex } from './messages.ts'
+import { markIndex, startIndex } from './messages.ts'
 import { isPermit } from './permits.ts'
 
 export class Proposal {
@@ -25,16 +25,17 @@ export class Proposal {
     this.#keepers = keepers
     const [first = 0] = outcomes.indexes
     // What may run once begins only when both of a pair know of it: one alone could be lost, or stand on one side of a split.
-    const isCareful = isFresh && keepers === 2 && (first === startIndex || isPermit(first))
-    this.#quorum = isCareful ? 2 : quorumOf(keepers)
+    const isCareful = isFresh && (first === startIndex || isPermit(first))
+    // And the list before lets go of a shard by the word that the marker is there.
+    this.#quorum = keepers === 2 && (isCareful || first === markIndex) ? 2 : quorumOf(keepers)
     this.sentAt = now
   }
 
   /** True if this answer is the one that committed it. */
   accept(rank: number): boolean {
-    const before = this.#count
+    const before = this.count
     this.#acks |= 1 << rank
-    return before < this.#quorum && this.#count >= this.#quorum
+    return before < this.#quorum && this.count >= this.#quorum
   }
 
   hasAccepted(rank: number): boolean {
@@ -42,10 +43,11 @@ export class Proposal {
   }
 
   get isEverywhere(): boolean {
-    return this.#count === this.#keepers
+    return this.count === this.#keepers
   }
 
-  get #count(): number {
+  /** Keepers that accepted. */
+  get count(): number {
     let count = 0
     for (let rest = this.#acks; rest !== 0; rest &= rest - 1) count++
     return count

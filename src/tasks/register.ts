@@ -16,7 +16,7 @@ import { assert, type Millis } from '../machine.ts'
 import { type Accepted, newest, regroup, withoutLists } from './accepted.ts'
 import { type Batch, bytesIn, pack, pickAt, valueAt } from './batch.ts'
 import { type Send, send } from './effects.ts'
-import { movedMessage, quorumOf, type Seating, seatIn } from './keepers.ts'
+import { quorumOf, type Seating, seatIn, supplyOf } from './keepers.ts'
 import {
   type AcceptedBatch,
   encodeNext,
@@ -202,6 +202,7 @@ export class Register {
   /** Asks again those who did not answer in time; with `peer`, that one at once. */
   again(now: Millis, isUp: (peer: PeerId) => boolean, peer?: PeerId): Send[] {
     const effects: Send[] = []
+    if (this.#isMarkedAt(isUp)) return this.#lead(now)
     const isDue = (at: Millis): boolean => peer !== undefined || now - at >= patienceMs
     const isMeant = (to: PeerId): boolean => (peer === undefined ? isUp(to) : to === peer)
     if (this.#phase === 'pledging' && peer === undefined && isDue(this.#askedAt)) return this.begin(now)
@@ -229,16 +230,7 @@ export class Register {
 
   /** What a keeper lacks that does not know the shard: this list, and the one before while that is read. */
   supply(to: PeerId): Send[] {
-    const { key, list, keepers, before, beforeSeats } = this.#record
-    const effects: Send[] = []
-    if (this.#phase === 'reading' && before.includes(to)) {
-      const old = { list: list - 1, keepers: before, seats: beforeSeats }
-      const record = { ...this.#record, ...old, before: [], beforeSeats: [] }
-      // A list that another one follows had its marker, so nothing before it is needed.
-      effects.push(send(to, { kind: 'store', record, isRepair: true }), send(to, movedMessage(key, old)))
-    }
-    if (keepers.includes(to)) effects.push(send(to, { kind: 'store', record: this.#record, isRepair: true }))
-    return effects
+    return supplyOf(this.#record, to, this.#phase === 'reading')
   }
 
   #commit(outcomes: Batch): Batch | undefined {
@@ -366,6 +358,13 @@ export class Register {
   #mayGet({ serial, outcomes }: Proposal, rank: number): boolean {
     const pending = outcomes.indexes[0] === markIndex ? [...this.#pending.values()] : []
     return pending.every((other) => other.serial >= serial || other.hasAccepted(rank))
+  }
+
+  /** True once a keeper has the marker and every other one that is up: of a pair, one that is down is not waited for. */
+  #isMarkedAt(isUp: (peer: PeerId) => boolean): boolean {
+    const marker = this.#phase === 'marking' ? this.#pending.get(this.#markSerial) : undefined
+    if (marker === undefined || marker.count < quorumOf(this.#record.keepers.length)) return false
+    return this.#record.keepers.every((peer, rank) => marker.hasAccepted(rank) || !isUp(peer))
   }
 
   /** The marker, for a keeper that has the rest since now. */
