@@ -10,7 +10,7 @@ import { pack } from '../../src/tasks/batch.ts'
 import type { Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
 import { firstSeating } from '../../src/tasks/keepers.ts'
-import type { ShardRecord, TaskMessage } from '../../src/tasks/messages.ts'
+import { markIndex, type ShardRecord, type TaskMessage } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { headerOf } from './header.ts'
 
@@ -112,7 +112,9 @@ test('of two keepers that lost each other and made lists of one number, neither 
   keeper.step(c, { kind: 'store', record: mine, isRepair: true })
   keeper.step(b, { kind: 'moved', key, list: 1, keepers: [d, b], seats: [2, 1] })
   expect(keeper.outcomes(key).size).toBe(1)
-  // Its own list begins to count: then the one before does not any more.
+  // Its own list begins to count, and all of it is here: then the one before does not count any more.
+  const marker = pack('', [markIndex], [new Uint8Array(0)])
+  keeper.step(c, { kind: 'accept', key, list: 1, ballot: 0, serial: 1, outcomes: marker })
   keeper.step(c, { kind: 'moved', key, list: 1, keepers: [c, a], seats: [0, 2] })
   expect(keeper.outcomes(key).size).toBe(0)
 })
