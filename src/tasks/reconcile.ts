@@ -34,6 +34,9 @@ export class Reconcile {
   readonly #random: Random
   /** Settled shards change only with their list, except in pairs that disagreed. */
   readonly #prints = new Map<ShardKey, { list: number; print: number }>()
+  /** When each of the others had its turn, so that nobody waits longer than all of them take. */
+  readonly #turns = new Map<PeerId, number>()
+  #lastTurn = 0
   #compareAt: Millis
 
   constructor(view: ReconcileView, random: Random, now: Millis) {
@@ -44,6 +47,7 @@ export class Reconcile {
 
   /** Nothing to one with whom nothing is shared; if it sees that otherwise, it says so. */
   peerUp(peer: PeerId): Send[] {
+    this.#turns.set(peer, ++this.#lastTurn)
     for (const _ of this.#shared(peer)) return [this.#digest(peer)]
     return []
   }
@@ -51,10 +55,10 @@ export class Reconcile {
   wake(now: Millis): Send[] {
     if (now < this.#compareAt) return []
     this.#compareAt = now + compareEveryMs
-    const { keeper, peers } = this.#view
-    const key = this.#random.pick(keeper.keys())
-    const keepers = key === undefined ? [] : (keeper.record(key)?.keepers ?? [])
-    const peer = this.#random.pick(keepers.filter((one) => peers().includes(one)))
+    const others = this.#partners()
+    for (const peer of this.#turns.keys()) if (!others.includes(peer)) this.#turns.delete(peer)
+    const longest = Math.min(...others.map((peer) => this.#turn(peer)))
+    const peer = this.#random.pick(others.filter((one) => this.#turn(one) === longest))
     return peer === undefined ? [] : this.peerUp(peer)
   }
 
@@ -63,6 +67,7 @@ export class Reconcile {
   }
 
   message(from: PeerId, message: TaskMessage): Send[] {
+    if (message.kind === 'digest') this.#turns.set(from, ++this.#lastTurn)
     if (message.kind === 'digest') return this.#compare(from, message.buckets)
     return message.kind === 'holdings' ? this.#holdings(from, message) : []
   }
@@ -114,6 +119,19 @@ export class Reconcile {
       numbers[bucket] = (numbers[bucket] as number) + this.#print(key)
     }
     return numbers
+  }
+
+  #turn(peer: PeerId): number {
+    return this.#turns.get(peer) ?? 0
+  }
+
+  /** Those who are up and with whom something is shared. */
+  #partners(): PeerId[] {
+    const { keeper, peers } = this.#view
+    const keepers = new Set<PeerId>()
+    for (const key of keeper.keys())
+      for (const peer of (keeper.isSettled(key) && keeper.record(key)?.keepers) || []) keepers.add(peer)
+    return peers().filter((peer) => keepers.has(peer))
   }
 
   /** Settled shards that both keep. */

@@ -23,8 +23,8 @@ const framesAtRest = 4
 const looksAtRest = 20
 /** How long after everything else who is there may be misjudged. */
 const knownMs = 30_000
-/** Nodes compare what they keep that often, and a little more. */
-const reconciledMs = 70_000
+/** Nodes compare what they keep that often, each with all others in turn. */
+const compareEveryMs = 30_000
 
 export class Verdicts {
   readonly #world: World
@@ -180,9 +180,17 @@ export class Verdicts {
         jobs.filter(({ isReleased }) => isReleased).map(({ id }) => id)
       )
     )
-    // A minute of virtual time for nothing else: not in every seed.
+    // Minutes of virtual time for nothing else: not in every seed.
     if (released.size === 0 || !this.#random.chance(0.25)) return
-    this.#world.until(() => false, reconciledMs)
+    this.#world.until(() => false, compareEveryMs)
+    const rounds = this.#sound().length
+    for (let round = 1; round <= rounds && this.#unforgotten(released) !== undefined; round++)
+      this.#world.until(() => false, compareEveryMs)
+    const left = this.#unforgotten(released)
+    if (left !== undefined) throw new Violation('no-zombie', `${left}, which was released`)
+  }
+
+  #unforgotten(released: ReadonlySet<JobId>): string | undefined {
     for (const { id, core } of this.#sound()) {
       // Who alone kept a shard shares it with nobody, and hears nothing of it.
       // Keepers of a shard tell each other; if none of them that is left was told, nobody knows of it (an open fault).
@@ -192,9 +200,9 @@ export class Verdicts {
         const { job } = shardName(key)
         return released.has(job) && core.keeper.record(key)?.keepers.some((peer) => hasHeard(peer, job))
       })
-      if (left !== undefined)
-        throw new Violation('no-zombie', `${id} still keeps ${left}, which was released`)
+      if (left !== undefined) return `${id} still keeps ${left}`
     }
+    return undefined
   }
 
   #sound(): SimNode[] {

@@ -15,6 +15,7 @@ import type { TaskMessage } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { Reconcile } from '../../src/tasks/reconcile.ts'
 import { headerOf } from './header.ts'
+import { recordOf } from './record.ts'
 
 const [a, b] = ['peerA', 'peerB'] as [PeerId, PeerId]
 
@@ -174,6 +175,21 @@ test('a history ten times as long does not cost more', () => {
   }
   const [short, long] = [bytesFor(400), bytesFor(4_000)]
   expect(long).toBeLessThan(2 * short)
+})
+
+test('with whom a keeper shares one shard of many, it compares as soon as with the others', () => {
+  const [c, d] = ['peerC', 'peerD'] as [PeerId, PeerId]
+  const keeper = new Keeper(a)
+  for (let i = 0; i < 300; i++) {
+    const key = keyOf(i)
+    const record = recordOf(a, 1, { key, ...firstSeating([a, i === 0 ? c : i === 1 ? d : b]) })
+    keeper.step(a, { kind: 'store', record, isRepair: true })
+    keeper.step(a, { kind: 'settle', key, list: 0, ballot: 0 })
+  }
+  const reconcile = new Reconcile({ self: a, keeper, peers: () => [b, c, d] }, seededRandom(3), 0)
+  const turns = [1, 2, 3, 4].map((turn) => reconcile.wake(turn * 30_000).map(({ to }) => to))
+  expect(turns.slice(0, 3).flat().toSorted()).toEqual([b, c, d])
+  expect(turns[3]).toEqual(turns[0])
 })
 
 test('with a job, a keeper also forgets where its shards went that it kept once', () => {
