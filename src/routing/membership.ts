@@ -253,7 +253,12 @@ export class Membership {
     const effects = this.#swim.wake(now)
     if (!isBeat) return effects
     effects.push(...this.#swim.beat(now), ...this.#links.tend(now))
-    for (const known of this.#links.toDial(now)) effects.push(this.#dial(known, now))
+    const isAlone = this.#directory.links.size === 0
+    for (const known of this.#links.toDial(now)) {
+      effects.push(this.#dial(known, now))
+      // Nobody else is there to find out, or to be told by.
+      if (isAlone) effects.push(...this.#swim.probe(known, now))
+    }
     // Greetings may be lost with a stream that breaks: one that was not answered is repeated.
     for (const known of this.#directory.links.values())
       if (!known.isUp) effects.push(...this.#greetOrDrop(known, now))

@@ -105,6 +105,15 @@ test('who is not watched, because all that held a stream with it are gone, is as
   }
 })
 
+test('who has no stream any more misses all that it cannot dial, within seconds', () => {
+  const membership = meshed()
+  for (const peer of [ben, eve]) membership.disconnected(peer, 0)
+  const names = Array.from({ length: 6 }, (_, i) => `far${i}`)
+  membership.announced({ members: names.map((name) => member(name)), doubts: [] }, 0)
+  during(membership, 100, 30_000)
+  expect(membership.peers()).toEqual([])
+})
+
 test('who is reached by another is not doubted; its stream is given up', () => {
   const membership = meshed()
   let ask: number | undefined
