@@ -237,14 +237,12 @@ export class Runner {
     const { key, header, first, attempt, seat, inputs } = grant
     this.#asked.granted(from, inputs.indexes.length, grant.waiting, header.requires)
     if (this.#view.keeper.isForgotten(key)) return [send(from, this.#view.keeper.epitaph(key))]
-    if (!this.#takesWork)
-      return [send(from, { kind: 'handback', key, attempt, isStarted: false, indexes: inputs.indexes })]
     const held = this.#held.get(key) ?? newHeld(grant)
     this.#held.set(key, held)
     // Who grants is the owner, which after a takeover is not the first keeper.
     if (held.live === 0 || !this.#view.isUp(held.trail.owner)) held.trail.met(from)
     const taskMs = this.#runs.pace(this.#speeds.last, now)
-    let room = this.fitting.accepts(header, inputs.indexes.length, taskMs)
+    let room = this.#takesWork ? this.fitting.accepts(header, inputs.indexes.length, taskMs) : 0
     const fresh: number[] = []
     const back: number[] = []
     let isHeld = false

@@ -110,6 +110,20 @@ test('an owner that counted grants which never arrived believes its peer, and gr
   expect(claim(0, 5_000)).toBe(10)
 })
 
+test('a grant that comes again gives nothing back of what runs here, although no more work is taken by then', () => {
+  const runner = newRunner()
+  const once = { ...grantOf(0, 2), header: { ...header, atMostOnce: true } }
+  const [run] = runsIn([...runner.message(a, once, 1), ...runner.flush(1)])
+  expect(run?.inputs.indexes).toContain(0)
+  runner.attend('closed')
+  const again = { ...once, inputs: inputsOf(0, 3) }
+  const back = sentIn(runner.message(a, again, 2)).map(({ message }) => message)
+  expect(back).toMatchObject([{ kind: 'handback', indexes: Uint32Array.of(2) }])
+  // And what was given back does not begin when that grant comes once more.
+  runner.attend('open')
+  expect(runsIn([...runner.message(a, again, 3), ...runner.flush(3)])).toEqual([])
+})
+
 test('a task that comes back late, from a grant before the present one, goes on where it runs now', () => {
   const { owner, granted } = newOwner(1)
   const handback = (attempt: number): void =>
