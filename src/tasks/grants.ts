@@ -1,15 +1,15 @@
 /**
- * Tasks of one shard as messages to the node that is to run them.
+ * Tasks of one shard as messages to the node that is to run them, or is to stop.
  *
  * Not here: which tasks and which node (round.ts, queue.ts).
  * Values that tasks wait for travel with the grant, so it may take several messages.
  */
-import { type PeerId, seatOf } from '../ids.ts'
+import { type PeerId, type ShardKey, seatOf } from '../ids.ts'
 import { on } from '../routing/requirement.ts'
 import { type Batch, pickAt } from './batch.ts'
 import type { Dependents } from './dependents.ts'
 import { type Send, send } from './effects.ts'
-import type { Picked } from './queue.ts'
+import type { Picked, Queue } from './queue.ts'
 import type { Register } from './register.ts'
 
 /** Of inputs in one message; a larger one travels alone. */
@@ -30,6 +30,20 @@ export function grantsOf(
   if (dependents === undefined) return [send(to, { ...grant, inputs })]
   return portions(dependents.fill(inputs)).map((some) => send(to, { ...grant, inputs: some }))
 }
+
+/** Ends these tasks where they run, or wait to. */
+export const revoke = (to: PeerId, key: ShardKey, indexes: readonly number[]): Send[] =>
+  indexes.length === 0 ? [] : [send(to, { kind: 'revoke', key, indexes: Uint32Array.from(indexes) })]
+
+/** Ends what others run of a shard; of some tasks, or of all. */
+export const revokesOf = (key: ShardKey, queue: Queue, only?: ReadonlySet<number>): Send[] =>
+  queue.holders().flatMap((to) =>
+    revoke(
+      to,
+      key,
+      queue.heldBy(to).filter((index) => only?.has(index) ?? true)
+    )
+  )
 
 function portions(inputs: Batch): Batch[] {
   const all: number[][] = [[]]

@@ -15,12 +15,12 @@ import { Deadline } from './deadline.ts'
 import { Dependents, isThere, type News } from './dependents.ts'
 import { confirm, type Send, send } from './effects.ts'
 import { Entries } from './entries.ts'
-import { grantsOf } from './grants.ts'
+import { grantsOf, revoke, revokesOf } from './grants.ts'
 import { Locality, type LocalityView } from './locality.ts'
 import { Marks } from './marks.ts'
 import { closedIndex, type ShardRecord, type TaskMessageOf } from './messages.ts'
-import { Once } from './once.ts'
-import { permitsFor, permitsIn, permitsMax } from './permits.ts'
+import { holdPermitted, Once } from './once.ts'
+import { permitsFor, permitsMax } from './permits.ts'
 import { lossesMax, type Picked, Queue, type Return, TASK } from './queue.ts'
 import type { Register } from './register.ts'
 import { Silence } from './silence.ts'
@@ -121,18 +121,26 @@ export class Lead {
     // What the owner before granted is not known, unless it said so: no attempt of its is used again.
     this.#queue = this.#newQueue(this.#inherited === undefined ? this.#marks.highest + 1 : 1)
     if (this.#inherited !== undefined) this.#queue.inherit(this.#inherited.states, this.#inherited.untried)
+    this.#take(taken)
+    for (const index of this.register.committed.keys())
+      if (index < this.record.count) this.#queue.commit(index)
+    holdPermitted(this.register.batches(), this.#queue, this.#inherited === undefined)
+    return true
+  }
+
+  promised(from: PeerId, message: TaskMessageOf<'promised'>, now: Millis): Send[] {
+    const effects = this.register.promised(from, message, now)
+    // The other one of a pair may have told what it committed alone.
+    if (this.#isOpen && effects.length > 0) this.#take(this.register.taken())
+    return effects
+  }
+
+  /** Values that are proposed without having been heard here. */
+  #take(taken: Iterable<number>): void {
     for (const index of taken) {
       if (index < this.record.count) this.#queue.propose(index)
       else this.#entries.took(index)
     }
-    for (const index of this.register.committed.keys())
-      if (index < this.record.count) this.#queue.commit(index)
-    // Who got the last permit may have begun, whatever becomes of it.
-    const permits = permitsIn(this.register.batches()).sort((one, other) => other.attempt - one.attempt)
-    for (const { index, holder, attempt } of permits)
-      if (attempt >= this.#queue.attempt(index) || this.#inherited === undefined)
-        this.#queue.hold(index, holder, attempt)
-    return true
   }
 
   /** Marks the attempts that are about to be granted. Nothing is granted before that is committed. */
@@ -274,11 +282,7 @@ export class Lead {
 
   /** Ends what others run of it; of some tasks, or of all. */
   revoke(only?: ReadonlySet<number>): Send[] {
-    const { key } = this
-    return this.#queue.holders().flatMap((to) => {
-      const indexes = Uint32Array.from(this.#queue.heldBy(to).filter((index) => only?.has(index) ?? true))
-      return indexes.length === 0 ? [] : [send(to, { kind: 'revoke', key, indexes })]
-    })
+    return revokesOf(this.key, this.#queue, only)
   }
 
   /** Tasks that came back from `peer`, or never reached it. What is said of an earlier grant of theirs counts for nothing. */
@@ -323,15 +327,10 @@ export class Lead {
   holding(peer: PeerId, indexes: Iterable<number>, attempt: number, now: Millis): Send[] {
     this.#silence.heard(peer, now)
     if (!this.#isOpen) return []
-    const over: number[] = []
-    for (const index of indexes) {
-      if (index >= this.record.count) continue
-      if (this.#queue.state(index) >= TASK.proposed) over.push(index)
-      else this.#queue.hold(index, peer, attempt)
-    }
-    return over.length === 0
-      ? []
-      : [send(peer, { kind: 'revoke', key: this.key, indexes: Uint32Array.from(over) })]
+    const own = [...indexes].filter((index) => index < this.record.count)
+    const over = own.filter((index) => this.#queue.state(index) >= TASK.proposed)
+    for (const index of own) if (!over.includes(index)) this.#queue.hold(index, peer, attempt)
+    return revoke(peer, this.key, over)
   }
 
   /** Fails what nobody began within the job's `queueTimeout`. What may have begun once is never touched. */

@@ -70,3 +70,10 @@ export class Once {
     }
   }
 }
+
+/** Of what was taken over: who got the last permit of a task may have begun, whatever becomes of it. */
+export function holdPermitted(batches: Iterable<Batch>, queue: Queue, isAll: boolean): void {
+  const permits = permitsIn(batches).sort((one, other) => other.attempt - one.attempt)
+  for (const { index, holder, attempt } of permits)
+    if (isAll || attempt >= queue.attempt(index)) queue.hold(index, holder, attempt)
+}

@@ -245,7 +245,7 @@ export class Owner {
   #promised(from: PeerId, message: TaskMessageOf<'promised'>, now: Millis): Send[] {
     const lead = this.leads.get(message.key)
     if (lead === undefined) return []
-    return this.#watching(lead, () => lead.register.promised(from, message, now), now)
+    return this.#watching(lead, () => lead.promised(from, message, now), now)
   }
 
   #accepted(from: PeerId, message: TaskMessageOf<'accepted'>, now: Millis): Send[] {

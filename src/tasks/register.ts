@@ -19,6 +19,7 @@ import { type Send, send } from './effects.ts'
 import { quorumOf, type Seating, seatIn, supplyOf } from './keepers.ts'
 import {
   type AcceptedBatch,
+  closedIndex,
   encodeNext,
   markIndex,
   nextIndex,
@@ -28,25 +29,10 @@ import {
   type TaskMessageOf
 } from './messages.ts'
 import { patienceFor, patienceMs } from './patience.ts'
+import type { Phase } from './phase.ts'
 import { Pieces } from './pieces.ts'
+import { Promises } from './promises.ts'
 import { Proposal } from './proposal.ts'
-
-/**
- * storing: ballot 0, own record not yet on disk. pledging: own promise not yet on disk. preparing: asking the others.
- * finishing: a next list was found, and is proposed again alone. reading: asking the list before this one. recommitting:
- * what was taken over is on its way. marking: so is the marker. leading: anything may be proposed. changing: a next list
- * is on its way.
- */
-export type Phase =
-  | 'storing'
-  | 'pledging'
-  | 'preparing'
-  | 'finishing'
-  | 'reading'
-  | 'recommitting'
-  | 'marking'
-  | 'leading'
-  | 'changing'
 
 const nothing = new Uint8Array(0)
 
@@ -62,7 +48,7 @@ export class Register {
   #early: Batch[] = []
   /** Batches that must be committed before the next phase. */
   #left = 0
-  readonly #promises = new Map<PeerId, readonly AcceptedBatch[]>()
+  readonly #promises = new Promises()
   readonly #pieces = new Pieces()
   #markSerial = 0
   /** Keepers that answered, and so have the shard with its inputs; one that is in the list may never have got it. */
@@ -74,6 +60,8 @@ export class Register {
   #carried = new Map<number, Accepted>()
   /** This register brought the shard here, so it knows what the list before may have committed. */
   #isMover = false
+  /** The other one of a pair, if this one took the shard over alone: what it may have committed alone is asked for. */
+  #unheard: PeerId | undefined
   /** This list is known to be in force, by a proof. */
   #isProven: boolean
   #needsMark = false
@@ -154,12 +142,13 @@ export class Register {
     if (this.#phase === 'pledging' && from === this.#self) {
       this.#phase = 'preparing'
       this.#askedAt = now
-      this.#promises.set(from, accepted)
-      return this.#hasHeard(keepers) ? this.#go(now) : this.#ask()
+      this.#promises.add(from, accepted)
+      return this.#promises.isEnough(keepers) ? this.#go(now) : this.#ask()
     }
+    if (this.#phase === 'leading' && from === this.#unheard) return this.#join(accepted, now)
     if (this.#phase !== 'preparing' && this.#phase !== 'reading') return []
-    this.#promises.set(from, accepted)
-    return this.#hasHeard(keepers) ? this.#go(now) : []
+    this.#promises.add(from, accepted)
+    return this.#promises.isEnough(keepers) ? this.#go(now) : []
   }
 
   /** What this answer committed that was not before, and what may be sent because of it. */
@@ -183,7 +172,8 @@ export class Register {
 
   /** True if every keeper has everything that was proposed. */
   get isEverywhere(): boolean {
-    return this.#pending.size === 0 && this.#early.length === 0 && this.#phase === 'leading'
+    const isSent = this.#pending.size === 0 && this.#early.length === 0
+    return isSent && this.#phase === 'leading' && this.#unheard === undefined
   }
 
   /** Keys whose values are proposed or committed. */
@@ -208,7 +198,7 @@ export class Register {
     if (this.#phase === 'pledging' && peer === undefined && isDue(this.#askedAt)) return this.begin(now)
     if (this.#phase === 'preparing' || this.#phase === 'reading') {
       const { keepers } = this.#asked()
-      const isEnough = peer === undefined && this.#promises.size >= quorumOf(keepers.length)
+      const isEnough = peer === undefined && this.#promises.isMajority(keepers)
       const isAlone = keepers.every((to) => this.#promises.has(to) || !isUp(to))
       // The other one of a pair does not answer.
       if (isEnough && (isAlone || isDue(this.#askedAt))) return this.#go(now)
@@ -216,6 +206,10 @@ export class Register {
     if ((this.#phase === 'preparing' || this.#phase === 'reading') && isDue(this.#askedAt)) {
       this.#askedAt = now
       effects.push(...this.#ask().filter(({ to }) => isMeant(to)))
+    }
+    if (this.#phase === 'leading' && this.#unheard !== undefined && isDue(this.#askedAt)) {
+      if (peer === undefined) this.#askedAt = now
+      if (isMeant(this.#unheard)) effects.push(send(this.#unheard, this.#prepare()))
     }
     const patience = patienceFor(bytesIn([...this.#pending.values()].map(({ outcomes }) => outcomes)))
     for (const proposal of this.#pending.values()) {
@@ -243,13 +237,8 @@ export class Register {
     return fresh.length === 0 ? undefined : pickAt(outcomes, fresh)
   }
 
-  /** Of a pair, one is enough, but both know more: the other one gets `patienceMs`. */
-  #hasHeard(keepers: readonly PeerId[]): boolean {
-    return this.#promises.size >= Math.min(keepers.length, Math.max(2, quorumOf(keepers.length)))
-  }
-
   #go(now: Millis): Send[] {
-    return this.#phase === 'reading' ? this.#transfer(this.#found(), now) : this.#adopt(now)
+    return this.#phase === 'reading' ? this.#transfer(this.#promises.found(), now) : this.#adopt(now)
   }
 
   /** A batch was committed: perhaps the last one of this phase. */
@@ -262,11 +251,12 @@ export class Register {
 
   /** A majority of the list has promised: what does it know? */
   #adopt(now: Millis): Send[] {
-    const found = this.#found()
+    const { list, keepers, seats } = this.#record
+    this.#unheard = keepers.length === 2 ? keepers.find((peer) => !this.#promises.has(peer)) : undefined
+    const found = this.#promises.found()
     const next = found.get(nextIndex)
     const seating = next === undefined ? undefined : parseNext(valueAt(next.batch, next.at))
     if (next !== undefined && seating !== undefined) {
-      const { list, keepers, seats } = this.#record
       this.#carried = withoutLists(found)
       this.#next = { ...this.#record, ...seating, list: list + 1, before: keepers, beforeSeats: seats }
       this.#phase = 'finishing'
@@ -279,6 +269,18 @@ export class Register {
     this.#askedAt = now
     this.#promises.clear()
     return this.#ask()
+  }
+
+  /** What the other one of a pair committed alone is committed here, too, unless this one has decided otherwise. */
+  #join(accepted: readonly AcceptedBatch[], now: Millis): Send[] {
+    this.#unheard = undefined
+    const found = newest(accepted)
+    const known = new Set(this.taken())
+    // What the other one changed the list to is a rival of what this one may change it to.
+    const fresh = [...found].filter(
+      ([index]) => index <= closedIndex && !known.has(index) && !found.has(nextIndex)
+    )
+    return regroup(fresh.map(([, value]) => value)).flatMap(({ outcomes }) => this.#send(outcomes, now))
   }
 
   /** The next list is committed: goes on there. */
@@ -339,10 +341,6 @@ export class Register {
     // Who was in the list before lets go of the shard now, and would need its inputs again.
     for (const peer of this.#holders) if (!this.#record.keepers.includes(peer)) this.#holders.delete(peer)
     return this.#early.splice(0).flatMap((outcomes) => this.#send(outcomes, now, true))
-  }
-
-  #found(): Map<number, Accepted> {
-    return newest([...this.#promises.values()].flat().toSorted((a, b) => a.ballot - b.ballot))
   }
 
   #send(outcomes: Batch, now: Millis, isFresh = false): Send[] {
