@@ -377,7 +377,7 @@ export class Runner {
   #confirmRuns(now: Millis): Send[] {
     if (now < this.#confirmAt) return []
     this.#confirmAt = now + confirmRunsMs
-    return stillRunning(this.#runs, this.#held, now - confirmRunsMs)
+    return stillRunning(this.#runs, this.#held, this.#view, now - confirmRunsMs)
   }
 
   #returnAll(): Send[] {

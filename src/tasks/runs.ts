@@ -6,10 +6,10 @@
  * need not wait for that.
  */
 import { fromString } from 'uint8arrays/from-string'
-import type { ShardKey } from '../ids.ts'
+import type { PeerId, ShardKey } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { type Batch, encodeOutcome, STATUS } from './batch.ts'
-import { type Send, send } from './effects.ts'
+import { type Send, seek, send } from './effects.ts'
 import { HELD, type Held, inState } from './held.ts'
 import type { Chunk } from './line.ts'
 import type { TaskWord } from './messages.ts'
@@ -202,11 +202,22 @@ export class Runs {
   }
 }
 
+interface StillRunningView {
+  readonly isUp: (peer: PeerId) => boolean
+  readonly mayKnow: (key: ShardKey) => readonly PeerId[]
+}
+
 /** For the owners of tasks of which nothing was heard since `before`: they are still running. */
-export function stillRunning(runs: Runs, held: ReadonlyMap<ShardKey, Held>, before: Millis): Send[] {
+export function stillRunning(
+  runs: Runs,
+  held: ReadonlyMap<ShardKey, Held>,
+  { isUp, mayKnow }: StillRunningView,
+  before: Millis
+): Send[] {
   return [...runs.entries()].flatMap(([, { key, attempt, heardAt, inputs }]) => {
     const its = held.get(key)
     if (its === undefined || heardAt > before) return []
+    if (!isUp(its.trail.owner) && !its.trail.next(isUp)) return seek(key, mayKnow(key))
     const indexes = inState(its, inputs.indexes, HELD.running)
     return [send(its.trail.owner, { kind: 'holding', key, attempt, indexes })]
   })

@@ -161,6 +161,18 @@ test('a new owner is told of what waits and runs here by the attempt of each', (
   expect(tasks.toSorted()).toEqual([0, 1, 2, 3, 4].map((index) => [index, index < 3 ? 1 : 4]))
 })
 
+test('what runs for long is told to a keeper that is there, although a hint had led to one that is not', () => {
+  const [c, up] = ['peerC' as PeerId, new Set([a])]
+  const runner = newRunner((peer) => up.has(peer))
+  runner.message(a, { ...grantOf(0, 1), keepers: [a, c] }, 1)
+  runner.flush(1)
+  up.delete(a)
+  up.add(c)
+  const said = [5_100, 10_200].flatMap((now) => sentIn(runner.wake(now)))
+  const held = said.filter(({ message }) => message.kind === 'holding')
+  expect(new Set(held.map(({ to }) => to))).toEqual(new Set([c]))
+})
+
 test('what was queued of a job is not begun once the job is forgotten, and what runs is ended', () => {
   const runner = newRunner()
   const [run] = runsIn([...runner.message(a, grantOf(0, 3), 1), ...runner.flush(1)])
