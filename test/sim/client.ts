@@ -25,6 +25,8 @@ export class SimClient {
   readonly completed = new Set<JobId>()
   /** A job of somebody else. */
   reading: JobId | undefined
+  /** Tasks of it that this client cancels, however often it has to look for it. */
+  #cancels: readonly number[] | 'all' = []
   readonly #world: World
   readonly #random: Random
   session: Session | undefined = new Session()
@@ -99,8 +101,9 @@ export class SimClient {
   }
 
   /** `cancels`: tasks whose client may have gone before it cancelled them, or all. */
-  read(job: JobId, cancels: Iterable<number> | 'all' = []): void {
+  read(job: JobId, cancels: readonly number[] | 'all' = []): void {
     this.reading = job
+    this.#cancels = cancels
     if (this.session === undefined) return
     this.#perform(this.session.follow(job))
     if (cancels === 'all') return this.#perform(this.session.cancel(job))
@@ -220,7 +223,8 @@ export class SimClient {
           if (job !== undefined) break
           // Its keepers may be away for now. A reader that was told so may have had a part: it reads all of it anew.
           this.#world.checkers.readsAnew(this.id, effect.job)
-          this.#world.clock.after(2_000, () => this.read(effect.job))
+          const cancels = this.#cancels
+          this.#world.clock.after(2_000, () => this.read(effect.job, cancels))
           break
         }
         case 'leave-entry': {
