@@ -211,7 +211,7 @@ export class Guest {
     for (const [at, count] of plan.shards.entries()) {
       const inputs = inputsOf(job, first, count)
       const add = (): void => {
-        if (this.entry !== undefined)
+        if (this.entry !== undefined && !job.isCancelled)
           this.#perform(this.#session.add(id, inputs, at === plan.shards.length - 1))
       }
       if (at > 0 && plan.isOpen) {
