@@ -33,6 +33,7 @@ import {
   isFinished,
   isHeard,
   type Job,
+  learnTotal,
   newJob,
   newShard,
   nextShard,
@@ -375,12 +376,9 @@ export class Session {
 
   /** An entry of the job's register. */
   #placed(job: Job, index: number, value: Uint8Array): SessionEffect[] {
-    if (index === closedIndex) {
-      job.isClosed = true
-      job.total = readClosed(value)
-      return []
-    }
-    if (job.isOwn) return []
+    // Another attempt of the task that this one is within has submitted it, too, and was first.
+    if (index === closedIndex && !learnTotal(job, readClosed(value))) return this.#gone(job.id)
+    if (job.isOwn || index === closedIndex) return []
     const placement = parsePlacement(value)
     if (placement === undefined || job.shards.some((shard) => shard.index === index - placementBase))
       return []

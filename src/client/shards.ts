@@ -165,6 +165,14 @@ export function isFinished({ isComplete, isOwn, isClosed, total, shards }: Job):
   return shards.every(({ state }) => state === 'complete')
 }
 
+/** What the job's register says: no more shards will come. False if its own client has said otherwise, or nothing yet. */
+export function learnTotal(job: Job, total: number): boolean {
+  if (job.isOwn && job.total !== total) return false
+  job.isClosed = true
+  job.total = total
+  return true
+}
+
 /** An entry is to tell of it: the first one still tells where the others are, and that the job is closed. */
 export const isHeard = ({ state, index }: Shard): boolean =>
   state === 'placed' || (index === 0 && state === 'complete')

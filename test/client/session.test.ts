@@ -10,7 +10,8 @@ import { Session } from '../../src/client/session.ts'
 import type { JobId, PeerId } from '../../src/ids.ts'
 import { shardKey } from '../../src/ids.ts'
 import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
-import { startIndex } from '../../src/tasks/messages.ts'
+import { encodeClosed } from '../../src/tasks/closing.ts'
+import { closedIndex, startIndex } from '../../src/tasks/messages.ts'
 import { headerOf } from '../tasks/header.ts'
 
 const job = 'job-0001' as JobId
@@ -81,6 +82,20 @@ test('a job that another attempt of its task submitted anew is let go, and its e
   session.add(job, pack('', [0], [new Uint8Array(1)]), true)
   expect(session.message({ kind: 'superseded', job }, 1)).toEqual([{ kind: 'absent', job }])
   expect(session.wakeAt()).toBeUndefined()
+})
+
+test('a job that another attempt of its task has closed is let go, and takes no more tasks', () => {
+  const session = new Session()
+  session.attached(0)
+  session.begin(headerOf({ job }), { wanted: 2, least: 2 })
+  session.add(job, pack('', [0], [new Uint8Array(1)]), false)
+  const key = shardKey(job, 0, 0)
+  const placement = { key, keepers: ['peerA' as PeerId], first: 0, count: 1 }
+  session.message({ kind: 'submitted', job, index: 0, placement, copies: 2 }, 0)
+  const outcomes = pack('', [closedIndex], [encodeClosed(3)])
+  const told = session.message({ kind: 'results', key, outcomes }, 1)
+  expect(told).toContainEqual({ kind: 'absent', job })
+  expect(session.add(job, pack('', [0], [new Uint8Array(1)]), true)).toEqual([])
 })
 
 test('what is to be cancelled of a job is said when its shard is accepted, and again to each entry, until it has ended', () => {
