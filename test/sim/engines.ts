@@ -41,6 +41,9 @@ interface Parked {
   status: Status | undefined
 }
 
+/** After which a task of a job within a task that hangs ends by itself. */
+const hangsWithinMs = 20_000
+
 type Fate = 'ok' | 'fails' | 'dies' | 'hangs'
 
 /** A task that waits for jobs of its own does so for less. */
@@ -253,7 +256,13 @@ export class Engines {
     const isHung = fate === 'hangs' && !work.cancelled.has(index)
     const { timeoutMs } = run.header
     if (isHung && timeoutMs === 0) {
-      this.#hanging.set(slot, () => this.#conclude(slot, work, 1, STATUS.cancelled))
+      const cancelled = (): void => this.#conclude(slot, work, 1, STATUS.cancelled)
+      this.#hanging.set(slot, cancelled)
+      // Who submitted it within a task is lost with its node, and with it all who know that it is to be ended.
+      if (run.header.depth > 0)
+        this.#world.clock.after(hangsWithinMs, () => {
+          if (this.#hanging.get(slot) === cancelled) this.#conclude(slot, work, 1)
+        })
       return
     }
     const lasts: Millis = isHung ? timeoutMs : taskMs * count

@@ -37,8 +37,6 @@ export class Nests {
   readonly #world: World
   readonly #random: Random
   readonly guests = new Set<Guest>()
-  /** Jobs whose task was to cancel them, and was lost with its node. */
-  readonly orphans = new Set<JobId>()
   /** Jobs that were submitted so far. */
   count = 0
   /** Of tasks that submitted any, the newest attempt that did. */
@@ -192,8 +190,6 @@ export class Guest {
     this.entry = undefined
     this.attachment++
     this.#world.nests.guests.delete(this)
-    for (const { id, isCancelled, isComplete } of this.#jobs)
-      if (isCancelled && !isComplete) this.#world.nests.orphans.add(id)
   }
 
   receive(message: EntryMessage): void {

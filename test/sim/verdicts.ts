@@ -45,7 +45,6 @@ export class Verdicts {
         if (cancels.length === 0 || shards[0]?.isAccepted !== true || mayBeGone) continue
         this.#world.addClient(`heir-${id}`).read(id, cancels)
       }
-    for (const id of this.#world.nests.orphans) this.#world.addClient(`heir-${id}`).read(id, 'all')
   }
 
   areComplete(): boolean {
