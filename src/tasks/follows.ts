@@ -119,14 +119,16 @@ export class Follows {
     return [...this.#cancelAgain(follow), this.#ask(follow, now)]
   }
 
-  /** Its clients hear that the job is gone, or that they have to look for it again. */
+  /**
+   * Its clients hear that the job is gone, or that they have to look for it again. Also of one shard: another attempt had it
+   * forgotten, and may be gone itself by now.
+   */
   forgotten(name: Forgettable): EntryEffect[] {
     const effects: EntryEffect[] = []
     for (const key of keysOf(name, this.#follows.keys())) {
-      const { job, index } = shardName(key)
+      const { job } = shardName(key)
       const clients = this.#follows.get(key)?.clients.keys() ?? []
       this.#follows.delete(key)
-      if (job !== name && index > 0) continue
       const kind = job === name ? 'released' : 'superseded'
       for (const client of clients)
         if (client !== CANCEL) effects.push({ kind: 'reply', client, message: { kind, job } })

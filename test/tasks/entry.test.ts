@@ -81,6 +81,15 @@ test('what is still being made of a job that another attempt of its task makes a
   expect([entry.submissions, entry.wakeAt()]).toEqual([0, undefined])
 })
 
+test('who waits for a shard that was forgotten for another attempt is told, although the first one is still kept', () => {
+  const entry = entryOf()
+  const { job } = headerOf()
+  const placement = { key: shardKey(job, 2, 0), keepers, first: 3, count: 1 }
+  entry.client(client, { kind: 'follow', placement, have: new Uint32Array(0) }, 0)
+  const effects = entry.message(keepers[0] as PeerId, { kind: 'forget', name: placement.key }, 1)
+  expect(effects).toEqual([{ kind: 'reply', client, message: { kind: 'superseded', job } }])
+})
+
 test('a first shard that a newer one has forgotten is let go', () => {
   const entry = entryOf()
   const { job } = headerOf()
