@@ -344,8 +344,10 @@ export class Keeper {
       this.#changed(kept)
       return true
     }
+    // It comes back here: the lists before the one that it went to then do not count any more.
+    const inForce = this.#moved.get(key)
     this.#moved.delete(key)
-    const fresh: Kept = { record, acceptors: [acceptor], inForce: undefined, weight: 0, isChecked: false }
+    const fresh: Kept = { record, acceptors: [acceptor], inForce, weight: 0, isChecked: false }
     this.#shards.set(key, fresh)
     this.#changed(fresh)
     const { job } = shardName(key)

@@ -118,3 +118,34 @@ test('of two keepers that lost each other and made lists of one number, neither 
   keeper.step(c, { kind: 'moved', key, list: 1, keepers: [c, a], seats: [0, 2] })
   expect(keeper.outcomes(key).size).toBe(0)
 })
+
+test('who is given a later list knows still which ones do not count any more', () => {
+  const lists = [
+    { ...firstSeating([a, b, c]) },
+    { list: 1, keepers: [a, b, d], seats: [0, 1, 3] },
+    { list: 2, keepers: [a, b, c], seats: [0, 1, 4] }
+  ]
+  const keeper = new Keeper(c)
+  const disk: TaskMessage[] = []
+  const hear = (of: Keeper, message: TaskMessage): string[] =>
+    of.step(a, message).flatMap((effect) => {
+      const sends = effect.kind === 'persist' ? effect.then : [effect]
+      if (of === keeper && effect.kind === 'persist') disk.push(...effect.messages)
+      return sends.map(({ message: { kind } }) => kind)
+    })
+  const storeOf = (list: number): TaskMessage => ({
+    kind: 'store',
+    record: { ...record, ...lists[list], seatsGiven: 5, before: [], beforeSeats: [] },
+    isRepair: true
+  })
+  hear(keeper, storeOf(0))
+  hear(keeper, { kind: 'moved', key, ...lists[1] } as TaskMessage)
+  expect(hear(keeper, storeOf(2))).toEqual(['stored'])
+  const restarted = new Keeper(c)
+  for (const message of disk) restarted.restore(message)
+  // An owner of the first list that was away for long asks for its vote, and would give it that list again.
+  for (const one of [keeper, restarted]) {
+    expect(hear(one, { kind: 'prepare', key, list: 0, ballot: 65_536 })).toEqual(['moved'])
+    expect(hear(one, storeOf(0))).toEqual(['moved'])
+  }
+})
