@@ -35,7 +35,7 @@ export const inheritMs = 150
 const nothing = new Uint8Array(0)
 
 /** What the owner before said when it left. */
-export type Inheritance = Pick<TaskMessageOf<'handover'>, 'states' | 'untried'>
+export type Inheritance = Pick<TaskMessageOf<'handover'>, 'ballot' | 'states' | 'untried'>
 
 /** What an owner shares with all that it owns. */
 export interface LeadView extends LocalityView, Able {
@@ -118,13 +118,14 @@ export class Lead {
     this.#deadline.countFrom(this.#grantsFrom)
     const taken = [...this.register.taken()]
     this.#marks.found(taken)
-    // What the owner before granted is not known, unless it said so: no attempt of its is used again.
-    this.#queue = this.#newQueue(this.#inherited === undefined ? this.#marks.highest + 1 : 1)
-    if (this.#inherited !== undefined) this.#queue.inherit(this.#inherited.states, this.#inherited.untried)
+    // What the owner before granted is not known, unless that one said so itself: no attempt of its is used again.
+    const isHeir = this.#inherited !== undefined && this.#inherited.ballot >= this.register.newestTaken
+    this.#queue = this.#newQueue(isHeir ? 1 : this.#marks.highest + 1)
+    if (isHeir) this.#queue.inherit(this.#inherited.states, this.#inherited.untried)
     this.#take(taken)
     for (const index of this.register.committed.keys())
       if (index < this.record.count) this.#queue.commit(index)
-    holdPermitted(this.register.batches(), this.#queue, this.#inherited === undefined)
+    holdPermitted(this.register.batches(), this.#queue, !isHeir)
     return true
   }
 

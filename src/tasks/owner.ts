@@ -380,10 +380,11 @@ export class Owner {
     return record !== undefined && isLacking ? this.#tryToOwn(record, 0, now) : []
   }
 
-  #handedOver({ key, ballot, ...rest }: TaskMessageOf<'handover'>, now: Millis): Send[] {
+  #handedOver(handover: TaskMessageOf<'handover'>, now: Millis): Send[] {
+    const { key, ballot } = handover
     const record = this.#view.keeper.record(key)
     const isWanted = record !== undefined && !this.#view.keeper.isSettled(key) && !this.#departure.isBegun
-    return isWanted && !this.leads.has(key) ? this.#tryToOwn(record, ballot, now, rest) : []
+    return isWanted && !this.leads.has(key) ? this.#tryToOwn(record, ballot, now, handover) : []
   }
 
   #tryToOwn(record: ShardRecord, ballot: Ballot, now: Millis, inherited?: Inheritance): Send[] {

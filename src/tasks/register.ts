@@ -65,6 +65,8 @@ export class Register {
   /** This list is known to be in force, by a proof. */
   #isProven: boolean
   #needsMark = false
+  /** Of what was taken over. */
+  newestTaken: Ballot = 0
   readonly committed = new Map<number, Accepted>()
 
   private constructor(record: ShardRecord, self: PeerId, ballot: Ballot, phase: Phase, isProven: boolean) {
@@ -320,6 +322,7 @@ export class Register {
 
   #recommit(found: Map<number, Accepted>, now: Millis): Send[] {
     const taken = regroup(found.values())
+    this.newestTaken = Math.max(0, ...taken.map(({ ballot }) => ballot))
     this.#promises.clear()
     this.#carried = new Map()
     this.#phase = 'recommitting'
