@@ -20,8 +20,8 @@ export const cancelMutations: readonly Mutation[] = [
     to: '} else effects.push(this.#ask(follow, now))',
     and: {
       file: 'src/tasks/follows.ts',
-      from: 'return [...this.#cancelAgain(follow), this.#ask(follow, now)]\n  }\n\n  /** Its clients',
-      to: 'return [this.#ask(follow, now)]\n  }\n\n  /** Its clients'
+      from: 'return [...this.#cancelAgain(follow), this.#ask(follow, now)]\n  }\n\n  /**\n   * Its clients',
+      to: 'return [this.#ask(follow, now)]\n  }\n\n  /**\n   * Its clients'
     },
     why: 'an owner is asked only once to cancel a task'
   }
