@@ -137,7 +137,7 @@ export class Entry {
       case 'said':
         return this.#follows.said(message)
       case 'forget':
-        return [...this.#released(message.name), ...this.#follows.forgotten(message.name)]
+        return [...this.#released(message.name, now), ...this.#follows.forgotten(message.name)]
       case 'found':
       case 'unknown':
         return this.#searches.answered(from, message)
@@ -223,8 +223,11 @@ export class Entry {
   }
 
   /** Somebody released the job while it was still being made. */
-  #released(name: Forgettable): EntryEffect[] {
+  #released(name: Forgettable, now: Millis): EntryEffect[] {
     this.#postings.forget(name)
+    const own = isJobId(name) ? undefined : this.#submissions.get(name)
+    // The register names another one by now: it says which when this is stored anew.
+    if (own !== undefined && own.message.index > 0) return this.#placeAnew(own, now)
     if (!isJobId(name)) return this.#superseded(name)
     const gone = [...this.#submissions.values()].filter(({ message }) => message.header.job === name)
     const refusals = gone.map(({ record, client, message }) => {
@@ -327,9 +330,12 @@ export class Entry {
 
   /** Keepers that were lost before a majority had the shard are replaced, all at once, under a new epoch. */
   #reconsider(submission: Submission, now: Millis): EntryEffect[] {
-    const { record, stored, client, message, tries } = submission
+    const { record, stored } = submission
     const reachable = record.keepers.filter((peer) => stored.has(peer) || this.#view.canKeep(peer))
-    if (reachable.length >= majorityOf(record.keepers.length)) return []
+    return reachable.length >= majorityOf(record.keepers.length) ? [] : this.#placeAnew(submission, now)
+  }
+
+  #placeAnew({ record, client, message, tries }: Submission, now: Millis): EntryEffect[] {
     this.#submissions.delete(record.key)
     const gone = this.#discard(record)
     if (tries + 1 < triesMax) return [...gone, ...this.#place(client, message, tries + 1, now)]

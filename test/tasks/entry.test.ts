@@ -81,6 +81,19 @@ test('what is still being made of a job that another attempt of its task makes a
   expect([entry.submissions, entry.wakeAt()]).toEqual([0, undefined])
 })
 
+test('a shard that its keepers were told to forget before they had it is stored anew, under another name', () => {
+  const entry = entryOf()
+  const { job } = headerOf()
+  const placement = { key: shardKey(job, 0, 0), keepers, first: 0, count: 1 }
+  entry.client(client, { ...submission(8), index: 1, epoch: 1, shards: 2, root: [placement] }, 0)
+  const name = shardKey(job, 1, 16)
+  const effects = entry.message(keepers[0] as PeerId, { kind: 'forget', name }, 1)
+  const stored = effects.flatMap((effect) =>
+    effect.kind === 'send' && effect.message.kind === 'store' ? [effect.message.record.key] : []
+  )
+  expect(new Set(stored)).toEqual(new Set([shardKey(job, 1, 17)]))
+})
+
 test('who waits for a shard that was forgotten for another attempt is told, although the first one is still kept', () => {
   const entry = entryOf()
   const { job } = headerOf()
