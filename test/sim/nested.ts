@@ -61,7 +61,7 @@ export class Nests {
     if (before === undefined && !this.#random.chance(0.7)) return undefined
     // Where a grant may come twice, or after it was handed back, two runs have the same number; on real streams none have.
     const turn = `${place} ${run.attempt} ${run.seat}`
-    if (this.#turns.has(turn) && !this.#world.weather.isOrdered) return undefined
+    if (this.#turns.has(turn) && !this.#world.plan.weather.isOrdered) return undefined
     this.#turns.add(turn)
     this.#newest.set(place, Math.max(before ?? 0, run.attempt))
     const jobs = Array.from({ length: this.#random.chance(0.3) ? 2 : 1 }, (_, nth) => {
