@@ -346,7 +346,9 @@ export class World {
       return
     }
     this.#solitudes.set(node, this.network.isolate([node.id], this.ids()))
-    for (const client of this.attached()) if (client.entry === node) client.lose()
+    // Those within its own tasks stay with it.
+    const guests: ReadonlySet<unknown> = this.nests.guests
+    for (const client of this.attached()) if (client.entry === node && !guests.has(client)) client.lose()
   }
 
   /** From now on, the list that is proposed may come to count. */
