@@ -37,11 +37,11 @@ interface Petition {
 }
 
 export class Petitions {
-  readonly #view: Pick<CellSurroundings, 'isUp' | 'self'>
+  readonly #view: Pick<CellSurroundings, 'isUp' | 'member'>
   readonly #byId = new Map<string, Petition>()
   #council: Council | undefined
 
-  constructor(view: Pick<CellSurroundings, 'isUp' | 'self'>) {
+  constructor(view: Pick<CellSurroundings, 'isUp' | 'member'>) {
     this.#view = view
   }
 
@@ -146,7 +146,9 @@ export class Petitions {
     if (council === undefined) return []
     const { mesh, number, members } = council
     const ranked = inOrder(members, (peer) => hash32(`${one.cell}|${peer}`))
-    const to = ranked.find((peer) => this.#view.isUp(peer))
+    const { isUp, member } = this.#view
+    // Whose disk has failed votes no more, and says nothing to it.
+    const to = ranked.find((peer) => isUp(peer) && member(peer)?.isKeeper !== false)
     if (to === undefined) return []
     const { cell: name, id, base, command, to: before } = one
     one.to = to

@@ -6,6 +6,7 @@
 import { expect, test } from 'vitest'
 import type { CellAnswer } from '../../src/cells/client-messages.ts'
 import { commands } from '../../src/cells/commands.ts'
+import { Petitions } from '../../src/cells/petitions.ts'
 import type { ClientId, PeerId } from '../../src/ids.ts'
 import { NodeCore } from '../../src/node/core.ts'
 import { seededRandom } from '../../src/random.ts'
@@ -69,4 +70,21 @@ test('one that was told of others refuses until it has met one, and says so', ()
   expect(new Lone(Number.POSITIVE_INFINITY).set(1, 13_000)).toMatch(
     /^nothing was done: this node has met no other yet/
   )
+})
+
+test('no member of a council is asked for anything whose disk has failed', () => {
+  const members = ['peerA', 'peerB', 'peerC'] as PeerId[]
+  const council = { mesh: 'm', number: 1, members, before: [] }
+  const command = { kind: 'command', ask: 1, cell: 'variable:v', id: 'c-1', base: 0, isFirst: true } as const
+  const asked = (failed: readonly PeerId[]): PeerId[] => {
+    const member = (peer: PeerId) => ({ isKeeper: !failed.includes(peer) })
+    const petitions = new Petitions({ isUp: () => true, member })
+    petitions.serve(council, 0)
+    const effects = petitions.command(client, { ...command, command: new Uint8Array(1) }, 0)
+    return effects.flatMap((effect) => (effect.kind === 'send' ? [effect.to] : []))
+  }
+  const [first] = asked([]) as [PeerId]
+  const [second] = asked([first]) as [PeerId]
+  expect(members.filter((peer) => peer !== first)).toContain(second)
+  expect(asked(members)).toEqual([])
 })
