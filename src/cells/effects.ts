@@ -12,8 +12,8 @@ export interface CellSurroundings {
   readonly self: PeerId
   readonly boot: number
   readonly isUp: (peer: PeerId) => boolean
-  /** What a node that is up says of itself. */
-  readonly member: (peer: PeerId) => { readonly isKeeper: boolean } | undefined
+  /** Up, and with a disk that can be relied on. */
+  readonly canVote: (peer: PeerId) => boolean
   readonly peers: () => readonly PeerId[]
   /** Nodes that can keep something, best first for this name. */
   readonly keepersFor: (name: string) => readonly PeerId[]

@@ -37,11 +37,11 @@ interface Petition {
 }
 
 export class Petitions {
-  readonly #view: Pick<CellSurroundings, 'isUp' | 'member'>
+  readonly #view: Pick<CellSurroundings, 'canVote'>
   readonly #byId = new Map<string, Petition>()
   #council: Council | undefined
 
-  constructor(view: Pick<CellSurroundings, 'isUp' | 'member'>) {
+  constructor(view: Pick<CellSurroundings, 'canVote'>) {
     this.#view = view
   }
 
@@ -146,9 +146,7 @@ export class Petitions {
     if (council === undefined) return []
     const { mesh, number, members } = council
     const ranked = inOrder(members, (peer) => hash32(`${one.cell}|${peer}`))
-    const { isUp, member } = this.#view
-    // Whose disk has failed votes no more, and says nothing to it.
-    const to = ranked.find((peer) => isUp(peer) && member(peer)?.isKeeper !== false)
+    const to = ranked.find((peer) => this.#view.canVote(peer))
     if (to === undefined) return []
     const { cell: name, id, base, command, to: before } = one
     one.to = to

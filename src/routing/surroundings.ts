@@ -18,6 +18,8 @@ export interface Surroundings {
   /** Peers to which a stream is open: all, or in a large mesh some. */
   readonly neighbours: () => readonly PeerId[]
   readonly member: (peer: PeerId) => Member | undefined
+  /** Up, and with a disk that can be relied on: it can be waited for. */
+  readonly canVote: (peer: PeerId) => boolean
   /** Up, and willing to keep. */
   readonly canKeep: (peer: PeerId) => boolean
   /** Those that can keep what has this name, and `also`; best first. */
@@ -49,6 +51,7 @@ export function surroundingsOf(membership: Membership, replaceAfterMs: Millis, r
     peerCount: () => membership.peerCount,
     neighbours: () => membership.neighbours(),
     member: (peer) => membership.member(peer),
+    canVote: (peer) => membership.member(peer)?.isKeeper === true,
     canKeep: (peer) => membership.canKeep(peer),
     keepersFor,
     mayKnow: (key) =>

@@ -220,7 +220,7 @@ export class Owner {
     this.#tendAt = now + tendEveryMs
     effects.push(...this.#dependencies.wake(now))
     for (const lead of this.leads.values()) {
-      effects.push(...this.#watching(lead, () => lead.register.again(now, this.#view.isUp), now))
+      effects.push(...this.#watching(lead, () => lead.register.again(now, this.#view.canVote), now))
       effects.push(...lead.probes(now, this.#view.isUp), ...lead.giveUp(now))
     }
     return effects

@@ -27,6 +27,8 @@ export interface RepairView {
   /** Leaving, or down for so long that it is replaced. */
   readonly isGone: (peer: PeerId, now: Millis) => boolean
   readonly isUp: (peer: PeerId) => boolean
+  /** Up, and with a disk that can be relied on. */
+  readonly canVote: (peer: PeerId) => boolean
   /** Nodes that can keep this shard, best first. */
   readonly keepersFor: (shard: string) => readonly PeerId[]
   /** Differs when somebody joined, went, or began to leave. */

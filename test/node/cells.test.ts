@@ -77,8 +77,7 @@ test('no member of a council is asked for anything whose disk has failed', () =>
   const council = { mesh: 'm', number: 1, members, before: [] }
   const command = { kind: 'command', ask: 1, cell: 'variable:v', id: 'c-1', base: 0, isFirst: true } as const
   const asked = (failed: readonly PeerId[]): PeerId[] => {
-    const member = (peer: PeerId) => ({ isKeeper: !failed.includes(peer) })
-    const petitions = new Petitions({ isUp: () => true, member })
+    const petitions = new Petitions({ canVote: (peer) => !failed.includes(peer) })
     petitions.serve(council, 0)
     const effects = petitions.command(client, { ...command, command: new Uint8Array(1) }, 0)
     return effects.flatMap((effect) => (effect.kind === 'send' ? [effect.to] : []))

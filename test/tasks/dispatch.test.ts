@@ -69,6 +69,7 @@ function newOwner(count: number): { owner: Owner; granted: (now: number) => Task
   const keeper = new Keeper(a)
   const view = {
     isUp: () => true,
+    canVote: () => true,
     isGone: () => false,
     holders: () => undefined,
     neighbours: () => [b],

@@ -40,6 +40,7 @@ class Third {
         self: c,
         keeper: this.#keeper,
         isUp: () => true,
+        canVote: () => true,
         isGone: () => false,
         holders: () => undefined,
         neighbours: () => [a, b, d],

@@ -34,6 +34,7 @@ class Half {
       peers: () => [other],
       neighbours: () => [other],
       isUp: () => true,
+      canVote: () => true,
       isGone: () => false,
       holders: () => undefined,
       member: () => undefined,

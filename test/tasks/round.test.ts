@@ -41,6 +41,7 @@ class Desk {
     ])
     const view = {
       isUp: () => true,
+      canVote: () => true,
       isGone: () => false,
       holders: () => undefined,
       neighbours: () => [ann, ben],

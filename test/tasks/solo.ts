@@ -57,6 +57,7 @@ export class Solo {
     const isUp = (peer: PeerId): boolean => !this.#down.has(peer)
     const view = {
       isUp,
+      canVote: () => true,
       isGone: () => false,
       holders: () => undefined,
       neighbours: () => nodes(6),
