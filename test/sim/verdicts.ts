@@ -21,8 +21,8 @@ const restMs = 6_000
 /** Frames from one node to another at rest, in a second. */
 const framesAtRest = 4
 const looksAtRest = 20
-/** How long after everything else who is there may be misjudged. */
-const knownMs = 30_000
+/** How long after everything else who is there may be misjudged: one whom nobody watches is asked within 30 s, and then missed. */
+const knownMs = 45_000
 /** Nodes compare what they keep that often, each with all others in turn. */
 const compareEveryMs = 30_000
 
