@@ -16,6 +16,7 @@ import {
   answersTo,
   checkKept,
   isMarked,
+  isWhole,
   type Kept,
   newAcceptor,
   outcomesOf,
@@ -221,8 +222,7 @@ export class Keeper {
     // A repeated store is answered after a sync of its own: the first one's may not have happened yet.
     this.#apply(message)
     // The first keeper owns the shard, and must know when it is on its own disk.
-    const isOwner = list === 0 && keepers[0] === this.#self && from !== this.#self
-    const to = isOwner ? [from, this.#self] : [from]
+    const to = list === 0 && keepers[0] === this.#self && from !== this.#self ? [from, this.#self] : [from]
     return [
       persist(
         key,
@@ -242,13 +242,15 @@ export class Keeper {
   #settle(acceptor: Acceptor, message: TaskMessageOf<'settle'>): Persist[] {
     const kept = this.#shards.get(message.key)
     if (kept === undefined || acceptor.isSettled || message.ballot < acceptor.promised) return []
+    // Said of a list that others of a pair made without this one: what is lacking here is still to come.
+    if (!isWhole(kept, acceptor)) return []
     const spare = kept.record.inputs.body.byteLength
     this.#apply(message)
     acceptor.settledAt = this.uptime.ms
     const stamp: TaskMessage = { kind: 'stamp', keys: [message.key], at: acceptor.settledAt }
     // While another list may still count, its records are needed too.
-    const isWhole = kept.acceptors.length === 1
-    if (spare < this.#rewriteAbove || !isWhole) return [persist(message.key, [message, stamp], [])]
+    if (spare < this.#rewriteAbove || kept.acceptors.length > 1)
+      return [persist(message.key, [message, stamp], [])]
     return [persist(message.key, summary(kept), [], true)]
   }
 

@@ -59,6 +59,13 @@ export const newAcceptor = (list: number): Acceptor => ({
 export const isMarked = ({ isSettled, accepted }: Acceptor): boolean =>
   isSettled || accepted.some(({ outcomes }) => outcomes.indexes[0] === markIndex)
 
+/** True if every task has an outcome here. */
+export function isWhole({ record }: Kept, { accepted }: Acceptor): boolean {
+  const has = new Set(accepted.flatMap(({ outcomes }) => [...outcomes.indexes]))
+  for (let index = 0; index < record.count; index++) if (!has.has(index)) return false
+  return true
+}
+
 /** Bytes of inputs and outcomes. */
 export function weigh({ record, acceptors }: Kept): number {
   let sum = record.inputs.body.byteLength + (record.needs[0]?.words.byteLength ?? 0)

@@ -347,8 +347,10 @@ export class Owner {
 
   #settled(from: PeerId, { key, list }: TaskMessageOf<'settle'>, now: Millis): Send[] {
     // Who knows no newer list than that does not own this one: it began to bring the shard here, and forgot.
-    if (list < (this.#view.keeper.record(key)?.list ?? 0)) this.#succession.disowned(key, from, now)
-    if (!this.#view.keeper.isSettled(key)) return []
+    const isOver = this.#view.keeper.isSettled(key)
+    if (!isOver || list < (this.#view.keeper.record(key)?.list ?? 0))
+      this.#succession.disowned(key, from, now)
+    if (!isOver) return []
     this.leads.delete(key)
     this.#succession.unfollow(key)
     return this.#orphans.take(key).flatMap(([to, have]) => this.#whereabouts.settled(to, key, have))
@@ -380,11 +382,10 @@ export class Owner {
     return record !== undefined && isLacking ? this.#tryToOwn(record, 0, now) : []
   }
 
-  #handedOver(handover: TaskMessageOf<'handover'>, now: Millis): Send[] {
-    const { key, ballot } = handover
+  #handedOver({ key, ...told }: TaskMessageOf<'handover'>, now: Millis): Send[] {
     const record = this.#view.keeper.record(key)
     const isWanted = record !== undefined && !this.#view.keeper.isSettled(key) && !this.#departure.isBegun
-    return isWanted && !this.leads.has(key) ? this.#tryToOwn(record, ballot, now, handover) : []
+    return isWanted && !this.leads.has(key) ? this.#tryToOwn(record, told.ballot, now, told) : []
   }
 
   #tryToOwn(record: ShardRecord, ballot: Ballot, now: Millis, inherited?: Inheritance): Send[] {

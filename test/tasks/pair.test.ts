@@ -7,8 +7,9 @@ import { expect, test } from 'vitest'
 import type { Ballot, PeerId } from '../../src/ids.ts'
 import { type Batch, encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import type { Send } from '../../src/tasks/effects.ts'
+import { Keeper } from '../../src/tasks/keeper.ts'
 import { firstSeating } from '../../src/tasks/keepers.ts'
-import { closedIndex, type TaskMessageOf } from '../../src/tasks/messages.ts'
+import { closedIndex, type TaskMessage, type TaskMessageOf } from '../../src/tasks/messages.ts'
 import { Register } from '../../src/tasks/register.ts'
 import { recordOf } from './record.ts'
 
@@ -51,4 +52,24 @@ test('who took over alone asks the other one when that is back, and takes in wha
   // Once is enough.
   expect(asked(register.again(30_000, isUp, a))).toEqual([])
   expect(register.promised(a, promise(ballot, outcomeOf(2, a)), 30_001)).toEqual([])
+})
+
+test('a keeper that lacks outcomes does not believe that all is over', () => {
+  const keeper = new Keeper(a)
+  const accept = (serial: number, index: number): TaskMessage => ({
+    kind: 'accept',
+    key,
+    list: 0,
+    ballot: 0,
+    serial,
+    outcomes: outcomeOf(index, a)
+  })
+  const settle = { kind: 'settle', key, list: 0, ballot: 0 } as const
+  keeper.step(a, { kind: 'store', record, isRepair: false })
+  for (const index of [0, 1]) keeper.step(a, accept(index + 1, index))
+  expect(keeper.step(b, settle)).toEqual([])
+  expect(keeper.isSettled(key)).toBe(false)
+  keeper.step(a, accept(3, 2))
+  keeper.step(b, settle)
+  expect(keeper.isSettled(key)).toBe(true)
 })

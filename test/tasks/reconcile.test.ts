@@ -184,7 +184,9 @@ test('with whom a keeper shares one shard of many, it compares as soon as with t
   for (let i = 0; i < 300; i++) {
     const key = keyOf(i)
     const record = recordOf(a, 1, { key, ...firstSeating([a, i === 0 ? c : i === 1 ? d : b]) })
+    const outcomes = pack(a, [0], [new Uint8Array(1)])
     keeper.step(a, { kind: 'store', record, isRepair: true })
+    keeper.step(a, { kind: 'accept', key, list: 0, ballot: 0, serial: 1, outcomes })
     keeper.step(a, { kind: 'settle', key, list: 0, ballot: 0 })
   }
   const reconcile = new Reconcile({ self: a, keeper, peers: () => [b, c, d] }, seededRandom(3), 0)

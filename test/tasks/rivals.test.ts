@@ -44,7 +44,8 @@ function registrar(keepers: readonly PeerId[]): Owner {
   }
   const owner = new Owner({ ...view, keepersFor: () => keepers, situation: () => '' }, seededRandom(1))
   const place = encodePlacement({ key: shardKey(job, 1, 16), keepers, first: 1, count: 1 })
-  const outcomes = pack('', [placementBase + 1, closedIndex], [place, encodeClosed(3)])
+  const ended = new Uint8Array(1)
+  const outcomes = pack('', [0, placementBase + 1, closedIndex], [ended, place, encodeClosed(3)])
   keeper.step(a, { kind: 'store', record: recordOf(root, keepers), isRepair: false })
   keeper.step(a, { kind: 'accept', key: root, list: 0, ballot: 0, serial: 1, outcomes })
   keeper.step(a, { kind: 'settle', key: root, list: 0, ballot: 0 })
