@@ -32,8 +32,6 @@ import { Dropped, type Waste } from './waste.ts'
 /** How long a new owner waits to be told what runs already. */
 export const inheritMs = 150
 
-const nothing = new Uint8Array(0)
-
 /** What the owner before said when it left. */
 export type Inheritance = Pick<TaskMessageOf<'handover'>, 'ballot' | 'states' | 'untried'>
 
@@ -96,8 +94,7 @@ export class Lead {
   waiting(now: Millis): number {
     // A settled shard has no inputs any more, and nothing waits in it.
     const { inputs, count } = this.record
-    const isReady =
-      this.#isStarted && this.#isOpen && now >= this.#grantsFrom && inputs.indexes.length === count
+    const isReady = this.#mayGrant && now >= this.#grantsFrom && inputs.indexes.length === count
     // Nor may anything be granted before the number of its attempt is marked.
     return isReady && this.#marks.has(this.#queue.highestAttempt) ? this.#queue.waiting : 0
   }
@@ -200,6 +197,11 @@ export class Lead {
     return queue
   }
 
+  /** Its record is on disk: who forgot that it had granted would grant the same attempt again. */
+  get #mayGrant(): boolean {
+    return this.#isStarted && this.#isOpen && this.register.phase !== 'storing'
+  }
+
   get #isStarted(): boolean {
     return !this.#isOnce || startOf(this.register) === 'started'
   }
@@ -278,7 +280,7 @@ export class Lead {
     const chosen = only && new Set(only)
     const revokes = this.revoke(chosen)
     const open = this.#queue.open().filter((index) => chosen?.has(index) ?? true)
-    return [...this.#conclude(open, STATUS.cancelled, () => nothing, now), ...revokes]
+    return [...this.#conclude(open, STATUS.cancelled, () => new Uint8Array(0), now), ...revokes]
   }
 
   /** Ends what others run of it; of some tasks, or of all. */
@@ -341,8 +343,7 @@ export class Lead {
     if (start === 'open' && now >= this.#grantsFrom + startWithinMs)
       return this.#entries.propose(never, now).effects
     if (!this.#isOpen || !this.#deadline.passes(now)) return []
-    const failure = notBegun(this.record, this.#view)
-    return this.#conclude(this.#queue.untried(), STATUS.error, failure, now)
+    return this.#conclude(this.#queue.untried(), STATUS.error, notBegun(this.record, this.#view), now)
   }
 
   get expiresAt(): Millis | undefined {

@@ -126,6 +126,7 @@ export class Owner {
         this.#isDirty = true
         return []
       case 'stored':
+        this.#isDirty = true
         return from === this.#view.self ? (this.leads.get(message.key)?.register.stored(now) ?? []) : []
       case 'promised':
         return this.#promised(from, message, now)
@@ -244,8 +245,7 @@ export class Owner {
 
   #promised(from: PeerId, message: TaskMessageOf<'promised'>, now: Millis): Send[] {
     const lead = this.leads.get(message.key)
-    if (lead === undefined) return []
-    return this.#watching(lead, () => lead.promised(from, message, now), now)
+    return lead === undefined ? [] : this.#watching(lead, () => lead.promised(from, message, now), now)
   }
 
   #accepted(from: PeerId, message: TaskMessageOf<'accepted'>, now: Millis): Send[] {

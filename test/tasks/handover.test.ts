@@ -1,5 +1,5 @@
 /**
- * What an owner that leaves tells the next one of its attempts, and when that is believed.
+ * That no attempt is given twice: what an owner that leaves tells the next one, and what a first owner may not have on its disk.
  *
  * Not here: leaving (the simulator, integration/departure.test.ts), and how attempts are counted (queue.test.ts).
  */
@@ -47,4 +47,16 @@ test('the next owner goes on with the attempts that the one before told it', () 
 test('what was handed over by one after whom another owned the shard is not believed', () => {
   // It granted attempts, too: none of those is used again.
   expect(heirAfter(ballotOf(1, 1)).queue.highestAttempt).toBeGreaterThan(5)
+})
+
+test('a first keeper grants nothing of what others submitted before it has that on its disk', () => {
+  const [others, own] = [false, true].map((isEntry) => {
+    const register = Register.first(record, a, isEntry)
+    return { register, lead: new Lead(register, { self: a } as unknown as Dealer, 0) }
+  }) as [{ register: Register; lead: Lead }, { register: Register; lead: Lead }]
+  expect(others.lead.waiting(0)).toBe(0)
+  others.register.stored(1)
+  expect(others.lead.waiting(1)).toBe(2)
+  // Its own client's it cannot be given a second time.
+  expect(own.lead.waiting(0)).toBe(2)
 })
