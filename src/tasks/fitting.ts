@@ -9,6 +9,7 @@
 import type { JobId } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Amount, amountOf, isOnlyAt, matches, slotsFor, type Traits } from '../routing/match.ts'
+import { isNarrow } from '../routing/requirement.ts'
 import type { Wants } from './claims.ts'
 import type { Chunk, Line } from './line.ts'
 import type { JobHeader } from './messages.ts'
@@ -82,7 +83,7 @@ export class Fitting {
 
   /** Who waits for an engine whose task has lent its slot waits for that task, too, and so for what the task waits for. */
   #isKept(slot: number, kept: ReadonlySet<number>, { header }: Chunk): boolean {
-    return kept.has(slot) && !this.#runs.lendsTo(slot, header.depth)
+    return kept.has(slot) && header.depth < this.#runs.lentFrom(slot)
   }
 
   /** What may not begin in any slot as long as so many wait there for what is nested more deeply. */
@@ -106,15 +107,37 @@ export class Fitting {
   /** What this node asks for; `isSated` while its engines are busy and more than half of what it would hold waits. */
   wants(taskMs: Millis): Wants & { readonly isSated: boolean } {
     const { slots } = this.#me()
-    const { busy, depth } = this.#runs
+    const { busy } = this.#runs
+    const depth = this.#depth()
     const isIdle = busy === 0 && this.#line.length === 0
     const free = Math.max(0, slots - busy)
     const ahead = isIdle ? slots : this.#ahead(taskMs)
     // What waits for one engine, or for what others hold, keeps no slot from the rest.
-    const queued = this.#line.length - this.#line.narrow
+    const queued = depth > this.#runs.depth ? this.#tasksFrom(depth) : this.#line.length - this.#line.narrow
     const want = Math.max(0, free + ahead - queued)
     const isSated = free === 0 && 2 * queued > ahead
     return { want, standing: 2 * slots, room: this.#room(taskMs), depth, isSated }
+  }
+
+  /** How deeply nested a task must be to begin in any slot. One that is lent, and waited for by name, goes to nothing else. */
+  #depth(): number {
+    const { depth } = this.#runs
+    if (this.#line.narrow === 0) return depth
+    const awaited = new Set(
+      this.#line.chunks().flatMap(({ header }) => slotsFor(header.requires.targets, this.#me()) ?? [])
+    )
+    const from = Array.from({ length: this.#me().slots }, (_, slot) =>
+      awaited.has(slot) && this.#runs.isLent(slot) ? this.#runs.lentFrom(slot) : 0
+    )
+    return Math.max(depth, Math.min(...from))
+  }
+
+  /** Tasks that wait here for any engine, and are nested so deeply. */
+  #tasksFrom(depth: number): number {
+    const deep = this.#line
+      .chunks()
+      .filter(({ header }) => header.depth >= depth && !isNarrow(header.requires))
+    return deep.reduce((sum, { inputs }) => sum + inputs.indexes.length, 0)
   }
 
   /** How many of these tasks the node takes. The others would be granted in vain. */

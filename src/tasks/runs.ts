@@ -134,10 +134,11 @@ export class Runs {
     return false
   }
 
-  /** A task waits in this slot for a job of its own, which may be one that is nested so deeply. */
-  lendsTo(slot: number, depth: number): boolean {
-    for (const one of this.#parked) if (one.slot === slot && one.header.depth < depth) return true
-    return false
+  /** How deeply a task is nested, at least, for which one may wait that waits in this slot; infinite if none does. */
+  lentFrom(slot: number): number {
+    let depth = Number.POSITIVE_INFINITY
+    for (const one of this.#parked) if (one.slot === slot) depth = Math.min(depth, one.header.depth + 1)
+    return depth
   }
 
   /**

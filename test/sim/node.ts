@@ -306,7 +306,8 @@ export class SimNode {
       clock.after(this.#random.next() * slow, () => {
         if (this.life !== life) return
         this.#isSyncing = false
-        if (fails) {
+        // What was to fail before the faults ended does not fail after them.
+        if (fails && !this.#world.acts.isOver) {
           this.#hasFailed = true
           return this.step({ kind: 'persist-failed', reason: this.#isFull ? 'disk is full' : 'sync failed' })
         }

@@ -231,6 +231,18 @@ test('a node whose slots are given away asks for what is nested more deeply, and
   expect(claims.at(-1)?.message).toMatchObject({ depth: 1 })
 })
 
+test('a node whose only engine others wait for by name asks for what the task waits for that lent it', () => {
+  const lab = new Lab(1)
+  lab.park(lab.grant(ann, 1))
+  lab.grant(ann, 1, requirementOf({}, [`${self}/0`]), 1)
+  // Of this nothing can begin before the task goes on, and it keeps nothing out that could.
+  lab.grant(ann, 500)
+  lab.wake(1_000)
+  const claim = lab.sent.filter(({ to, message }) => to === ben && message.kind === 'claim').at(-1)?.message
+  expect(claim).toMatchObject({ depth: 1 })
+  expect(claim?.kind === 'claim' ? claim.tasks : 0).toBeGreaterThan(0)
+})
+
 test('a task for one engine does not begin on its stand-in', () => {
   const lab = new Lab(2)
   const target = requirementOf({}, [`${self}/0`])
