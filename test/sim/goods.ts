@@ -272,6 +272,8 @@ export class Goods {
   #mustBe(id: DataId): void {
     const good = this.#kept.get(id)
     if (good === undefined || !this.#isNeeded(good.job) || this.#isSomewhere(id)) return
+    // As many copies were damaged as somebody was told of.
+    if ((this.#damaged.get(id) ?? 0) >= majorityOf(good.least)) return
     throw new Violation('no-lost', `${id}, which ${good.job} names, is on no disk any more`)
   }
 
