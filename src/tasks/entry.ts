@@ -137,7 +137,7 @@ export class Entry {
       case 'said':
         return this.#follows.said(message)
       case 'forget':
-        return [...this.#released(message.name, now), ...this.#follows.forgotten(message.name)]
+        return [...this.#released(message.name), ...this.#follows.forgotten(message.name)]
       case 'found':
       case 'unknown':
         return this.#searches.answered(from, message)
@@ -223,11 +223,11 @@ export class Entry {
   }
 
   /** Somebody released the job while it was still being made. */
-  #released(name: Forgettable, now: Millis): EntryEffect[] {
+  #released(name: Forgettable): EntryEffect[] {
     this.#postings.forget(name)
     const own = isJobId(name) ? undefined : this.#submissions.get(name)
     // The register names another one by now: it says which when this is stored anew.
-    if (own !== undefined && own.message.index > 0) return this.#placeAnew(own, now)
+    if (own !== undefined && own.message.index > 0) own.isForgotten = true
     if (!isJobId(name)) return this.#superseded(name)
     const gone = [...this.#submissions.values()].filter(({ message }) => message.header.job === name)
     const refusals = gone.map(({ record, client, message }) => {
@@ -259,6 +259,7 @@ export class Entry {
       record,
       stored: new Set(),
       entry: undefined,
+      isForgotten: false,
       triedAt: now
     })
     const store: TaskMessage = { kind: 'store', record, isRepair: false }
@@ -330,12 +331,9 @@ export class Entry {
 
   /** Keepers that were lost before a majority had the shard are replaced, all at once, under a new epoch. */
   #reconsider(submission: Submission, now: Millis): EntryEffect[] {
-    const { record, stored } = submission
+    const { record, stored, client, message, tries, isForgotten } = submission
     const reachable = record.keepers.filter((peer) => stored.has(peer) || this.#view.canKeep(peer))
-    return reachable.length >= majorityOf(record.keepers.length) ? [] : this.#placeAnew(submission, now)
-  }
-
-  #placeAnew({ record, client, message, tries }: Submission, now: Millis): EntryEffect[] {
+    if (!isForgotten && reachable.length >= majorityOf(record.keepers.length)) return []
     this.#submissions.delete(record.key)
     const gone = this.#discard(record)
     if (tries + 1 < triesMax) return [...gone, ...this.#place(client, message, tries + 1, now)]

@@ -19,6 +19,8 @@ export interface Submission {
   readonly stored: Set<PeerId>
   /** Set once a majority has it: the entry in the job's register is on its way. */
   entry: Trail | undefined
+  /** Its keepers were told to forget it. */
+  isForgotten: boolean
   triedAt: Millis
 }
 
