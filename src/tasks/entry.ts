@@ -211,8 +211,11 @@ export class Entry {
     return this.#place(client, message, 0, now)
   }
 
-  /** Another attempt of a task has taken the place of this job while it was still being made. */
-  #superseded(name: Forgettable): EntryEffect[] {
+  /** Another shard has taken the place of this one while it was still being made; with a first one, another attempt of its task. */
+  #superseded(name: ShardKey): EntryEffect[] {
+    const own = this.#submissions.get(name)
+    // The register names another one by now: it says which when this is stored anew.
+    if (own !== undefined && own.message.index > 0) own.isForgotten = true
     return [...this.#submissions.values()].flatMap((submission): EntryEffect[] => {
       if (!isSuperseded(submission, name)) return []
       const { record, client, message } = submission
@@ -225,9 +228,6 @@ export class Entry {
   /** Somebody released the job while it was still being made. */
   #released(name: Forgettable): EntryEffect[] {
     this.#postings.forget(name)
-    const own = isJobId(name) ? undefined : this.#submissions.get(name)
-    // The register names another one by now: it says which when this is stored anew.
-    if (own !== undefined && own.message.index > 0) own.isForgotten = true
     if (!isJobId(name)) return this.#superseded(name)
     const gone = [...this.#submissions.values()].filter(({ message }) => message.header.job === name)
     const refusals = gone.map(({ record, client, message }) => {
@@ -329,7 +329,7 @@ export class Entry {
     ]
   }
 
-  /** Keepers that were lost before a majority had the shard are replaced, all at once, under a new epoch. */
+  /** Keepers that were lost before a majority had the shard, or forgot it, are replaced, all at once, under a new epoch. */
   #reconsider(submission: Submission, now: Millis): EntryEffect[] {
     const { record, stored, client, message, tries, isForgotten } = submission
     const reachable = record.keepers.filter((peer) => stored.has(peer) || this.#view.canKeep(peer))

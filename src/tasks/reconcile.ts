@@ -130,7 +130,7 @@ export class Reconcile {
     const { keeper, peers } = this.#view
     const keepers = new Set<PeerId>()
     for (const key of keeper.keys())
-      for (const peer of (keeper.isSettled(key) && keeper.record(key)?.keepers) || []) keepers.add(peer)
+      if (keeper.isSettled(key)) for (const peer of keeper.record(key)?.keepers ?? []) keepers.add(peer)
     return peers().filter((peer) => keepers.has(peer))
   }
 

@@ -1,7 +1,7 @@
 /**
  * A keeper whose disk fails: what it says of shards from then on.
  *
- * Not here: how a failing disk is noticed (store.test.ts, integration/disk.test.ts), and that nothing is lost (the simulator).
+ * Not here: how a failing disk is noticed (store.test.ts, integration/disks.test.ts), and that nothing is lost (the simulator).
  */
 import { expect, test } from 'vitest'
 import type { PeerId } from '../../src/ids.ts'
@@ -11,31 +11,10 @@ import type { PeerMessage } from '../../src/node/messages.ts'
 import { seededRandom } from '../../src/random.ts'
 import { firstSeating } from '../../src/tasks/keepers.ts'
 import type { TaskMessage } from '../../src/tasks/messages.ts'
+import { memberOf } from '../routing/member.ts'
 import { recordOf } from '../tasks/record.ts'
 
-const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map((name) => `peer${name}`) as [
-  PeerId,
-  PeerId,
-  PeerId,
-  PeerId,
-  PeerId
-]
-const memberOf = (peer: PeerId) => ({
-  peer,
-  addresses: [],
-  boot: 1,
-  storeId: `store of ${peer}`,
-  slots: 1,
-  isKeeper: true,
-  isLeaving: false,
-  isFull: false,
-  zone: '',
-  labels: [],
-  resources: [],
-  sources: [],
-  version: '0',
-  incarnation: 0
-})
+const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'] as [PeerId, PeerId, PeerId, PeerId, PeerId]
 
 /** The third of the keepers a, b and c, whose disk fails, and what it says since it was asked last. */
 class Failing {

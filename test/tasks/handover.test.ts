@@ -6,9 +6,8 @@
 import { expect, test } from 'vitest'
 import { type Ballot, ballotOf, type PeerId } from '../../src/ids.ts'
 import { pack } from '../../src/tasks/batch.ts'
-import type { Dealer } from '../../src/tasks/dealer.ts'
 import { firstSeating } from '../../src/tasks/keepers.ts'
-import { Lead } from '../../src/tasks/lead.ts'
+import { Lead, type LeadView } from '../../src/tasks/lead.ts'
 import { attemptBase, type TaskMessageOf } from '../../src/tasks/messages.ts'
 import { Queue } from '../../src/tasks/queue.ts'
 import { Register } from '../../src/tasks/register.ts'
@@ -23,7 +22,7 @@ function heirAfter(others: Ballot): Lead {
   queue.take(b, 1, true)
   const handover = { ballot: 0, states: queue.states(false), untried: new Uint32Array(0) }
   const register = Register.takeOver(record, c, others, 0)
-  const lead = new Lead(register, { self: c } as unknown as Dealer, 0, handover)
+  const lead = new Lead(register, { self: c } as unknown as LeadView, 0, handover)
   register.begin(0)
   const mark = { ballot: others, outcomes: pack('', [attemptBase + 5], [new Uint8Array(0)]) }
   const promise = (): TaskMessageOf<'promised'> => ({
@@ -52,7 +51,7 @@ test('what was handed over by one after whom another owned the shard is not beli
 test('a first keeper grants nothing of what others submitted before it has that on its disk', () => {
   const [others, own] = [false, true].map((isEntry) => {
     const register = Register.first(record, a, isEntry)
-    return { register, lead: new Lead(register, { self: a } as unknown as Dealer, 0) }
+    return { register, lead: new Lead(register, { self: a } as unknown as LeadView, 0) }
   }) as [{ register: Register; lead: Lead }, { register: Register; lead: Lead }]
   expect(others.lead.waiting(0)).toBe(0)
   others.register.stored(1)
