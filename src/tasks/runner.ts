@@ -309,7 +309,7 @@ export class Runner {
   /** If none of its keepers has it, others may know who does, or that nobody needs it. */
   #disowned(from: PeerId, key: ShardKey, now: Millis): Send[] {
     const trail = this.#held.get(key)?.trail
-    trail?.next(this.#view.isUp)
+    if (trail?.owner === from) trail.next(this.#view.isUp)
     return trail?.disowned(from, now) === true ? seek(key, this.#view.mayKnow(key)) : []
   }
 

@@ -22,15 +22,22 @@ class Node {
   /** Offers of the outcome, by whom they went to, and other nodes that were asked for the shard. */
   readonly offered: PeerId[] = []
   readonly sought = new Set<PeerId>()
+  /** On their way. */
+  readonly #answers: [PeerId, TaskMessage][] = []
   /** Who has the shard after all. */
   owner: PeerId | undefined
   now = 0
 
-  constructor() {
+  constructor(tasks = 1) {
     const me = { peer: self, slots: 1, labels: [], resources: [], sources: [] }
     const view = { isUp: () => true, mayKnow: () => [ann, ben, cat], owners: () => [ann, ben] }
     this.#runner = new Runner({ self, slots: 1, me: () => me, keeper: new Keeper(self), ...view })
-    const inputs = pack('', [0], [new Uint8Array(1)])
+    const indexes = [...Array(tasks).keys()]
+    const inputs = pack(
+      '',
+      indexes,
+      indexes.map(() => new Uint8Array(1))
+    )
     const place = { key, list: 0, keepers: [ann, ben], seat: 0, first: 0 }
     const header = headerOf({})
     this.#hear(ann, { kind: 'grant', ...place, header, attempt: 1, waiting: 0, inputs })
@@ -44,6 +51,7 @@ class Node {
   waits(ms: number): void {
     for (const end = this.now + ms; this.now < end; ) {
       this.now += 500
+      for (const [from, answer] of this.#answers.splice(0)) this.#hear(from, answer)
       this.#perform(this.#runner.wake(this.now))
     }
   }
@@ -56,27 +64,27 @@ class Node {
     for (const effect of effects) {
       if (effect.kind === 'run') {
         const header = { status: STATUS.ok, slot: 0, attempt: 1, elapsedMs: 5, startedAt: 0 }
-        const outcomes = pack('', [0], [encodeOutcome(header, new Uint8Array())])
-        this.#perform(this.#runner.ended(effect.run, outcomes, true, this.now))
+        for (const [at, index] of effect.inputs.indexes.entries()) {
+          const outcomes = pack('', [index], [encodeOutcome(header, new Uint8Array())])
+          const isLast = at === effect.inputs.indexes.length - 1
+          this.#perform(this.#runner.ended(effect.run, outcomes, isLast, this.now))
+        }
       }
       if (effect.kind !== 'send') continue
-      if (effect.message.kind === 'seek') {
-        this.sought.add(effect.to)
-        if (this.owner !== undefined)
-          this.#hear(effect.to, {
-            kind: 'leading',
-            key,
-            list: 1,
-            keepers: [this.owner],
-            seats: [2],
-            ballot: 2
-          })
+      const { to, message } = effect
+      if (message.kind === 'seek') {
+        this.sought.add(to)
+        if (this.owner === undefined) continue
+        const place = { list: 1, keepers: [this.owner], seats: [2], ballot: 2 }
+        this.#answers.push([to, { kind: 'leading', key, ...place }])
       }
-      if (effect.message.kind !== 'outcomes') continue
-      this.offered.push(effect.to)
-      if (effect.to === this.owner)
-        this.#hear(effect.to, { kind: 'confirm', key, indexes: Uint32Array.of(0) })
-      else this.#hear(effect.to, { kind: 'disowned', key })
+      if (message.kind !== 'outcomes') continue
+      this.offered.push(to)
+      const { indexes } = message.outcomes
+      this.#answers.push([
+        to,
+        to === this.owner ? { kind: 'confirm', key, indexes } : { kind: 'disowned', key }
+      ])
     }
   }
 }
@@ -97,6 +105,13 @@ test('is given to who has it, once somebody knows', () => {
   node.waits(60_000)
   node.owner = cat
   node.waits(60_000)
-  expect(node.offered.filter((peer) => peer === cat)).toHaveLength(1)
+  expect(node.offered.at(-1)).toBe(cat)
   expect(node.held).toBe(0)
+})
+
+test('several outcomes that no keeper wants are offered to every keeper, as one is', () => {
+  const node = new Node(2)
+  node.waits(5_000)
+  expect(new Set(node.offered)).toEqual(new Set([ann, ben]))
+  expect(node.sought).toContain(cat)
 })
