@@ -93,8 +93,8 @@ export class Checkers {
   readonly #cancelled = new Set<string>()
   /** Jobs with a shard that may run once and that nobody let start in time: its tasks end as cancelled. */
   readonly #neverStarted = new Set<JobId>()
-  /** Nodes on which nothing may begin any more. */
-  readonly over = new Set<PeerId>()
+  /** Nodes on which nothing of these shards may begin any more. */
+  readonly over = new Map<PeerId, ReadonlySet<ShardKey>>()
   outcomes = 0
   runs = 0
 
@@ -140,7 +140,7 @@ export class Checkers {
         `attempt ${attempt} of ${task} (${key}) began as ${where}, and before as ${before}`
       )
     }
-    if (this.over.has(node) && this.#accepted.has(key) && !this.durable.hasPair(header.job))
+    if (this.over.get(node)?.has(key) === true && !this.durable.hasPair(header.job))
       throw new Violation('no-zombie', `${task} (${key}) began on ${node} after everything was over`)
     if (this.durable.hasForgotten(node, header.job) && !isRepeatable)
       throw new Violation('no-zombie', `${task} (${key}) began on ${node}, which has forgotten its job`)
@@ -243,6 +243,11 @@ export class Checkers {
         `${key} is said to have ${copies} copies, and ${found} of ${keepers} keepers have it on disk`
       )
     }
+  }
+
+  /** All by now. */
+  get acceptedKeys(): ReadonlySet<ShardKey> {
+    return new Set(this.#accepted)
   }
 
   isAccepted(key: ShardKey): boolean {

@@ -149,10 +149,12 @@ export class Verdicts {
   /** Nothing begins again: not by itself, and not when everybody comes back from its disk. */
   stayQuiet(): void {
     const { network, clock, plan } = this.#world
+    // A task of what two keepers took for two shards may go on, and submit more.
+    const over = this.#checkers.acceptedKeys
     // What was sent while things went wrong may be on its way until then.
     this.#world.until(() => false, plan.weather.delayMs)
     const sound = this.#sound()
-    for (const { id } of sound) this.#checkers.over.add(id)
+    for (const { id } of sound) this.#checkers.over.set(id, over)
     const links = sound.length * Math.max(1, this.#world.nodes.length - 1)
     let perLink = 0
     for (let look = 0; look < looksAtRest; look++) {
