@@ -163,7 +163,10 @@ export class Entry {
   }
 
   wake(now: Millis): EntryEffect[] {
-    if (now < this.#tendAt) return this.#searches.wake(now)
+    if (now < this.#tendAt) {
+      const isDue = now >= (this.#follows.wakeAt() ?? Number.POSITIVE_INFINITY)
+      return [...(isDue ? this.#follows.wake(now) : []), ...this.#searches.wake(now)]
+    }
     this.#tendAt = now + patienceMs / 2
     const effects: EntryEffect[] = this.#follows.wake(now)
     const patience = patienceFor(this.#bytesUnderway())
@@ -181,7 +184,8 @@ export class Entry {
 
   wakeAt(): Millis | undefined {
     const isBusy = this.#submissions.size + this.#postings.size + this.#follows.size > 0
-    return earlier(isBusy ? this.#tendAt : undefined, this.#searches.wakeAt())
+    const at = earlier(isBusy ? this.#tendAt : undefined, this.#searches.wakeAt())
+    return earlier(at, this.#follows.wakeAt())
   }
 
   check(): void {

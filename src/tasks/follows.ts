@@ -15,6 +15,8 @@ import { Trail } from './trail.ts'
 
 /** Between two questions of a follow that hears nothing. */
 const askAgainMs = 2_000
+/** Between two looks whether a client has room again for what it had none. */
+const refillEveryMs = 20
 
 interface Follow {
   readonly placement: Placement
@@ -32,6 +34,8 @@ export class Follows {
   readonly #follows = new Map<ShardKey, Follow>()
   /** Bytes that clients are told in this step, which their streams do not know of yet. */
   readonly #told = { at: Number.NaN, bytes: new Map<ClientId, number>() }
+  /** A client had no room for something. */
+  #refillAt: Millis | undefined
 
   constructor(view: EntryView) {
     this.#view = view
@@ -86,6 +90,7 @@ export class Follows {
       const isNews = client !== CANCEL && fresh.length > 0
       if (isNews && this.#room(client, now) <= 0) {
         follow.held += outcomes.body.byteLength
+        this.#refillAt ??= now + refillEveryMs
         continue
       }
       for (const at of fresh) has.add(outcomes.indexes[at] as number)
@@ -154,15 +159,22 @@ export class Follows {
     return effects
   }
 
+  /** What clients had no room for may not wait for the next `wake`. */
+  wakeAt(): Millis | undefined {
+    return this.#refillAt
+  }
+
   wake(now: Millis): Send[] {
     const effects: Send[] = []
+    this.#refillAt = undefined
     /** Bytes that are asked for now, and will come. */
     const asked = new Map<ClientId, number>()
     for (const follow of this.#follows.values()) {
       const clients = follow.held > 0 ? [...follow.clients.keys()].filter((one) => one !== CANCEL) : []
       const reader = clients.find((one) => this.#room(one, now) > (asked.get(one) ?? 0))
       if (reader !== undefined) asked.set(reader, (asked.get(reader) ?? 0) + follow.held)
-      else if (now - follow.askedAt < askAgainMs) continue
+      else if (clients.length > 0) this.#refillAt = now + refillEveryMs
+      if (reader === undefined && now - follow.askedAt < askAgainMs) continue
       const { isUp, mayKnow } = this.#view
       if (follow.held > 0 && reader === undefined) {
         follow.askedAt = now
