@@ -8,6 +8,7 @@
 import { closeEnvelope, idsIn, inlineBytesMax } from '../data/envelope.ts'
 import { type ErrorCode, explainError, ShoalError } from '../errors.ts'
 import type { DataId } from '../ids.ts'
+import { Awaited } from '../tasks/awaited.ts'
 import {
   type Batch,
   encodeOutcome,
@@ -38,15 +39,9 @@ export interface ProvisionsOptions {
   readonly onEvent: (event: ExecutorEvent) => void
 }
 
-interface Prepared {
-  /** Which of its tasks were cancelled before it began. */
-  readonly cancelled: Uint32Array[]
-}
-
 export class Provisions {
   readonly #options: ProvisionsOptions
-  /** Runs that wait for what they need. */
-  readonly #awaited = new Map<number, Prepared>()
+  readonly #awaited = new Awaited()
   /** What a run uses, until it is over. */
   readonly #uses = new Map<number, readonly DataId[]>()
   /** Events of a run that wait for a large result before them. */
@@ -61,17 +56,18 @@ export class Provisions {
     const { supply } = this.#options
     const ids = inputsIn(run.inputs)
     if (ids.size === 0 && supply.isHere(run.header.code)) return this.#start(run)
-    this.#awaited.set(run.run, { cancelled: [] })
+    this.#awaited.add(run)
     void this.#prepare(run, ids)
   }
 
   cancel(run: number, indexes: Uint32Array): void {
-    this.#awaited.get(run)?.cancelled.push(indexes)
-    this.#options.executor?.cancel(run, indexes)
+    if (this.#awaited.has(run)) this.#tell(this.#awaited.cancel(run, indexes))
+    else this.#options.executor?.cancel(run, indexes)
   }
 
   recall(run: number): void {
-    this.#options.executor?.recall(run)
+    if (this.#awaited.has(run)) this.#tell(this.#awaited.recall(run))
+    else this.#options.executor?.recall(run)
   }
 
   /** What an engine says; large results are kept first, and nothing of the same run overtakes them. */
@@ -86,6 +82,11 @@ export class Provisions {
       this.#pass(small)
     })
     this.#behind.set(event.run, told)
+  }
+
+  /** In a turn of its own, as an engine would. */
+  #tell(news: ReturnType<Awaited['cancel' | 'recall']>): void {
+    if (news !== undefined) queueMicrotask(() => this.#options.onEvent(news))
   }
 
   #pass(event: ExecutorEvent): void {
@@ -109,18 +110,17 @@ export class Provisions {
       supply.isHere(run.header.code) || supply.insist(run.header.code, run.keepers),
       this.#fetch(run.run, ids)
     ])
-    const { cancelled } = this.#awaited.get(run.run) ?? { cancelled: [] }
-    this.#awaited.delete(run.run)
-    const { indexes } = run.inputs
+    const left = this.#awaited.take(run.run)
+    if (left === undefined) return this.#release(run.run)
+    const { indexes } = left.inputs
     if (!isHere) {
       this.#release(run.run)
       return onEvent({ kind: 'recalled', run: run.run, indexes, done: true })
     }
-    const able = [...indexes.keys()].filter((at) => lostOf(run.inputs, at, lost).length === 0)
-    if (able.length < indexes.length) this.#fail(run, able.length === 0, lost)
+    const able = [...indexes.keys()].filter((at) => lostOf(left.inputs, at, lost).length === 0)
+    if (able.length < indexes.length) this.#fail(left, able.length === 0, lost)
     if (able.length === 0) return
-    this.#start(able.length === indexes.length ? run : { ...run, inputs: pickAt(run.inputs, able) })
-    for (const some of cancelled) this.#options.executor?.cancel(run.run, some)
+    this.#start(able.length === indexes.length ? left : { ...left, inputs: pickAt(left.inputs, able) })
   }
 
   /** Returns what cannot be had, and why. */

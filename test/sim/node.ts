@@ -9,6 +9,7 @@ import type { Millis } from '../../src/machine.ts'
 import { NodeCore } from '../../src/node/core.ts'
 import type { CoreEffect, CoreInput, DiskRecord } from '../../src/node/effects.ts'
 import { hash32, type Random, seededRandom } from '../../src/random.ts'
+import { Awaited } from '../../src/tasks/awaited.ts'
 import type { Availability, Run } from '../../src/tasks/effects.ts'
 import { Disk } from './disk.ts'
 import { Engines } from './engines.ts'
@@ -47,7 +48,7 @@ export class SimNode {
   #isDraining = false
   readonly clients = new Set<ClientId>()
   /** Runs whose data is being brought, and what of them was cancelled meanwhile. */
-  readonly #awaited = new Map<number, Uint32Array[]>()
+  readonly #awaited = new Awaited()
   /** Data on its disk, all of it synced. */
   data = new Set<DataId>()
 
@@ -261,9 +262,10 @@ export class SimNode {
         this.#world.goods.begun(effect.inputs)
         return this.#provide(effect)
       case 'cancel-run':
-        this.#awaited.get(effect.run)?.push(effect.indexes)
+        if (this.#awaited.has(effect.run)) return this.#soon(this.#awaited.cancel(effect.run, effect.indexes))
         return this.#engines?.cancel(effect.run, effect.indexes)
       case 'recall-run':
+        if (this.#awaited.has(effect.run)) return this.#soon(this.#awaited.recall(effect.run))
         return this.#engines?.recall(effect.run)
       case 'dial':
         return this.#world.network.dial(this, effect.peer)
@@ -284,12 +286,21 @@ export class SimNode {
   #provide(run: Run): void {
     const lacking = this.#world.goods.lacking(this, run.inputs)
     if (lacking.length === 0) return this.#engines?.run(run)
-    this.#awaited.set(run.run, [])
+    this.#awaited.add(run)
     this.#world.goods.bring(this, lacking, () => {
-      const cancelled = this.#awaited.get(run.run) ?? []
-      this.#awaited.delete(run.run)
-      this.#engines?.run(run)
-      for (const indexes of cancelled) this.#engines?.cancel(run.run, indexes)
+      const left = this.#awaited.take(run.run)
+      if (left === undefined) return
+      this.#world.checkers.isOpen(this.id, this.core?.runner.availability)
+      this.#engines?.run(left)
+    })
+  }
+
+  /** In a turn of its own. */
+  #soon(input: CoreInput | undefined): void {
+    const { life } = this
+    if (input === undefined) return
+    this.#world.clock.after(0, () => {
+      if (this.life === life) this.step(input)
     })
   }
 
