@@ -1,0 +1,64 @@
+/**
+ * A node that comes back long after the others have forgotten what it kept and ran.
+ *
+ * Not here: short absences (every seed has some), and the disk of such a node in real life (integration/forgetting.test.ts).
+ */
+import { expect, test } from 'vitest'
+import { CALM, type HostPlan, PLAIN_JOB, type Plan } from './plan.ts'
+import { World } from './world.ts'
+
+const host = (name: string): HostPlan => ({
+  name,
+  slots: 1,
+  labels: [],
+  resources: [],
+  joinAt: 0,
+  rate: 1,
+  loopMs: 0
+})
+const leavesAt = 1_700
+/** Longer than any patience that a node has. */
+const away = 660_000
+const backAt = leavesAt + away
+
+test('a node that kept and ran a job, and comes back long after it was released, runs nothing of it again and keeps nothing', () => {
+  const plan: Plan = {
+    hosts: ['ann', 'ben', 'cat', 'dan'].map(host),
+    clients: 1,
+    jobs: [{ ...PLAIN_JOB, at: 1_000, taskMs: 300, shards: [30], releaseAfter: 1_000 }],
+    acts: ['ben', 'cat'].map((pick) => ({
+      at: leavesAt,
+      act: { kind: 'crash', pick, disk: 'synced', isSilent: false, backAfter: pick === 'ben' ? away : 1_000 }
+    })),
+    troubleMs: backAt + 60_000,
+    weather: { ...CALM, jitterMs: 0 },
+    replaceAfterMs: 30_000,
+    disksToLose: 0,
+    leavesBroken: false,
+    areRivals: false
+  }
+  const before = { runs: 0, keeps: 0 }
+  const after = { runs: 0, keeps: 0 }
+  let [tasksLeft, keptByOthers] = [Number.NaN, Number.NaN]
+  const world = new World(1, {
+    plan,
+    onNote: () => {},
+    onStep: (at, who, input, effects) => {
+      const core = world.nodes.find(({ id }) => id === who)?.core
+      if (at < backAt) {
+        tasksLeft = world.nodes.reduce((sum, node) => sum + (node.core?.owner.unfinished ?? 0), 0)
+        keptByOthers = world.nodes.reduce((sum, node) => sum + (node.core?.keeper.keys().length ?? 0), 0)
+      }
+      if (who !== 'ben') return
+      const about = at < backAt ? before : after
+      about.runs += effects.filter(({ kind }) => kind === 'run').length
+      if (input.kind === 'restored' && at >= backAt) before.keeps = core?.keeper.keys().length ?? 0
+      after.keeps = core?.keeper.keys().length ?? 0
+    }
+  })
+  world.run()
+  expect(before.runs).toBeGreaterThan(0)
+  expect(before.keeps).toBe(1)
+  expect([tasksLeft, keptByOthers]).toEqual([0, 0])
+  expect(after).toEqual({ runs: 0, keeps: 0 })
+})
