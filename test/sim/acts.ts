@@ -20,6 +20,8 @@ export class Acts {
   /** Who uses which machine: a later one takes the place of an earlier one. */
   readonly #users = new Map<SimNode, number>()
   #uses = 0
+  /** That clients were told. */
+  #words = 0
   /** Ends everything that lasts, whenever it was to end. */
   #isOver = false
   /** Owners that are alone until somebody gives away their place. */
@@ -42,6 +44,14 @@ export class Acts {
   /** For good. */
   get disksLost(): number {
     return this.#world.plan.disksToLose - this.#disksToLose
+  }
+
+  /** A client was told something. */
+  heard(word: 'accepted' | 'results' | 'complete'): void {
+    const { plan, clock } = this.#world
+    const { blackout } = plan
+    if (word !== blackout?.word || clock.now > plan.troubleMs) return
+    if (++this.#words === blackout.after) clock.after(0, () => this.happen(blackout.act))
   }
 
   happen(act: Act): void {

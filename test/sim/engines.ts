@@ -15,7 +15,7 @@ import { openParcel } from '../../src/tasks/parcel.ts'
 import { parkedFreely } from '../../src/tasks/runs.ts'
 import { isToBeCancelledAlone } from './jobs.ts'
 import type { Guest, NestEnd } from './nested.ts'
-import { depthsMax } from './plan.ts'
+import { depthsMax } from './nests-plan.ts'
 import type { World } from './world.ts'
 
 interface Work {

@@ -17,8 +17,9 @@ import { readOutcomeHeader, STATUS, valueAt } from '../../src/tasks/batch.ts'
 import type { Run } from '../../src/tasks/effects.ts'
 import { Violation } from './checkers.ts'
 import { headerOf, inputsOf, newJob, type SimJob } from './jobs.ts'
+import { depthsMax } from './nests-plan.ts'
 import type { SimNode } from './node.ts'
-import { type Act, depthsMax, type JobPlan, PLAIN_JOB } from './plan.ts'
+import { type Act, type JobPlan, PLAIN_JOB } from './plan.ts'
 import type { World } from './world.ts'
 
 /** In one world, all attempts counted: each costs as much as a job of a client. */

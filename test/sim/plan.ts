@@ -10,10 +10,12 @@ import { type Random, seededRandom } from '../../src/random.ts'
 import type { Reach } from '../../src/routing/links.ts'
 import type { Amount } from '../../src/routing/match.ts'
 import { anywhere, type Requirement } from '../../src/routing/requirement.ts'
+import { type Blackout, drawBlackout } from './blackout.ts'
 import { type CellsPlan, drawCells } from './cells-plan.ts'
 import { drawAbsences, drawBusy, drawDamage } from './encounters.ts'
 import { drawNeeds, type NeedsPlan } from './graph.ts'
 import { drawMachines, drawReach, drawUses } from './machines.ts'
+import { drawNests } from './nests-plan.ts'
 
 export interface HostPlan {
   readonly name: string
@@ -138,6 +140,7 @@ export interface Plan {
   readonly cells?: CellsPlan
   /** From how many members on the mesh counts as large. */
   readonly reach?: Reach
+  readonly blackout?: Blackout
 }
 
 /** A job of one task, with nothing special about it. */
@@ -247,21 +250,11 @@ export function drawPlan(seed: number): Plan {
     areRivals: false,
     reach: drawReach(seededRandom(seed).fork('reach')),
     ...drawCells(seededRandom(seed).fork('cells')),
+    ...drawBlackout(seededRandom(seed).fork('blackout')),
     ...drawNests(seededRandom(seed).fork('nests'), jobs)
   })
 }
 
-/** Depths of nested jobs in a plan. */
-export const depthsMax = 3
-
-/** In some meshes tasks wait for others, and jobs lie at any depth. */
-function drawNests(random: Random, jobs: readonly JobPlan[]): Partial<Plan> {
-  if (!random.chance(0.25)) return {}
-  const nested = jobs.map((job) => ({ ...job, depth: random.below(depthsMax) }))
-  return { jobs: nested, nests: random.next() * (random.chance(0.3) ? 1 : 0.2) }
-}
-
-/** Two kinds of demands at most, so that most worlds have keeper lists that keep every promise. */
 function drawCopies(random: Random, nodes: number): { wanted: number; least: number }[] {
   if (nodes < 3) return [{ wanted: nodes, least: random.chance(0.5) ? nodes : 1 }]
   if (random.chance(0.15)) {

@@ -187,6 +187,7 @@ export class World {
 
   tell(client: ClientId, what: 'accepted' | 'results' | 'complete', count: number): void {
     this.#onNote?.(this.clock.now, client, `${what} ${count}`)
+    this.acts.heard(what)
   }
 
   bound(what: string, count: number, most: number): void {
