@@ -26,8 +26,16 @@ function refusal(...attempts: readonly (readonly string[])[]): string | undefine
     for (const [command = '', ...args] of attempts) execFileSync(command, args, { stdio: 'pipe' })
     return undefined
   } catch (error) {
-    return String(error).split('\n')[0]
+    // What the command said comes after the line that names it.
+    const [failure, said] = String(error).trim().split('\n')
+    return said ?? failure
   }
+}
+
+/** Says which test is left out here, and why: of skipped tests a reporter tells the number only. */
+function testUnless(refused: string | undefined, name: string, body: () => Promise<void>): void {
+  if (refused !== undefined) console.warn(`left out here: ${name} (${refused})`)
+  test.skipIf(refused !== undefined)(name, body)
 }
 
 const probe = join(tmpdir(), `shoal-probe-${process.pid}`)
@@ -39,8 +47,6 @@ const noTmpfs = refusal(
 const noImmutable = refusal(['mkdir', '-p', probe], ['chattr', '+i', probe], ['chattr', '-i', probe])
 const noBind = refusal(['mount', '--bind', probe, probe], ['umount', probe])
 refusal(['rmdir', probe])
-for (const reason of new Set([noTmpfs, noImmutable, noBind]))
-  if (reason !== undefined) console.warn(`some tests of disks are left out here: ${reason}`)
 
 const isBad = ({ disk }: NodeStatus): boolean => disk !== 'sound'
 const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i)
@@ -66,7 +72,8 @@ async function goesOn(
   expect(await mesh.job(after.id)).toEqual(count(50).map((x) => x * x))
 }
 
-test.skipIf(noTmpfs !== undefined)(
+testUnless(
+  noTmpfs,
   'a disk that fills up: the node says so, keeps no more, and still runs tasks',
   async () => {
     const data = join(lab.folder, 'small')
@@ -92,46 +99,36 @@ test.skipIf(noTmpfs !== undefined)(
   }
 )
 
-test.skipIf(noImmutable !== undefined)(
-  'a data folder made read-only: the node says so and keeps no more',
-  async () => {
-    const [a, b, c, d] = (await lab.mesh(4)) as [NodeProcess, NodeProcess, NodeProcess, NodeProcess]
-    const mesh = await lab.attach(a, b)
-    await untilMeshed(mesh, 4)
-    const job = mesh.map(square, count(200))
-    await job.accepted
-    const data = join(lab.folder, 'n3')
-    lab.undo(() => execFileSync('chattr', ['-R', '-i', data]))
-    execFileSync('chattr', ['-R', '+i', data])
-    expect(await job).toEqual(count(200).map((x) => x * x))
-    const later = count(10).map(() => mesh.map(square, count(10)))
-    for (const one of later) expect(await one).toEqual(count(10).map((x) => x * x))
-    expect(await c.noted('stops keeping shards')).toMatch(/not permitted|Read-only/)
-    const nodes = await untilStatus(mesh, (all) => all.some(isBad))
-    expect(nodes.filter(isBad)).toMatchObject([{ id: c.id, isKeeper: false }])
-    // Its place is taken at once: what it kept is kept three times by the others.
-    await untilStatus(mesh, (all) => all.every(({ id, keeps }) => id === c.id || keeps === 1 + later.length))
-    expect([a, b, d].map(({ notes }) => notes.filter((note) => note.includes('is down')))).toEqual([
-      [],
-      [],
-      []
-    ])
-    await goesOn(mesh, c, { id: job.id, results: count(200).map((x) => x * x) })
-  }
-)
+testUnless(noImmutable, 'a data folder made read-only: the node says so and keeps no more', async () => {
+  const [a, b, c, d] = (await lab.mesh(4)) as [NodeProcess, NodeProcess, NodeProcess, NodeProcess]
+  const mesh = await lab.attach(a, b)
+  await untilMeshed(mesh, 4)
+  const job = mesh.map(square, count(200))
+  await job.accepted
+  const data = join(lab.folder, 'n3')
+  lab.undo(() => execFileSync('chattr', ['-R', '-i', data]))
+  execFileSync('chattr', ['-R', '+i', data])
+  expect(await job).toEqual(count(200).map((x) => x * x))
+  const later = count(10).map(() => mesh.map(square, count(10)))
+  for (const one of later) expect(await one).toEqual(count(10).map((x) => x * x))
+  expect(await c.noted('stops keeping shards')).toMatch(/not permitted|Read-only/)
+  const nodes = await untilStatus(mesh, (all) => all.some(isBad))
+  expect(nodes.filter(isBad)).toMatchObject([{ id: c.id, isKeeper: false }])
+  // Its place is taken at once: what it kept is kept three times by the others.
+  await untilStatus(mesh, (all) => all.every(({ id, keeps }) => id === c.id || keeps === 1 + later.length))
+  expect([a, b, d].map(({ notes }) => notes.filter((note) => note.includes('is down')))).toEqual([[], [], []])
+  await goesOn(mesh, c, { id: job.id, results: count(200).map((x) => x * x) })
+})
 
-test.skipIf(noBind !== undefined)(
-  'a node does not start on a folder that it cannot write, and says why',
-  async () => {
-    const data = join(lab.folder, 'fixed')
-    const first = await lab.start('fixed')
-    await first.kill()
-    execFileSync('mount', ['--bind', data, data])
-    lab.undo(() => execFileSync('umount', [data]))
-    execFileSync('mount', ['-o', 'remount,bind,ro', data])
-    await expect(lab.start('fixed')).rejects.toThrow(/SHOAL_DISK.*Read-only file system/s)
-  }
-)
+testUnless(noBind, 'a node does not start on a folder that it cannot write, and says why', async () => {
+  const data = join(lab.folder, 'fixed')
+  const first = await lab.start('fixed')
+  await first.kill()
+  execFileSync('mount', ['--bind', data, data])
+  lab.undo(() => execFileSync('umount', [data]))
+  execFileSync('mount', ['-o', 'remount,bind,ro', data])
+  await expect(lab.start('fixed')).rejects.toThrow(/SHOAL_DISK.*Read-only file system/s)
+})
 
 async function flipIn(folder: string, pattern: RegExp): Promise<void> {
   for (const name of (await readdir(folder)).filter((one) => pattern.test(one))) {
