@@ -275,6 +275,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const listOf = (key: ShardKey): number => this.keeper.record(key)?.list ?? -1
     const before = message.kind === 'store' ? listOf(message.record.key) : 0
     this.#task(this.keeper.step(from, message))
+    if (message.kind === 'store') this.#weigh(now)
     this.#task(this.stock.recorded(message, now))
     if (message.kind === 'store' && listOf(message.record.key) > before) this.owner.kept(from, message, now)
     this.#task(this.owner.message(from, message, now))
@@ -308,10 +309,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   #weigh(now: Millis): void {
     const { isFull } = this.membership.me
     const share = isFull ? refillBelow : 1
+    const { bytes, size } = this.keeper
     const isOver =
-      this.keeper.bytes > share * this.#quota.bytes ||
-      this.keeper.size > share * this.#quota.shards ||
-      this.stock.isFull(now, share)
+      bytes > share * this.#quota.bytes || size >= share * this.#quota.shards || this.stock.isFull(now, share)
     if (isOver !== isFull) this.#member(this.membership.change({ isFull: isOver }), now)
   }
 

@@ -132,6 +132,28 @@ test('a node that keeps as much as it may takes nothing more, until some of it i
   }
 })
 
+test('a node that keeps as many shards as it may leaves further ones to others, until some are released', async () => {
+  const listen = ['/ip4/127.0.0.1/tcp/0']
+  nodes.push(await createNode({ key, slots: 1, listen, mdns: false, quota: { shards: 3 } }))
+  const [full] = nodes as [Node]
+  const untilKept = (...shards: number[]): Promise<unknown> =>
+    until((all) => nodes.every(({ id }, at) => all.find((one) => one.id === id)?.keeps === shards[at]))
+  const jobs = [1, 2, 3].map((n) => full.client.map(nap, [n]))
+  expect(await Promise.all(jobs)).toEqual([[1], [4], [9]])
+  await expect(full.client.map(nap, [4])).rejects.toMatchObject({
+    code: 'SHOAL_NO_KEEPERS',
+    message: expect.stringContaining('release jobs')
+  })
+  await untilKept(3)
+  // The other one becomes the second keeper of these, and the only one of what comes now.
+  await start(1)
+  await untilKept(3, 3)
+  expect(await full.client.map(nap, [5])).toEqual([25])
+  await untilKept(3, 4)
+  await jobs[0]?.release()
+  await untilKept(3, 3)
+})
+
 test('a keeper that stays away is replaced, and a list that was short grows', async () => {
   await start(2)
   const [first] = nodes as [Node]
