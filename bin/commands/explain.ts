@@ -4,6 +4,7 @@
  * Not here: the reasons (src/node/explain.ts), which are those by which the nodes decide.
  */
 import type { Explanation, NodeExplanation } from '../../src/client/answers.ts'
+import { whyNot } from '../../src/node/explain.ts'
 import type { Lack } from '../../src/routing/match.ts'
 import { readJobArguments } from '../arguments.ts'
 import type { Command } from '../command.ts'
@@ -49,10 +50,12 @@ export function explanationText(found: Explanation): string {
   return `${lines.join('\n')}\n\n${table(['node', 'slots', 'running', 'queued', 'why'], rows)}`
 }
 
-function whyOf({ holds, isSilent, missing, waitsFor }: NodeExplanation): string {
-  if (holds !== undefined) return `it is ${holds} here`
+function whyOf({ holds, isSilent, missing, waitsFor, unavailable }: NodeExplanation): string {
+  const away = unavailable === undefined ? undefined : whyNot[unavailable]
+  if (holds !== undefined) return `it is ${holds} here${away === undefined ? '' : ` (${away})`}`
   if (missing.length > 0) return missing.map(lackText).join('; ')
   if (isSilent) return 'did not answer'
+  if (away !== undefined) return away
   return waitsFor.length > 0 ? `in use: ${waitsFor.map(lackText).join('; ')}` : 'could run it'
 }
 

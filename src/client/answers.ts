@@ -66,6 +66,9 @@ export interface StatusReport {
   readonly silent: number
 }
 
+/** `unseen`: whether somebody uses the machine cannot be seen, which counts as if somebody did. */
+export type Unavailable = 'in-use' | 'unseen' | 'outside-hours' | 'leaving'
+
 /** A node, as far as one task is concerned. */
 export interface NodeExplanation {
   readonly id: string
@@ -81,6 +84,8 @@ export interface NodeExplanation {
   readonly missing: readonly Lack[]
   /** What it has, and is in use now. */
   readonly waitsFor: readonly Lack[]
+  /** Why it takes no work now, whatever the task: its owner keeps it (`when`, `hours`), or it leaves the mesh. */
+  readonly unavailable: Unavailable | undefined
 }
 
 /** A job of a task that only certain engines may run, and that none of them has begun. */

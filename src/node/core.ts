@@ -195,7 +195,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       case 'source-over':
         return this.#source(input, now)
       case 'availability-changed':
-        return this.#task(this.runner.attend(input.availability))
+        return this.#task(this.runner.attend(input))
       case 'leave':
         return this.#leave(input.runs, now)
       case 'wake':

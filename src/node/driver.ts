@@ -10,7 +10,7 @@ import type { ClientMessage, EntryMessage } from '../client/protocol.ts'
 import { explainError } from '../errors.ts'
 import type { ClientId, PeerId } from '../ids.ts'
 import { unreachable } from '../machine.ts'
-import type { Availability } from '../tasks/effects.ts'
+import type { Attendance } from '../tasks/effects.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
 import { recordKinds } from '../tasks/keeper.ts'
 import type { Blobs } from './blobs.ts'
@@ -126,9 +126,9 @@ export class Driver {
   }
 
   /** Whether its owner leaves this machine to the mesh. */
-  attend(availability: Availability): void {
-    this.#options.executor?.suspend?.(availability !== 'open')
-    this.#step({ kind: 'availability-changed', availability })
+  attend(attendance: Attendance): void {
+    this.#options.executor?.suspend?.(attendance.availability !== 'open')
+    this.#step({ kind: 'availability-changed', ...attendance })
   }
 
   /** What others have yet to take from a node that leaves. */

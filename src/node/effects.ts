@@ -10,7 +10,7 @@ import type { ClientMessage } from '../client/protocol.ts'
 import type { DataEffect } from '../data/effects.ts'
 import type { ClientId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
-import type { Availability, CancelRun, Persist, RecallRun, Run } from '../tasks/effects.ts'
+import type { Attendance, CancelRun, Persist, RecallRun, Run } from '../tasks/effects.ts'
 import type { EngineOrder } from '../tasks/engine-orders.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import type { RunNews } from '../tasks/runs.ts'
@@ -39,7 +39,7 @@ export type CoreInput =
   | RunNews
   | { kind: 'addresses-changed'; addresses: readonly string[] }
   | { kind: 'slowed'; delayMs: Millis }
-  | { kind: 'availability-changed'; availability: Availability }
+  | ({ kind: 'availability-changed' } & Attendance)
   /** Hands over what it has and takes nothing new. What runs may finish, or is given back too. */
   | { kind: 'leave'; runs: 'finish' | 'give back' }
   | SourceInput

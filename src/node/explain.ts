@@ -4,12 +4,13 @@
  * Not here: asking the nodes (inquiry.ts), and what decides where a task may run (routing/match.ts): the answer comes from the
  * same function. Everything here is of the moment in which it was asked.
  */
-import type { Explanation, NodeExplanation, TasksBefore } from '../client/answers.ts'
+import type { Explanation, NodeExplanation, TasksBefore, Unavailable } from '../client/answers.ts'
 import { type JobId, type PeerId, shardName, taskNamed } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { type Amount, type Lack, lacks, type Traits } from '../routing/match.ts'
 import type { Membership } from '../routing/membership.ts'
 import { requirement } from '../routing/requirement.ts'
+import type { Attendance } from '../tasks/effects.ts'
 import type { Keeper } from '../tasks/keeper.ts'
 import type { Lead } from '../tasks/lead.ts'
 import type { ShardRecord } from '../tasks/messages.ts'
@@ -42,6 +43,8 @@ export interface TaskReport {
   readonly queued: number
   readonly free: readonly Amount[]
   readonly holds: 'queued' | 'running' | undefined
+  /** Why it takes no work now. */
+  readonly unavailable?: Unavailable | undefined
   /** Of who keeps it. */
   readonly kept:
     | { readonly requires: string; readonly keepers: readonly string[]; readonly isSettled: boolean }
@@ -61,7 +64,7 @@ export function taskReport(
   about: string,
   now: Millis
 ): TaskReport {
-  const { peer, slots } = membership.me
+  const { peer, slots, isLeaving } = membership.me
   const { running, queued, fitting } = runner
   const named = taskNamed(about)
   const record = named === undefined ? undefined : recordOf(keeper, named.job, named.index)
@@ -73,6 +76,7 @@ export function taskReport(
     queued,
     free: fitting.free(),
     holds: named === undefined ? undefined : fitting.holds(named.job, named.index),
+    unavailable: isLeaving ? 'leaving' : hindranceOf(runner.attendance),
     kept:
       record === undefined
         ? undefined
@@ -87,6 +91,9 @@ export function taskReport(
         : owned(lead, named.index - lead.record.first, [...owner.leads.values()], now)
   }
 }
+
+const hindranceOf = ({ availability, hindrance = 'in-use' }: Attendance): Unavailable | undefined =>
+  availability === 'open' ? undefined : hindrance
 
 function recordOf(keeper: Keeper, job: JobId, index: number): ShardRecord | undefined {
   const records = [...keeper.shardsOf(job)].flatMap((key) => keeper.record(key) ?? [])
@@ -145,8 +152,11 @@ export function explanation(
     const missing = lacks(needs, member)
     const { peer: id, slots } = member
     const { running = 0, queued = 0, holds } = report ?? {}
+    // Nodes of other versions may know other reasons.
+    const unavailable = unavailables.find((one) => one === report?.unavailable)
     const waitsFor = report === undefined || missing.length > 0 ? [] : inUse(needs.resources, report)
-    return { id, slots, running, queued, holds, isSilent: report === undefined, missing, waitsFor }
+    const isSilent = report === undefined
+    return { id, slots, running, queued, holds, isSilent, missing, waitsFor, unavailable }
   })
   const state = stateOf(kept, owner?.owned, holder?.holds)
   const { attempt = 1, losses = 0, failures = 0, before = 0, isReady = false } = owner?.owned ?? {}
@@ -214,7 +224,7 @@ function reasonOf(told: Told): string {
   const { state, owner, keepers, nodes, before, isReady, waitsFor, follows, holder } = told
   if (state === 'unknown') return 'no node that answered keeps it'
   if (state === 'ended') return 'it has ended'
-  if (state === 'running') return `it runs on ${holder}`
+  if (state === 'running') return `it runs on ${holder}${asideOf(nodes.find(({ id }) => id === holder))}`
   if (state === 'queued') return `it lies at ${holder ?? 'a node'}, and waits there for its turn`
   if (owner === undefined) return `none of its keepers says that it leads it; they are ${keepers.join(', ')}`
   if (waitsFor.length > 0) return `it waits for ${waitsFor.map(beforeText).join(', and ')}`
@@ -222,12 +232,32 @@ function reasonOf(told: Told): string {
   const able = nodes.filter(({ missing }) => missing.length === 0)
   if (able.length === 0) return 'no node that is up has what it requires'
   if (!isReady) return 'its owner has yet to learn what ran before'
-  const free = able.filter(({ waitsFor, isSilent }) => waitsFor.length === 0 && !isSilent)
-  const could = `${able.length} of ${nodes.length} nodes could run it`
+  const isOne = able.length === 1
+  const all = `${able.length} of ${nodes.length} nodes could run it`
+  const reasons = [...new Set(able.flatMap(({ unavailable }) => unavailable ?? []))]
+  const willing = able.filter(({ unavailable }) => unavailable === undefined)
+  if (willing.length === 0)
+    return `${all}, but ${isOne ? 'takes no work' : 'none takes work'} now: ${reasons.map((one) => whyNot[one]).join('; ')}`
+  const away = able.length - willing.length
+  const could = away === 0 ? all : `${all}, of which ${away} ${away === 1 ? 'takes' : 'take'} no work now`
+  const free = willing.filter(({ waitsFor, isSilent }) => waitsFor.length === 0 && !isSilent)
   if (free.length === 0)
     return `${could}; all that it needs is in use there, and ${before} tasks are before it`
   return `${could}, and ${before} tasks are before it`
 }
+
+/** In words for people. */
+export const whyNot: Readonly<Record<Unavailable, string>> = {
+  'in-use': 'paused, as its machine is in use',
+  unseen: 'paused, as it cannot be seen whether its machine is in use',
+  'outside-hours': 'outside its hours',
+  leaving: 'leaves the mesh'
+}
+
+const unavailables = Object.keys(whyNot) as Unavailable[]
+
+const asideOf = (node: NodeExplanation | undefined): string =>
+  node?.unavailable === undefined ? '' : ` (${whyNot[node.unavailable]})`
 
 function beforeText({ how, tasks: [first = ''], count }: TasksBefore): string {
   const others = count === 1 ? first : `${first} and ${count - 1} more`

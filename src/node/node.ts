@@ -13,7 +13,7 @@ import { ShoalError } from '../errors.ts'
 import { hostNode } from '../hosted/node.ts'
 import type { Digest, PeerId } from '../ids.ts'
 import { seededRandom } from '../random.ts'
-import type { Availability } from '../tasks/effects.ts'
+import type { Attendance } from '../tasks/effects.ts'
 import { programsLabel } from '../tasks/executor/program.ts'
 import { checkRuntime, VERSION } from '../version.ts'
 import { lightBeacon } from './beacon.ts'
@@ -199,7 +199,7 @@ async function open(
   })
   opened.push(() => transport.stop())
   const { when, hours, idle, probe } = options
-  const onChange = (availability: Availability): void => driver.attend(availability)
+  const onChange = (attendance: Attendance): void => driver.attend(attendance)
   opened.push(await keepVigil({ when, hours, idle, probe, onChange, onNote }))
   driver.connect(transport)
   opened.push(() => driver.offers.close())

@@ -7,7 +7,7 @@
  */
 import { ShoalError } from '../errors.ts'
 import type { Millis } from '../machine.ts'
-import type { Availability } from '../tasks/effects.ts'
+import type { Availability, Hindrance } from '../tasks/effects.ts'
 
 export interface Idleness {
   /** Milliseconds without a key, a movement or a line at a terminal after which nobody uses the machine. Default 900,000. */
@@ -66,6 +66,8 @@ export class Presence {
   readonly #options: PresenceOptions
   /** Since when it is not free. */
   #since: Millis | undefined
+  /** Why it is not, as of the last step. */
+  hindrance: Hindrance | undefined
 
   constructor(options: PresenceOptions) {
     this.#options = options
@@ -73,7 +75,8 @@ export class Presence {
 
   /** `undefined`: nothing could be seen, which counts as if somebody were there. */
   step(sighting: Sighting | undefined, now: Millis): Availability {
-    if (sighting !== undefined && this.#isFree(sighting)) {
+    this.hindrance = sighting === undefined ? 'unseen' : this.#hindrance(sighting)
+    if (this.hindrance === undefined) {
       this.#since = undefined
       return 'open'
     }
@@ -81,9 +84,9 @@ export class Presence {
     return now - this.#since < this.#options.idle.handBackAfter ? 'paused' : 'closed'
   }
 
-  #isFree({ idleMs, load, minute }: Sighting): boolean {
+  #hindrance({ idleMs, load, minute }: Sighting): Hindrance | undefined {
     const { when, hours, idle } = this.#options
-    if (hours !== undefined && !isWithin(hours, minute)) return false
-    return when === 'always' || (idleMs >= idle.after && load < idle.load)
+    if (hours !== undefined && !isWithin(hours, minute)) return 'outside-hours'
+    return when === 'always' || (idleMs >= idle.after && load < idle.load) ? undefined : 'in-use'
   }
 }

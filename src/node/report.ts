@@ -62,7 +62,7 @@ export function nodeReport(
 ): NodeStatus {
   return {
     ...memberInfo(membership.me),
-    availability: runner.availability,
+    availability: runner.attendance.availability,
     running: runner.running,
     queued: runner.queued,
     owns: owner.leads.size,

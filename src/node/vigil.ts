@@ -5,21 +5,21 @@
  */
 import { performance } from 'node:perf_hooks'
 import { explainError } from '../errors.ts'
-import type { Availability } from '../tasks/effects.ts'
+import type { Attendance, Hindrance } from '../tasks/effects.ts'
 import { Presence, type PresenceOptions, type Sighting } from './presence.ts'
 import { openProbe, type Probe } from './probe.ts'
 
 export interface VigilOptions extends PresenceOptions {
   /** Default: what this system offers. */
   readonly probe: Probe | undefined
-  readonly onChange: (availability: Availability) => void
+  readonly onChange: (attendance: Attendance) => void
   readonly onNote: (text: string) => void
 }
 
-const words: Record<Availability, string> = {
-  open: 'takes work: nobody uses this machine',
-  paused: 'takes no work: this machine is in use; what runs stands still, if engines are processes',
-  closed: 'gives back what runs: this machine is still in use'
+const hindrances: Record<Hindrance, string> = {
+  'in-use': 'this machine is in use',
+  unseen: 'whether somebody uses this machine cannot be seen',
+  'outside-hours': 'it is outside its hours'
 }
 
 /** The first look is over when it resolves; returns what ends it. Rejects with SHOAL_BAD_OPTION if nothing can be seen here. */
@@ -28,7 +28,7 @@ export async function keepVigil(options: VigilOptions): Promise<() => void> {
   if (when === 'always' && hours === undefined) return () => {}
   const probe = when === 'always' ? undefined : (options.probe ?? (await openProbe(onNote)))
   const presence = new Presence(options)
-  let last: Availability = 'open'
+  let last: Attendance = { availability: 'open' }
   let isBlind = false
   const look = async (): Promise<void> => {
     const sighting = await see(probe).catch((error: unknown) => {
@@ -37,10 +37,12 @@ export async function keepVigil(options: VigilOptions): Promise<() => void> {
       return undefined
     })
     const availability = presence.step(sighting, performance.now())
-    if (availability === last) return
-    last = availability
-    onNote(words[availability])
-    onChange(availability)
+    const { hindrance } = presence
+    if (availability === last.availability && hindrance === last.hindrance) return
+    const now = { availability, hindrance }
+    onNote(noteOf(now, last, when))
+    last = now
+    onChange(now)
   }
   await look()
   let isLooking = false
@@ -55,6 +57,20 @@ export async function keepVigil(options: VigilOptions): Promise<() => void> {
     clearInterval(timer)
     probe?.close()
   }
+}
+
+function noteOf(
+  { availability, hindrance }: Attendance,
+  last: Attendance,
+  when: PresenceOptions['when']
+): string {
+  if (hindrance === undefined)
+    return `takes work: ${when === 'idle' ? 'nobody uses this machine' : 'its hours have begun'}`
+  const why = hindrances[hindrance]
+  if (availability === last.availability) return `takes no work still: ${why}`
+  return availability === 'closed'
+    ? `gives back what runs, as it has waited for long: ${why}`
+    : `takes no work: ${why}; what runs stands still, if it is a program or in an engine that is a process`
 }
 
 async function see(probe: Probe | undefined): Promise<Sighting> {

@@ -59,6 +59,15 @@ export interface RecallRun {
  */
 export type Availability = 'open' | 'paused' | 'closed'
 
+/** What keeps a machine from the mesh: somebody uses it, that cannot be seen, or it is not within its hours. */
+export type Hindrance = 'in-use' | 'unseen' | 'outside-hours'
+
+export interface Attendance {
+  readonly availability: Availability
+  /** Default, if it is not open: `in-use`. */
+  readonly hindrance?: Hindrance | undefined
+}
+
 export type RunnerEffect = Send | Run | CancelRun | RecallRun
 export type TaskEffect = Send | Persist | Run | CancelRun | RecallRun
 

@@ -9,7 +9,7 @@ import type { PeerId, ShardKey } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { type Batch, pack, pickAt } from './batch.ts'
 import { Claims } from './claims.ts'
-import { type Availability, type Run, type RunnerEffect, type Send, seek, send } from './effects.ts'
+import { type Attendance, type Run, type RunnerEffect, type Send, seek, send } from './effects.ts'
 import { Fitting } from './fitting.ts'
 import {
   checkHeld,
@@ -54,7 +54,7 @@ export class Runner {
   #confirmAt: Millis = 0
   #claimAt: Millis = 0
   #isLeaving = false
-  availability: Availability = 'open'
+  attendance: Attendance = { availability: 'open' }
 
   constructor(view: RunnerView) {
     this.#view = view
@@ -171,15 +171,16 @@ export class Runner {
   }
 
   /** Asks for nothing as long as it is not open. What was not begun goes back, and then what runs. */
-  attend(availability: Availability): RunnerEffect[] {
-    this.availability = availability
+  attend(attendance: Attendance): RunnerEffect[] {
+    this.attendance = attendance
+    const { availability } = attendance
     if (availability === 'open') return []
     const recalls = [...this.#runs.entries()].map(([run]): RunnerEffect => ({ kind: 'recall-run', run }))
     return [...this.#returnAll(), ...recalls, ...(availability === 'closed' ? this.giveBack() : [])]
   }
 
   get #takesWork(): boolean {
-    return this.#view.slots > 0 && !this.#isLeaving && this.availability === 'open'
+    return this.#view.slots > 0 && !this.#isLeaving && this.attendance.availability === 'open'
   }
 
   /** Ends what runs and gives it back: nobody's failure. */

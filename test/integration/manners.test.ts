@@ -96,6 +96,22 @@ test('an owner who comes back stops what runs at once; it goes on when the owner
   await rm(folder, { recursive: true })
 })
 
+test('a node outside its hours says so, and explain says that a task waits for no other reason', {
+  timeout
+}, async () => {
+  const hour = (ahead: number): string =>
+    `${String((new Date().getHours() + ahead) % 24).padStart(2, '0')}:00`
+  const notes: string[] = []
+  const hours = `${hour(2)}-${hour(3)}`
+  const node = await start({ slots: 1, hours, onNote: (text) => notes.push(text) })
+  expect(notes.join()).toContain('takes no work: it is outside its hours;')
+  const task = node.client.submit(() => 1, [])
+  await task.accepted
+  const { reason, nodes: all } = await task.explain()
+  expect(reason).toBe('1 of 1 nodes could run it, but takes no work now: outside its hours')
+  expect(all).toMatchObject([{ id: node.id, missing: [], waitsFor: [], unavailable: 'outside-hours' }])
+})
+
 test('Linux tells how long nobody typed, and what others compute', { timeout }, async () => {
   if (process.platform !== 'linux') {
     await expect(openProbe(() => {})).rejects.toThrow(/cannot be seen/)

@@ -320,7 +320,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'work-when-used',
     file: 'src/tasks/runner.ts',
-    from: "!this.#isLeaving && this.availability === 'open'",
+    from: "!this.#isLeaving && this.attendance.availability === 'open'",
     to: '!this.#isLeaving',
     why: 'a node whose machine is used takes work all the same'
   },

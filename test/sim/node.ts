@@ -258,7 +258,7 @@ export class SimNode {
         this.#written = effect.id
         return this.#sync()
       case 'run':
-        this.#world.checkers.isOpen(this.id, this.core?.runner.availability)
+        this.#world.checkers.isOpen(this.id, this.core?.runner.attendance.availability)
         this.#world.goods.begun(effect.inputs)
         return this.#provide(effect)
       case 'cancel-run':
@@ -290,7 +290,7 @@ export class SimNode {
     this.#world.goods.bring(this, lacking, () => {
       const left = this.#awaited.take(run.run)
       if (left === undefined) return
-      this.#world.checkers.isOpen(this.id, this.core?.runner.availability)
+      this.#world.checkers.isOpen(this.id, this.core?.runner.attendance.availability)
       this.#engines?.run(left)
     })
   }

@@ -116,12 +116,12 @@ test('a grant that comes again gives nothing back of what runs here, although no
   const once = { ...grantOf(0, 2), header: { ...header, atMostOnce: true } }
   const [run] = runsIn([...runner.message(a, once, 1), ...runner.flush(1)])
   expect(run?.inputs.indexes).toContain(0)
-  runner.attend('closed')
+  runner.attend({ availability: 'closed' })
   const again = { ...once, inputs: inputsOf(0, 3) }
   const back = sentIn(runner.message(a, again, 2)).map(({ message }) => message)
   expect(back).toMatchObject([{ kind: 'handback', indexes: Uint32Array.of(2) }])
   // And what was given back does not begin when that grant comes once more.
-  runner.attend('open')
+  runner.attend({ availability: 'open' })
   expect(runsIn([...runner.message(a, again, 3), ...runner.flush(3)])).toEqual([])
 })
 
