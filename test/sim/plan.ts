@@ -258,7 +258,7 @@ export function drawPlan(seed: number): Plan {
 function drawCopies(random: Random, nodes: number): { wanted: number; least: number }[] {
   if (nodes < 3) return [{ wanted: nodes, least: random.chance(0.5) ? nodes : 1 }]
   if (random.chance(0.15)) {
-    const wanted = 1 + random.below(Math.min(nodes, 5))
+    const wanted = 1 + random.below(nodes)
     return [{ wanted, least: 1 + random.below(wanted) }]
   }
   const all = [{ wanted: 3, least: 3 }]
