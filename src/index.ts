@@ -29,6 +29,7 @@ export { type ConnectOptions, connect } from './client/remote.ts'
 export type { LiveSource, ReadOptions } from './client/stream.ts'
 export type { Times } from './client/timing.ts'
 export type {
+  Accepted,
   Client,
   Completed,
   DataSource,

@@ -314,7 +314,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
           this.#jobs.get(effect.job)?.ended(effect.first, outcomes)
         )
       case 'accepted':
-        return this.#jobs.get(effect.job)?.shardAccepted(effect.placement)
+        return this.#jobs.get(effect.job)?.shardAccepted(effect.placement, effect.copies)
       case 'found':
         return this.#jobs.get(effect.job)?.found(effect.header.submittedAt)
       case 'complete':

@@ -11,7 +11,7 @@ import { type End, endOf } from './endings.ts'
 import type { Calls, CallValues } from './graph.ts'
 import type { Job } from './job.ts'
 import type { Gate } from './nest.ts'
-import type { GraphHandle, JobProgress, JobStatus, TaskHandle } from './types.ts'
+import type { Accepted, GraphHandle, JobProgress, JobStatus, TaskHandle } from './types.ts'
 
 export class Graph<N extends Calls> extends Awaitable<CallValues<N>> implements GraphHandle<N> {
   readonly #job: Job<unknown>
@@ -29,7 +29,7 @@ export class Graph<N extends Calls> extends Awaitable<CallValues<N>> implements 
     return this.#job.id
   }
 
-  get accepted(): Promise<void> {
+  get accepted(): Promise<Accepted> {
     return this.#job.accepted
   }
 

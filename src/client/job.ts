@@ -20,7 +20,7 @@ import { leave, type Share, wanted } from './share.ts'
 import { Shelf } from './shelf.ts'
 import { Fate, Single } from './single.ts'
 import { Timing } from './timing.ts'
-import type { Completed, JobHandle, JobProgress, JobStatus, Printed, Progress } from './types.ts'
+import type { Accepted, Completed, JobHandle, JobProgress, JobStatus, Printed, Progress } from './types.ts'
 
 /** Shards that were handed to the session and not acknowledged, at most; then inputs are pulled no further. */
 const shardsAheadMax = 64
@@ -93,7 +93,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     return this.#timing.wallTime
   }
 
-  get accepted(): Promise<void> {
+  get accepted(): Promise<Accepted> {
     this.#keep()
     return this.untilAccepted()
   }
@@ -272,8 +272,8 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     this.submittedAt = submittedAt
   }
 
-  shardAccepted(placement: Placement): void {
-    this.places.add(placement)
+  shardAccepted(placement: Placement, copies: number): void {
+    this.places.add(placement, copies)
     this.#acceptedShards++
     this.#placed()
     this.#shelf.changed()
@@ -389,10 +389,10 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   /** See `accepted`; nobody takes an interest in the results by that. */
-  async untilAccepted(): Promise<void> {
+  async untilAccepted(): Promise<Accepted> {
     for (;;) {
       if (this.#shelf.failure !== undefined) throw this.#shelf.failure
-      if (this.#isFed && this.#acceptedShards >= this.#shards) return
+      if (this.#isFed && this.#acceptedShards >= this.#shards) return { copies: this.places.copies() }
       await this.#shelf.change
     }
   }

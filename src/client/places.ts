@@ -38,6 +38,8 @@ export const isWaitable = (value: unknown): value is Waitable =>
 export class Places {
   readonly #id: string
   #known: Placement[] = []
+  /** Of the shards that were acknowledged to this client. */
+  readonly #copies = new Map<Placement, number>()
   /** Of a job that somebody else submitted: asks the mesh. */
   #locate: (() => Promise<Placement[]>) | undefined
   #state: 'open' | 'closed' | Error = 'open'
@@ -54,8 +56,9 @@ export class Places {
     this.#changed()
   }
 
-  add(placement: Placement): void {
+  add(placement: Placement, copies: number): void {
     this.#known.push(placement)
+    this.#copies.set(placement, copies)
     this.#changed()
   }
 
@@ -63,6 +66,12 @@ export class Places {
   close(error?: Error): void {
     if (this.#state === 'open') this.#state = error ?? 'closed'
     this.#changed()
+  }
+
+  /** Of one shard, or of that which has the fewest; 0 if this client did not submit it. */
+  copies(of?: Placement): number {
+    if (of !== undefined) return this.#copies.get(of) ?? 0
+    return this.#copies.size === 0 ? 0 : Math.min(...this.#copies.values())
   }
 
   async at(index: number): Promise<TaskAt> {

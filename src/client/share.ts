@@ -49,7 +49,7 @@ export interface Shared {
   readonly progress: { readonly done: number }
   /** Somebody else submits it, or has done so. */
   joined(): void
-  untilAccepted(): Promise<void>
+  untilAccepted(): Promise<unknown>
   fail(error: Error): void
 }
 

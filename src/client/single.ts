@@ -14,7 +14,7 @@ import type { Gate } from './nest.ts'
 import { type Found, tasksOf } from './places.ts'
 import type { Settled } from './settled.ts'
 import { Timing } from './timing.ts'
-import type { JobStatus, Printed, TaskHandle, TaskProgress } from './types.ts'
+import type { Accepted, JobStatus, Printed, TaskHandle, TaskProgress } from './types.ts'
 
 /** What is known of one task; all its handles share it. */
 export class Fate {
@@ -101,8 +101,9 @@ export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
     return { tasks: [await this.#job.places.at(this.#index)], isList: false }
   }
 
-  get accepted(): Promise<void> {
-    return this.#job.places.at(this.#index).then(() => {})
+  get accepted(): Promise<Accepted> {
+    const { places } = this.#job
+    return places.at(this.#index).then(({ placement }) => ({ copies: places.copies(placement) }))
   }
 
   get metadata(): RunMetadata | undefined {

@@ -10,7 +10,7 @@ import { type End, endOf } from './endings.ts'
 import type { Job } from './job.ts'
 import type { Gate } from './nest.ts'
 import { type Found, tasksOf } from './places.ts'
-import type { JobStatus, Printed, TaskHandle, TaskProgress } from './types.ts'
+import type { Accepted, JobStatus, Printed, TaskHandle, TaskProgress } from './types.ts'
 
 export class Task<R> extends Awaitable<R> implements TaskHandle<R> {
   readonly #job: Job<R>
@@ -28,7 +28,7 @@ export class Task<R> extends Awaitable<R> implements TaskHandle<R> {
     return { id: this.id }
   }
 
-  get accepted(): Promise<void> {
+  get accepted(): Promise<Accepted> {
     return this.#job.accepted
   }
 

@@ -158,6 +158,15 @@ type Filled<T> = T extends readonly (infer E)[]
     ? { readonly [K in keyof T]: T[K] | Waitable<T[K]> }
     : never
 
+/** What an acknowledgement says. */
+export interface Accepted {
+  /**
+   * Disks that had the work when it was acknowledged: of a job, that part of it which had the fewest. At least a majority of the
+   * keepers. 0 if it is somebody else's work, which this handle only reads.
+   */
+  readonly copies: number
+}
+
 /**
  * Awaitable: all results in input order. Rejects with TaskError (one failed), CompositeError (several), or ShoalError. As an
  * argument of another task it stands for the list of its results.
@@ -169,7 +178,7 @@ export interface JobHandle<R> extends Later<R[]>, AsyncIterable<R>, Waitable<R[]
    * Resolves when all inputs were pulled and are durable on a majority of their keepers: from then on the client may go.
    * Never for an endless source. Results that nobody takes out meanwhile are kept in memory.
    */
-  readonly accepted: Promise<void>
+  readonly accepted: Promise<Accepted>
   /** Results as they come. Iterate a job once: in order, or as completed. Leaving early cancels the rest. */
   asCompleted(): AsyncIterable<Completed<R>>
   status(): Promise<JobStatus>
@@ -209,7 +218,7 @@ export interface JobHandle<R> extends Later<R[]>, AsyncIterable<R>, Waitable<R[]
 export interface TaskHandle<R> extends Later<R>, Waitable<R>, Times {
   /** `client.task(id)` finds it again, from anywhere: the id of its job, or of one task of a job `<job>:<index>`. */
   readonly id: string
-  readonly accepted: Promise<void>
+  readonly accepted: Promise<Accepted>
   readonly metadata: RunMetadata | undefined
   /** What the task printed; empty until it has ended. */
   readonly stdout: string
@@ -234,7 +243,7 @@ export interface GraphHandle<N extends Calls> extends Later<CallValues<N>>, Time
   readonly id: string
   readonly progress: Progress
   /** See `JobHandle`. */
-  readonly accepted: Promise<void>
+  readonly accepted: Promise<Accepted>
   /** One call; see `JobHandle.task`. Throws SHOAL_NOT_FOUND for other names. */
   task<K extends keyof N>(name: K): TaskHandle<CallValues<N>[K]>
   metadata(name: string | number): RunMetadata | undefined

@@ -109,7 +109,7 @@ test('accepted means all inputs, also of a source that is pulled with a bound an
   const { job } = newJob({ inFlightMax: 2 })
   expect(await job.room()).toBe(2)
   job.submitted(2)
-  job.shardAccepted(place)
+  job.shardAccepted(place, 3)
   const more = job.room()
   let isAccepted = false
   const accepted = job.accepted.then(() => {
@@ -119,9 +119,11 @@ test('accepted means all inputs, also of a source that is pulled with a bound an
   job.ended(0, outcomes([0, ok(0)], [1, ok(1)]))
   expect([await more, isAccepted]).toEqual([2, false])
   job.submitted(1)
-  job.shardAccepted(place)
+  job.shardAccepted({ ...place, first: 2 }, 2)
   job.fed()
   await accepted
+  // That part which is on the fewest disks is what could be lost first.
+  expect(await job.accepted).toEqual({ copies: 2 })
 })
 
 test('a failed job ends all waiting, and is cancelled once', async () => {

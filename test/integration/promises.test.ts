@@ -96,6 +96,7 @@ describe('everything up', { timeout }, () => {
   test('submit is accepted: yes', async () => {
     for (const node of nodes) {
       const { job } = await begun(await attach(node), 20, 0)
+      expect((await job.accepted).copies).toBeGreaterThanOrEqual(2)
       await expectRight(job, 20)
     }
   })
@@ -370,6 +371,7 @@ describe('two nodes, one node', { timeout }, () => {
       code: 'SHOAL_NO_KEEPERS'
     })
     const { job } = await begun(client, 60)
+    expect(await job.accepted).toEqual({ copies: 1 })
     await client.close()
     const [again] = (await cutPower(lab, [a])) as [NodeProcess]
     await expectRight((await attach(again)).job<Ran>(job.id), 60)
