@@ -3,11 +3,14 @@
  *
  * Not here: whose handles they are. The symbol is Node's for `util.inspect` and `console.log`, and means nothing elsewhere.
  */
-import type { InspectOptions, inspect } from 'node:util'
-
 export const inspectedBy: unique symbol = Symbol.for('nodejs.util.inspect.custom') as never
 
-export type Look = (depth: number, options: InspectOptions, print: typeof inspect) => string
+/** What of `util.inspect` is needed, in words of its own: users' types would have to know Node's for it. */
+export type Look = (
+  depth: number,
+  options: object,
+  print: (seen: object, options: object) => string
+) => string
 
 /** A name, and what is to be seen. */
 export const looksLike =

@@ -99,6 +99,7 @@ async function keyOf(key: MeshKey | string | undefined): Promise<MeshKey> {
   return refuse('`key` is the path of a key file, or comes from createKey() or readKey()')
 }
 
+/** @internal */
 export class RemoteLine implements Line {
   readonly #key: MeshKey
   readonly #given: readonly string[]

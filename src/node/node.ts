@@ -86,13 +86,19 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   return (await openNode(options)).node
 }
 
-/** A node, and the inside of it, for clients of the same thread. */
+/**
+ * A node, and the inside of it, for clients of the same thread.
+ * @internal Users' types do not know what is inside.
+ */
 export interface OpenNode {
   readonly node: Node
   readonly driver: Driver
 }
 
-/** In this thread. */
+/**
+ * In this thread.
+ * @internal
+ */
 export async function openNode(options: NodeOptions): Promise<OpenNode> {
   const checked = checkOptions(options)
   const opened: (() => unknown)[] = []
