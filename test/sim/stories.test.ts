@@ -12,6 +12,8 @@ const isUpdate = process.env.SHOAL_GOLDEN === 'update'
 test.each(stories.map((story) => [story.name, story] as const))('%s', (name, story) => {
   const file = new URL(`golden/${name}.txt`, import.meta.url)
   const told = tell(story)
+  // Also when the text is written anew.
+  expect(told).toMatch(story.shows)
   if (isUpdate) writeFileSync(file, told)
   expect(told).toBe(readFileSync(file, 'utf8'))
 })

@@ -15,6 +15,8 @@ import { World } from './world.ts'
 export interface Story {
   readonly name: string
   readonly title: string
+  /** What must be in it, or it is another story than its title says. */
+  readonly shows: RegExp
   readonly plan: Plan
 }
 
@@ -57,6 +59,7 @@ export const stories: readonly Story[] = [
   {
     name: 'owner-dies',
     title: 'The node that owns a job dies in the middle of it, and never comes back',
+    shows: /ben crashes.*takes over the job.*has all 24 results/s,
     plan: planOf(three, [job(1_000, 200, [24])], 12_000, [
       {
         at: 1_700,
@@ -68,6 +71,7 @@ export const stories: readonly Story[] = [
     name: 'split-and-heal',
     title:
       'The network splits while a job runs: the side with most of its keepers goes on, and one result counts',
+    shows: /network splits.*has all 60 results.*ben brings a result of task \d+: too late.*network heals/s,
     plan: planOf([...three, host('dan', 1), host('eve', 1)], [job(1_000, 300, [60])], 22_000, [
       { at: 1_700, act: { kind: 'split', side: ['ben', 'dan'], lasts: 9_000 } }
     ])
@@ -75,6 +79,7 @@ export const stories: readonly Story[] = [
   {
     name: 'power-cut',
     title: 'The lab loses power: everybody at once, in the middle of a job',
+    shows: /9 results\n[^\n]*ann crashes\n[^\n]*ben crashes\n[^\n]*cat crashes\n.*has all 24 results/s,
     plan: planOf(three, [job(1_000, 200, [24])], 12_000, [
       { at: 1_700, act: { kind: 'power-cut', disk: 'synced', backAfter: 2_000, spread: 1_000 } }
     ])
@@ -82,8 +87,9 @@ export const stories: readonly Story[] = [
   {
     name: 'late-duplicate',
     title: 'A node stands still for a while, and comes back with results that others have produced meanwhile',
-    plan: planOf(three, [job(1_000, 1_000, [20])], 20_000, [
-      { at: 1_500, act: { kind: 'pause', pick: 'cat', lasts: 7_000 } }
+    shows: /ann stands still.*runs (task \d+) again.*ann brings a result of \1: too late, there is one/s,
+    plan: planOf([...three, host('dan', 1)], [job(1_000, 1_000, [40])], 20_000, [
+      { at: 1_500, act: { kind: 'pause', pick: 'ann', lasts: 9_000 } }
     ])
   }
 ]
