@@ -13,6 +13,7 @@ import { ShoalError } from '../errors.ts'
 import type { Digest } from '../ids.ts'
 import { bundle } from './bundle.ts'
 import { capturesOf, isBindable } from './captures.ts'
+import { isItself } from './itself.ts'
 import { codeBytesMax } from './protocol.ts'
 import { encodeValue } from './values.ts'
 
@@ -122,7 +123,7 @@ export async function shipTogether(
 function shipPlains(functions: readonly PlainFunction[], scope: Record<string, unknown>): Shipped {
   const entries = functions.map((fn) => {
     const source = fn.toString()
-    refuseUnless(source, fn.name, Object.keys(scope))
+    refuseUnless(fn, source, Object.keys(scope))
     const isNamed = isBindable(fn.name) && !Object.hasOwn(scope, fn.name)
     return isNamed ? `(() => { const ${fn.name} = ${source}\nreturn ${fn.name} })()` : `(${source})`
   })
@@ -138,6 +139,8 @@ function shipSource(fn: PlainFunction): Promise<Shipped> {
   const before = bySource.get(source)
   if (before) return before
   const shipped = shipPlain(fn, {})
+  // Whether it means itself is asked of each one.
+  if (speaksOf(fn.toString(), fn.name)) return shipped
   if (bySource.size >= sourcesMax) bySource.clear()
   bySource.set(source, shipped)
   return shipped
@@ -165,7 +168,7 @@ async function shipPlain(
   if (isModuleFunction(fn)) throw refusal('`scope` is for plain functions; a module imports what it needs')
   const source = fn.toString()
   const name = fn.name || 'anonymous'
-  refuseUnless(source, fn.name, Object.keys(scope))
+  refuseUnless(fn, source, Object.keys(scope))
   const prelude = `${nameKeeperText(source, scope)}${scopeText(scope)}`
   return finish(new TextEncoder().encode(`${prelude}${exportText(source, fn.name, scope)}`), 'default', name)
 }
@@ -184,7 +187,8 @@ export function eachText(fn: string, each: Each): string {
 }`
 }
 
-function refuseUnless(source: string, name: string, given: readonly string[]): void {
+function refuseUnless(fn: PlainFunction, source: string, given: readonly string[]): void {
+  const { name } = fn
   const what = name ? `\`${name}\`` : 'the function'
   const instead = 'write it as a function or an arrow function, or use moduleFunction()'
   if (/\{\s*\[native code\]\s*\}\s*$/.test(source))
@@ -194,14 +198,21 @@ function refuseUnless(source: string, name: string, given: readonly string[]): v
     throw refusal(`${what} cannot be read as a function of a strict module: ${captures.reason}; ${instead}`)
   }
   if (captures.kind !== 'function') throw refusal(`${what} is a ${captures.kind}; ${instead}`)
+  const known = [nameKeeper, ...given]
   // The module binds the function's own name, so that it may call itself.
-  const known = [name, nameKeeper, ...given]
-  const names = captures.names.filter((captured) => !known.includes(captured))
+  const isKnown = (captured: string): boolean =>
+    known.includes(captured) || (captured === name && isItself(fn, name))
+  const names = captures.names.filter((captured) => !isKnown(captured))
   if (names.length > 0) throw refusal(captured(names))
   if (captures.imports.length > 0) {
     const message = `the function imports ${quoted(captures.imports)}, which other machines may not have; use moduleFunction()`
     throw refusal(message)
   }
+}
+
+function speaksOf(source: string, name: string): boolean {
+  const captures = capturesOf(source)
+  return captures.kind === 'function' && captures.names.includes(name)
 }
 
 function captured(names: readonly string[]): string {

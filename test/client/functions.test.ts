@@ -141,6 +141,22 @@ test('an arrow function that calls itself travels', async () => {
   expect((await travel(fact))(5)).toBe(120)
 })
 
+test.each([
+  ['const factor = 3; return { factor: (n) => n * factor }.factor', 'factor'],
+  ['let half = (x) => x / 2; const of = { half: function (x) { return half(x) } }; return of.half', 'half'],
+  ['const rate = 3; const fn = ({ [String("rate")]: () => rate }).rate; return fn', 'rate'],
+  ['let again = (n) => n && again(n - 1); const before = again; again = 7; return before', 'again']
+])('what a function means by the name that it got from its place is not itself: %s', async (text, name) => {
+  expect(await refusalOf(new Function(text)())).toContain(`the function captures \`${name}\` from outside`)
+})
+
+test('what means itself is not remembered by its text, as the same text may mean another thing elsewhere', async () => {
+  const text = 'return { same: (n) => n && same(n - 1) }.same'
+  const itself = new Function('const same = (n) => n && same(n - 1); return same')() as PlainFunction
+  expect((await travel(itself))(3)).toBe(0)
+  expect(await refusalOf(new Function(`const same = () => 1; ${text}`)())).toContain('`same`')
+})
+
 test('a function that esbuild compiled with names kept travels', async () => {
   const fn = fromText('(n) => { const twice = __name((x) => 2 * x, "twice"); return twice(n) }')
   expect((await travel(fn))(4)).toBe(8)
