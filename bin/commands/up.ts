@@ -56,11 +56,13 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
   --label K=V        what others may know of this machine, repeatable
   --resource K=N     countable things that tasks may hold, like gpu=2, repeatable
   --isolation KIND   thread, or process: a task that crashes costs its engine, and never this node (default: thread)
-  --memory-limit MB  what one engine may use; a task that needs more fails (default: an even part of this machine, 4096 at most)
-  --nice N           engines give way to other programs, as with nice: 0 to 19 (default 0)
+  --memory-limit MB  what one engine may use, and if it is set one program (Linux, looked at twice a second); a task that needs
+                     more fails (default: an even part of this machine, 4096 at most; programs: any)
+  --nice N           engines and programs give way to others, as with nice: 0 to 19 (default 0)
   --source N=COMMAND offers what a command prints, each line an item, as the live stream N, repeatable; the command is
                      held up while nobody reads, and ended with the node
-  --when idle        runs tasks only while nobody uses this machine; with --isolation process what runs stops at once
+  --when idle        runs tasks only while nobody uses this machine; programs stop at once when somebody comes, and with
+                     --isolation process so does all that runs
   --hours A-B        runs tasks only at these hours, like 19:00-07:00
   --idle-after S     seconds without a key, a mouse or a line at a terminal after which nobody uses it (default 900)
   --idle-load N      processors that other programs may keep busy then (default 0.3)

@@ -16,6 +16,8 @@ export interface EngineOptions {
   readonly node: string
   readonly heapMb: number
   readonly isolation: Isolation
+  /** Megabytes that a program may use; `undefined` for any. */
+  readonly programMb: number | undefined
   readonly nice: number
   readonly code: (digest: Digest) => string
   /** For what programs need while they run. */
@@ -33,11 +35,12 @@ export async function openExecutor(
   { onEvent, onSaid }: Pick<PoolOptions, 'onEvent' | 'onSaid'>
 ): Promise<Executor | undefined> {
   const { slots, node, heapMb, isolation, nice, code, folder, dataFolder, keepFile, allowRun } = options
+  const manners = { nice, memoryMb: options.programMb }
   if (slots === 0) return undefined
   const heard = (event: ExecutorEvent): void => shared.heard(event)
   const scratch = allowRun ? await Scratch.open(folder, { dataFolder, keepFile }) : undefined
   const common = { slots, node, code, onEvent: heard }
-  const programs = scratch === undefined ? undefined : createPrograms({ ...common, scratch })
+  const programs = scratch === undefined ? undefined : createPrograms({ ...common, scratch, ...manners })
   const mayResume = (slot: number): boolean => shared.mayResume(slot)
   const functions = createPool({ ...common, dataFolder, heapMb, isolation, nice, onSaid, mayResume })
   const shared: SharedSlots = shareSlots(functions, programs, onEvent)

@@ -148,12 +148,13 @@ async function open(
   if (isTemporary) onNote(`has no data folder: keeps records in memory, and data in ${files.folder}`)
   const { privateKey, peerId: peer, storeId, boot } = await loadIdentity(store)
   const slots = roles.includes('engine') ? options.slots : 0
-  const { heapMb, isolation, nice, allowRun } = options
+  const { heapMb, programMb, isolation, nice, allowRun } = options
   const code = (digest: Digest): string => blobs.path(digest)
   const dataFolder = files.folder
   const keepFile = (path: string): Promise<Ref> =>
     driver.data.putFile(path, { pinMs: resultPinMs, copies: 0 })
-  const engines = { slots, node: peer, heapMb, isolation, nice, code, folder, dataFolder, keepFile, allowRun }
+  const limits = { heapMb, programMb, nice }
+  const engines = { slots, node: peer, ...limits, isolation, code, folder, dataFolder, keepFile, allowRun }
   const executor = await openExecutor(engines, {
     onEvent: (event) => driver.onExecutor(event),
     onSaid: (engine, parts) => driver.guests.heard(engine, parts)

@@ -22,14 +22,17 @@ export interface NodeOptions {
   readonly data?: string
   /** Tasks at a time, 0 to 256; 0 = coordinates only. Default: the cores of this machine. */
   readonly slots?: number
-  /** Megabytes of heap of one engine; a task that needs more ends its engine. Default: 4,096, or an even part of the machine's memory. */
+  /**
+   * Megabytes of heap of one engine; a task that needs more ends its engine. Default: 4,096, or an even part of the machine's memory.
+   * If given, also what one program may use with all that it started (Linux, looked at twice a second); it fails with TASK_EXIT.
+   */
   readonly heapMb?: number
   /**
    * What an engine is. `thread` (default): starts fast and shares the memory of the node, so a crash in native code ends the node.
    * `process`: whatever a task does, it costs its engine only; 40 MiB more per slot, and some microseconds per task. Not on Windows.
    */
   readonly isolation?: Isolation
-  /** How much engines give way to other programs of this machine: 0 to 19, as for `nice`. Default 0. Threads: Linux only. */
+  /** How much engines and programs give way to other programs of this machine: 0 to 19, as for `nice`. Default 0. Threads: Linux only. */
   readonly nice?: number
   /**
    * `idle`: this node runs tasks only while nobody uses the machine (see `idle`). When somebody comes back, engines that are
@@ -86,6 +89,8 @@ export type CheckedOptions = Required<Omit<NodeOptions, 'data' | 'quota' | 'hour
   readonly data: string | undefined
   readonly quota: Quota
   readonly hours: Hours | undefined
+  /** Megabytes that one program may use: `heapMb`, if that was given. */
+  readonly programMb: number | undefined
   readonly idle: Idleness
   readonly probe: Probe | undefined
 }
@@ -221,6 +226,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     replaceAfter,
     quota,
     heapMb,
+    programMb: options.heapMb,
     isolation,
     nice,
     when,

@@ -35,6 +35,16 @@ async function start(options: Partial<NodeOptions>, ...peers: readonly Node[]): 
 const stateOf = (pid: number): string =>
   spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout.trim()[0] ?? 'gone'
 
+/** States of the processes that this one started as engines. */
+function enginesOfThis(): string[] {
+  const { stdout } = spawnSync('ps', ['-o', 'stat=,args=', '--ppid', String(process.pid)], {
+    encoding: 'utf8'
+  })
+  return stdout
+    .split('\n')
+    .flatMap((line) => (/worker\.ts|engine\.js/.test(line) ? [line.trim()[0] ?? ''] : []))
+}
+
 async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await sleep(20)
 }
@@ -82,6 +92,8 @@ test('an owner who comes back stops what runs at once; it goes on when the owner
   await until(() => stateOf(pid) === 'T')
   await untilStatus(entry.client, (all) => all.some(({ availability }) => availability === 'closed'))
   await until(() => stateOf(pid) === 'gone' || stateOf(pid) === 'Z')
+  // The engine that takes its place stands still from the beginning.
+  await until(() => enginesOfThis().join() === 'T')
   await rm(begun)
   await start({ slots: 1 }, entry, patient)
   expect(await read()).toBe(process.pid)

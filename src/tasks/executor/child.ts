@@ -6,12 +6,12 @@
  * It leads a process group, so that what its tasks start ends with it.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { setPriority } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { FD, type FromChild, type ToChild } from './child-port.ts'
 import type { Engine, EngineEnd, EngineOptions, Started } from './engine.ts'
 import { encodeFrame, FrameReader } from './frames.ts'
+import { giveWay } from './manners.ts'
 import { memoryOf } from './memory.ts'
 import type { ToWorker } from './protocol.ts'
 import { closeTape, createTape, readTape, writeWord } from './tape.ts'
@@ -64,7 +64,7 @@ class Child implements Engine {
     const { pid } = child
     if (pid !== undefined) {
       warden.watch(pid)
-      if (nice !== 0) setPriority(pid, nice)
+      giveWay(pid, nice)
       this.#memoryTimer = setInterval(() => void this.#weigh(pid), memoryEveryMs).unref()
     }
     this.#listen()

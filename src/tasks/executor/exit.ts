@@ -25,6 +25,14 @@ export class ExitFailure extends Error {
 const shortened = (text: string): string => (text.length > 200 ? `${text.slice(0, 199)}…` : text)
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
+/** Of a program that was ended because of its memory. */
+export function memoryFailure(usedMb: number, mostMb: number | undefined, where: string): RemoteFailure {
+  const advice = 'require nodes that have more'
+  const message = `the program used ${usedMb} MB of memory where it may use ${mostMb}, and was ended, on ${where}; ${advice}`
+  const exit = { code: null, signal: 'SIGKILL', stderr: '' }
+  return { code: 'TASK_EXIT', name: 'ExitError', message, stack: '', exit }
+}
+
 /** Of whatever was thrown on the way from a recipe to a result. */
 export function failureFrom(thrown: unknown, command: string): RemoteFailure {
   if (thrown instanceof ExitFailure) {

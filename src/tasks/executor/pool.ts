@@ -14,7 +14,7 @@ import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
 import { type Saying, saidIn, type Told } from './guest.ts'
 import { Parking } from './parking.ts'
 import type { Ended, Parking as ParkingWord, Word } from './protocol.ts'
-import { CLAIM, isEnded, isParking, isReport, sharedMillis } from './protocol.ts'
+import { isEnded, isParking, isReport, sharedMillis } from './protocol.ts'
 import {
   type Condemned,
   cancelledAt,
@@ -22,6 +22,7 @@ import {
   newSlot,
   outcomeOfCondemned,
   type Run,
+  runMessage,
   type Slot
 } from './slot.ts'
 import { startThread } from './thread.ts'
@@ -80,6 +81,8 @@ class Pool implements Executor {
   #timer: NodeJS.Timeout | undefined
   #wakeAt = Number.POSITIVE_INFINITY
   #isClosed = false
+  /** Engines that begin now stand still from the beginning. */
+  #isSuspended = false
   #started = 0
 
   constructor(options: PoolOptions) {
@@ -154,6 +157,7 @@ class Pool implements Executor {
   }
 
   suspend(isSuspended: boolean): void {
+    this.#isSuspended = isSuspended
     for (const { engine, standstill } of this.#slots) {
       if (engine?.suspend(isSuspended) !== true) continue
       if (isSuspended) standstill.begin(sharedMillis())
@@ -196,25 +200,13 @@ class Pool implements Executor {
     slot.hasReported = false
     slot.condemned = undefined
     this.#engines.add(engine)
+    if (this.#isSuspended && engine.suspend(true)) slot.standstill.begin(sharedMillis())
     for (const run of slot.runs) this.#send(engine, run)
   }
 
-  /** Sends the whole run, even again: the engine begins what is not claimed. */
-  #send(engine: Engine, { batch, file, reported }: Run): void {
-    const { run, key, first, attempt, exportName, timeoutMs, inputs } = batch
-    const { seat = 0, depth = 0, priority = 0, submitter = '', around = [] } = batch
-    // A copy: the batch may be a window on memory of others, which a message would carry along entirely.
-    const { indexes, ends, body } = inputs
-    const copy = {
-      indexes: new Uint32Array(indexes),
-      ends: new Uint32Array(ends),
-      body: new Uint8Array(body)
-    }
-    const claims = reported.map((isReported) => (isReported ? CLAIM.taken : CLAIM.unstarted))
-    const { dataFolder = '' } = this.#options
-    const of = { depth, priority, submitter, around }
-    const job = { key, first, attempt, seat, exportName, timeoutMs, dataFolder, ...of }
-    engine.post({ kind: 'run', run, ...job, file, claims, ...copy })
+  /** Even again: the engine begins what is not claimed. */
+  #send(engine: Engine, run: Run): void {
+    engine.post(runMessage(run, this.#options.dataFolder ?? ''))
   }
 
   /** Those of these positions that will not run any more, because nobody has begun them. */

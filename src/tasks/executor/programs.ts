@@ -14,8 +14,9 @@ import { assert } from '../../machine.ts'
 import { encodeOutcome, pack, STATUS, type Status, valueAt } from '../batch.ts'
 import { encodeValue } from './codec.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
-import { ExitFailure, failureFrom } from './exit.ts'
+import { ExitFailure, failureFrom, memoryFailure } from './exit.ts'
 import { encodeFailure, failureOf } from './failure.ts'
+import { Manners, type MannersOptions, startTimer } from './manners.ts'
 import {
   type ProgramInput,
   type ProgramResult,
@@ -27,16 +28,14 @@ import {
 } from './program.ts'
 import type { Place, Scratch } from './scratch.ts'
 import { fill, isInside, shellWord } from './template.ts'
-import { runTree, signalGroup, type TreeEnd, type TreeOptions } from './tree.ts'
+import { runTree, type TreeEnd, type TreeOptions } from './tree.ts'
 import { Warden } from './warden.ts'
 import { type Speaking, Talk } from './words.ts'
 
 /** Recipes that are kept parsed. */
 const recipesMax = 16
-/** A longer delay would fire at once. */
-const timerMaxMs = 2 ** 31 - 1
 
-export interface ProgramsOptions {
+export interface ProgramsOptions extends Partial<MannersOptions> {
   readonly slots: number
   /** Where the recipe of this digest lies on disk. */
   readonly code: (digest: Digest) => string
@@ -47,7 +46,8 @@ export interface ProgramsOptions {
   readonly onEvent: (event: ExecutorEvent) => void
 }
 
-type Why = 'cancelled' | 'timeout'
+/** `memory` with how much it was. */
+type Why = 'cancelled' | 'timeout' | { readonly usedMb: number }
 
 const UNSTARTED = 0
 const RUNNING = 1
@@ -81,7 +81,7 @@ class Programs implements Executor {
   readonly #runs = new Map<number, Run>()
   readonly #recipes = new Map<Digest, Promise<Recipe>>()
   readonly #warden: Warden
-  readonly #groups = new Set<number>()
+  readonly #manners: Manners
   readonly #driving = new Set<Promise<void>>()
   readonly #talk = new Talk((event) => this.#emit(event))
   #isClosed = false
@@ -90,6 +90,7 @@ class Programs implements Executor {
     this.#options = options
     this.#slots = Array.from({ length: options.slots }, () => ({ runs: [], isBusy: false }))
     this.#warden = new Warden(options.scratch.folder)
+    this.#manners = new Manners({ nice: options.nice ?? 0, memoryMb: options.memoryMb })
   }
 
   run(batch: RunBatch): void {
@@ -139,7 +140,7 @@ class Programs implements Executor {
 
   /** Their groups only; time limits go on. */
   suspend(isSuspended: boolean): void {
-    for (const group of this.#groups) signalGroup(group, isSuspended ? 'SIGSTOP' : 'SIGCONT')
+    this.#manners.suspend(isSuspended)
   }
 
   async close(): Promise<void> {
@@ -182,6 +183,10 @@ class Programs implements Executor {
     if (why === 'cancelled') return { status: STATUS.cancelled, payload: new Uint8Array() }
     const { slot, attempt, timeoutMs } = batch
     const where = `engine ${this.#options.node}/${slot}, attempt ${attempt}`
+    if (typeof why === 'object') {
+      const failure = memoryFailure(why.usedMb, this.#options.memoryMb, where)
+      return { status: STATUS.error, payload: encodeFailure(failure) }
+    }
     const message = `the program ran longer than its timeout of ${timeoutMs} ms and was ended, on ${where}`
     const code: ErrorCode = 'TASK_TIMEOUT'
     return {
@@ -222,6 +227,7 @@ class Programs implements Executor {
     const files = await openStreams(recipe, input, place)
     let timer: { stop(): void } | undefined
     let group: number | undefined
+    let ended = (): void => {}
     const { timeoutMs } = run.batch
     const options: TreeOptions = {
       ...words,
@@ -230,12 +236,12 @@ class Programs implements Executor {
       ...files.fds,
       stdoutBytesMax,
       stderrBytesMax,
-      // A node that stops has no time to give.
-      killAfterMs: () => (this.#isClosed ? 0 : recipe.killAfterMs),
+      // A node that stops has no time to give, nor has one whose memory is full.
+      killAfterMs: () => (this.#isClosed || isFull(signal) ? 0 : recipe.killAfterMs),
       onStarted: (pid) => {
         group = pid
         this.#warden.watch(pid)
-        this.#groups.add(pid)
+        ended = this.#manners.begin(pid, signal, (usedMb) => run.ending.abort({ usedMb } satisfies Why))
         // What it waited for its files is not held against it.
         if (timeoutMs > 0) timer = startTimer(timeoutMs, () => run.ending.abort('timeout' satisfies Why))
       },
@@ -249,7 +255,7 @@ class Programs implements Executor {
       timer?.stop()
       if (group !== undefined) {
         this.#warden.unwatch(group)
-        this.#groups.delete(group)
+        ended()
       }
       await files.close()
     }
@@ -377,20 +383,9 @@ function textOrBytes({ stdout, written }: TreeEnd): Pick<ProgramResult, 'stdout'
   return isText ? { stdout: text } : { stdout: text, stdoutBytes: stdout }
 }
 
+const isFull = ({ reason }: AbortSignal): boolean => typeof reason === 'object' && 'usedMb' in reason
+
 function outcomeOf(run: Run, { status, payload }: Ended, startedAt: number, elapsedMs: number): Uint8Array {
   const { slot, attempt } = run.batch
   return encodeOutcome({ status, slot, attempt, elapsedMs, startedAt }, payload)
-}
-
-/** A timer for any time. */
-function startTimer(ms: number, onDue: () => void): { stop(): void } {
-  let left = ms
-  let timer: NodeJS.Timeout
-  const next = (): void => {
-    const step = Math.min(left, timerMaxMs)
-    left -= step
-    timer = setTimeout(() => (left > 0 ? next() : onDue()), step)
-  }
-  next()
-  return { stop: () => clearTimeout(timer) }
 }

@@ -8,6 +8,7 @@ import type { Engine } from './engine.ts'
 import type { RunBatch } from './executor.ts'
 import { encodeFailure, interrupted, timeoutFailure } from './failure.ts'
 import type { Seated } from './parking.ts'
+import { CLAIM, type ToWorkerOf } from './protocol.ts'
 import { Standstill } from './standstill.ts'
 import type { Speaking } from './words.ts'
 
@@ -62,6 +63,23 @@ export function newSlot(index: number): Slot {
     stillbirths: 0,
     standstill: new Standstill()
   }
+}
+
+/** All of a run, for its engine. */
+export function runMessage({ batch, file, reported }: Run, dataFolder: string): ToWorkerOf<'run'> {
+  const { run, key, first, attempt, exportName, timeoutMs, inputs } = batch
+  const { seat = 0, depth = 0, priority = 0, submitter = '', around = [] } = batch
+  // A copy: the batch may be a window on memory of others, which a message would carry along entirely.
+  const { indexes, ends, body } = inputs
+  const copy = {
+    indexes: new Uint32Array(indexes),
+    ends: new Uint32Array(ends),
+    body: new Uint8Array(body)
+  }
+  const claims = Uint8Array.from(reported, (isReported) => (isReported ? CLAIM.taken : CLAIM.unstarted))
+  const of = { depth, priority, submitter, around }
+  const job = { key, first, attempt, seat, exportName, timeoutMs, dataFolder, ...of }
+  return { kind: 'run', run, ...job, file, claims, ...copy }
 }
 
 function outcome({ batch }: Run, status: Status, elapsedMs: number, payload: Uint8Array): Uint8Array {

@@ -152,10 +152,11 @@ export function newMark(): string {
   return `SHOAL_RUN=${randomBytes(12).toString('hex')}`
 }
 
-/** TERM to all, KILL to those that are left after a while. Resolves when it has sent what there is to send. */
+/** TERM to all, which go on if they stood still; KILL to those that are left after a while. Resolves when it has sent what there is to send. */
 async function endTree(pid: number, mark: string, killAfterMs: () => number): Promise<void> {
   const from = performance.now()
   await signalTree(pid, mark, 'SIGTERM')
+  await signalTree(pid, mark, 'SIGCONT')
   while ((await isThere(pid, mark)) && performance.now() - from < killAfterMs()) await sleep(lookEveryMs)
   await signalTree(pid, mark, 'SIGKILL')
 }

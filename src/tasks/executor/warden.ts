@@ -22,6 +22,7 @@ done
 signal () { for group in $all; do kill -s "$1" -- "-$group"; done; }
 if [ "$all" != ' ' ]; then
   signal TERM 2> /dev/null
+  signal CONT 2> /dev/null
   sleep ${killAfterS}
   signal KILL 2> /dev/null
 fi
