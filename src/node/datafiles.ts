@@ -29,6 +29,8 @@ export class DataFiles {
   readonly #parts = new Map<DataId, Part>()
   readonly #uses = new Map<DataId, number>()
   readonly #condemned = new Set<DataId>()
+  /** What comes again under the same name waits until the old file is gone. */
+  readonly #removing = new Map<DataId, Promise<void>>()
 
   private constructor(folder: string, isTemporary: boolean) {
     this.folder = folder
@@ -190,8 +192,17 @@ export class DataFiles {
     for (const part of [...this.#parts.values()]) await this.abandon(part, new Error('the node stops'))
   }
 
-  async #remove(id: DataId): Promise<void> {
+  #remove(id: DataId): Promise<void> {
     this.#here.delete(id)
+    const removing = this.#removeFiles(id, this.#removing.get(id)).finally(() => {
+      if (this.#removing.get(id) === removing) this.#removing.delete(id)
+    })
+    this.#removing.set(id, removing)
+    return removing
+  }
+
+  async #removeFiles(id: DataId, before: Promise<void> | undefined): Promise<void> {
+    await before
     await rm(this.path(id), { force: true })
     await rm(this.path(id) + LIST, { force: true })
   }
@@ -215,6 +226,7 @@ export class DataFiles {
   /** List first: what has its name is whole. */
   async #settle(from: string, id: DataId, list: Uint8Array): Promise<void> {
     const isSynced = !this.#isTemporary
+    await this.#removing.get(id)
     if (chunksIn(id) > 1) {
       const file = await open(this.path(id) + LIST, 'w', 0o600)
       try {

@@ -121,3 +121,13 @@ test('what breaks off goes on where it was', async () => {
   expect((await read(files, source.id)).equals(bytes)).toBe(true)
   await files.close()
 })
+
+test('what comes again while it is being dropped stays', async () => {
+  const files = await DataFiles.open(folder, { isTemporary: true })
+  for (let round = 0; round < 200; round++) {
+    const id = await files.add([Uint8Array.of(1)])
+    files.drop(id)
+    await files.add([Uint8Array.of(1)])
+    expect(await files.checkAgain(id)).toBe(true)
+  }
+})
