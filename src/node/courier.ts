@@ -4,7 +4,7 @@
  * Not here: from whom (fetcher.ts), where it lies (datafiles.ts). Whoever receives asks chunk by chunk, a few ahead, and checks
  * each, so the sender needs no trust and no memory, and what was received stays received when the sender is lost.
  */
-import { ShoalError } from '../errors.ts'
+import { knownCode, ShoalError } from '../errors.ts'
 import type { DataId, PeerId } from '../ids.ts'
 import { type Chunks, isChunk, isListOf } from './chunks.ts'
 import type { Talk } from './talk.ts'
@@ -113,7 +113,7 @@ export async function give(
       case 'damaged':
         return { kind: 'damaged' }
       case 'refused':
-        throw new ShoalError(word.code as 'SHOAL_DISK', word.message)
+        throw new ShoalError(knownCode(word.code), word.message)
       default:
         throw new Error('it said something else')
     }

@@ -44,3 +44,8 @@ test('of many chunks that nobody says are taken the first are forgotten, and nev
   const freed = (await freedBy(words)).at(-2) as number[]
   expect(freed).toEqual([24, 25, 26, 27, 28, 29])
 })
+
+test('a refusal with a code of another version is an error of ours all the same', async () => {
+  const refused = freedBy([{ kind: 'refused', code: 'SHOAL_NEWER', message: 'no' }])
+  await expect(refused).rejects.toMatchObject({ name: 'ShoalError', code: 'SHOAL_BAD_MESSAGE', message: 'no' })
+})
