@@ -124,7 +124,7 @@ function parse(line: string): (Entry & { key: string }) | undefined {
     const entry = JSON.parse(line)
     const { key, stdout, stderr, files } = entry
     const isEntry = [key, stdout, stderr].every((text) => typeof text === 'string') && Array.isArray(files)
-    return isEntry ? entry : undefined
+    return isEntry && files.every((file) => typeof file?.name === 'string') ? entry : undefined
   } catch {
     return undefined
   }

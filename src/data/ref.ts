@@ -45,9 +45,8 @@ export function idsWithin(value: unknown): DataId[] {
 
 /** The value with `instead` of every ref that it has inside; in place, and only where that is something else. */
 export function replaceRefs(value: unknown, instead: (ref: Ref) => unknown): unknown {
-  if (isRef(value)) return instead(value)
-  const todo: unknown[] = [value]
-  const met = new Set<unknown>(todo)
+  const todo: object[] = []
+  const met = new Set<object>()
   const swap = (part: unknown): unknown => {
     if (isRef(part)) return instead(part)
     if (typeof part === 'object' && part !== null && !ArrayBuffer.isView(part) && !met.has(part)) {
@@ -56,8 +55,9 @@ export function replaceRefs(value: unknown, instead: (ref: Ref) => unknown): unk
     }
     return part
   }
-  for (let part = todo.pop(); part !== undefined; part = todo.pop()) swapWithin(part as object, swap)
-  return value
+  const whole = swap(value)
+  for (let part = todo.pop(); part !== undefined; part = todo.pop()) swapWithin(part, swap)
+  return whole
 }
 
 function swapWithin(part: object, swap: (part: unknown) => unknown): void {

@@ -190,7 +190,14 @@ function plainObject(value: unknown, path: string): Record<string, unknown> {
   return refuse(`${path} is ${shown(value)}; it is an object`)
 }
 
-const shown = (value: unknown): string => (JSON.stringify(value) ?? String(value)).slice(0, 60)
+function shown(value: unknown): string {
+  try {
+    return (JSON.stringify(value) ?? String(value)).slice(0, 60)
+  } catch {
+    // A BigInt, or what contains itself.
+    return typeof value === 'object' ? 'no JSON' : String(value)
+  }
+}
 
 function refuse(message: string): never {
   throw new ShoalError('SHOAL_BAD_OPTION', message)

@@ -1,63 +1,47 @@
 /**
- * Every parser with everything that could be thrown at it: it takes it, or refuses it by its own error, and never anything else.
+ * Messages, frames and values with everything that could be thrown at their parsers: taken, or refused by their own error.
  *
- * Not here: what follows from messages that parse (core.test.ts), and streams (streams.test.ts).
+ * Not here: what messages carry unread (records.test.ts), files (files.test.ts), what people write (words.test.ts), what follows
+ * from messages that parse (core.test.ts), and streams (streams.test.ts).
  * A short run in `npm test`; `npm run fuzz` tries 100,000 cases for each parser. fast-check prints how to replay a failure.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { encode } from 'cborg'
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { milliseconds, pairs, readArguments, readJobArguments, wholeNumber } from '../../bin/arguments.ts'
-import { capturesOf } from '../../src/client/captures.ts'
+import { expect, test, vi } from 'vitest'
+import { answers, commands, states } from '../../src/cells/commands.ts'
 import { readSaid } from '../../src/client/misread.ts'
 import { clientMessages, entryMessages } from '../../src/client/protocol.ts'
 import { decodeFailure, decodeValue, encodeValue } from '../../src/client/values.ts'
-import { ShoalError } from '../../src/errors.ts'
-import { isShardKey, shardName } from '../../src/ids.ts'
 import { mergeJobs } from '../../src/node/inquiry.ts'
-import { createKey, readKey, writeKey } from '../../src/node/key.ts'
 import { gossipMessages, joinFrame, peerMessages, splitFrame } from '../../src/node/messages.ts'
+import { dataWords } from '../../src/node/talk.ts'
 import { seededRandom } from '../../src/random.ts'
+import { answerCodec, questionCodec } from '../../src/routing/source-messages.ts'
 import { isSound, pack, pickAt, readOutcomeHeader, valueAt } from '../../src/tasks/batch.ts'
 import { readClosed } from '../../src/tasks/closing.ts'
 import { decodeArgs, encodeArgs } from '../../src/tasks/executor/codec.ts'
+import { programInputs, recipes } from '../../src/tasks/executor/program.ts'
 import { encodePlacement, parseNext, parsePlacement } from '../../src/tasks/messages.ts'
 import { type EarlierAttempt, splitStory, withStory } from '../../src/tasks/story.ts'
 import type { Codec } from '../../src/wire.ts'
+import { anything, bytes, check, same, seeds, taken, testTimeout } from './cases.ts'
 import { damaged, Samples } from './samples.ts'
 
-const runs = Number(process.env.FUZZ_RUNS ?? 2_000)
-vi.setConfig({ testTimeout: Math.max(60_000, runs * 6) })
-
-let folder = ''
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'shoal-fuzz-'))
-})
-afterAll(() => rm(folder, { recursive: true }))
-
-const bytes = fc.uint8Array({ maxLength: 300 })
-const seeds = fc.nat()
-const check = <T>(arbitrary: fc.Arbitrary<T>, holds: (value: T) => void): void =>
-  fc.assert(fc.property(arbitrary, holds), { numRuns: runs })
-
-/** What was parsed; `undefined` if it was refused with that code. Any other error fails the test. */
-function taken<T>(code: string, parse: () => T): T | undefined {
-  try {
-    return parse()
-  } catch (error) {
-    if (error instanceof ShoalError && error.code === code) return undefined
-    throw error
-  }
-}
+vi.setConfig({ testTimeout })
 
 const codecs: [string, Codec<unknown>][] = [
   ['peer', peerMessages as Codec<unknown>],
   ['client', clientMessages as Codec<unknown>],
   ['entry', entryMessages as Codec<unknown>],
-  ['gossip', gossipMessages as Codec<unknown>]
+  ['gossip', gossipMessages as Codec<unknown>],
+  ['data', dataWords as Codec<unknown>],
+  ['source question', questionCodec as Codec<unknown>],
+  ['source answer', answerCodec as Codec<unknown>],
+  ['state of a cell', states as Codec<unknown>],
+  ['command to a cell', commands as Codec<unknown>],
+  ['answer of a cell', answers as Codec<unknown>],
+  ['recipe of a program', recipes as Codec<unknown>],
+  ['input of a program', programInputs as Codec<unknown>]
 ]
 
 test.each(codecs)('%s messages: random bytes', (_, codec) => {
@@ -66,10 +50,6 @@ test.each(codecs)('%s messages: random bytes', (_, codec) => {
 
 test.each(codecs)('%s messages: any structure under a known kind', (_, codec) => {
   const kinds = fc.constantFrom(...Object.keys(codec.kinds))
-  const any = fc.anything({
-    values: [fc.integer(), fc.string(), fc.uint8Array(), fc.boolean(), fc.constant(null), fc.double()],
-    maxDepth: 4
-  })
   const cbor = (value: unknown): Uint8Array => {
     try {
       return encode(value)
@@ -77,7 +57,7 @@ test.each(codecs)('%s messages: any structure under a known kind', (_, codec) =>
       return new Uint8Array(0)
     }
   }
-  check(fc.tuple(kinds, fc.array(any, { maxLength: 12 })), ([kind, body]) => {
+  check(fc.tuple(kinds, fc.array(anything, { maxLength: 12 })), ([kind, body]) => {
     taken('SHOAL_BAD_MESSAGE', () => codec.parse(cbor([kind, body])))
   })
 })
@@ -87,10 +67,10 @@ test.each(codecs)('%s messages: valid ones are read back, damaged ones are taken
     const random = seededRandom(seed)
     const valid = new Samples(random).message(codec)
     const message = codec.parse(valid)
-    expect(codec.parse(codec.encode(message))).toEqual(message)
+    same(codec.parse(codec.encode(message)), message)
     const other = taken('SHOAL_BAD_MESSAGE', () => codec.parse(damaged(valid, random)))
     // What is taken can be passed on, and is then the same.
-    if (other !== undefined) expect(codec.parse(codec.encode(other))).toEqual(other)
+    if (other !== undefined) same(codec.parse(codec.encode(other)), other)
   })
 })
 
@@ -105,9 +85,12 @@ test('what clients say: good messages are heard in order, and for each other one
       })
       const good = parts.filter((part) => taken('SHOAL_BAD_MESSAGE', () => clientMessages.parse(part)))
       const { messages, answers, misread } = readSaid(parts)
-      expect(messages).toEqual(good.map((part) => clientMessages.parse(part)))
-      expect([misread, answers.length]).toEqual([parts.length - good.length, parts.length - good.length])
-      for (const answer of answers) expect(entryMessages.parse(entryMessages.encode(answer))).toEqual(answer)
+      same(
+        messages,
+        good.map((part) => clientMessages.parse(part))
+      )
+      same([misread, answers.length], [parts.length - good.length, parts.length - good.length])
+      for (const answer of answers) same(entryMessages.parse(entryMessages.encode(answer)), answer)
     }
   )
 })
@@ -115,7 +98,7 @@ test('what clients say: good messages are heard in order, and for each other one
 test('frames: their parts come back, anything else is refused', () => {
   check(fc.tuple(fc.array(bytes, { maxLength: 5 }), seeds), ([parts, seed]) => {
     const frame = joinFrame(parts)
-    expect(splitFrame(frame)).toEqual(parts)
+    same(splitFrame(frame), parts)
     const found = taken('SHOAL_BAD_MESSAGE', () => splitFrame(damaged(frame, seededRandom(seed))))
     if (found !== undefined) expect(found.reduce((sum, { length }) => sum + length, 0)).toBeLessThan(10_000)
   })
@@ -129,7 +112,7 @@ test('batches: what is sound can be read and cut at every place', () => {
     let size = 0
     for (let at = 0; at < indexes.length; at++) {
       size += valueAt(batch, at).length
-      expect(valueAt(pickAt(batch, [at]), 0)).toEqual(valueAt(batch, at))
+      same(valueAt(pickAt(batch, [at]), 0), valueAt(batch, at))
       readOutcomeHeader(valueAt(batch, at))
     }
     expect(size).toBe(body.length)
@@ -155,7 +138,7 @@ test('outcomes: headers and stories of any bytes; a story that was written is re
     const plain = Uint8Array.from(input)
     plain[0] = (plain[0] as number) & 0x7f
     const whole = withStory(plain, told)
-    expect(splitStory(whole)).toEqual({ outcome: plain, told })
+    same(splitStory(whole), { outcome: plain, told })
     splitStory(damaged(whole, seededRandom(seed)))
   })
 })
@@ -167,19 +150,9 @@ test('register values: a placement is read back, anything else is none', () => {
     const random = seededRandom(seed)
     const placement = { key: 'aaaaaaaa/1/0', keepers: ['peerA'], first: 3, count: 4, list: 0 } as never
     const value = encodePlacement(placement)
-    expect(encodePlacement(parsePlacement(value) ?? ({} as never))).toEqual(value)
+    same(encodePlacement(parsePlacement(value) ?? ({} as never)), value)
     parsePlacement(damaged(value, random))
     expect(parsePlacement(input)).toBeUndefined()
-  })
-})
-
-test('names: what is a shard key has its parts', () => {
-  const text = fc.oneof(fc.string(), fc.stringMatching(/^[a-z]{7,9}\/\d{0,3}\/\d{0,3}$/))
-  check(text, (key) => {
-    if (!isShardKey(key)) return
-    const { job, index, epoch } = shardName(key)
-    expect(job.length).toBeGreaterThan(7)
-    expect(Number.isInteger(index) && Number.isInteger(epoch)).toBe(true)
   })
 })
 
@@ -201,62 +174,10 @@ test('values and arguments: read back as they were, any other bytes are refused'
     const encoded = taken('SHOAL_BAD_VALUE', () => encodeValue(input))
     if (encoded === undefined) return
     const value = decodeValue(encoded)
-    expect(decodeValue(encodeValue(value))).toEqual(value)
+    same(decodeValue(encodeValue(value)), value)
     taken('SHOAL_BAD_VALUE', () => decodeValue(damaged(encoded, seededRandom(seed))))
     taken('SHOAL_BAD_VALUE', () => decodeArgs(damaged(encodeArgs([input]), seededRandom(seed))))
   })
-})
-
-test('the key file: a key or SHOAL_BAD_KEY, whatever is in it', async () => {
-  const file = join(folder, 'lab.key')
-  await writeKey(file, createKey())
-  await readKey(file)
-  const text = fc.oneof(
-    fc.string({ maxLength: 80 }),
-    fc.uint8Array({ maxLength: 80 }),
-    fc.stringMatching(/^shoal-key-1 [A-Za-z0-9_-]{41,45}\s{0,2}$/)
-  )
-  const reads = fc.asyncProperty(text, async (content) => {
-    await writeFile(file, content)
-    await readKey(file).catch((error: unknown) => expect(error).toMatchObject({ code: 'SHOAL_BAD_KEY' }))
-  })
-  await fc.assert(reads, { numRuns: Math.min(runs, 20_000) })
-})
-
-test('the text of a function: what it captures is told, and no text is too odd to be read', () => {
-  const pieces = [
-    '(',
-    ')',
-    '=>',
-    '{',
-    '}',
-    'function',
-    'async',
-    'x',
-    'y',
-    '=',
-    '...',
-    '`',
-    '${',
-    '[',
-    ']',
-    ',',
-    ';',
-    'class',
-    '*',
-    'yield',
-    'await',
-    '\n',
-    '"',
-    '/',
-    'import',
-    'this'
-  ]
-  const source = fc.oneof(
-    fc.string({ maxLength: 60 }),
-    fc.array(fc.constantFrom(...pieces), { maxLength: 15 }).map((list) => list.join(' '))
-  )
-  check(source, (text) => void expect(typeof capturesOf(text).kind).toBe('string'))
 })
 
 test('what nodes say of their jobs: any JSON is put together or left out', () => {
@@ -280,41 +201,6 @@ test('what nodes say of their jobs: any JSON is put together or left out', () =>
   })
 })
 
-test('arguments of the command: values, or SHOAL_BAD_OPTION that names what is wrong', () => {
-  const flags = {
-    slots: { type: 'string' },
-    label: { type: 'string', multiple: true },
-    mdns: { type: 'boolean', default: true },
-    json: { type: 'boolean', default: false }
-  } as const
-  const word = fc.oneof(
-    fc.string({ maxLength: 12 }),
-    fc.constantFrom(
-      '--slots',
-      '--slots=3',
-      '--no-mdns',
-      '--label',
-      'a=b',
-      '--',
-      '-',
-      '--json',
-      '--jsn',
-      '-x',
-      '--no-json=1'
-    )
-  )
-  check(fc.array(word, { maxLength: 6 }), (args) => {
-    const read = taken('SHOAL_BAD_OPTION', () => readArguments('up', args, flags))
-    taken('SHOAL_BAD_OPTION', () => readJobArguments('result', args, flags))
-    for (const arg of args) {
-      taken('SHOAL_BAD_OPTION', () => wholeNumber('--slots', arg))
-      taken('SHOAL_BAD_OPTION', () => milliseconds('--timeout', arg))
-      taken('SHOAL_BAD_OPTION', () => pairs('--label', [arg]))
-    }
-    for (const operand of read?.operands ?? []) expect(args).toContain(operand.text)
-  })
-})
-
 test('packed values are what was packed', () => {
   check(fc.array(bytes, { maxLength: 6 }), (values) => {
     const batch = pack(
@@ -323,6 +209,9 @@ test('packed values are what was packed', () => {
       values
     )
     expect(isSound(batch, values.length)).toBe(true)
-    expect(values.map((_, at) => valueAt(batch, at))).toEqual(values)
+    same(
+      values.map((_, at) => valueAt(batch, at)),
+      values
+    )
   })
 })

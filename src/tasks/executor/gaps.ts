@@ -3,6 +3,7 @@
  *
  * Not here: how the parts travel (tasks/parcel.ts), and the format of values (codec.ts).
  */
+import { ShoalError } from '../../errors.ts'
 import { openParcel } from '../parcel.ts'
 import { decodeArgs, decodeValue, encodeValue, type ReadData } from './codec.ts'
 
@@ -22,18 +23,44 @@ export function encodeGaps(args: readonly unknown[], gaps: readonly Gap[]): Uint
 export function readArgs(input: Uint8Array, data?: ReadData): unknown[] {
   const [own, ...values] = openParcel(input) ?? []
   if (own === undefined) return decodeArgs(input, data)
-  const [args, gaps] = decodeValue(own, data) as [unknown[], [Gap['path'], number][]]
+  const whole = decodeValue(own, data)
+  if (!isOpen(whole)) throw malformed()
+  const [args, gaps] = whole
   const read = values.map((value) => decodeValue(value, data))
   let next = 0
   for (const [path, count] of gaps) {
-    const value = count < 0 ? read[next] : read.slice(next, next + count)
+    fill(args, path, count < 0 ? read[next] : read.slice(next, next + count))
     next += Math.abs(count)
-    let at = args as unknown as Record<string | number, unknown>
-    for (const step of path.slice(0, -1)) at = at[step] as Record<string | number, unknown>
-    at[path.at(-1) ?? 0] = value
   }
   return args
 }
+
+type Open = readonly [args: unknown[], gaps: readonly (readonly [Gap['path'], number])[]]
+
+function isOpen(value: unknown): value is Open {
+  const isGap = (gap: unknown): boolean =>
+    Array.isArray(gap) && Array.isArray(gap[0]) && Number.isInteger(gap[1]) && gap[1] >= -1
+  return Array.isArray(value) && Array.isArray(value[0]) && Array.isArray(value[1]) && value[1].every(isGap)
+}
+
+/** Only where there is something: a path must not lead out of the arguments, into what all objects share. */
+function fill(args: unknown[], path: Gap['path'], value: unknown): void {
+  let at: unknown = args
+  for (const [depth, step] of path.entries()) {
+    if (!hasPlace(at, step)) throw malformed()
+    if (depth === path.length - 1) at[step] = value
+    else at = at[step]
+  }
+}
+
+const hasPlace = (at: unknown, step: string | number): at is Record<string | number, unknown> =>
+  typeof at === 'object' &&
+  at !== null &&
+  !ArrayBuffer.isView(at) &&
+  Object.prototype.propertyIsEnumerable.call(at, step)
+
+const malformed = (): ShoalError =>
+  new ShoalError('SHOAL_BAD_VALUE', 'these bytes are no arguments: what belongs into them has no place there')
 
 /** The same with nothing at this place, the rest shared. */
 function without(value: unknown, [step, ...rest]: readonly (string | number)[]): unknown {

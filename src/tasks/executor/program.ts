@@ -44,7 +44,7 @@ export const programFile = record({
 })
 export type ProgramFile = Of<typeof programFile>
 
-const recipeCodec = codec({
+export const recipes = codec({
   recipe: {
     command: text(wordLengthMax),
     args: list(text(wordLengthMax), wordsMax),
@@ -62,7 +62,7 @@ const recipeCodec = codec({
     killAfterMs: uint(0xffffffff)
   }
 })
-const inputCodec = codec({
+export const programInputs = codec({
   input: {
     /** False for the one task of a job without inputs. */
     isGiven: flag,
@@ -74,16 +74,16 @@ const inputCodec = codec({
 })
 
 type Bare<T> = T extends unknown ? Omit<T, 'kind'> : never
-export type Recipe = Bare<ReturnType<typeof recipeCodec.parse>>
-export type ProgramInput = Bare<ReturnType<typeof inputCodec.parse>>
+export type Recipe = Bare<ReturnType<typeof recipes.parse>>
+export type ProgramInput = Bare<ReturnType<typeof programInputs.parse>>
 
-export const encodeRecipe = (recipe: Recipe): Uint8Array => recipeCodec.encode({ kind: 'recipe', ...recipe })
+export const encodeRecipe = (recipe: Recipe): Uint8Array => recipes.encode({ kind: 'recipe', ...recipe })
 /** Throws SHOAL_BAD_MESSAGE. */
-export const parseRecipe = (code: Uint8Array): Recipe => recipeCodec.parse(code)
+export const parseRecipe = (code: Uint8Array): Recipe => recipes.parse(code)
 export const encodeProgramInput = (input: ProgramInput): Uint8Array =>
-  inputCodec.encode({ kind: 'input', ...input })
+  programInputs.encode({ kind: 'input', ...input })
 /** Throws SHOAL_BAD_MESSAGE. */
-export const parseProgramInput = (value: Uint8Array): ProgramInput => inputCodec.parse(value)
+export const parseProgramInput = (value: Uint8Array): ProgramInput => programInputs.parse(value)
 
 /** A file that a program made. */
 export interface OutputFile {

@@ -139,16 +139,17 @@ const shared = new Uint8Array(recordsBytesMax)
 export function readTape(fd: number): Recorded {
   for (let tries = 0; tries < READS_MAX; tries++) {
     const size = readSync(fd, shared, 0, recordsBytesMax, RECORDS_AT)
-    const recorded = parse(shared.subarray(0, size))
+    const recorded = parseTape(shared.subarray(0, size))
     if (recorded !== undefined) return recorded
   }
   return NOTHING
 }
 
-/** `undefined` if already the first record is not whole. */
-function parse(bytes: Uint8Array): Recorded | undefined {
+/** What records say, whoever wrote them; `undefined` if already the first one is not whole. */
+export function parseTape(bytes: Uint8Array): Recorded | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes.byteLength === 0) return NOTHING
+  if (bytes.byteLength < HEAD_BYTES) return undefined
   const epoch = view.getUint32(0, true)
   const [positions, parts]: [number[], Uint8Array[]] = [[], []]
   let last: Begun | undefined
