@@ -47,5 +47,9 @@ test('of many chunks that nobody says are taken the first are forgotten, and nev
 
 test('a refusal with a code of another version is an error of ours all the same', async () => {
   const refused = freedBy([{ kind: 'refused', code: 'SHOAL_NEWER', message: 'no' }])
-  await expect(refused).rejects.toMatchObject({ name: 'ShoalError', code: 'SHOAL_BAD_MESSAGE', message: 'no' })
+  await expect(refused).rejects.toMatchObject({
+    name: 'ShoalError',
+    code: 'SHOAL_BAD_MESSAGE',
+    message: 'no'
+  })
 })
