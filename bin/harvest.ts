@@ -167,10 +167,9 @@ export class Harvest {
     const { text, key } = this.#inputs[place] as Input
     if (written.stdout > (stdoutBytes?.byteLength ?? Buffer.byteLength(stdout)))
       this.#say(
-        `${text ?? 'it'} wrote ${written.stdout} bytes to stdout, of which the first are kept; use --stdout FILE`
+        `${text ?? 'it'} wrote ${written.stdout} bytes to stdout, of which the first are kept, and --resume does it again; use --stdout FILE`
       )
-    else if (key !== undefined && stdoutBytes === undefined)
-      await ledger?.note(key, { stdout, stderr }, names)
+    else if (key !== undefined) await ledger?.note(key, { stdout: stdoutBytes ?? stdout, stderr }, names)
     this.#tell(place, { stdout: stdoutBytes ?? stdout, stderr, files: names, isOld: false })
   }
 

@@ -17,7 +17,8 @@ export const ledgerFile = '.shoal-run.jsonl'
 
 /** What an input left. */
 export interface Entry {
-  readonly stdout: string
+  /** Bytes where it is no text. */
+  readonly stdout: string | Uint8Array
   readonly stderr: string
   /** Paths in the folder. */
   readonly files: readonly { readonly name: string; readonly size: number; readonly mtimeMs: number }[]
@@ -29,6 +30,8 @@ export class Ledger {
   readonly #known: Map<string, Entry>
   readonly #files: readonly FileOption[]
   readonly #recipe: string
+  /** Whoever did not ask for notes does not fail for want of them. */
+  readonly #isWanted: boolean
 
   private constructor(parts: {
     readonly folder: string
@@ -36,16 +39,25 @@ export class Ledger {
     readonly known: Map<string, Entry>
     readonly files: readonly FileOption[]
     readonly recipe: string
+    readonly isWanted: boolean
   }) {
     this.#folder = parts.folder
     this.#file = parts.file
     this.#known = parts.known
     this.#files = parts.files
     this.#recipe = parts.recipe
+    this.#isWanted = parts.isWanted
   }
 
-  /** What was noted before counts only if `isResumed`. Rejects with SHOAL_DISK. */
-  static async open(folder: string, options: ProgramOptions, isResumed: boolean): Promise<Ledger> {
+  /**
+   * What was noted before counts only if `isResumed`. Rejects with SHOAL_DISK; `undefined` in a folder that cannot be written to,
+   * unless `isWanted`.
+   */
+  static async open(
+    folder: string,
+    options: ProgramOptions,
+    { isResumed, isWanted }: { readonly isResumed: boolean; readonly isWanted: boolean }
+  ): Promise<Ledger | undefined> {
     const path = join(folder, ledgerFile)
     try {
       await makeFolder(folder)
@@ -61,9 +73,11 @@ export class Ledger {
         file: await open(path, 'a'),
         known,
         files: files.filter((file) => !shared.includes(file)),
-        recipe: `${isNumbered ? '#' : ''}${recipe}`
+        recipe: `${isNumbered ? '#' : ''}${recipe}`,
+        isWanted
       })
     } catch (error) {
+      if (!isWanted) return undefined
       throw new ShoalError('SHOAL_DISK', `${path} cannot be used (${explainError(error)})`, { cause: error })
     }
   }
@@ -97,7 +111,12 @@ export class Ledger {
         return { name, size, mtimeMs }
       })
     )
-    await this.#file.appendFile(`${JSON.stringify({ key, stdout, stderr, files })}\n`)
+    const told =
+      typeof stdout === 'string' ? { stdout } : { stdout64: Buffer.from(stdout).toString('base64') }
+    const noted = this.#file.appendFile(`${JSON.stringify({ key, ...told, stderr, files })}\n`)
+    await noted.catch((error: unknown) => {
+      if (this.#isWanted) throw error
+    })
   }
 
   close(): Promise<void> {
@@ -122,9 +141,11 @@ async function read(path: string): Promise<Map<string, Entry>> {
 function parse(line: string): (Entry & { key: string }) | undefined {
   try {
     const entry = JSON.parse(line)
-    const { key, stdout, stderr, files } = entry
-    const isEntry = [key, stdout, stderr].every((text) => typeof text === 'string') && Array.isArray(files)
-    return isEntry && files.every((file) => typeof file?.name === 'string') ? entry : undefined
+    const { key, stdout64, stderr, files } = entry
+    const stdout = typeof stdout64 === 'string' ? Buffer.from(stdout64, 'base64') : entry.stdout
+    const areTexts = [key, stdout64 ?? stdout, stderr].every((text) => typeof text === 'string')
+    const areFiles = Array.isArray(files) && files.every((file) => typeof file?.name === 'string')
+    return areTexts && areFiles ? { key, stdout, stderr, files } : undefined
   } catch {
     return undefined
   }

@@ -64,7 +64,8 @@ A program that ends with another exit code than 0 has failed: that is told on st
   --stdin F          a file that goes along, as the program's stdin (default: nothing)
   --stdout F         its stdout goes to this file, which comes back as an output
   --shell            COMMAND ARG... are a line for /bin/sh
-  --resume           leaves out inputs that succeeded before, as FOLDER/${ledgerFile} tells, and prints what they had printed
+  --resume           leaves out inputs of --each that succeeded before, as FOLDER/${ledgerFile} tells, and prints what they had
+                     printed; one that printed more than 1 MiB to stdout is done again, as only --stdout keeps that
   --name NAME        for people, in \`shoal jobs\` (default: the command)
   --retries N        further runs of a program that failed (default 0)
   --task-timeout S   seconds that one run may take (default: no end)
@@ -85,6 +86,8 @@ ${meshUsage}`,
     const [command, ...words] = operands.flatMap(({ text, isLiteral }) => (isLiteral ? [text] : []))
     if (command === undefined) throw usageError('which command? `shoal run [FLAGS] -- COMMAND ARG...`')
     const each = await inputsOf(values.each, operands)
+    if (values.resume && each === undefined)
+      throw usageError('--resume leaves out inputs that succeeded before, and there are none; add --each')
     const program: ProgramOptions = {
       command,
       args: words,
@@ -105,9 +108,9 @@ ${meshUsage}`,
     }
     await planProgram({ ...program, ...given({ each }) }).check()
     await findKey(values.key)
-    const isNoted =
-      each !== undefined && (values.resume || values.out !== undefined || values.stdout !== undefined)
-    const ledger = isNoted ? await Ledger.open(values.into, program, values.resume) : undefined
+    const isWanted = values.resume || values.out !== undefined || values.stdout !== undefined
+    const asked = { isResumed: values.resume, isWanted }
+    const ledger = each === undefined ? undefined : await Ledger.open(values.into, program, asked)
     const signal = interruption()
     try {
       const client = await reachMesh(values, signal)

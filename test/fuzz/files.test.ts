@@ -82,14 +82,14 @@ test('the ledger of a run: lines that are none are passed over, the others are f
   const own = { key: 'own', stdout: 'out', stderr: '', files: [] }
   await checkFiles(line, async (lines) => {
     await writeFile(join(folder, ledgerFile), [...lines, JSON.stringify(own), '{"key":"cut'].join('\n'))
-    const ledger = await Ledger.open(folder, { command: 'true' }, true)
-    expect(await ledger.find('own')).toMatchObject({ stdout: 'out', files: [] })
+    const ledger = await Ledger.open(folder, { command: 'true' }, { isResumed: true, isWanted: true })
+    expect(await ledger?.find('own')).toMatchObject({ stdout: 'out', files: [] })
     for (const key of ['a', 'b']) {
-      const found = await ledger.find(key)
+      const found = await ledger?.find(key)
       if (found !== undefined)
         expect([typeof found.stdout, typeof found.stderr]).toEqual(['string', 'string'])
     }
-    await ledger.close()
+    await ledger?.close()
   })
 })
 

@@ -220,6 +220,19 @@ test('--resume leaves out what succeeded, prints it again, and does what is new 
   expect(await ranSince()).toEqual(['a.in', 'b.in', 'c.in'])
 })
 
+test('--resume continues a plain run, also of what is no text, and says what it must do again', async () => {
+  const folder = await folderOf('continued')
+  const script = `echo {} >> ran; [ {} = 1 ] && printf '\\377\\0' || head -c {} /dev/zero | tr '\\0' x`
+  const args = ['--each', '-', '--shell', '--', `cd ${folder}; ${script}`]
+  const before = await shoal(folder, args, '1\n7\n1100000\n')
+  expect(before).toMatchObject({ code: 0, stderr: expect.stringContaining('--resume does it again') })
+  expect(await shoal(folder, ['--resume', ...args], '1\n7\n1100000\n')).toEqual(before)
+  const ran = (await readFile(join(folder, 'ran'), 'utf8')).trim().split('\n')
+  expect(ran.sort()).toEqual(['1', '1100000', '1100000', '7'])
+  const alone = await shoal(folder, ['--resume', '--', 'true'])
+  expect(alone).toMatchObject({ code: 2, stderr: expect.stringContaining('add --each') })
+})
+
 test('-v tells what programs print as they print it, each line with its input; results stay as they are', async () => {
   const folder = await folderOf('verbose')
   const go = join(folder, 'go')
