@@ -7,15 +7,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { given, milliseconds, readArguments } from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { EXIT, usageError } from '../failure.ts'
-import { askMesh, meshFlags, meshUsage } from '../mesh.ts'
+import { askMesh, type MeshValues, meshFlags, meshUsage, reachMesh } from '../mesh.ts'
 
 const lookEveryMs = 200
 const waitMs = 60_000
 
 export const drain: Command = {
-  usage: `usage: shoal drain NODE [FLAGS]
+  usage: `usage: shoal drain [NODE] [FLAGS]
 
-Asks the node with this id (see \`shoal status\`) to leave: what waits there goes to other nodes, what runs may finish for a
+Asks the node with this id (see \`shoal status\`) to leave, or without NODE the one at the given --peer, else the newest of this
+machine: what waits there goes to other nodes, what runs may finish for a
 while, others keep its shards, and then it stops. No task fails because of it. Waits until it is gone.
 
   --within SECONDS   how long to wait (default 60); the node goes on leaving after that
@@ -23,21 +24,40 @@ ${meshUsage}  --json             {"node","gone"}
 `,
   async run(args) {
     const { values, operands } = readArguments('drain', args, { ...meshFlags, within: { type: 'string' } })
-    const [node, ...more] = operands
-    if (node === undefined || more.length > 0)
-      throw usageError('which node? `shoal drain NODE`, see `shoal status`')
+    const [named, ...more] = operands
+    const isOne = named === undefined ? (values.peer ?? []).length < 2 : more.length === 0
+    if (!isOne) throw usageError('which node? `shoal drain NODE`, see `shoal status`')
+    // Nobody means a node that was merely found somewhere in the network.
+    const where = named === undefined ? { ...values, peer: values.peer ?? [], mdns: false } : values
     const { within = waitMs } = given({ within: milliseconds('--within', values.within) })
-    const isGone = await askMesh(values, async (client) => {
-      await client.drain(node.text)
+    const { node, isGone } = await askMesh(where, async (client) => {
+      const node = named?.text ?? (await client.status()).entry
+      const before = await client.members()
+      await client.drain(node)
+      const isAlone = before.every(({ id }) => id === node)
+      const addresses = before.flatMap((one) => one.addresses)
       const until = performance.now() + within
       while (performance.now() < until) {
-        if ((await client.members()).every(({ id }) => id !== node.text)) return true
+        // Of the last node nobody else can tell.
+        const isThere = isAlone
+          ? await answers({ ...where, peer: addresses, mdns: false })
+          : (await client.members()).some(({ id }) => id === node)
+        if (!isThere) return { node, isGone: true }
         await sleep(lookEveryMs)
       }
-      return false
+      return { node, isGone: false }
     })
-    const text = isGone ? `node ${node.text} has left` : `node ${node.text} is still leaving`
-    process.stdout.write(values.json ? `${JSON.stringify({ node: node.text, gone: isGone })}\n` : `${text}\n`)
+    const text = isGone ? `node ${node} has left` : `node ${node} is still leaving`
+    process.stdout.write(values.json ? `${JSON.stringify({ node, gone: isGone })}\n` : `${text}\n`)
     return isGone ? EXIT.done : EXIT.failed
+  }
+}
+
+async function answers(values: MeshValues): Promise<boolean> {
+  try {
+    await (await reachMesh({ ...values, timeout: '1' })).close()
+    return true
+  } catch {
+    return false
   }
 }

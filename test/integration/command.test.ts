@@ -350,6 +350,23 @@ describe('errors', () => {
   })
 })
 
+test('drain without an id lets the node go that is asked, or else that of this machine, also as the last one', async () => {
+  await shoal('init', 'own.key')
+  const own = ['--key', 'own.key']
+  const last = await startNode(...own)
+  const first = await startNode(...own, '--peer', last.address)
+  const both = ['--peer', first.address, '--peer', last.address]
+  expect(await shoal('drain', ...own, ...both)).toMatchObject({ code: 2 })
+  const left = { code: 0, stderr: '' }
+  expect(await shoal('drain', ...own, '--peer', first.address)).toEqual({
+    ...left,
+    stdout: `node ${first.id} has left\n`
+  })
+  expect(await first.run.ended).toMatchObject({ code: 0 })
+  expect(await shoal('drain', ...own)).toEqual({ ...left, stdout: `node ${last.id} has left\n` })
+  expect(await last.run.ended).toMatchObject({ code: 0 })
+})
+
 describe('an old Node.js', () => {
   const old = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.1.0" } })'
   const asOld = ['--import', `data:text/javascript,${encodeURIComponent(old)}`]
