@@ -45,7 +45,7 @@ export interface TaskOptions {
    */
   readonly key?: string
   /**
-   * Further runs of a task that threw or met its `timeout`. Default 0. A task whose engine was lost runs again in any case;
+   * Further runs of a task that threw or met its `timeout`, at nodes where it did not run yet if such are free. Default 0. A task whose engine was lost runs again in any case;
    * after it ended three engines it fails with TASK_POISONED.
    */
   readonly retries?: number

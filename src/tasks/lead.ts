@@ -16,7 +16,7 @@ import { Dependents, isThere, type News } from './dependents.ts'
 import { confirm, type Send, send } from './effects.ts'
 import { Entries } from './entries.ts'
 import { grantsOf, revoke, revokesOf } from './grants.ts'
-import { Locality, type LocalityView } from './locality.ts'
+import { type Asked, Locality, type LocalityView } from './locality.ts'
 import { Marks } from './marks.ts'
 import { closedIndex, type ShardRecord, type TaskMessageOf } from './messages.ts'
 import { holdPermitted, Once } from './once.ts'
@@ -163,16 +163,12 @@ export class Lead {
     return shardName(this.key).index > 0 || isClosed(this.register)
   }
 
-  grant(
-    to: PeerId,
-    most: number,
-    elsewhere: boolean,
-    now: Millis
-  ): { effects: Send[]; tasks: number } | undefined {
+  grant(asked: Asked, now: Millis): { effects: Send[]; tasks: number } | undefined {
+    const { to, most, elsewhere, suited } = asked
     const picked =
       this.locality === undefined
-        ? this.#queue.take(to, most, elsewhere)
-        : this.locality.take(this.#queue, { to, most, elsewhere }, now)
+        ? this.#queue.take(to, most, elsewhere, suited)
+        : this.locality.take(this.#queue, asked, now)
     if (picked === undefined) return undefined
     this.#silence.heard(to, now)
     const { indexes, attempt } = picked

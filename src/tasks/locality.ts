@@ -10,7 +10,7 @@ import { earlier, type Millis } from '../machine.ts'
 import { matches, type Traits } from '../routing/match.ts'
 import type { ShardRecord } from './messages.ts'
 import type { Nearby } from './nearby.ts'
-import type { Picked, Queue } from './queue.ts'
+import type { Picked, Queue, Suited } from './queue.ts'
 import { needsIn } from './references.ts'
 
 /** What a network is taken to carry: a task waits no longer for a node that has its data than bringing that would take. */
@@ -37,6 +37,8 @@ export interface Asked {
   readonly to: PeerId
   readonly most: number
   readonly elsewhere: boolean
+  /** Default: all are. */
+  readonly suited?: Suited | undefined
 }
 
 export class Locality {
@@ -78,14 +80,20 @@ export class Locality {
   }
 
   /** As `queue.take`: tasks whose data is there, else such as have waited long enough. */
-  take(queue: Queue, { to, most, elsewhere }: Asked, now: Millis): Picked | undefined {
+  take(queue: Queue, { to, most, elsewhere, suited }: Asked, now: Millis): Picked | undefined {
     const near = queue.take(to, most, elsewhere, (task) => {
+      if (suited?.(task) === false) return false
       const group = this.#groupOf.get(task)
       return group === undefined || this.#isNear(group, to, now)
     })
     if (near !== undefined) return near
     for (const group of this.#ripe(queue, now)) {
-      const picked = queue.take(to, most, elsewhere, (task) => this.#groupOf.get(task) === group)
+      const picked = queue.take(
+        to,
+        most,
+        elsewhere,
+        (task) => this.#groupOf.get(task) === group && suited?.(task) !== false
+      )
       if (picked === undefined) continue
       this.#view.nearby.brings(to, group.ids, now)
       return picked

@@ -8,6 +8,7 @@
 import type { Attempt, PeerId } from '../ids.ts'
 import { assert } from '../machine.ts'
 import { attemptsMax } from './messages.ts'
+import { Tried } from './tried.ts'
 
 /** Losses of an engine after which a task fails as TASK_POISONED. */
 export const lossesMax = 3
@@ -39,7 +40,7 @@ export interface Picked {
   readonly engine?: string | undefined
 }
 
-type Suited = (index: number) => boolean
+export type Suited = (index: number) => boolean
 const all: Suited = () => true
 
 export class Queue {
@@ -65,6 +66,7 @@ export class Queue {
   readonly #held = new Map<PeerId, number>()
   /** 1 for tasks that wait for others. Only where some do. */
   #early: Uint8Array | undefined
+  readonly tried = new Tried()
   /** Engines of tasks that may run nowhere else while it is there. */
   readonly #places = new Map<number, string>()
 
@@ -285,6 +287,7 @@ export class Queue {
     this.#highest = Math.max(this.#highest, this.attempt(index))
     if (because === 'failed') this.#failures[index] = this.failures(index) + 1
     if (because === 'lost') this.#losses[index] = Math.min(this.losses(index) + 1, 255)
+    if (avoid !== undefined) this.tried.add(index, avoid)
     if (this.#isEarly(index)) return
     // A task that was held before the cursor came to it is still ahead of the cursor.
     if (index < this.#cursor) this.#back.push({ index, avoid })
@@ -297,6 +300,7 @@ export class Queue {
     if (state === TASK.proposed || state === TASK.committed) return false
     if (state === TASK.waiting && !this.#isEarly(index)) this.#waiting--
     this.#unhold(index)
+    this.tried.forget(index)
     this.#state[index] = TASK.proposed
     return true
   }

@@ -92,10 +92,17 @@ export class Round {
     const { self, standings } = this.#view
     if (depth <= (this.#served.get(requires.text) ?? -1)) return 0
     const refused = this.#refused.get(lead) ?? new Set()
-    for (;;) {
-      const open = standings.open(lead).filter(({ peer }) => !refused.has(peer))
+    // A task that was tried at several nodes goes to one where it was not. If all of those are busy, to one where it was.
+    const tried = new Set<PeerId>()
+    for (let isUntried = lead.queue.tried.isWide; ; ) {
+      const open = standings.open(lead).filter(({ peer }) => !refused.has(peer) && !tried.has(peer))
       const prefers = lead.locality?.preference(lead.queue, this.#now)
       const next = nextGrant(this.#waitingFor(requires), open, self, prefers)
+      if (next === undefined && tried.size > 0) {
+        isUntried = false
+        tried.clear()
+        continue
+      }
       if (next === undefined) {
         // Nobody is left who could take of any shard like this.
         if (refused.size === 0 && requires.targets.length === 0) this.#served.set(requires.text, depth)
@@ -105,9 +112,15 @@ export class Round {
       // Who has not the data refuses only for now.
       const refusing = lead.locality === undefined ? refused.size : 0
       const elsewhere = standings.able(requires) > refusing + 1
-      const made = lead.grant(next.peer, most, elsewhere, this.#now)
-      if (made !== undefined) return this.#made(next.peer, lead, made)
-      refused.add(next.peer)
+      const { peer: to } = next
+      const suited = isUntried ? (task: number): boolean => !lead.queue.tried.has(task, to) : undefined
+      const made = lead.grant({ to, most, elsewhere, suited }, this.#now)
+      if (made !== undefined) return this.#made(to, lead, made)
+      if (isUntried) {
+        tried.add(to)
+        continue
+      }
+      refused.add(to)
       this.#refused.set(lead, refused)
     }
   }

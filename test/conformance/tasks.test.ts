@@ -48,19 +48,27 @@ test('CONFORMANCE 2: a task whose engine exits runs again elsewhere and succeeds
   expect((await mesh.status()).reduce((sum, { lostRuns }) => sum + lostRuns, 0)).toBeGreaterThan(0)
 })
 
+/** Where a task ran, in order. */
+const enginesOf = ({ metadata }: { readonly metadata: RunMetadata | undefined }): (string | undefined)[] => [
+  ...(metadata?.earlier ?? []).map(({ engine }) => engine),
+  metadata?.engine
+]
+
 test('CONFORMANCE 3: with retries, the original error is raised in the end, after one run more on other engines', async () => {
-  const error = await failureOf(
-    mesh.client.submit(
-      (path: string) => {
-        process.getBuiltinModule('node:fs').appendFileSync(path, 'ran\n')
-        throw new RangeError('each time')
-      },
-      [file('3')],
-      { retries: 2 }
-    )
+  const task = mesh.client.submit(
+    (path: string) => {
+      process.getBuiltinModule('node:fs').appendFileSync(path, 'ran\n')
+      throw new RangeError('each time')
+    },
+    [file('3')],
+    { retries: 2 }
   )
+  const error = await failureOf(task)
   expect(error).toMatchObject({ name: 'RangeError', message: 'each time', code: 'TASK_FAILED', attempt: 3 })
   expect(await mesh.trace('3')).toHaveLength(3)
+  const engines = enginesOf(task)
+  expect(new Set(engines).size).toBe(3)
+  expect(engines.at(-1)).toBe(error.engine)
 })
 
 test('CONFORMANCE 3: with as many retries as engines and a timeout of 0.1 s, a timeout is raised that says where and when', async () => {
@@ -73,6 +81,8 @@ test('CONFORMANCE 3: with as many retries as engines and a timeout of 0.1 s, a t
   )
   for (const { started = 0, completed = 0 } of task.metadata?.earlier ?? [])
     expect(completed - started).toBeGreaterThanOrEqual(100)
+  // The fifth run waits for no fifth engine.
+  expect(new Set(enginesOf(task).slice(0, 4)).size).toBe(4)
 })
 
 test('CONFORMANCE 9: a queued job that is cancelled never runs, the running one completes, and it can be submitted again', async () => {
@@ -204,14 +214,17 @@ test.each([
   [
     'a loop without end',
     (path: string): void => {
-      process.getBuiltinModule('node:fs').appendFileSync(path, 'ran\n')
-      for (;;);
+      const { appendFileSync } = process.getBuiltinModule('node:fs')
+      appendFileSync(path, 'ran\n')
+      for (;;) appendFileSync(`${path}.life`, '.')
     }
   ],
   [
     'a promise that never resolves',
     async (path: string): Promise<void> => {
-      process.getBuiltinModule('node:fs').appendFileSync(path, 'ran\n')
+      const { appendFileSync } = process.getBuiltinModule('node:fs')
+      appendFileSync(path, 'ran\n')
+      setInterval(() => appendFileSync(`${path}.life`, '.'), 1)
       await new Promise(() => {})
     }
   ]
@@ -220,8 +233,16 @@ test.each([
   const job = alone.client.map(run, [join(alone.folder, '36')])
   await until(async () => (await alone.trace('36')).length === 1)
   expect(name).toBeDefined()
-  // Waits behind it: the only slot is taken.
-  const next = alone.client.submit(() => 'next')
+  // Waits behind it: the only slot is taken. When it begins, the run before it gives no sign of life any more.
+  const next = alone.client.submit(
+    async (path: string) => {
+      const { statSync } = process.getBuiltinModule('node:fs')
+      const before = statSync(path).size
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      return [before > 0, statSync(path).size - before]
+    },
+    [join(alone.folder, '36.life')]
+  )
   await next.accepted
   await new Promise((resolve) => setTimeout(resolve, 200))
   expect(next.metadata).toBeUndefined()
@@ -229,7 +250,7 @@ test.each([
   const asked = performance.now()
   await job.cancel()
   expect(await failureOf(job)).toMatchObject({ code: 'SHOAL_CANCELLED' })
-  expect(await next).toBe('next')
+  expect(await next).toEqual([true, 0])
   expect(performance.now() - asked).toBeLessThan(1_000)
   expect((await alone.status())[0]).toMatchObject({ running: 0 })
   await alone.close()

@@ -246,6 +246,28 @@ test('who is no member is granted nothing, and nothing waits for it', () => {
   expect(solo.granted(ghost)).toEqual([])
 })
 
+test('a task is tried where it did not fail yet, and where it did only if nobody else is free', () => {
+  const solo = new Solo(1, { retries: 9 })
+  const [a, b, c] = nodes(3) as [PeerId, PeerId, PeerId]
+  /** What each was granted since the last look. */
+  const attempts = (): number[][] => [a, b, c].map((peer) => solo.granted(peer).map(({ attempt }) => attempt))
+  solo.claim(a, 1, 0, 1)
+  solo.claim(b, 1, 0, 1)
+  solo.claim(c, 1, 0, 1)
+  expect(attempts()).toEqual([[1], [], []])
+  const fail = (peer: PeerId, attempt: number, now: number): void =>
+    solo.outcome(peer, 0, STATUS.error, attempt, now, failure('TASK_FAILED'))
+  // All three are free again when it fails at the second.
+  solo.claim(a, 1, 1, 2)
+  fail(a, 1, 2)
+  expect(attempts()).toEqual([[], [2], []])
+  fail(b, 2, 3)
+  expect(attempts()).toEqual([[], [], [3]])
+  // The third and the second have nothing free, or say nothing.
+  fail(c, 3, 4)
+  expect(attempts()).toEqual([[4], [], []])
+})
+
 test('single tasks are cancelled whether they run or wait, and no others; what has ended stays as it is', () => {
   const solo = new Solo(6)
   const [a, b] = nodes(2) as [PeerId, PeerId]
