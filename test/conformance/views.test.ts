@@ -329,7 +329,7 @@ test('CONFORMANCE 11: of sources of unequal lengths the shortest wins, generator
   expect(await order(true)).toEqual([0, 1, 2])
 })
 
-test('CONFORMANCE 1: a directed call whose engine is lost fails within seconds, naming it, and never hangs', async () => {
+test('a directed call whose node stops in good order fails within seconds, naming its engine, and never hangs', async () => {
   mesh = await Mesh.open(2, { slots: 1 })
   const lost = (await mesh.client.engines()).find(({ node }) => node !== mesh?.nodes[0]?.id)
   const view = mesh.client.view(lost?.id ?? '')
