@@ -72,9 +72,12 @@ export class Repairs {
     return { now: this.#running.size, later: this.#waiting.length }
   }
 
-  /** Shards kept here that would be better kept by other nodes. */
+  /**
+   * Shards kept here that would be better kept by other nodes. One whose next list is decided, but not there yet, is one of
+   * them: if this was its only keeper, nobody else has it.
+   */
   movable(now: Millis): number {
-    return this.#view.keeper.keys().filter((key) => this.#needs(key, now)).length
+    return this.#view.keeper.keys().filter((key) => this.#isUnderWay(key) || this.#needs(key, now)).length
   }
 
   /** Begins changes and sees them through. A shard that nobody needs to own any more is owned again for that, by `tryToOwn`. */
@@ -114,12 +117,13 @@ export class Repairs {
     if (due.length === 0) this.#situation = situation
   }
 
-  /** Owned here, or owned by nobody and this node is the first of its keepers that is there. */
+  /** Owned here, or owned by nobody and this node is the first of its keepers that is there, and stays if one does. */
   #isOurs(key: ShardKey, now: Millis): boolean {
     const { keeper, isUp, isGone, self } = this.#view
     if (this.#leads.has(key)) return true
     if (!keeper.isSettled(key)) return false
-    return keeper.record(key)?.keepers.find((peer) => isUp(peer) && !isGone(peer, now)) === self
+    const there = keeper.record(key)?.keepers.filter(isUp) ?? []
+    return (there.find((peer) => !isGone(peer, now)) ?? there[0]) === self
   }
 
   #needs(key: ShardKey, now: Millis): boolean {
@@ -136,5 +140,10 @@ export class Repairs {
   #isAtWork(key: ShardKey, now: Millis): boolean {
     const lead = this.#leads.get(key)
     return lead !== undefined && (lead.register.phase !== 'leading' || this.#needs(key, now))
+  }
+
+  #isUnderWay(key: ShardKey): boolean {
+    const lead = this.#leads.get(key)
+    return lead !== undefined && lead.register.phase !== 'leading'
   }
 }

@@ -4,12 +4,20 @@
  * Not here: nodes that are killed (nodes.test.ts). Names begin with the item of CONFORMANCE.md.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { seededRandom } from '../../src/random.ts'
+import { Lab, untilMeshed } from '../integration/processes.ts'
 import { Mesh, until, upTo } from './mesh.ts'
 
 let mesh: Mesh | undefined
-afterEach(() => mesh?.close())
+let lab: Lab
+beforeEach(async () => {
+  lab = await Lab.open()
+})
+afterEach(async () => {
+  await mesh?.close()
+  await lab.close()
+})
 
 const square = async (n: number): Promise<number> => {
   await new Promise((resolve) => setTimeout(resolve, 5))
@@ -85,6 +93,40 @@ test('CONFORMANCE 30: a node that leaves while it runs a task costs that task no
   // No suspicion is left: nothing was lost.
   expect((await mesh.status()).map(({ lostRuns }) => lostRuns)).toEqual([0, 0])
   expect(await mesh.client.job(hold.id)).toEqual(['done'])
+})
+
+test('CONFORMANCE 30: what only the leaving node keeps is moved first, though a node that should take some of it does not answer at first', async () => {
+  mesh = await Mesh.open(1, { slots: 0, key: lab.key })
+  const leaver = await mesh.join({ key: lab.key })
+  const still = await lab.start('still', [], {
+    slots: 0,
+    dials: mesh.nodes.flatMap((node) => node.addresses)
+  })
+  await untilMeshed(mesh.client, 3)
+  // So many that both nodes that stay are to take some of them. A job is kept by the node that it is submitted at first.
+  const jobs = upTo(12).map((n) => leaver.client.submit((x: number) => x * x, [n], { keepers: 1 }))
+  expect(await Promise.all(jobs)).toEqual(upTo(12).map((n) => n * n))
+  expect((await mesh.status()).map(({ id, keeps }) => [id === leaver.id, keeps])).toEqual(
+    expect.arrayContaining([
+      [true, 12],
+      [false, 0]
+    ])
+  )
+  still.pause()
+  const drained = mesh.take(leaver).drain({ timeout: 30_000 })
+  let isOver = false
+  void drained.then(() => {
+    isOver = true
+  })
+  // What the other one takes is there by then; what this one is to take is still with the node that leaves.
+  await until(
+    async () => (await mesh?.status())?.some(({ id, keeps }) => id !== leaver.id && keeps > 0) === true
+  )
+  expect(isOver).toBe(false)
+  still.resume()
+  expect(await drained).toEqual({ tasks: 0, shards: 0 })
+  const { client } = mesh
+  expect(await Promise.all(jobs.map(({ id }) => client.job(id)))).toEqual(upTo(12).map((n) => [n * n]))
 })
 
 test('a node that has just come finds a job that others keep, though it has met nobody yet', async () => {
