@@ -64,7 +64,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly #disk: AfterWrites
   readonly #doorstep: Doorstep
   readonly #quota: Quota
-  #inbox: OwnMessage[] = []
+  readonly #inbox: OwnMessage[] = []
   #now: Millis = 0
   #effects: CoreEffect[] = []
 
@@ -208,8 +208,10 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   #leave(runs: 'finish' | 'give back', now: Millis): void {
     if (!this.membership.me.isLeaving) this.#member(this.membership.change({ isLeaving: true }), now)
     this.stock.leave()
-    this.#task(this.owner.leave(now))
+    // What was not begun here is back before it is handed over, so that its next run is its first.
     this.#task(this.runner.leave())
+    this.#drain(now)
+    this.#task(this.owner.leave(now))
     if (runs === 'give back') this.#task(this.runner.giveBack())
   }
 
@@ -380,14 +382,12 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   /** Delivers what the machines of this node said to each other. */
   #drain(now: Millis): void {
-    let count = 0
-    while (this.#inbox.length > 0) {
-      const messages = this.#inbox
-      this.#inbox = []
-      for (const message of messages) this.#hear(this.self, message, now)
-      count += messages.length
-      assert(count < ownMessagesMax, 'a node talks to itself without end')
+    // What is said meanwhile comes behind it.
+    for (const [at, message] of this.#inbox.entries()) {
+      this.#hear(this.self, message, now)
+      assert(at < ownMessagesMax, 'a node talks to itself without end')
     }
+    this.#inbox.length = 0
   }
 
   #notice(now: Millis): void {
