@@ -318,14 +318,32 @@ describe('a majority of the keepers unreachable', { timeout }, () => {
     nodes = [a, b, c]
   })
 
-  test('at least once execution: what nobody acknowledged is resubmitted by its client', async () => {
+  test('at least once execution: waits, or is resubmitted by its client', async () => {
     const [a, b, c] = nodes
     const client = await attach(a, b, c)
+    await untilMeshed(client, 3)
+    const file = join(lab.folder, 'at-least-once')
+    const waits = client.map(
+      noting,
+      count(100).map((x) => ({ x, file }))
+    )
+    await new Promise((resolve) => waits.onProgress(({ done }) => done > 5 && resolve(done)))
+    for (const node of [b, c]) node.pause()
+    // What was on its way when they fell silent.
+    await sleep(200)
+    const { done } = waits.progress
+    await sleep(1_500)
+    expect(waits.progress.done).toBe(done)
+    expect(done).toBeLessThan(100)
+    for (const node of [b, c]) node.resume()
+    expect(await waits).toEqual(count(100))
+    expect([...new Set(await starts(file))].toSorted((x, y) => x - y)).toEqual(count(100))
+
     a.pause()
-    const job = client.map(run, count(20))
+    const resubmitted = client.map(run, count(20))
     await sleep(100)
     await a.kill()
-    await expectRight(job, 20)
+    await expectRight(resubmitted, 20)
     nodes = [await lab.start(a.name, [b, c]), b, c]
   })
 })
