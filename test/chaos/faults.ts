@@ -1,7 +1,8 @@
 /**
  * What happens to the nodes of a chaos run, and when: drawn from the seed, one fault after another, some of them overlapping.
  *
- * Not here: how a node is killed (nodes.ts). The power is cut exactly twice, after one and two thirds of the time.
+ * Not here: how a node is killed (nodes.ts). The power is cut exactly twice, after one and two thirds of the time, and each other
+ * fault comes at least once, after the time if need be.
  * Most faults hit while all others are well, as the promised recovery times ask for; every sixth does not wait for that.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -43,7 +44,7 @@ export async function inflict(options: FaultOptions): Promise<Faults> {
     away.add(fault)
     void fault.finally(() => away.delete(fault))
   }
-  while (!isOver() || faults.powerCuts < powerCuts) {
+  while (!isOver() || faults.powerCuts < powerCuts || missing(faults) !== undefined) {
     if (!random.chance(overlapping)) await Promise.all(away)
     await sleep(calm.least + random.next() * calm.more)
     const share = (performance.now() - from) / (seconds * 1_000)
@@ -55,16 +56,30 @@ export async function inflict(options: FaultOptions): Promise<Faults> {
     }
     const victim = random.pick(mesh.nodes.filter(({ state }) => state === 'up'))
     if (victim === undefined) continue
-    const draw = random.next()
-    if (draw < 0.6) began(kill(options, faults, victim))
-    else if (draw < 0.85) began(pause(options, faults, victim))
+    const drawn = drawKind(random)
+    const kind = (isOver() ? missing(faults) : undefined) ?? drawn
+    if (kind === 'kills') began(kill(options, faults, victim))
+    else if (kind === 'pauses') began(pause(options, faults, victim))
     else {
-      faults.cuts++
-      say(`${await victim.cut()} sockets of ${victim.name} are reset`)
+      const sockets = await victim.cut()
+      if (sockets > 0) faults.cuts++
+      say(`${sockets} sockets of ${victim.name} are reset`)
     }
   }
   await Promise.all(away)
   return faults
+}
+
+type Kind = 'kills' | 'pauses' | 'cuts'
+
+function drawKind(random: Random): Kind {
+  const draw = random.next()
+  return draw < 0.6 ? 'kills' : draw < 0.85 ? 'pauses' : 'cuts'
+}
+
+/** What did not happen yet: a short run on a slow machine would be over before. */
+function missing(faults: Faults): Kind | undefined {
+  return (['kills', 'pauses', 'cuts'] as const).find((kind) => faults[kind] === 0)
 }
 
 async function kill(

@@ -2,10 +2,11 @@
  * Chaos on real processes: `npm run -s chaos -- [--seconds 120] [--nodes 5] [--seed N] [--json] [--keep]`.
  *
  * Not here: the run (run.ts). Progress goes to stderr; with --json only what went wrong does.
- * The last line of stdout is the summary; the exit code is 1 if anything was lost, wrong, delivered twice or stuck.
+ * The last line of stdout is the summary; the exit code is 1 if anything was lost, wrong, delivered twice or stuck, or if work
+ * of killed nodes stood still for too long (recoveryBudget, from 10 measured kills on).
  */
 import { readFlags } from '../../build/flags.ts'
-import { runChaos } from './run.ts'
+import { faultsOf, runChaos } from './run.ts'
 
 const usage =
   'usage: npm run -s chaos -- [--seconds S] [--nodes N, at least 3] [--seed SEED] [--json] [--keep]'
@@ -39,5 +40,6 @@ if (!values.json) {
   for (const [name, value] of Object.entries(summary)) console.log(`${name.padEnd(20)} ${value}`)
 }
 console.log(JSON.stringify(summary))
-const { lost, wrong, duplicatesDelivered, stuck } = summary
-process.exit(lost + wrong + duplicatesDelivered + stuck > 0 ? 1 : 0)
+const faults = faultsOf(summary)
+for (const fault of faults) process.stderr.write(`${fault}\n`)
+process.exit(faults.length > 0 ? 1 : 0)

@@ -9,6 +9,9 @@
  */
 import type { HeldWork } from './nodes.ts'
 
+/** How long work of a killed node may stand still. Below so many measured kills their percentiles say nothing, and are not judged. */
+export const recoveryBudget = { p50Ms: 1_000, p99Ms: 3_000, leastMeasured: 10 }
+
 interface Open {
   readonly name: string
   readonly at: number

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { seededRandom } from '../../src/random.ts'
 import { inflict } from './faults.ts'
 import { ChaosMesh } from './nodes.ts'
-import { percentile, Recoveries } from './recovery.ts'
+import { percentile, Recoveries, recoveryBudget } from './recovery.ts'
 import { attach, Book, read, stream } from './stream.ts'
 import type { Output } from './work.ts'
 
@@ -34,11 +34,15 @@ export interface ChaosSummary {
   readonly tasks: number
   readonly kills: number
   readonly pauses: number
+  /** How often the sockets of a node were reset. */
+  readonly cuts: number
   readonly powerCuts: number
   readonly lost: number
   readonly wrong: number
   readonly duplicatesDelivered: number
   readonly stuck: number
+  /** Kills of which it was measured how long their work stood still, while all other nodes were well. */
+  readonly measured: number
   /** Null if no kill could be measured. */
   readonly p50RecoveryMs: number | null
   readonly p99RecoveryMs: number | null
@@ -73,18 +77,20 @@ export async function runChaos({
     const lost = reckon(book, say)
     for (const text of [...book.complaints, ...mesh.crashes.map((name) => `${name} ended by itself`)])
       say(text)
-    report(recoveries, faults.cuts, say)
-    const { kills, pauses, powerCuts } = faults
+    const { kills, pauses, cuts, powerCuts } = faults
+    report(recoveries, cuts, say)
     return {
       jobs: book.entries.length,
       tasks: book.entries.reduce((sum, { plan }) => sum + plan.inputs.length, 0),
       kills,
       pauses,
+      cuts,
       powerCuts,
       lost,
       wrong: book.wrong + mesh.crashes.length,
       duplicatesDelivered: book.duplicates,
       stuck: stuck.length,
+      measured: recoveries.alone.length,
       p50RecoveryMs: rounded(percentile(recoveries.alone, 0.5)),
       p99RecoveryMs: rounded(percentile(recoveries.alone, 0.99))
     }
@@ -93,6 +99,26 @@ export async function runChaos({
     await mesh.close(keep)
     if (keep) say(`data and logs are in ${mesh.folder}`)
   }
+}
+
+/** What a run may not end with, in words; the exit code of the command is 0 if there is none. */
+export function faultsOf(summary: ChaosSummary): string[] {
+  const { measured, p50RecoveryMs, p99RecoveryMs } = summary
+  const { leastMeasured, p50Ms, p99Ms } = recoveryBudget
+  const found = (['lost', 'wrong', 'duplicatesDelivered', 'stuck'] as const)
+    .filter((kind) => summary[kind] > 0)
+    .map((kind) => `${kind}: ${summary[kind]}`)
+  if (measured < leastMeasured) return found
+  const limits = [
+    ['p50', p50RecoveryMs ?? 0, p50Ms],
+    ['p99', p99RecoveryMs ?? 0, p99Ms]
+  ] as const
+  for (const [name, ms, most] of limits)
+    if (ms >= most)
+      found.push(
+        `work of killed nodes stood still for ${ms} ms (${name} of ${measured}); under ${most} ms is promised`
+      )
+  return found
 }
 
 /** Every accepted job once more, by clients that did not make it: the same results, by their tokens. */
