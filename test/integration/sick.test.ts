@@ -5,10 +5,11 @@
  * sockets, its work and its opinions, and is silent. 6.5 s are enough to be called down;
  * `npm run test:long` stops it for 20 s.
  */
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
+import { Lab, type NodeProcess, untilMeshed, untilStatus } from './processes.ts'
 
 /** Longer than the silence after which others call it down (5 s). */
 const isLong = process.env.SHOAL_LONG !== undefined
@@ -31,8 +32,15 @@ const run = async (x: number): Promise<{ square: number; token: string }> => {
   return { square: x * x, token: globalThis.crypto.randomUUID() }
 }
 type Ran = Awaited<ReturnType<typeof run>>
+/** The last of 60 ends when it may, so that somebody owns the others for so long. */
+const heldRun = async ({ x, mayEnd }: { x: number; mayEnd: string }): Promise<Ran> => {
+  const { existsSync } = process.getBuiltinModule('node:fs')
+  do await new Promise((resolve) => setTimeout(resolve, 50))
+  while (x === 59 && !existsSync(mayEnd))
+  return { square: x * x, token: globalThis.crypto.randomUUID() }
+}
 
-test('a node that is stopped and continued rejoins, and what it finished too late changes nothing', {
+test('a node that is stopped and continued rejoins, and what it finished too late changes nothing and is counted', {
   timeout
 }, async () => {
   const [a, b, c] = (await lab.mesh(3)) as [NodeProcess, NodeProcess, NodeProcess]
@@ -40,16 +48,26 @@ test('a node that is stopped and continued rejoins, and what it finished too lat
   const [ofA, reader] = [await lab.attach(a), await lab.attach(b)]
   await untilMeshed(reader, 3)
   for (const stopped of isLong ? [c, a] : [a]) {
-    const job = ofA.map(run, count(60))
+    const mayEnd = join(lab.folder, `may-end-${stopped.name}`)
+    const inputs = count(60).map((x) => ({ x, mayEnd }))
+    const job = ofA.map(heldRun, inputs)
     job.catch(() => {})
     await job.accepted
     const watched = reader.job<Ran>(job.id)
-    await new Promise((resolve) => watched.onProgress(({ done }) => done > 5 && resolve(done)))
+    const untilDone = (least: number): Promise<unknown> =>
+      new Promise((resolve) => watched.onProgress(({ done }) => done >= least && resolve(done)))
+    await untilDone(6)
     stopped.pause()
     const resumed = sleep(stopMs).then(() => stopped.resume())
+    await untilDone(59)
+    await resumed
+    // By the owner, which is another one now, or was all the time.
+    await untilStatus(reader, (all) =>
+      all.some(({ id, droppedRuns }) => id !== stopped.id && droppedRuns > 0)
+    )
+    await writeFile(mayEnd, '')
     const results = await watched
     expect(results.map(({ square }) => square)).toEqual(count(60).map((x) => x * x))
-    await resumed
     await untilMeshed(reader, 3)
     // Seen from the node that was away, and by a client that never heard of the job: the same runs.
     const late = await lab.attach(stopped)
