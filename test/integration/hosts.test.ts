@@ -4,6 +4,8 @@
  * Not here: how the network is made bad (hosts.ts). Left out, with the reason, where this machine has no network namespaces.
  * Every run of a task adds a token, so that two outcomes of one task show wherever they are read.
  */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { PeerId } from '../../src/ids.ts'
 import { type Client, connect, type JobHandle } from '../../src/index.ts'
@@ -81,11 +83,18 @@ async function expectSame(jobs: ReadonlyMap<string, readonly Ran[]>): Promise<vo
 }
 
 /** Accepted by way of `host`, in work, and with two of its three keepers among `side`. In an object, since a job is awaitable. */
-async function begun(host: number, side: readonly number[]): Promise<{ job: JobHandle<Ran> }> {
+const begun = (host: number, side: readonly number[]): Promise<{ job: JobHandle<Ran> }> =>
+  begunAs(host, side, () => at(host).map(run, count(60)))
+
+async function begunAs<T>(
+  host: number,
+  side: readonly number[],
+  submit: (tries: number) => JobHandle<T>
+): Promise<{ job: JobHandle<T> }> {
   const entry = nodes[host - 1]?.id as PeerId
   const members = await at(host).members()
   for (let tries = 0; tries < 50; tries++) {
-    const job = at(host).map(run, count(60))
+    const job = submit(tries)
     job.catch(() => {})
     const candidates = members.map(({ id, zone }) => ({ peer: id as PeerId, zone }))
     const ranked = rankKeepers(`${job.id}/0`, candidates)
@@ -100,13 +109,55 @@ async function begun(host: number, side: readonly number[]): Promise<{ job: JobH
   throw new Error(`no job of host ${host} has two keepers among ${side}; members are ${members.length}`)
 }
 
+/** Notes each start, and at which node: its engines are threads of its process. */
+const noting = async ({ x, file }: { x: number; file: string }): Promise<number> => {
+  process.getBuiltinModule('node:fs').appendFileSync(file, `${x} ${process.pid}\n`)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  return x
+}
+
+interface Once {
+  readonly job: JobHandle<number>
+  /** The tasks that began so far, at these hosts or at any. */
+  began(...hosts: number[]): number[]
+}
+
+async function begunOnce(host: number, side: readonly number[]): Promise<Once> {
+  let file = ''
+  const { job } = await begunAs(host, side, (tries) => {
+    file = join(lab.folder, `once-${host}-${side.join('')}-${tries}`)
+    const inputs = count(60).map((x) => ({ x, file }))
+    return at(host).map(noting, inputs, { atMostOnce: true, returnErrors: true }) as JobHandle<number>
+  })
+  const began = (...hosts: number[]): number[] =>
+    (existsSync(file) ? readFileSync(file, 'utf8') : '')
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => line.split(' ').map(Number) as [number, number])
+      .filter(([, pid]) => hosts.length === 0 || hosts.some((one) => nodes[one - 1]?.pid === pid))
+      .map(([x]) => x)
+  return { job, began }
+}
+
+/** Each has its result and ran, or is TASK_UNKNOWN; those are few, and none ran twice. */
+async function expectOnce(results: PromiseLike<unknown[]>, began: () => number[]): Promise<void> {
+  const unknown = (await results).filter((result, x) => result !== x)
+  for (const one of unknown) expect(one).toMatchObject({ code: 'TASK_UNKNOWN' })
+  // An engine on the other side had one under way, and few that it was allowed to begin.
+  expect(unknown.length).toBeLessThan(40)
+  expect(began().length).toBe(new Set(began()).size)
+  expect(began().length).toBeGreaterThanOrEqual(60 - unknown.length)
+}
+
 test.skipIf(refusal !== undefined)(
   'a split of three and two: each side does what it has the keepers for, and they agree when it heals',
   { timeout },
   async () => {
     const { job: few } = await begun(4, [4, 5])
     const { job: many } = await begun(1, [1, 2, 3])
+    const [fewOnce, manyOnce] = [await begunOnce(4, [4, 5]), await begunOnce(1, [1, 2, 3])]
     const { job: crossed } = await begun(4, [1, 2, 3])
+    const crossedOnce = await begunOnce(4, [1, 2, 3])
     hosts.split([4, 5])
     const outcomes = new Map<string, readonly Ran[]>()
     const keep = async (job: JobHandle<Ran>, tasks: number): Promise<void> =>
@@ -116,6 +167,10 @@ test.skipIf(refusal !== undefined)(
     const hasty = at(1).map(run, count(20))
     await keep(hasty, 20)
     await Promise.all([untilApart(1, 2, 3), untilApart(4, 5)])
+    // What host 4 owns without a majority of its keepers has come as far as it does there.
+    const [seenThere, beganThere] = [crossed.progress.done, crossedOnce.began(4, 5)]
+    expect(seenThere).toBeLessThan(60)
+    expect(beganThere.length).toBeLessThan(60)
     await keep(at(2).map(run, count(20)), 20)
 
     // Work with a majority of its keepers here goes on here, whoever owned it; and there, there.
@@ -123,14 +178,23 @@ test.skipIf(refusal !== undefined)(
     const crossedHere = at(3).job<Ran>(crossed.id)
     await keep(crossedHere, 60)
     await keep(few, 60)
+    await expectOnce(manyOnce.job, manyOnce.began)
+    await expectOnce(fewOnce.job, fewOnce.began)
+    const crossedOnceHere = at(3).job<number>(crossedOnce.job.id, { returnErrors: true })
+    await expectOnce(crossedOnceHere, crossedOnce.began)
 
     // The minority side: accepted if the keepers that are asked for can be found, else an error that says so.
     await keep(at(4).map(run, count(10)), 10)
     const refused = at(5).map(run, count(10), { keepers: { min: 3 } })
     await expect(refused).rejects.toMatchObject({ code: 'SHOAL_NO_KEEPERS' })
+    // No new commits there, and nothing that runs at most once was started.
+    expect(crossed.progress.done).toBe(seenThere)
+    expect(crossedOnce.began(4, 5)).toEqual(beganThere)
 
     hosts.heal()
     await untilWhole()
+    expect(await crossedOnce.job).toEqual(await crossedOnceHere)
+    for (const { job, began } of [fewOnce, manyOnce, crossedOnce]) await expectOnce(job, began)
     // The client on the minority side gets what was committed on the other, and so does everybody.
     expect(await crossed).toEqual(outcomes.get(crossed.id))
     await expectSame(outcomes)
