@@ -20,6 +20,12 @@ export const blobStreamsMax = 64
 const transferMs = 20_000
 const chunkBytes = 64 * 1024
 const requestBytesMax = 64
+/** How a request that cannot be read is counted, by the name of its error. */
+const faults: Readonly<Record<string, string>> = {
+  InvalidDataLengthError: 'frames-too-large',
+  InvalidDataLengthLengthError: 'frames-too-large',
+  UnexpectedEOFError: 'frames-cut-off'
+}
 
 type Chunk = StreamMessageEvent['data']
 
@@ -50,6 +56,8 @@ export async function serveBlob(stream: Stream, blobs: BlobSource, counters: Cou
     await stream.close({ signal })
     counters.add('blobs-served')
   } catch (error) {
+    const fault = error instanceof Error ? faults[error.name] : undefined
+    if (fault !== undefined) counters.add(fault)
     stream.abort(error instanceof Error ? error : new Error(String(error)))
   }
 }

@@ -85,7 +85,13 @@ export class Talk {
 
   /** The next word. Rejects if the stream ends or says nothing for so long. */
   async word(patienceMs: number): Promise<Word> {
-    return words.parse(await this.frame(patienceMs))
+    const frame = await this.frame(patienceMs)
+    try {
+      return words.parse(frame)
+    } catch (error) {
+      this.count('frames-malformed')
+      throw error
+    }
   }
 
   async frame(patienceMs: number): Promise<Uint8Array> {

@@ -89,6 +89,7 @@ const protocols = [
   '/shoal/peer/1.0.0',
   '/shoal/client/1.0.0',
   '/shoal/blob/1.0.0',
+  '/shoal/data/1.0.0',
   '/shoal/admit/1.0.0',
   '/meshsub/1.2.0'
 ]
@@ -122,6 +123,41 @@ test.each(['/shoal/peer/1.0.0', '/shoal/client/1.0.0'])(
     await speak(protocol, [framed(new Uint8Array(10), 0xffffffff)])
     await isServed()
     expect(node.counters['frames-too-large']).toBeGreaterThan(before)
+  }
+)
+
+const announced = framed(new Uint8Array(10), 100)
+const noWord = framed(Uint8Array.of(0xff, 0xff, 0xff))
+const tooLong = framed(new Uint8Array(10), frameBytesMax + 1)
+const count = (name: string): number => node.counters[name] ?? 0
+
+/** Each on a stream of its own, with what is counted then. `ends`: nothing follows. */
+const faults: readonly [string, string, Uint8Array, counter: string, ends?: boolean][] = [
+  ['/shoal/peer/1.0.0', 'no handshake', noWord, 'frames-malformed'],
+  ['/shoal/peer/1.0.0', 'half a frame', announced, 'frames-cut-off', true],
+  ['/shoal/client/1.0.0', 'lengths that do not add up', noWord, 'clients-dropped'],
+  ['/shoal/client/1.0.0', 'half a frame', announced, 'frames-cut-off', true],
+  ['/shoal/data/1.0.0', 'no word', noWord, 'frames-malformed'],
+  ['/shoal/data/1.0.0', 'too long a frame', tooLong, 'frames-too-large'],
+  ['/shoal/data/1.0.0', 'half a frame', announced, 'frames-cut-off', true],
+  ['/shoal/blob/1.0.0', 'no digest', Uint8Array.of(3, 1, 2, 3), 'frames-malformed'],
+  ['/shoal/blob/1.0.0', 'too long a request', Uint8Array.of(0xff, 0xff, 3), 'frames-too-large'],
+  ['/shoal/blob/1.0.0', 'too long a length', new Uint8Array(300).fill(0xff), 'frames-too-large'],
+  ['/shoal/blob/1.0.0', 'half a request', Uint8Array.of(40, 1, 2), 'frames-cut-off', true]
+]
+
+test.each(faults)(
+  'on %s %s ends the stream and is counted once',
+  async (protocol, _, bytes, counter, ends) => {
+    if (connection.status !== 'open') connection = await admitted()
+    const before = count(counter)
+    const stream = await connection.newStream(protocol)
+    const closed = once(stream, 'close')
+    await write(stream, bytes)
+    if (ends) await stream.close()
+    if (stream.status === 'open' || stream.status === 'closing') await closed
+    expect(count(counter)).toBe(before + 1)
+    await isServed()
   }
 )
 

@@ -13,6 +13,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { afterEach, expect, test } from 'vitest'
 import type { PeerId } from '../../src/ids.ts'
 import { Admission } from '../../src/node/admission.ts'
+import { gossipBytesMax } from '../../src/node/gossip.ts'
 import { createHost } from '../../src/node/host.ts'
 import { createKey, meshTag } from '../../src/node/key.ts'
 import { createLink } from '../../src/node/link.ts'
@@ -146,16 +147,7 @@ test('gossip of a stranger is not accepted, and it is told none', async () => {
   const key = createKey()
   const [a, b] = await Promise.all([startNode(key), startNode(key)])
   await connect(a, b)
-  const host = await createHost<{ identify: unknown; sub: GossipSub }>({
-    identity: await generateKeyPair('Ed25519'),
-    listen: [],
-    services: {
-      identify: identify(),
-      sub: gossipsub({ allowPublishToZeroTopicPeers: true }) as () => GossipSub
-    }
-  })
-  await host.start()
-  ended(host)
+  const host = await gossiper()
   const topic = `shoal-${meshTag(key)}-members`
   const overheard: unknown[] = []
   host.services.sub.addEventListener('message', (event) => overheard.push(event))
@@ -168,6 +160,42 @@ test('gossip of a stranger is not accepted, and it is told none', async () => {
   expect(b.events.of('gossip').map(({ body }) => Buffer.from(body).toString())).not.toContain('forged')
   expect(overheard).toEqual([])
 })
+
+test('gossip of a node that is too large is counted where it arrives, and goes no further', async () => {
+  const key = createKey()
+  const [a, b, c] = await Promise.all([startNode(key), startNode(key), startNode(key)])
+  await connect(a, b)
+  c.transport.dial(a.transport.self, [a.address])
+  await a.events.count('peer-connected', 2)
+  await exchangeGossip(c, b)
+  // A node of ours does not send that much: this one is made to.
+  const { sub } = (c.transport as unknown as { gossip: { sub: GossipSub } }).gossip
+  const topic = `shoal-${meshTag(key)}-members`
+  const { recipients } = await sub.publish(topic, randomBytes(gossipBytesMax + 1))
+  expect(recipients.map(String)).toEqual([a.transport.self])
+  while (a.transport.counters()['gossip-rejected'] === undefined)
+    await new Promise((resolve) => setImmediate(resolve))
+  a.transport.publish('members', Buffer.from('small'))
+  const isSmall = ({ body }: { body: Uint8Array }): boolean => Buffer.from(body).toString() === 'small'
+  while (!b.events.of('gossip').some(isSmall))
+    await b.events.count('gossip', b.events.of('gossip').length + 1)
+  expect(b.events.of('gossip').every(({ body }) => body.length <= gossipBytesMax)).toBe(true)
+  expect(a.transport.counters()['gossip-rejected']).toBe(1)
+}, 30_000)
+
+/** A host that holds no key, and gossips. */
+async function gossiper() {
+  const host = await createHost<{ identify: unknown; sub: GossipSub }>({
+    identity: await generateKeyPair('Ed25519'),
+    listen: [],
+    services: {
+      identify: identify(),
+      sub: gossipsub({ allowPublishToZeroTopicPeers: true }) as () => GossipSub
+    }
+  })
+  await host.start()
+  return ended(host)
+}
 
 type Node = Awaited<ReturnType<typeof startNode>>
 
