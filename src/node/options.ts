@@ -103,6 +103,8 @@ const heapMbMin = 32
 const heapMbDefault = 4_096
 const niceMax = 19
 const lookEveryMin = 20
+/** Of Node's timers; a longer one would end at once. */
+const lookEveryMax = 2 ** 31 - 1
 const known = [
   'key',
   'data',
@@ -181,10 +183,9 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
   }
   if (typeof onNote !== 'function') refuse('`onNote` is a function that is told one line at a time')
   if (when !== 'always' && when !== 'idle') refuse(`\`when\` is ${String(when)}; it is always or idle`)
-  for (const [name, number] of Object.entries(idle)) {
-    if (!(name in defaultIdleness) || !(number >= 0) || (name === 'lookEvery' && !(number >= lookEveryMin)))
-      refuse(`\`idle.${name}\` is ${String(number)}; there are ${Object.keys(defaultIdleness).join(', ')}`)
-  }
+  checkIdleness(options.idle)
+  if (probe !== undefined && !isProbe(probe))
+    refuse('`probe` is an object with the functions `idleMs`, `load` and `close`')
   if (!Number.isInteger(nice) || nice < 0 || nice > niceMax)
     refuse(`\`nice\` is ${String(nice)}; it is a whole number from 0 to ${niceMax}`)
   if (!Number.isFinite(replaceAfter) || replaceAfter < replaceAfterMin)
@@ -238,6 +239,21 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     onNote
   }
 }
+
+function checkIdleness(idle: unknown = {}): void {
+  if (!isRecord(idle)) refuse(`\`idle\` is ${JSON.stringify(idle)}; it is an object, numbers by their names`)
+  for (const [name, number] of Object.entries(idle)) {
+    const isTime = name !== 'lookEvery' || (Number(number) >= lookEveryMin && Number(number) <= lookEveryMax)
+    if (!(name in defaultIdleness) || typeof number !== 'number' || !(number >= 0) || !isTime)
+      refuse(
+        `\`idle.${name}\` is ${String(number)}; there are ${Object.keys(defaultIdleness).join(', ')}, numbers from 0, and looks are ${lookEveryMin} to ${lookEveryMax} ms apart`
+      )
+  }
+}
+
+const isProbe = (probe: unknown): probe is Probe =>
+  isRecord(probe) &&
+  ['idleMs', 'load', 'close'].every((name) => typeof (probe as Record<string, unknown>)[name] === 'function')
 
 /** How a node is drained: the milliseconds that it may take. Throws SHOAL_BAD_OPTION. */
 export function checkDrain(options: DrainOptions = {}): number {

@@ -28,14 +28,17 @@ const TICKS_PER_SECOND = 100
 /** Several events at once. */
 const eventBytes = 24 * 64
 
-/** Throws SHOAL_BAD_OPTION where there is nothing to look at. `onNote` is told what cannot be seen. */
-export async function openProbe(onNote: (text: string) => void): Promise<Probe> {
+/**
+ * Throws SHOAL_BAD_OPTION where there is nothing to look at. `onNote` is told what cannot be seen. `root`: where /proc and /dev
+ * are; default: where they are.
+ */
+export async function openProbe(onNote: (text: string) => void, root = ''): Promise<Probe> {
   if (process.platform !== 'linux')
     throw new ShoalError(
       'SHOAL_BAD_OPTION',
       `whether somebody uses this machine cannot be seen on ${process.platform}; give a \`probe\`, or leave out \`when: idle\``
     )
-  const probe = new LinuxProbe()
+  const probe = new LinuxProbe(root)
   await probe.open()
   if (!probe.seesKeyboards)
     onNote('keyboard and mouse cannot be seen, only terminals and load; a user of group `input` may see them')
@@ -43,6 +46,7 @@ export async function openProbe(onNote: (text: string) => void): Promise<Probe> 
 }
 
 class LinuxProbe implements Probe {
+  readonly #root: string
   readonly #devices: number[] = []
   readonly #bytes = new Uint8Array(eventBytes)
   #interrupts: string | undefined
@@ -52,34 +56,38 @@ class LinuxProbe implements Probe {
   #sampledAt = 0
   #others = 0
 
+  constructor(root: string) {
+    this.#root = root
+  }
+
   get seesKeyboards(): boolean {
     return this.#devices.length > 0 || (this.#interrupts ?? '') !== ''
   }
 
   async open(): Promise<void> {
-    for (const path of await inputDevices()) {
+    for (const path of await inputDevices(this.#root)) {
       try {
         this.#devices.push(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK))
       } catch {
         // Not for everybody.
       }
     }
-    this.#interrupts = await keyboardInterrupts()
-    this.#others = await busySeconds()
+    this.#interrupts = await keyboardInterrupts(this.#root)
+    this.#others = await busySeconds(this.#root)
     this.#sampledAt = performance.now()
   }
 
   async idleMs(): Promise<number> {
     const now = performance.now()
     for (const fd of this.#devices) if (this.#hasNews(fd)) this.#usedAt = now
-    const interrupts = await keyboardInterrupts()
+    const interrupts = await keyboardInterrupts(this.#root)
     if (interrupts !== this.#interrupts) this.#usedAt = now
     this.#interrupts = interrupts
-    return Math.min(now - this.#usedAt, await terminalsIdleMs())
+    return Math.min(now - this.#usedAt, await terminalsIdleMs(this.#root))
   }
 
   async load(): Promise<number> {
-    const others = await busySeconds()
+    const others = await busySeconds(this.#root)
     const now = performance.now()
     const seconds = (now - this.#sampledAt) / 1_000
     if (seconds <= 0) return this.#load
@@ -109,24 +117,27 @@ class LinuxProbe implements Probe {
 const textOf = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '')
 
 /** Those that the kernel takes for keyboards or mice; others have sensors that never rest. */
-async function inputDevices(): Promise<string[]> {
-  const handlers = [...(await textOf('/proc/bus/input/devices')).matchAll(/^H: Handlers=(.*)$/gm)]
+async function inputDevices(root: string): Promise<string[]> {
+  const handlers = [...(await textOf(`${root}/proc/bus/input/devices`)).matchAll(/^H: Handlers=(.*)$/gm)]
   return handlers.flatMap(([, names = '']) => {
     const event = /\bevent\d+\b/.exec(names)?.[0]
-    return event !== undefined && /\b(kbd|mouse\d+)\b/.test(names) ? [`/dev/input/${event}`] : []
+    return event !== undefined && /\b(kbd|mouse\d+)\b/.test(names) ? [`${root}/dev/input/${event}`] : []
   })
 }
 
-async function keyboardInterrupts(): Promise<string> {
-  const lines = (await textOf('/proc/interrupts')).split('\n')
+async function keyboardInterrupts(root: string): Promise<string> {
+  const lines = (await textOf(`${root}/proc/interrupts`)).split('\n')
   return lines.filter((line) => /i8042|keyboard|mouse/i.test(line)).join('\n')
 }
 
 /** A terminal's file is touched when something is read from it, which is when somebody has typed. */
-async function terminalsIdleMs(): Promise<number> {
-  const own = (await readdir('/dev').catch(() => [])).filter((name) => /^tty\d+$/.test(name))
-  const remote = (await readdir('/dev/pts').catch(() => [])).filter((name) => /^\d+$/.test(name))
-  const paths = [...own.map((name) => `/dev/${name}`), ...remote.map((name) => `/dev/pts/${name}`)]
+async function terminalsIdleMs(root: string): Promise<number> {
+  const own = (await readdir(`${root}/dev`).catch(() => [])).filter((name) => /^tty\d+$/.test(name))
+  const remote = (await readdir(`${root}/dev/pts`).catch(() => [])).filter((name) => /^\d+$/.test(name))
+  const paths = [
+    ...own.map((name) => `${root}/dev/${name}`),
+    ...remote.map((name) => `${root}/dev/pts/${name}`)
+  ]
   const ages = await Promise.all(
     paths.map((path) =>
       stat(path).then(
@@ -139,24 +150,26 @@ async function terminalsIdleMs(): Promise<number> {
 }
 
 /** Seconds that processors were busy since the machine started, less those of this process and what it started. */
-async function busySeconds(): Promise<number> {
-  const [all, own] = await Promise.all([textOf('/proc/stat'), ownTicks(process.pid)])
+async function busySeconds(root: string): Promise<number> {
+  const [all, own] = await Promise.all([textOf(`${root}/proc/stat`), ownTicks(root, process.pid)])
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] =
     /^cpu +(.*)$/m.exec(all)?.[1]?.split(' ').map(Number) ?? []
   return (user + nice + system + irq + softirq - own) / TICKS_PER_SECOND
 }
 
 /** With those of children that have ended, which are counted at their parent. */
-async function ownTicks(pid: number): Promise<number> {
-  const text = await textOf(`/proc/${pid}/stat`)
+async function ownTicks(root: string, pid: number): Promise<number> {
+  const text = await textOf(`${root}/proc/${pid}/stat`)
   const ticks = text
     .slice(text.lastIndexOf(')') + 2)
     .split(' ')
     .slice(11, 15)
     .map(Number)
-  const threads = await readdir(`/proc/${pid}/task`).catch(() => [])
-  const lists = await Promise.all(threads.map((thread) => textOf(`/proc/${pid}/task/${thread}/children`)))
+  const threads = await readdir(`${root}/proc/${pid}/task`).catch(() => [])
+  const lists = await Promise.all(
+    threads.map((thread) => textOf(`${root}/proc/${pid}/task/${thread}/children`))
+  )
   const children = lists.flatMap((list) => list.split(' ').filter(Boolean).map(Number))
-  const below = await Promise.all(children.map(ownTicks))
+  const below = await Promise.all(children.map((child) => ownTicks(root, child)))
   return [...ticks, ...below].reduce((sum, one) => sum + one, 0)
 }

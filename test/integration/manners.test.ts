@@ -1,16 +1,20 @@
 /**
  * A node on somebody's own machine: it works while nobody is there, stands still when somebody comes, and gives back.
  *
- * Not here: when that is so (test/node/presence.test.ts). The owner is a probe of the test; engines and meshes are real.
+ * Not here: when that is so (test/node/presence.test.ts), and how it is seen (test/node/probe.test.ts). The owner is a probe of the
+ * test, or says what he wants by flags; engines and meshes are real.
  */
-import { spawnSync } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
-import { createKey, createNode, type Node, type NodeOptions } from '../../src/index.ts'
-import { openProbe } from '../../src/node/probe.ts'
+import { createKey, createNode, type Node, type NodeOptions, writeKey } from '../../src/index.ts'
+import { programOf } from './prepare.ts'
 import { untilStatus } from './processes.ts'
 
 const timeout = 180_000
@@ -124,14 +128,120 @@ test('a node outside its hours says so, and explain says that a task waits for n
   expect(all).toMatchObject([{ id: node.id, missing: [], waitsFor: [], unavailable: 'outside-hours' }])
 })
 
-test('Linux tells how long nobody typed, and what others compute', { timeout }, async () => {
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const command = programOf(new URL('../../bin/shoal.ts', import.meta.url))
+const children: ChildProcess[] = []
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL')
+})
+
+function spawned(program: string, args: readonly string[]): ChildProcess {
+  const child = spawn(program, args, { stdio: 'pipe' })
+  children.push(child)
+  return child
+}
+
+async function shoal(...args: string[]): Promise<Ended> {
+  const child = spawned(process.execPath, [command, ...args])
+  const said = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name]?.setEncoding('utf8').on('data', (text) => {
+      said[name] += text
+    })
+  const [code] = await once(child, 'close')
+  return { code, ...said }
+}
+
+async function firstLine({ stdout, spawnargs }: ChildProcess): Promise<string> {
+  const lines = createInterface({ input: stdout as Readable })
+  const [line] = await Promise.race([once(lines, 'line'), once(lines, 'close')])
+  return line ?? expect.unreachable(`${spawnargs.join(' ')} said nothing`)
+}
+
+/** Says its nice value, and how much memory it may use. */
+const confession = `
+import { getPriority } from 'node:os'
+import { getHeapStatistics } from 'node:v8'
+export default () => ({ nice: getPriority(), heapMb: getHeapStatistics().heap_size_limit / 2 ** 20 })
+`
+
+/** A terminal in which somebody typed a minute ago. */
+async function terminal(): Promise<void> {
+  const open =
+    'import os, pty, sys; _, end = pty.openpty(); print(os.ttyname(end), flush=True); sys.stdin.read()'
+  const path = await firstLine(spawned('python3', ['-c', open]))
+  await utimes(path, Date.now() / 1_000 - 60, Date.now() / 1_000)
+}
+
+test('`shoal up` takes every manner as a flag, and a status tells what it does', { timeout }, async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'shoal-manners-'))
+  const keyFile = join(folder, 'lab.key')
+  await writeKey(keyFile, key)
+  const near = ['--key', keyFile, '--no-mdns']
   if (process.platform !== 'linux') {
-    await expect(openProbe(() => {})).rejects.toThrow(/cannot be seen/)
+    expect(await shoal('up', ...near, '--when', 'idle')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('cannot be seen')
+    })
     return
   }
-  const probe = await openProbe(() => {})
-  expect(await probe.idleMs()).toBeGreaterThanOrEqual(0)
-
-  expect(await probe.load()).toBeGreaterThanOrEqual(0)
-  probe.close()
+  const up = async (...flags: string[]): Promise<{ id: string; addresses: string[] }> => {
+    const listen = ['--listen', '/ip4/127.0.0.1/tcp/0', '--slots', '1', '--json']
+    return JSON.parse(
+      await firstLine(spawned(process.execPath, [command, 'up', ...near, ...listen, ...flags]))
+    )
+  }
+  const hour = new Date().getHours()
+  const hours = (from: number): string => `${(hour + from) % 24}:00-${(hour + from + 2) % 24}:00`
+  const anyLoad = ['--idle-load', '100000']
+  const isolated = ['--isolation', 'process', '--nice', '7', '--memory-limit', '64']
+  const always = ['--when', 'idle', ...anyLoad, '--idle-after', '0.001', '--hours', hours(23)]
+  const first = await up(...isolated, ...always)
+  const peer = ['--peer', first.addresses[0] as string]
+  await terminal()
+  const expected: Record<string, string[]> = {
+    'not at these hours': ['--hours', hours(4)],
+    'never idle, for others would compute': ['--when', 'idle', '--idle-load', '0'],
+    'gives back at once': ['--when', 'idle', '--idle-load', '0', '--hand-back-after', '0.001'],
+    'in use, as of the last hour': ['--when', 'idle', ...anyLoad, '--idle-after', '3600']
+  }
+  const names = await Promise.all(
+    Object.entries(expected).map(async ([name, flags]) => [(await up(...peer, ...flags)).id, name] as const)
+  )
+  const nameOf = new Map([[first.id, 'free'], ...names])
+  const seen = async (): Promise<Record<string, string>> => {
+    const { stdout } = await shoal('status', ...near, ...peer, '--json')
+    const { nodes } = JSON.parse(stdout) as { nodes: { id: string; availability: string }[] }
+    return Object.fromEntries(nodes.map(({ id, availability }) => [nameOf.get(id), availability]))
+  }
+  let all = await seen()
+  // It gives back at its second look, a second after the first.
+  while (Object.keys(all).length < 5 || all['gives back at once'] === 'paused') all = await seen()
+  expect(all).toEqual({
+    free: 'open',
+    'not at these hours': 'paused',
+    'never idle, for others would compute': 'paused',
+    'gives back at once': 'closed',
+    'in use, as of the last hour': 'paused'
+  })
+  const module = join(folder, 'work.mjs')
+  await writeFile(module, confession)
+  const { stdout } = await shoal('map', module, 'one', ...near, ...peer)
+  const { nice, heapMb } = JSON.parse(stdout)
+  expect(nice).toBe(7)
+  // With what Node adds for short-lived things; without the flag it is half of this machine, or 4,096.
+  expect(heapMb).toBeGreaterThanOrEqual(64)
+  expect(heapMb).toBeLessThan(400)
+  const wrong = ['--nice=20', '--memory-limit=1', '--when=never', '--hours=9-5', '--idle-load=no']
+  const refused = await Promise.all(wrong.map((flag) => shoal('up', ...near, flag)))
+  for (const [at, { code, stderr }] of refused.entries()) {
+    expect(code, wrong[at]).toBe(2)
+    expect(stderr, wrong[at]).toContain('SHOAL_BAD_OPTION')
+  }
+  await rm(folder, { recursive: true })
 })

@@ -49,10 +49,10 @@ test('code is sent to each node once, stays on its disk, and is loaded by each e
        return [threadId, ballast.length + n]
      }`
   )
-  const work = moduleFunction<[number], [number, number]>(file, 'work')
+  const work = moduleFunction(file, 'work')
   const used = new Set<number>()
   const map = async (): Promise<void> => {
-    const results = await client.map(work, upTo(60))
+    const results = await client.map<[number, number]>(work, upTo(60))
     expect(results.map(([, length]) => length)).toEqual(upTo(60).map((n) => codeBytes + n))
     for (const [thread] of results) used.add(thread)
   }
@@ -71,7 +71,7 @@ test('code is sent to each node once, stays on its disk, and is loaded by each e
   await mesh.join({ slots: 2, data })
   await mesh.untilMeshed()
   const { id } = mesh.nodes.at(-1) as Node
-  const again = client.map(work, upTo(4), { targets: [id] })
+  const again = client.map<[number, number]>(work, upTo(4), { targets: [id] })
   expect((await again).map(([, length]) => length)).toEqual(upTo(4).map((n) => codeBytes + n))
   expect(again.metadata(0)?.engine.split('/')[0]).toBe(id)
   expect(sum(counts(mesh.nodes, 'blobs-served'))).toBe(2)

@@ -25,6 +25,25 @@ const refused = {
   hosted: ['yes', 1],
   allowRun: ['yes', 1],
   isolation: ['container', null],
+  when: ['never', '', 5, null],
+  hours: ['', '19:00', '19-07', '25:00-07:00', '19:60-07:00', '07:00-07:00', '24:01-07:00', 19, null],
+  idle: [
+    5,
+    'soon',
+    null,
+    [],
+    { after: -1 },
+    { after: '900' },
+    { after: null },
+    { load: Number.NaN },
+    { handBackAfter: -1 },
+    { lookEvery: 19 },
+    { lookEvery: 2 ** 31 },
+    { since: 5 }
+  ],
+  nice: [-1, 20, 1.5, Number.NaN, '5', null],
+  heapMb: [0, 31, 64.5, Number.NaN, '64', null],
+  probe: [5, null, {}, { idleMs: () => 0, load: () => 0 }],
   onNote: ['stderr', null],
   slot: [4]
 }
