@@ -61,7 +61,7 @@ export class Data {
   readonly #options: DataOptions
   readonly #coming = new Map<DataId, Promise<void>>()
   /** Of those who wait for the first chunk. */
-  readonly #begun = new Map<DataId, PromiseWithResolvers<void>>()
+  readonly #begun = new Map<DataId, PromiseWithResolvers<void> & { waiting: number }>()
   /** What comes from a client, and so waits for no other node. */
   readonly #uploads = new Set<DataId>()
   readonly #keeping = new Keeping()
@@ -72,6 +72,11 @@ export class Data {
   constructor(options: DataOptions) {
     this.#options = options
     this.files = options.files
+  }
+
+  /** Pieces of which somebody waits for the first chunk. */
+  get awaited(): number {
+    return this.#begun.size
   }
 
   /** What the core wants. */
@@ -127,8 +132,8 @@ export class Data {
     return makeRef((await this.put(piecesOfFile(path), plan)).id)
   }
 
-  /** Chunk by chunk, also while it is only coming. Rejects with SHOAL_NOT_FOUND. */
-  async chunks(id: DataId): Promise<Chunks> {
+  /** Chunk by chunk, also while it is only coming. Rejects with SHOAL_NOT_FOUND, also soon after nobody waits any more. */
+  async chunks(id: DataId, isOver: () => boolean = () => false): Promise<Chunks> {
     const until = performance.now() + chunksWithinMs
     for (;;) {
       const found = await this.files.chunks(id, true)
@@ -136,13 +141,9 @@ export class Data {
         this.#options.tell({ kind: 'data-used', id })
         return found
       }
-      const begun = this.#begun.get(id) ?? Promise.withResolvers<void>()
-      this.#begun.set(id, begun)
-      const failure = await Promise.race([begun.promise, this.#bring(id, [])]).catch(
-        (error: unknown) => error
-      )
+      const failure = await this.#begins(id).catch((error: unknown) => error)
       if (failure === undefined) continue
-      if (performance.now() > until || this.#closing.signal.aborted) throw failure
+      if (performance.now() > until || this.#closing.signal.aborted || isOver()) throw failure
       await this.#pause()
     }
   }
@@ -183,7 +184,7 @@ export class Data {
 
   /** To a client. */
   async #show(talk: Talk, id: DataId): Promise<void> {
-    const chunks = await this.chunks(id).catch((error: unknown) => {
+    const chunks = await this.chunks(id, () => talk.isOver).catch((error: unknown) => {
       talk.say({ kind: 'absent', reason: explainError(error).slice(0, 400), at: [] })
     })
     if (chunks !== undefined) await this.#give(talk, id, chunks)
@@ -281,6 +282,18 @@ export class Data {
       (ask) => tell({ kind: 'data-put', id, ask, pinMs: pinMs || retentionMs, copies }),
       (ask) => tell({ kind: 'data-unasked', ask })
     )
+  }
+
+  /** Brings it; resolves as soon as its first chunk is here. */
+  async #begins(id: DataId): Promise<void> {
+    const begun = this.#begun.get(id) ?? { ...Promise.withResolvers<void>(), waiting: 0 }
+    this.#begun.set(id, begun)
+    begun.waiting++
+    try {
+      await Promise.race([begun.promise, this.#bring(id, [])])
+    } finally {
+      if (--begun.waiting === 0 && this.#begun.get(id) === begun) this.#begun.delete(id)
+    }
   }
 
   #hasBegun(id: DataId): void {

@@ -16,6 +16,8 @@ export const DATA_PROTOCOL = '/shoal/data/1.0.0'
 export const dataStreamsMax = 128
 /** Frames that nobody asked for yet; with more, the other side ignores its credit. */
 const unreadMax = 64
+/** Bytes of such frames: what credit allows, and the largest list. With more the stream is aborted, too. */
+const unreadBytesMax = 16 * 1024 * 1024
 /** Bytes handed to the network that it has not sent; then the next chunk is not even read. */
 const writeAheadMax = 2 * 1024 * 1024
 
@@ -52,7 +54,8 @@ export type OpenStream = (handlers: Pick<FrameStreamOptions, 'onFrame' | 'onEnd'
 
 export class Talk {
   #stream: FrameStream | undefined
-  readonly #frames: Uint8Array[] = []
+  #frames: Uint8Array[] = []
+  #unreadBytes = 0
   #reader: PromiseWithResolvers<Uint8Array> | undefined
   #end: Error | undefined
   readonly #counters: Counters
@@ -68,6 +71,11 @@ export class Talk {
       onEnd: (reason) => talk.#ended(new Error(reason))
     })
     return talk
+  }
+
+  /** Nothing that is said is heard any more. */
+  get isOver(): boolean {
+    return this.#end !== undefined
   }
 
   say(word: Word): void {
@@ -96,7 +104,10 @@ export class Talk {
 
   async frame(patienceMs: number): Promise<Uint8Array> {
     const next = this.#frames.shift()
-    if (next !== undefined) return next
+    if (next !== undefined) {
+      this.#unreadBytes -= next.byteLength
+      return next
+    }
     if (this.#end !== undefined) throw this.#end
     this.#reader = Promise.withResolvers()
     const timer = setTimeout(() => this.abort(`nothing was said for ${patienceMs} ms`), patienceMs)
@@ -130,8 +141,13 @@ export class Talk {
     if (this.#reader !== undefined) {
       this.#reader.resolve(frame)
       this.#reader = undefined
-    } else if (this.#frames.length < unreadMax) this.#frames.push(frame)
-    else this.abort('more came than was asked for')
+    } else if (this.#frames.length < unreadMax && this.#unreadBytes + frame.byteLength <= unreadBytesMax) {
+      this.#frames.push(frame)
+      this.#unreadBytes += frame.byteLength
+    } else {
+      this.#frames = []
+      this.abort('more came than was asked for')
+    }
   }
 
   #ended(error: Error): void {

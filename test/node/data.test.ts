@@ -181,3 +181,14 @@ test('a task whose data is held by nobody fails as TASK_DATA_LOST, which names t
   expect(failure.message).toContain(lost)
   expect(failure.message).toContain(other.node.transport.self)
 })
+
+test('of what nobody has nothing is remembered once nobody asks any more', async () => {
+  const { data } = await depot()
+  const ids = Array.from(
+    { length: 50 },
+    (_, i) => `${'A'.repeat(40)}${String(i).padStart(3, '0')}.5` as DataId
+  )
+  const codes = ids.map((id) => data.chunks(id, () => true).catch(({ code }: { code: string }) => code))
+  expect(new Set(await Promise.all(codes))).toEqual(new Set(['SHOAL_NOT_FOUND']))
+  expect(data.awaited).toBe(0)
+})
