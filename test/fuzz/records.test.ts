@@ -17,7 +17,7 @@ import { seededRandom } from '../../src/random.ts'
 import { isSound, OUTCOME_HEADER_BYTES, pack, STATUS } from '../../src/tasks/batch.ts'
 import { decodeArgs, decodeValue, encodeValue } from '../../src/tasks/executor/codec.ts'
 import { encodeGaps, readArgs } from '../../src/tasks/executor/gaps.ts'
-import { encodeNext, parseNext, shardTasksMax } from '../../src/tasks/messages.ts'
+import { encodeNext, parseNext, permitBase, permitsEnd, shardTasksMax } from '../../src/tasks/messages.ts'
 import { decodeNeeds, encodeNeeds, type Need } from '../../src/tasks/needs.ts'
 import { splitOutput, withOutput } from '../../src/tasks/output.ts'
 import { closeParcel, openParcel, PARCEL } from '../../src/tasks/parcel.ts'
@@ -45,7 +45,9 @@ test('cells: bytes are a command, a state of this cell, or neither; no state and
       expect(command?.kind).not.toBe('expire')
       if (command === undefined) continue
       const verdict = decide(state, { id: 'mine', base: random.below(4), command })
-      if (verdict.word === 'decided') answers.parse(verdict.answer)
+      // A liar may have counted to the end of all numbers: nobody reads what comes behind it.
+      const isAtEnd = 'token' in state && state.token === Number.MAX_SAFE_INTEGER
+      if (verdict.word === 'decided' && !isAtEnd) answers.parse(verdict.answer)
       expect(change(state, command).kind).toBe(state.kind)
     }
   })
@@ -102,7 +104,9 @@ test('needs: a task waits only for tasks that there are, of its own shard only f
 })
 
 test('permits: each names a task, an attempt and a node; what names nobody is none', () => {
-  const keys = fc.array(fc.oneof(fc.nat(3_000), fc.nat(80_000)), { maxLength: 5 })
+  const keys = fc.array(fc.oneof(fc.nat(3_000), fc.integer({ min: permitBase - 2, max: permitsEnd })), {
+    maxLength: 5
+  })
   const holder = fc.oneof(
     bytes,
     fc.constantFrom(...names).map((name) => Buffer.from(name))
@@ -127,8 +131,7 @@ test('parcels: their parts come back; of any other bytes all parts lie within th
     same(openParcel(parcel), parts)
     for (const input of [damaged(parcel, seededRandom(seed)), Uint8Array.of(PARCEL, ...rubbish)]) {
       const found = openParcel(input)
-      const size = found?.reduce((sum, part) => sum + 4 + part.byteLength, 1) ?? input.byteLength
-      expect(size).toBe(input.byteLength)
+      if (found !== undefined) expect(Buffer.compare(closeParcel(found), input)).toBe(0)
       expect(idsInInput(input).every(isDataId)).toBe(true)
     }
   })
