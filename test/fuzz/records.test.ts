@@ -194,7 +194,8 @@ test('output behind an outcome: what was printed is told, and any other bytes ar
     const outcome = Uint8Array.of(STATUS.ok, ...new Uint8Array(OUTCOME_HEADER_BYTES - 1), ...payload)
     const whole = withOutput(outcome, { stdout, stderr })
     same(splitOutput(whole), { outcome, output: { stdout, stderr } })
-    for (const input of [rubbish, damaged(whole, seededRandom(seed))]) {
+    const odd = withOutput(outcome, { stdout: seed as never, stderr: [stderr] as never })
+    for (const input of [rubbish, odd, damaged(whole, seededRandom(seed))]) {
       const found = splitOutput(input)
       expect(found.outcome.byteLength).toBeLessThanOrEqual(input.byteLength)
       same([typeof found.output.stdout, typeof found.output.stderr], ['string', 'string'])
