@@ -32,6 +32,8 @@ const calm = { least: 200, more: 1_000 }
 /** A node that listens needs so long to be dialed by all. */
 const settleMs = 700
 const overlapping = 1 / 6
+/** In shorter runs no node is stopped for so long that it is called down. */
+const longPausesFromSeconds = 30
 
 /** Resolves when the time is over; some nodes may then still be away. */
 export async function inflict(options: FaultOptions): Promise<Faults> {
@@ -101,12 +103,13 @@ async function kill(
 }
 
 async function pause(
-  { random, recoveries, say }: FaultOptions,
+  { random, recoveries, seconds, say }: FaultOptions,
   faults: Faults,
   victim: ChaosNode
 ): Promise<void> {
   faults.pauses++
-  const pauseMs = random.chance(0.3) ? 5_000 + random.next() * 5_000 : 100 + random.next() * 3_000
+  const isLong = random.chance(0.3) && seconds >= longPausesFromSeconds
+  const pauseMs = isLong ? 5_000 + random.next() * 5_000 : 100 + random.next() * 3_000
   say(`${victim.name} is stopped for ${Math.round(pauseMs)} ms`)
   recoveries.disturbed()
   victim.stop()
