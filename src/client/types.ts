@@ -45,8 +45,8 @@ export interface TaskOptions {
    */
   readonly key?: string
   /**
-   * Further runs of a task that threw or met its `timeout`, at nodes where it did not run yet if such are free. Default 0. A task whose engine was lost runs again in any case;
-   * after it ended three engines it fails with TASK_POISONED.
+   * Further runs of a task that threw or met its `timeout`, at nodes where it did not run yet if such are free. Default 0. A
+   * task whose engine was lost runs again in any case; after it ended three engines it fails with TASK_POISONED.
    */
   readonly retries?: number
   /** Milliseconds one run may take; then its engine is ended and the run has failed with TASK_TIMEOUT. Default: none. */
