@@ -185,7 +185,10 @@ export class Cells {
   ): CellEffect[] {
     const { mesh, number } = this.council ?? { mesh: '', number: 0 }
     // One of the two knows a newer list, and tells the other.
-    if (message.mesh !== mesh || message.number !== number) return this.#correct(from)
+    if (message.mesh !== mesh || message.number !== number)
+      return this.council === undefined
+        ? [say(from, { kind: 'cell-seated', mesh, number })]
+        : this.#correct(from)
     if (!this.#view.isSound()) return []
     switch (message.kind) {
       case 'cell-seated':

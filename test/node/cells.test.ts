@@ -9,6 +9,7 @@ import { commands } from '../../src/cells/commands.ts'
 import { Petitions } from '../../src/cells/petitions.ts'
 import type { ClientId, PeerId } from '../../src/ids.ts'
 import { NodeCore } from '../../src/node/core.ts'
+import type { PeerMessage } from '../../src/node/messages.ts'
 import { seededRandom } from '../../src/random.ts'
 import { memberOf } from '../routing/member.ts'
 
@@ -18,10 +19,11 @@ const client = 'someone' as ClientId
 class Lone {
   readonly core: NodeCore
   readonly answers: CellAnswer[] = []
+  readonly sent: { readonly to: PeerId; readonly message: PeerMessage }[] = []
 
-  constructor(meetsWithinMs: number) {
+  constructor(meetsWithinMs: number, self = 'peerA' as PeerId) {
     this.core = new NodeCore({
-      me: memberOf('peerA' as PeerId),
+      me: memberOf(self),
       random: seededRandom(1),
       now: 0,
       meetsWithinMs
@@ -33,6 +35,7 @@ class Lone {
   step(input: Parameters<NodeCore['step']>[0], now: number): void {
     for (const effect of this.core.step(input, now)) {
       if (effect.kind === 'reply') this.answers.push(effect.message as CellAnswer)
+      if (effect.kind === 'send') this.sent.push(effect)
       if (effect.kind === 'persist') this.step({ kind: 'persisted', upTo: effect.id }, now)
     }
   }
@@ -86,4 +89,23 @@ test('no member of a council is asked for anything whose disk has failed', () =>
   const [second] = asked([first]) as [PeerId]
   expect(members.filter((peer) => peer !== first)).toContain(second)
   expect(asked(members)).toEqual([])
+})
+
+test('a member that has not heard of its list is told of it by whoever names that list to it', () => {
+  const [lost, other] = ['peerA', 'peerB'] as [PeerId, PeerId]
+  const council = { mesh: 'm', number: 1, members: [lost, other], before: [] }
+  const hears = (node: Lone, from: PeerId, messages: readonly PeerMessage[]): PeerMessage[] => {
+    node.step({ kind: 'received', from, messages }, 1)
+    return node.sent.splice(0).flatMap(({ to, message }) => (to === from ? [message] : []))
+  }
+  const [a, b] = [new Lone(0, lost), new Lone(0, other)]
+  a.step({ kind: 'peer-connected', peer: other, addresses: ['/sim/b'] }, 1)
+  b.step({ kind: 'peer-connected', peer: lost, addresses: ['/sim/a'] }, 1)
+  hears(b, lost, [{ kind: 'council', council }])
+  // What they said when they met is lost.
+  a.sent.length = 0
+  const asked = { mesh: 'm', number: 1, name: 'variable:v', id: 'c-1', base: 0, command: new Uint8Array(0) }
+  const answers = hears(a, other, [{ kind: 'cell-ask', ...asked }])
+  hears(a, other, hears(b, lost, answers))
+  expect(a.core.cells.council).toEqual(council)
 })
