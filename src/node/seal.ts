@@ -57,8 +57,11 @@ export class Seal {
 
   /** Why the store is damaged, if it is: `found` is its seal, and `lastSynced` what was noted beside it. */
   verdict(found: Uint8Array | undefined, lastSynced: number): string | undefined {
-    const [group = 0, count = 0, sum = 0] =
-      found === undefined ? [] : Buffer.from(found).toString().split(' ').map(Number)
+    const numbers = /^(\d{1,15}) (\d{1,15}) (\d{1,10})$/.exec(
+      found === undefined ? '0 0 0' : Buffer.from(found).toString()
+    )
+    if (numbers === null) return 'its seal cannot be read'
+    const [group = 0, count = 0, sum = 0] = numbers.slice(1).map(Number)
     this.#group = group
     if (count !== this.#sums.size || sum !== this.#sum)
       return `it holds ${this.#sums.size} records that are not the ${count} that were written`

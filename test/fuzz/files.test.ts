@@ -101,10 +101,10 @@ test('the seal of a store: of what it seals it says nothing, of anything else th
     expect(seal.verdict(good, 0)).toBeUndefined()
     expect(seal.verdict(rubbish, 0)).toBeTypeOf('string')
     const other = damaged(good, seededRandom(seed))
-    // What reads as the same three numbers is the same seal.
-    const numbers = (from: Uint8Array): string =>
-      Buffer.from(from).toString().split(' ').map(Number).slice(1, 3).join()
-    expect(seal.verdict(other, 0) === undefined).toBe(numbers(other) === numbers(good))
+    // A seal is three numbers, and nothing else; of another group it may be.
+    const [, count, sum] = Buffer.from(good).toString().split(' ')
+    const isSame = new RegExp(`^\\d{1,15} 0*${count} 0*${sum}$`).test(Buffer.from(other).toString())
+    expect(seal.verdict(other, 0) === undefined).toBe(isSame)
   })
   await seal.close()
   const note = fc.oneof(fc.uint8Array({ maxLength: 40 }), fc.stringMatching(/^\d{15,17} \d{9,11}\n?$/))

@@ -137,6 +137,15 @@ test('parcels: their parts come back; of any other bytes all parts lie within th
   })
 })
 
+test('gaps with holes among them are no gaps', () => {
+  for (const length of [2, 2 ** 32 - 1]) {
+    const holes: unknown[] = []
+    holes.length = length
+    for (const gaps of [holes, Object.assign([], holes, { length: 1, odd: 1 })])
+      expect(taken('SHOAL_BAD_VALUE', () => readArgs(closeParcel([encodeValue([[], gaps])])))).toBeUndefined()
+  }
+})
+
 test('arguments with gaps: filled as they were meant, any other bytes are refused, and nothing beside them is touched', () => {
   const key = fc.constantFrom('a', 'b', '__proto__', 'constructor', 'prototype', 'length', '', 0, 1)
   const any = fc.anything({ maxDepth: 1, maxKeys: 3 })

@@ -40,7 +40,10 @@ type Open = readonly [args: unknown[], gaps: readonly (readonly [Gap['path'], nu
 function isOpen(value: unknown): value is Open {
   const isGap = (gap: unknown): boolean =>
     Array.isArray(gap) && Array.isArray(gap[0]) && Number.isInteger(gap[1]) && gap[1] >= -1
-  return Array.isArray(value) && Array.isArray(value[0]) && Array.isArray(value[1]) && value[1].every(isGap)
+  const [args, gaps] = Array.isArray(value) ? value : []
+  // A list may have four billion holes, and `every` passes over them.
+  const isDense = Array.isArray(gaps) && Object.keys(gaps).length === gaps.length
+  return isDense && Array.isArray(args) && [...gaps].every(isGap)
 }
 
 /** Only where there is something: a path must not lead out of the arguments, into what all objects share. */
