@@ -4,39 +4,23 @@
  * Not here: short absences (every seed has some), and the disk of such a node in real life (integration/forgetting.test.ts).
  */
 import { expect, test } from 'vitest'
-import { CALM, type HostPlan, PLAIN_JOB, type Plan } from './plan.ts'
+import { host, planOf } from './by-hand.ts'
+import { type Act, PLAIN_JOB } from './plan.ts'
 import { World } from './world.ts'
 
-const host = (name: string): HostPlan => ({
-  name,
-  slots: 1,
-  labels: [],
-  resources: [],
-  joinAt: 0,
-  rate: 1,
-  loopMs: 0
-})
 const leavesAt = 1_700
 /** Longer than any patience that a node has. */
 const away = 660_000
 const backAt = leavesAt + away
 
 test('a node that kept and ran a job, and comes back long after it was released, runs nothing of it again and keeps nothing', () => {
-  const plan: Plan = {
-    hosts: ['ann', 'ben', 'cat', 'dan'].map(host),
-    clients: 1,
-    jobs: [{ ...PLAIN_JOB, at: 1_000, taskMs: 300, shards: [30], releaseAfter: 1_000 }],
-    acts: ['ben', 'cat'].map((pick) => ({
-      at: leavesAt,
-      act: { kind: 'crash', pick, disk: 'synced', isSilent: false, backAfter: pick === 'ben' ? away : 1_000 }
-    })),
-    troubleMs: backAt + 60_000,
-    weather: { ...CALM, jitterMs: 0 },
-    replaceAfterMs: 30_000,
-    disksToLose: 0,
-    leavesBroken: false,
-    areRivals: false
-  }
+  const hosts = ['ann', 'ben', 'cat', 'dan'].map((name) => host(name))
+  const job = { ...PLAIN_JOB, at: 1_000, taskMs: 300, shards: [30], releaseAfter: 1_000 }
+  const crash = (pick: string, backAfter: number): { at: number; act: Act } => ({
+    at: leavesAt,
+    act: { kind: 'crash', pick, disk: 'synced', isSilent: false, backAfter }
+  })
+  const plan = planOf(hosts, [job], backAt + 60_000, [crash('ben', away), crash('cat', 1_000)])
   const before = { runs: 0, keeps: 0 }
   const after = { runs: 0, keeps: 0 }
   let [tasksLeft, keptByOthers] = [Number.NaN, Number.NaN]

@@ -4,30 +4,16 @@
  * Not here: the choice itself (test/tasks/locality.test.ts), and real bytes (test/integration/data.test.ts).
  */
 import { expect, test } from 'vitest'
+import { host, planOf } from './by-hand.ts'
 import { CALM, type JobPlan, PLAIN_JOB, type Plan } from './plan.ts'
 import { World } from './world.ts'
 
 const job: JobPlan = { ...PLAIN_JOB, at: 2_000, taskMs: 400, shards: [50], data: 10 }
 
+const hosts = ['A', 'B', 'C', 'D', 'E'].map((letter) => host(`peer${letter}`))
 const plan = (copies: number): Plan => ({
-  hosts: ['A', 'B', 'C', 'D', 'E'].map((letter) => ({
-    name: `peer${letter}`,
-    slots: 1,
-    labels: [],
-    resources: [],
-    joinAt: 0,
-    rate: 1,
-    loopMs: 0
-  })),
-  clients: 1,
-  jobs: [{ ...job, copies: { wanted: copies, least: copies } }],
-  acts: [],
-  troubleMs: 12_000,
-  weather: CALM,
-  replaceAfterMs: 30_000,
-  disksToLose: 0,
-  leavesBroken: false,
-  areRivals: false
+  ...planOf(hosts, [{ ...job, copies: { wanted: copies, least: copies } }], 12_000),
+  weather: CALM
 })
 
 function movedShare(copies: number, seed: number): number {

@@ -9,7 +9,8 @@ import { seatOf } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { CoreEffect, CoreInput } from '../../src/node/effects.ts'
 import type { TaskMessageOf } from '../../src/tasks/messages.ts'
-import { type Act, CALM, type HostPlan, type JobPlan, PLAIN_JOB, type Plan } from './plan.ts'
+import { host, planOf } from './by-hand.ts'
+import { type JobPlan, PLAIN_JOB, type Plan } from './plan.ts'
 import { World } from './world.ts'
 
 export interface Story {
@@ -20,38 +21,12 @@ export interface Story {
   readonly plan: Plan
 }
 
-const host = (name: string, slots: number): HostPlan => ({
-  name,
-  slots,
-  labels: [],
-  resources: [],
-  joinAt: 0,
-  rate: 1,
-  loopMs: 0
-})
-
 const job = (at: Millis, taskMs: Millis, shards: readonly number[]): JobPlan => ({
   ...PLAIN_JOB,
   at,
   taskMs,
   shards
 })
-
-function planOf(
-  hosts: readonly HostPlan[],
-  jobs: readonly JobPlan[],
-  troubleMs: Millis,
-  acts: readonly { at: Millis; act: Act }[]
-): Plan {
-  const rest = {
-    weather: { ...CALM, jitterMs: 0 },
-    replaceAfterMs: 30_000,
-    disksToLose: 0,
-    leavesBroken: false,
-    areRivals: false
-  }
-  return { hosts, clients: 1, jobs, acts, troubleMs, ...rest }
-}
 
 const three = [host('ann', 1), host('ben', 1), host('cat', 1)]
 

@@ -8,7 +8,8 @@ import { expect, test } from 'vitest'
 import type { PeerId, ShardKey } from '../../src/ids.ts'
 import type { ShardRecord } from '../../src/tasks/messages.ts'
 import { changesAtOnce } from '../../src/tasks/repair.ts'
-import { CALM, type HostPlan, type JobPlan, PLAIN_JOB, type Plan } from './plan.ts'
+import { host, planOf } from './by-hand.ts'
+import { type JobPlan, PLAIN_JOB, type Plan } from './plan.ts'
 import { World } from './world.ts'
 
 const names = Array.from({ length: 30 }, (_, i) => `host${'abcdefghijkmnopqrstuvwxyzABCDE'[i]}`)
@@ -19,21 +20,16 @@ const troubleMs = sixOClock + replaceAfterMs + 30_000
 
 const job = (at: number): JobPlan => ({ ...PLAIN_JOB, at, shards: new Array(30).fill(2) })
 const plan: Plan = {
-  hosts: names.map(
-    (name): HostPlan => ({ name, slots: 1, labels: [], resources: [], joinAt: 0, rate: 1, loopMs: 0 })
+  ...planOf(
+    names.map((name) => host(name)),
+    Array.from({ length: 10 }, (_, i) => job(1_000 + i * 500)),
+    troubleMs,
+    leaving.map((pick) => ({
+      at: sixOClock,
+      act: { kind: 'crash', pick, disk: 'synced', isSilent: false, backAfter: undefined }
+    }))
   ),
-  clients: 1,
-  jobs: Array.from({ length: 10 }, (_, i) => job(1_000 + i * 500)),
-  acts: leaving.map((pick) => ({
-    at: sixOClock,
-    act: { kind: 'crash', pick, disk: 'synced', isSilent: false, backAfter: undefined }
-  })),
-  troubleMs,
-  weather: { ...CALM, jitterMs: 0 },
-  replaceAfterMs,
-  disksToLose: 0,
-  leavesBroken: false,
-  areRivals: false
+  replaceAfterMs
 }
 
 // A minute of thirty machines takes 6 s of a processor, of which a busy machine gives a small part.

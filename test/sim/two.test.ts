@@ -7,32 +7,16 @@
 import { expect, test } from 'vitest'
 import type { PeerId } from '../../src/ids.ts'
 import { valueAt } from '../../src/tasks/batch.ts'
-import { CALM, type HostPlan, PLAIN_JOB, type Plan } from './plan.ts'
+import { host, planOf } from './by-hand.ts'
+import { PLAIN_JOB } from './plan.ts'
 import { World } from './world.ts'
 
-const host = (name: string): HostPlan => ({
-  name,
-  slots: 1,
-  labels: [],
-  resources: [],
-  joinAt: 0,
-  rate: 1,
-  loopMs: 0
-})
 const tasks = 20
 const healsAt = 15_000
-const plan: Plan = {
-  hosts: [host('ann'), host('ben')],
-  clients: 1,
-  jobs: [{ ...PLAIN_JOB, at: 1_000, taskMs: 300, shards: [tasks], copies: { wanted: 2, least: 2 } }],
-  acts: [{ at: 1_700, act: { kind: 'split', side: ['ben'], lasts: healsAt - 1_700 } }],
-  troubleMs: healsAt + 15_000,
-  weather: { ...CALM, jitterMs: 0 },
-  replaceAfterMs: 30_000,
-  disksToLose: 0,
-  leavesBroken: false,
-  areRivals: false
-}
+const job = { ...PLAIN_JOB, at: 1_000, taskMs: 300, shards: [tasks], copies: { wanted: 2, least: 2 } }
+const plan = planOf([host('ann'), host('ben')], [job], healsAt + 15_000, [
+  { at: 1_700, act: { kind: 'split', side: ['ben'], lasts: healsAt - 1_700 } }
+])
 
 type Kept = Map<number, { by: string; ballot: number; value: string }>
 
