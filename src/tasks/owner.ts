@@ -120,6 +120,7 @@ export class Owner {
   }
 
   message(from: PeerId, message: TaskMessage, now: Millis): Send[] {
+    this.repairs.heard(from, now)
     switch (message.kind) {
       case 'claim':
         this.dealer.claim(from, message, now)
@@ -279,11 +280,10 @@ export class Owner {
   #opened(lead: Lead, now: Millis): Send[] {
     this.#isDirty = true
     this.#dependencies.begin(lead)
-    const { key } = lead
     // Those who hold outcomes, run tasks or follow the shard learn at once where to turn.
-    const told = new Set([this.#view.self, ...this.#view.neighbours(), ...this.#whereabouts.askers(key)])
+    const told = new Set([this.#view.self, ...this.#view.neighbours(), ...this.#whereabouts.askers(lead.key)])
     const news = [...told].map((to) => send(to, leadingMessage(lead)))
-    const orphans = this.#orphans.take(key).flatMap(([to, have]) => lead.audience.watch(to, have))
+    const orphans = this.#orphans.take(lead.key).flatMap(([to, have]) => lead.audience.watch(to, have))
     return [...news, ...orphans, ...recalled(lead, now), ...this.#settle(lead, now)]
   }
 
@@ -337,8 +337,8 @@ export class Owner {
 
   /** Once every keeper has everything, nobody needs to own the shard. */
   #settle(lead: Lead, now: Millis): Send[] {
-    if (!lead.isComplete) return []
     const { key, list, keepers } = lead.record
+    if (!lead.isComplete || this.repairs.isChanging(key)) return []
     // What its own keeper has promised to another cannot be settled by this one: not even when that one gave up.
     const promised = this.#view.keeper.promised(key)
     if (promised > lead.register.ballot) return this.#rejected(key, promised, now)

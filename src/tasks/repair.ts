@@ -11,6 +11,7 @@ import type { Send } from './effects.ts'
 import { nextSeating, quorumOf, type Seating } from './keepers.ts'
 import type { Lead } from './lead.ts'
 import type { ShardRecord } from './messages.ts'
+import { Recipients } from './recipients.ts'
 import type { Kept } from './whereabouts.ts'
 
 /** Shards whose keepers one node changes at the same time; further ones wait. */
@@ -35,8 +36,13 @@ export interface RepairView {
   readonly situation: (now: Millis) => string
 }
 
-/** The keepers that the shard should have; `undefined` if it has the best that there are. */
-export function improve(record: ShardRecord, view: RepairView, now: Millis): Seating | undefined {
+/** The keepers that the shard should have, of `isLast` only if there is no other; `undefined` if it has the best that there are. */
+export function improve(
+  record: ShardRecord,
+  view: RepairView,
+  now: Millis,
+  isLast: (peer: PeerId) => boolean = () => false
+): Seating | undefined {
   const { keepers, copies, key } = record
   const gone = keepers.filter((peer) => view.isGone(peer, now))
   const missing = Math.max(0, copies - keepers.length)
@@ -46,7 +52,7 @@ export function improve(record: ShardRecord, view: RepairView, now: Millis): Sea
     .keepersFor(`${job}/${index}`)
     .filter((peer) => !keepers.includes(peer) && !view.isGone(peer, now))
   if (others.length === 0) return undefined
-  const left = [...others]
+  const left = [...others.filter((peer) => !isLast(peer)), ...others.filter(isLast)]
   const replaced = keepers.map((peer) => (gone.includes(peer) ? (left.shift() ?? peer) : peer))
   return nextSeating(record, [...replaced, ...left.slice(0, missing)])
 }
@@ -58,6 +64,7 @@ export class Repairs {
   #waiting: ShardKey[] = []
   /** Since when. */
   readonly #running = new Map<ShardKey, Millis>()
+  readonly #recipients = new Recipients()
   #scanAt: Millis = 0
   #lookAt: Millis | undefined
   #situation = ''
@@ -70,6 +77,11 @@ export class Repairs {
   /** Shards whose keepers are being changed, and those that wait for it. */
   get changes(): { now: number; later: number } {
     return { now: this.#running.size, later: this.#waiting.length }
+  }
+
+  /** Whoever moves a shard owns it until it has, also if nobody else needs it to. */
+  isChanging(key: ShardKey): boolean {
+    return this.#running.has(key)
   }
 
   /**
@@ -94,15 +106,30 @@ export class Repairs {
     }
     for (const key of this.#running.keys()) {
       const lead = this.#leads.get(key)
-      const better = lead?.register.phase === 'leading' ? improve(lead.record, this.#view, now) : undefined
-      if (lead !== undefined && better !== undefined) effects.push(...lead.register.changeTo(better, now))
+      if (lead?.register.phase === 'leading') effects.push(...this.#change(lead, now))
     }
+    if (this.#running.size === 0) this.#recipients.clear()
     this.#lookAt = this.#running.size > 0 ? now + lookEveryMs : undefined
     return effects
   }
 
+  /** Something came from there. */
+  heard(from: PeerId, now: Millis): void {
+    if (this.#recipients.heard(from, now)) this.#lookAt = now
+  }
+
   wakeAt(): Millis {
     return earlier(this.#scanAt, this.#lookAt) ?? this.#scanAt
+  }
+
+  /** Those who are to have the shard are asked first whether they answer. */
+  #change({ key, record, register }: Lead, now: Millis): Send[] {
+    const better = improve(record, this.#view, now, (peer) => this.#recipients.isSilent(peer, now))
+    if (better === undefined) return []
+    const fresh = better.keepers.filter((peer) => !record.keepers.includes(peer))
+    const unsure = fresh.filter((peer) => !this.#recipients.answers(peer, now))
+    if (unsure.length === 0) return register.changeTo(better, now)
+    return unsure.flatMap((peer) => this.#recipients.ask(peer, key, now))
   }
 
   /** Looks through all shards, but only if something happened since a look that found nothing to do. */
