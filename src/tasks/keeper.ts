@@ -13,13 +13,14 @@ import { type Persist, persist, type Send, send } from './effects.ts'
 import { areRivals, type KeeperList, listOf, movedMessage } from './keepers.ts'
 import {
   type Acceptor,
+  accept,
   answersTo,
   checkKept,
   isMarked,
   isWhole,
   type Kept,
   newAcceptor,
-  outcomesOf,
+  settle,
   summary,
   weigh
 } from './kept.ts'
@@ -85,6 +86,11 @@ export class Keeper {
 
   isSettled(key: ShardKey): boolean {
     return this.#shards.get(key)?.acceptors.at(-1)?.isSettled === true
+  }
+
+  /** The ballot at which all that was committed of a settled shard is at each of its keepers. */
+  settledBy(key: ShardKey): Ballot {
+    return this.#shards.get(key)?.acceptors.at(-1)?.settledBy ?? 0
   }
 
   /** Of a settled shard: how long this node has run since then. */
@@ -243,7 +249,7 @@ export class Keeper {
     const kept = this.#shards.get(message.key)
     if (kept === undefined || acceptor.isSettled || message.ballot < acceptor.promised) return []
     // Said of a list that others of a pair made without this one: what is lacking here is still to come.
-    if (!isWhole(kept, acceptor)) return []
+    if (!isWhole(kept, acceptor, message.by)) return []
     const spare = kept.record.inputs.body.byteLength
     this.#apply(message)
     acceptor.settledAt = this.uptime.ms
@@ -306,10 +312,7 @@ export class Keeper {
     if (kept === undefined || acceptor === undefined) return false
     if (message.kind === 'settle') {
       if (acceptor.isSettled) return false
-      acceptor.isSettled = true
-      acceptor.serials.clear()
-      // What is left is read now and then, and kept for long: without inputs, and in few pieces.
-      acceptor.accepted = outcomesOf(acceptor)
+      settle(acceptor, message.by)
       if (kept.record.list === acceptor.list) {
         kept.record = { ...kept.record, inputs: pack('', [], []), needs: [] }
         kept.acceptors = [acceptor]
@@ -321,13 +324,7 @@ export class Keeper {
     acceptor.promised = Math.max(acceptor.promised, message.ballot)
     this.#changed(kept, 0)
     if (message.kind !== 'accept') return true
-    if (acceptor.serialsOf !== message.ballot) {
-      acceptor.serials.clear()
-      acceptor.serialsOf = message.ballot
-    }
-    if (acceptor.serials.has(message.serial)) return false
-    acceptor.serials.add(message.serial)
-    acceptor.accepted.push({ ballot: message.ballot, outcomes: message.outcomes })
+    if (!accept(acceptor, message)) return false
     this.#changed(kept, message.outcomes.body.byteLength)
     return true
   }

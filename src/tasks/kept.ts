@@ -41,6 +41,8 @@ export interface Acceptor {
   readonly serials: Set<number>
   serialsOf: Ballot
   isSettled: boolean
+  /** By then every keeper had accepted at this ballot all that was committed. */
+  settledBy: Ballot
   /** When that was, by the uptime of its keeper. */
   settledAt: Millis
 }
@@ -52,16 +54,30 @@ export const newAcceptor = (list: number): Acceptor => ({
   serials: new Set(),
   serialsOf: 0,
   isSettled: false,
+  settledBy: 0,
   settledAt: 0
 })
+
+/** False if this batch is here already. */
+export function accept(acceptor: Acceptor, { ballot, serial, outcomes }: TaskMessageOf<'accept'>): boolean {
+  if (acceptor.serialsOf !== ballot) {
+    acceptor.serials.clear()
+    acceptor.serialsOf = ballot
+  }
+  if (acceptor.serials.has(serial)) return false
+  acceptor.serials.add(serial)
+  acceptor.accepted.push({ ballot, outcomes })
+  return true
+}
 
 /** True if all that its list took over is here. */
 export const isMarked = ({ isSettled, accepted }: Acceptor): boolean =>
   isSettled || accepted.some(({ outcomes }) => outcomes.indexes[0] === markIndex)
 
-/** True if every task has an outcome here. */
-export function isWhole({ record }: Kept, { accepted }: Acceptor): boolean {
-  const has = new Set(accepted.flatMap(({ outcomes }) => [...outcomes.indexes]))
+/** True if every task has an outcome here, accepted at this ballot or a later one. */
+export function isWhole({ record }: Kept, { accepted }: Acceptor, by: Ballot): boolean {
+  const counting = accepted.filter(({ ballot }) => ballot >= by)
+  const has = new Set(counting.flatMap(({ outcomes }) => [...outcomes.indexes]))
   for (let index = 0; index < record.count; index++) if (!has.has(index)) return false
   return true
 }
@@ -90,7 +106,7 @@ export function summary({ record, acceptors }: Kept): TaskMessage[] {
   const { key } = record
   return [
     { kind: 'store', record, isRepair: true },
-    ...acceptors.flatMap(({ list, accepted, promised, settledAt }): TaskMessage[] => [
+    ...acceptors.flatMap(({ list, accepted, promised, settledBy, settledAt }): TaskMessage[] => [
       ...accepted
         .toSorted((a, b) => a.ballot - b.ballot)
         .map(
@@ -103,7 +119,7 @@ export function summary({ record, acceptors }: Kept): TaskMessage[] {
             outcomes
           })
         ),
-      { kind: 'settle', key, list, ballot: promised },
+      { kind: 'settle', key, list, ballot: promised, by: settledBy },
       { kind: 'stamp', keys: [key], at: settledAt }
     ])
   ]
@@ -139,11 +155,17 @@ export function merge(found: Iterable<Accepted>): AcceptedBatch[] {
   return parts.map(({ ballot, node, indexes, values }) => ({ ballot, outcomes: pack(node, indexes, values) }))
 }
 
-/** What is left once a shard is settled: nothing will be granted, so nobody needs to know which attempts were. */
-export function outcomesOf({ accepted }: Acceptor): AcceptedBatch[] {
-  const found = newest(accepted)
-  for (const index of found.keys()) if (index >= attemptBase) found.delete(index)
-  return merge(found.values())
+/**
+ * What is left once a shard is settled is read now and then, and kept for long: it is put into few pieces. Nothing will be granted,
+ * so nobody needs to know which attempts were. What an earlier owner proposed, and the last one did not, was never committed.
+ */
+export function settle(acceptor: Acceptor, by: Ballot): void {
+  acceptor.isSettled = true
+  acceptor.settledBy = by
+  acceptor.serials.clear()
+  const found = newest(acceptor.accepted)
+  for (const [index, { ballot }] of found) if (index >= attemptBase || ballot < by) found.delete(index)
+  acceptor.accepted = merge(found.values())
 }
 
 /** One promise may be several messages. */

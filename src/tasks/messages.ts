@@ -214,7 +214,8 @@ export const taskKinds = {
   rejected: { key, list: listNumber, ballot },
   accept: { key, list: listNumber, ballot, serial: uint(), outcomes: batch },
   accepted: { key, list: listNumber, ballot, serial: uint() },
-  settle: { key, list: listNumber, ballot },
+  /** `by`: the ballot at which every keeper has accepted all that is committed. */
+  settle: { key, list: listNumber, ballot, by: added(ballot, 0) },
   /** This list is in force and nothing before it: a proof, which anybody may pass on. */
   moved: { key, list: listNumber, keepers, seats },
   inquire: { key },

@@ -337,12 +337,12 @@ export class Owner {
 
   /** Once every keeper has everything, nobody needs to own the shard. */
   #settle(lead: Lead, now: Millis): Send[] {
-    const { key, list, keepers } = lead.record
+    const [{ key, list, keepers }, { ballot }] = [lead.record, lead.register]
     if (!lead.isComplete || this.repairs.isChanging(key)) return []
     // What its own keeper has promised to another cannot be settled by this one: not even when that one gave up.
     const promised = this.#view.keeper.promised(key)
-    if (promised > lead.register.ballot) return this.#rejected(key, promised, now)
-    return keepers.map((to) => send(to, { kind: 'settle', key, list, ballot: lead.register.ballot }))
+    if (promised > ballot) return this.#rejected(key, promised, now)
+    return keepers.map((to) => send(to, { kind: 'settle', key, list, ballot, by: ballot }))
   }
 
   #settled(from: PeerId, { key, list }: TaskMessageOf<'settle'>, now: Millis): Send[] {

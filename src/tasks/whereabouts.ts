@@ -21,6 +21,7 @@ export type Kept = Pick<
   | 'promised'
   | 'inForce'
   | 'isSettled'
+  | 'settledBy'
   | 'outcomes'
   | 'keys'
   | 'size'
@@ -89,7 +90,8 @@ export class Whereabouts {
     if (record !== undefined && this.#keeper.isSettled(key)) {
       const { list, keepers } = record
       if (!keepers.includes(from)) return send(from, movedMessage(key, listOf(record)))
-      return send(from, { kind: 'settle', key, list, ballot: this.#keeper.promised(key) })
+      const [ballot, by] = [this.#keeper.promised(key), this.#keeper.settledBy(key)]
+      return send(from, { kind: 'settle', key, list, ballot, by })
     }
     if (this.#keeper.isForgotten(key)) return send(from, this.#keeper.epitaph(key))
     const moved = this.#keeper.movedTo(key)

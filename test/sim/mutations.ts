@@ -154,9 +154,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'keep-old-serials',
-    file: keeper,
-    from: 'if (acceptor.serialsOf !== message.ballot) {',
-    to: 'if (acceptor.serialsOf > message.ballot) {',
+    file: 'src/tasks/kept.ts',
+    from: 'if (acceptor.serialsOf !== ballot) {',
+    to: 'if (acceptor.serialsOf > ballot) {',
     why: 'a batch of a new ballot is taken for one that was accepted before'
   },
   {

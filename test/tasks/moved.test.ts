@@ -75,13 +75,13 @@ test('a keeper that never got the list that followed, and is in it, turns to tho
 
 test('a keeper to whom a settled shard was being brought goes on with it, if who brought it has forgotten that', () => {
   const third = new Third()
-  third.hear(a, { kind: 'settle', key, list: 0, ballot: 0 })
+  third.hear(a, { kind: 'settle', key, list: 0, ballot: 0, by: 0 })
   const next = { ...record, inputs: pack('', [], []), list: 1, keepers: [a, d, c], seats: [0, 3, 2] }
   const ofNext = { ...next, seatsGiven: 4, before: [a, b, c], beforeSeats: [0, 1, 2] }
   third.hear(a, { kind: 'store', record: ofNext, isRepair: true })
   expect(third.said().map(({ message }) => message.kind)).not.toContain('prepare')
   // Asked whether it owns the shard, it says that it is over, and knows nothing of the list that follows.
-  third.hear(a, { kind: 'settle', key, list: 0, ballot: 0 })
+  third.hear(a, { kind: 'settle', key, list: 0, ballot: 0, by: 0 })
   expect(third.said().map(({ message }) => message.kind)).toContain('prepare')
 })
 

@@ -64,7 +64,7 @@ test('a keeper that lacks outcomes does not believe that all is over', () => {
     serial,
     outcomes: outcomeOf(index, a)
   })
-  const settle = { kind: 'settle', key, list: 0, ballot: 0 } as const
+  const settle = { kind: 'settle', key, list: 0, ballot: 0, by: 0 } as const
   keeper.step(a, { kind: 'store', record, isRepair: false })
   for (const index of [0, 1]) keeper.step(a, accept(index + 1, index))
   expect(keeper.step(b, settle)).toEqual([])

@@ -95,7 +95,7 @@ class Pair {
       serial: 1,
       outcomes: pack(a, [0], [outcome])
     })
-    if (isSettled) keeper.step(a, { kind: 'settle', key, list: 0, ballot: 0 })
+    if (isSettled) keeper.step(a, { kind: 'settle', key, list: 0, ballot: 0, by: 0 })
   }
 
   /** They meet, and talk until there is nothing more to say. */
@@ -187,7 +187,7 @@ test('with whom a keeper shares one shard of many, it compares as soon as with t
     const outcomes = pack(a, [0], [new Uint8Array(1)])
     keeper.step(a, { kind: 'store', record, isRepair: true })
     keeper.step(a, { kind: 'accept', key, list: 0, ballot: 0, serial: 1, outcomes })
-    keeper.step(a, { kind: 'settle', key, list: 0, ballot: 0 })
+    keeper.step(a, { kind: 'settle', key, list: 0, ballot: 0, by: 0 })
   }
   const reconcile = new Reconcile({ self: a, keeper, peers: () => [b, c, d] }, seededRandom(3), 0)
   const turns = [1, 2, 3, 4].map((turn) => reconcile.wake(turn * 30_000).map(({ to }) => to))

@@ -70,6 +70,9 @@ test('a settled job needs its inputs no more, and its results until it is forgot
   const place = { key: keyOf(one), list: 0, ballot: 0 }
   const accepted = records.hears({ kind: 'accept', ...place, serial: 1, outcomes } as TaskMessage)
   expect(accepted).toEqual({ fresh: [result], over: [] })
-  expect(records.hears({ kind: 'settle', ...place } as TaskMessage)).toEqual({ fresh: [], over: [input] })
+  expect(records.hears({ kind: 'settle', ...place, by: 0 } as TaskMessage)).toEqual({
+    fresh: [],
+    over: [input]
+  })
   expect(records.hears({ kind: 'forget', name: one })).toEqual({ fresh: [], over: [result] })
 })

@@ -72,7 +72,7 @@ class Node {
     )
     this.#hear({ kind: 'store', record: { key, ...firstSeating([self]), ...size }, isRepair: false })
     this.#hear({ kind: 'accept', key, list: 0, ballot: 0, serial: 1, outcomes })
-    this.#hear({ kind: 'settle', key, list: 0, ballot: 0 })
+    this.#hear({ kind: 'settle', key, list: 0, ballot: 0, by: 0 })
   }
 
   /** Lets time pass; whatever it asks itself is answered. True if the job's time is over. */

@@ -48,7 +48,7 @@ function registrar(keepers: readonly PeerId[]): Owner {
   const outcomes = pack('', [0, placementBase + 1, closedIndex], [ended, place, encodeClosed(3)])
   keeper.step(a, { kind: 'store', record: recordOf(root, keepers), isRepair: false })
   keeper.step(a, { kind: 'accept', key: root, list: 0, ballot: 0, serial: 1, outcomes })
-  keeper.step(a, { kind: 'settle', key: root, list: 0, ballot: 0 })
+  keeper.step(a, { kind: 'settle', key: root, list: 0, ballot: 0, by: 0 })
   return owner
 }
 
