@@ -128,7 +128,10 @@ export class ClientData {
     let whole: Uint8Array | undefined
     let at = 0
     for await (const chunk of this.chunks(id, signal)) {
-      if (chunksIn(id) === 1) return chunk
+      if (chunksIn(id) === 1) {
+        whole = chunk
+        continue
+      }
       whole ??= new Uint8Array(Number(id.slice(44)))
       whole.set(chunk, at)
       at += chunk.byteLength
@@ -261,7 +264,9 @@ export class ClientData {
           signal?.throwIfAborted()
           since.progress()
         }
-        await talk.close()
+        talk.say({ kind: 'kept', copies: 1 })
+        await talk.done()
+        talk = undefined
       } catch (error) {
         await this.#failed(error, since, talk, signal)
       } finally {
@@ -283,7 +288,7 @@ export class ClientData {
       try {
         talk = await this.#talk(door.talk, signal)
         await work(talk, () => since.progress())
-        await talk.close()
+        await talk.done()
         return
       } catch (error) {
         await this.#failed(error, since, talk, signal)
@@ -295,7 +300,7 @@ export class ClientData {
     signal?.throwIfAborted()
     await this.#host.attached()
     const talk = await open()
-    signal?.addEventListener('abort', () => talk.abort('not wanted any more'), { once: true })
+    talk.heed(signal)
     return talk
   }
 
@@ -306,6 +311,7 @@ export class ClientData {
     talk: Talk | undefined,
     signal: AbortSignal | undefined
   ): Promise<void> {
+    if (talk?.isStale) return
     if (error instanceof DamagedError) await talk?.close()
     talk?.abort(explainError(error))
     signal?.throwIfAborted()
