@@ -58,7 +58,7 @@ export function programOf(source: URL): string {
 export function withBuilt(): NodeJS.ProcessEnv {
   return {
     ...process.env,
-    NODE_OPTIONS: `--import=${new URL('with-built.js', process.env.SHOAL_TEST_INDEX)}`
+    NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --import=${new URL('with-built.js', process.env.SHOAL_TEST_INDEX)}`
   }
 }
 
