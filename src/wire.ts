@@ -2,14 +2,16 @@
  * Parsing at the edge: a type says what a message holds, how much of it at most, and how it travels.
  *
  * Not here: which messages there are (routing/messages.ts, tasks/messages.ts, client/protocol.ts). CBOR (RFC 8949) is the
- * encoding, by a library; a record travels as the list of its fields, in the order of its type, which is append only.
+ * encoding, by a library (cbor.ts reads what is usual); a record travels as the list of its fields, in the order of its type,
+ * which is append only.
  * Past `parse` nobody checks for missing fields: a value has the stated type, or SHOAL_BAD_MESSAGE was thrown.
  */
 import { decode, encode, encodeInto } from 'cborg'
+import { readUsual } from './cbor.ts'
 import { ShoalError } from './errors.ts'
 
 export interface Type<T> {
-  /** Returns the decoded value typed, or throws SHOAL_BAD_MESSAGE. */
+  /** Returns the decoded value typed, or throws SHOAL_BAD_MESSAGE. With an empty `path` the error does not say where. */
   check(value: unknown, path: string): T
   /** What travels instead of the value. */
   plain(value: T): unknown
@@ -68,7 +70,7 @@ export function list<T>(of: Type<T>, max: number): Type<readonly T[]> {
   return {
     check: (value, path) =>
       Array.isArray(value) && value.length <= max
-        ? value.map((item, i) => of.check(item, `${path}[${i}]`))
+        ? value.map((item, i) => of.check(item, path === '' ? '' : `${path}[${i}]`))
         : bad(path, `a list of at most ${max}`),
     plain: (values) => values.map((value) => of.plain(value)),
     parts: of
@@ -94,7 +96,7 @@ function fill(
   if (!Array.isArray(value)) return bad(path, 'a list of fields')
   for (let i = 0; i < entries.length; i++) {
     const [name, type] = entries[i] as [string, Type<unknown>]
-    result[name] = type.check(value[i], `${path}.${name}`)
+    result[name] = type.check(value[i], path === '' ? '' : `${path}.${name}`)
   }
   return result
 }
@@ -104,10 +106,30 @@ export function indexes(max: number): Type<Uint32Array> {
   return {
     check: (value, path) =>
       value instanceof Uint8Array && value.byteLength % 4 === 0 && value.byteLength <= 4 * max
-        ? new Uint32Array(value.slice().buffer)
+        ? unpacked(value)
         : bad(path, `at most ${max} packed numbers`),
-    plain: (value) => new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+    plain: packed
   }
+}
+
+/** So few numbers are copied one by one: to look at their bytes otherwise costs more than they do. */
+const fewNumbers = 16
+
+function unpacked(bytes: Uint8Array): Uint32Array {
+  const numbers = new Uint32Array(bytes.length / 4)
+  if (numbers.length > fewNumbers) new Uint8Array(numbers.buffer).set(bytes)
+  else
+    for (let at = 0; at < bytes.length; at++)
+      numbers[at >> 2] = (numbers[at >> 2] as number) | ((bytes[at] as number) << (8 * (at & 3)))
+  return numbers
+}
+
+function packed(numbers: Uint32Array): Uint8Array {
+  if (numbers.length > fewNumbers)
+    return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength)
+  const bytes = new Uint8Array(4 * numbers.length)
+  for (let at = 0; at < bytes.length; at++) bytes[at] = (numbers[at >> 2] as number) >>> (8 * (at & 3))
+  return bytes
 }
 
 /** Bytes that are no message of ours, and what can be read of them all the same: whoever said it is told what it was. */
@@ -150,8 +172,12 @@ export type Kinds = Readonly<Record<string, Fields>>
 export type MessageOf<S extends Kinds> = { [K in keyof S]: { readonly kind: K } & Shape<S[K]> }[keyof S]
 
 export function codec<S extends Kinds>(kinds: S): Codec<MessageOf<S>> {
-  const types = new Map(Object.entries(kinds).map(([kind, fields]) => [kind, record(fields)]))
-  const entries = new Map(Object.entries(kinds).map(([kind, fields]) => [kind, Object.entries(fields)]))
+  const types = new Map(
+    Object.entries(kinds).map(([kind, fields]) => [
+      kind,
+      { kind, ...record(fields), entries: Object.entries(fields) }
+    ])
+  )
   return {
     kinds,
     encode: (message) => {
@@ -163,13 +189,21 @@ export function codec<S extends Kinds>(kinds: S): Codec<MessageOf<S>> {
     parse: (input) => {
       const value = decoded(input)
       const [kind, body] = Array.isArray(value) ? value : []
-      const type = typeof kind === 'string' ? entries.get(kind) : undefined
+      const type = typeof kind === 'string' ? types.get(kind) : undefined
       if (type === undefined) {
         const shown = typeof kind === 'string' ? kind.slice(0, 40) : typeof kind
         throw new UnreadableError(`unknown kind of message: ${shown}`, kind)
       }
+      // With our own text for its kind, which is compared by identity wherever it goes.
+      const read = (path: string): MessageOf<S> =>
+        fill({ kind: type.kind }, type.entries, body, path) as MessageOf<S>
       try {
-        return fill({ kind }, type, body, kind) as MessageOf<S>
+        return read('')
+      } catch {
+        // Only what is wrong is read again, to say where.
+      }
+      try {
+        return read(kind)
       } catch (error) {
         const { message } = error as Error
         throw new UnreadableError(message, kind, readable(kinds[kind] as Fields, body))
@@ -180,7 +214,7 @@ export function codec<S extends Kinds>(kinds: S): Codec<MessageOf<S>> {
 
 function decoded(input: Uint8Array): unknown {
   try {
-    return decode(input)
+    return readUsual(input) ?? decode(input)
   } catch {
     throw new UnreadableError('these bytes are no message of ours', '')
   }
