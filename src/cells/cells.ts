@@ -104,7 +104,8 @@ export class Cells {
 
   /** Tends what is under way. Its disk is relied on for every vote, so without a sound one it only asks. */
   wake(now: Millis): CellEffect[] {
-    const effects = this.#petitions.wake(this.council === undefined ? this.#chair.absent(now) : '', now)
+    const isAwaited = this.#petitions.size > 0 && this.council === undefined
+    const effects = this.#petitions.wake(isAwaited ? this.#chair.absent(now) : '', now)
     this.#chair.want(this.#petitions.size > 0)
     if (!this.#view.isSound()) return effects
     effects.push(...this.#coordinator.wake(now), ...this.#chair.wake(now))
@@ -116,8 +117,8 @@ export class Cells {
   wakeAt(): Millis | undefined {
     if (!this.#view.isSound()) return this.#petitions.wakeAt()
     const isTending = this.#seating.isPulling || this.#hasBurden
-    const parts = [this.#coordinator.wakeAt(), this.#chair.wakeAt(), isTending ? this.#tendAt : undefined]
-    return parts.reduce(earlier, this.#petitions.wakeAt())
+    const at = earlier(this.#petitions.wakeAt(), isTending ? this.#tendAt : undefined)
+    return earlier(earlier(at, this.#coordinator.wakeAt()), this.#chair.wakeAt())
   }
 
   /** What others have yet to take over from a node that leaves. */

@@ -114,17 +114,13 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   }
 
   wakeAt(): Millis | undefined {
-    const parts = [
-      this.membership.wakeAt(),
-      this.owner.wakeAt(this.#now),
-      this.runner.wakeAt(),
-      this.entry.wakeAt(),
-      this.#upkeep.wakeAt(),
-      this.stock.wakeAt(),
-      this.cells.wakeAt(),
-      this.#desk.wakeAt()
-    ]
-    return parts.reduce(earlier)
+    let at = earlier(this.membership.wakeAt(), this.owner.wakeAt(this.#now))
+    at = earlier(at, this.runner.wakeAt())
+    at = earlier(at, this.entry.wakeAt())
+    at = earlier(at, this.#upkeep.wakeAt())
+    at = earlier(at, this.stock.wakeAt())
+    at = earlier(at, this.cells.wakeAt())
+    return earlier(at, this.#desk.wakeAt())
   }
 
   check(): void {
@@ -382,6 +378,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   /** Delivers what the machines of this node said to each other. */
   #drain(now: Millis): void {
+    if (this.#inbox.length === 0) return
     // What is said meanwhile comes behind it.
     for (const [at, message] of this.#inbox.entries()) {
       this.#hear(this.self, message, now)

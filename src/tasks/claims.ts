@@ -54,13 +54,15 @@ export class Claims {
 
   /** Shares `want` among the owners that have work; the others keep a `standing` claim, so that their next task leaves at once. */
   renew(owners: readonly PeerId[], { want, standing, room, depth }: Wants, now: Millis): Send[] {
-    const busy = owners.filter((owner) => this.#of(owner).waiting > 0).length
+    let busy = 0
+    for (const owner of owners) if (this.#of(owner).waiting > 0) busy++
     const claims = this.#withdraw(owners)
     for (const owner of owners) {
       const asked = this.#of(owner)
       const share = asked.waiting > 0 ? Math.ceil(want / busy) : Math.min(want, standing)
       const left = asked.tasks - (asked.received - asked.base)
-      const isStale = now - asked.at >= claimAgainMs || depth !== asked.depth || isOther(asked.room, room)
+      const isOld = now - asked.at >= claimAgainMs || depth !== asked.depth
+      const isStale = isOld || (room.length > 0 && isOther(asked.room, room))
       if (!isStale && (left === share || (left > share / 2 && left <= 2 * share))) continue
       Object.assign(asked, { tasks: share, base: asked.received, at: now, depth })
       if (room.length > 0) asked.room = new Map(room.map(({ name, amount }) => [name, amount]))
@@ -73,20 +75,16 @@ export class Claims {
 
   /** Who is not asked any more need not keep its claim. */
   #withdraw(owners: readonly PeerId[]): Send[] {
-    const left = [...this.#claimed].filter((owner) => !owners.includes(owner))
-    return left.map((owner) => {
+    const claims: Send[] = []
+    for (const owner of this.#claimed) {
+      if (owners.includes(owner)) continue
       this.#claimed.delete(owner)
       const asked = this.#of(owner)
-      Object.assign(asked, { tasks: 0, base: asked.received, at: Number.NEGATIVE_INFINITY })
-      return send(owner, {
-        kind: 'claim',
-        tasks: 0,
-        received: asked.received,
-        room: [],
-        isLast: true,
-        depth: 0
-      })
-    })
+      const { received } = asked
+      Object.assign(asked, { tasks: 0, base: received, at: Number.NEGATIVE_INFINITY })
+      claims.push(send(owner, { kind: 'claim', tasks: 0, received, room: [], isLast: true, depth: 0 }))
+    }
+    return claims
   }
 
   #of(owner: PeerId): Asked {

@@ -321,8 +321,9 @@ export class Queue {
       if (index >= this.#cursor) fresh++
     }
     if (waiting !== this.#waiting) assert(false, `${this.#waiting} waiting, ${waiting} counted`)
-    const line = this.#back.filter(({ index }) => this.#state[index] === TASK.waiting).length
-    if (new Set(this.#back.map(({ index }) => index)).size !== this.#back.length)
+    let line = 0
+    for (const { index } of this.#back) if (this.#state[index] === TASK.waiting) line++
+    if (this.#back.length > 1 && new Set(this.#back.map(({ index }) => index)).size !== this.#back.length)
       assert(false, 'a task stands in line twice')
     if (line + fresh !== waiting) assert(false, `${line} in line and ${fresh} new, but ${waiting} wait`)
     for (const [peer, held] of this.#held)

@@ -22,14 +22,15 @@ export class Clockwork {
 
   after(delay: Millis, happen: () => void): void {
     const heap = this.#heap
-    heap.push({ at: this.now + Math.max(0, delay), order: this.#order++, happen })
-    let child = heap.length - 1
+    const event = { at: this.now + Math.max(0, delay), order: this.#order++, happen }
+    let child = heap.length
     while (child > 0) {
-      const parent = (child - 1) >> 1
-      if (!isBefore(heap[child], heap[parent])) break
-      swap(heap, child, parent)
-      child = parent
+      const parent = heap[(child - 1) >> 1] as Event
+      if (!isBefore(event, parent)) break
+      heap[child] = parent
+      child = (child - 1) >> 1
     }
+    heap[child] = event
   }
 
   /** Lets the next event happen; false if there is none up to `until`. */
@@ -40,31 +41,28 @@ export class Clockwork {
       this.now = until
       return false
     }
-    swap(heap, 0, heap.length - 1)
-    heap.pop()
-    let parent = 0
-    for (;;) {
-      let least = parent
-      for (const child of [2 * parent + 1, 2 * parent + 2]) {
-        if (child < heap.length && isBefore(heap[child], heap[least])) least = child
-      }
-      if (least === parent) break
-      swap(heap, parent, least)
-      parent = least
-    }
+    const last = heap.pop()
+    if (last !== undefined && last !== first) settle(heap, last)
     this.now = first.at
     first.happen()
     return true
   }
 }
 
-function isBefore(a: Event | undefined, b: Event | undefined): boolean {
-  if (a === undefined || b === undefined) return false
-  return a.at < b.at || (a.at === b.at && a.order < b.order)
+/** Puts `event` where the root was: those that come before it move up. */
+function settle(heap: Event[], event: Event): void {
+  let at = 0
+  for (let child = 1; child < heap.length; child = 2 * at + 1) {
+    const left = heap[child] as Event
+    const right = heap[child + 1]
+    const least = right !== undefined && isBefore(right, left) ? right : left
+    if (!isBefore(least, event)) break
+    heap[at] = least
+    at = least === left ? child : child + 1
+  }
+  heap[at] = event
 }
 
-function swap(heap: Event[], a: number, b: number): void {
-  const kept = heap[a] as Event
-  heap[a] = heap[b] as Event
-  heap[b] = kept
+function isBefore(a: Event, b: Event): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order)
 }

@@ -10,12 +10,19 @@ import type { DiskRecord } from '../../src/node/effects.ts'
 import { type Batch, valueAt } from '../../src/tasks/batch.ts'
 import { permitsIn } from '../../src/tasks/permits.ts'
 
+/** One value of a task, and whose disks have it. */
+interface Copy {
+  readonly value: Uint8Array
+  readonly peers: Set<PeerId>
+}
+
 export class Durable {
   /** Keepers that have synced the shard, ever: what is destroyed later was durable when it counted. */
   readonly #shards = new Map<ShardKey, Set<PeerId>>()
   /** Smallest list that the shard was stored with. */
   readonly #keepers = new Map<ShardKey, number>()
-  readonly #values = new Map<string, Set<PeerId>>()
+  /** By shard and index. A task has more than one value only if an owner was lost. */
+  readonly #values = new Map<ShardKey, Map<number, Copy[]>>()
   /** Of each shard, outcomes that are on as many disks as it takes. */
   readonly #decided = new Map<ShardKey, Map<number, Uint8Array[]>>()
   readonly #lists = new Map<string, readonly PeerId[]>()
@@ -40,12 +47,14 @@ export class Durable {
       for (const { index } of permitsIn([outcomes]))
         this.#permits.add(`${shardName(key).job}:${first + index}`)
       for (let at = 0; at < outcomes.indexes.length; at++) {
-        add(this.#values, name(key, outcomes, at), peer)
-        if (this.holders(key, outcomes, at) <= this.keepers(key) / 2) continue
+        const { value, peers } = this.#copy(key, outcomes, at)
+        peers.add(peer)
+        if (peers.size <= this.keepers(key) / 2) continue
         const index = outcomes.indexes[at] as number
         const decided = this.#decided.get(key) ?? new Map<number, Uint8Array[]>()
-        decided.set(index, [...(decided.get(index) ?? []), valueAt(outcomes, at)])
         this.#decided.set(key, decided)
+        const values = decided.get(index) ?? []
+        if (!values.includes(value)) decided.set(index, [...values, value])
       }
     } else if (message.kind === 'forget') this.#forgotten.add(`${peer} ${message.name}`)
   }
@@ -105,12 +114,32 @@ export class Durable {
 
   /** Keepers that have this very value. */
   holders(key: ShardKey, outcomes: Batch, at: number): number {
-    return this.#values.get(name(key, outcomes, at))?.size ?? 0
+    return this.#find(key, outcomes, at)?.peers.size ?? 0
+  }
+
+  #find(key: ShardKey, outcomes: Batch, at: number): Copy | undefined {
+    const copies = this.#values.get(key)?.get(outcomes.indexes[at] as number)
+    return copies?.find(({ value }) => isSame(value, outcomes, at))
+  }
+
+  #copy(key: ShardKey, outcomes: Batch, at: number): Copy {
+    const found = this.#find(key, outcomes, at)
+    if (found !== undefined) return found
+    const copy = { value: valueAt(outcomes, at), peers: new Set<PeerId>() }
+    const ofShard = this.#values.get(key) ?? new Map<number, Copy[]>()
+    this.#values.set(key, ofShard)
+    const index = outcomes.indexes[at] as number
+    ofShard.set(index, [...(ofShard.get(index) ?? []), copy])
+    return copy
   }
 }
 
-const name = (key: ShardKey, outcomes: Batch, at: number): string =>
-  `${key}:${outcomes.indexes[at]}:${text(valueAt(outcomes, at))}`
+function isSame(value: Uint8Array, { ends, body }: Batch, at: number): boolean {
+  const from = at === 0 ? 0 : (ends[at - 1] as number)
+  if (value.length !== (ends[at] as number) - from) return false
+  for (let i = 0; i < value.length; i++) if (value[i] !== body[from + i]) return false
+  return true
+}
 
 /** Bytes as a text, to compare and to name by. */
 export const text = ({ buffer, byteOffset, byteLength }: Uint8Array): string =>

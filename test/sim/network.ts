@@ -35,7 +35,7 @@ export class Network {
   }
 
   send(from: SimNode, to: PeerId, message: PeerMessage): void {
-    const way = `${from.id}>${to}`
+    const way = wayOf(from.id, to)
     const stream = this.#streams.get(way)
     if (stream === undefined) return
     const { weather, clock } = this.#world
@@ -84,9 +84,9 @@ export class Network {
     const reached = new Set([from])
     for (const near of reached) {
       for (const far of this.#world.ids()) {
-        const [there, back] = [`${near}>${far}`, `${far}>${near}`]
-        const isOpen = this.#streams.get(there) === this.#streams.get(back) && this.#streams.has(there)
-        if (isOpen && !this.#cut.has(there)) reached.add(far)
+        const stream = this.#streams.get(wayOf(near, far))
+        if (stream === undefined || stream !== this.#streams.get(wayOf(far, near))) continue
+        if (!this.#cut.has(wayOf(near, far))) reached.add(far)
       }
     }
     return reached
@@ -166,25 +166,39 @@ export class Network {
   }
 
   #arrive(from: PeerId, to: PeerId, stream: number, bytes: Uint8Array): void {
-    if (this.#streams.get(`${to}>${from}`) !== stream || this.#cut.has(`${from}>${to}`)) return
+    if (this.#streams.get(wayOf(to, from)) !== stream || this.#cut.has(wayOf(from, to))) return
     const message = peerMessages.parse(bytes)
     remember(message, bytes)
     this.#world.node(to)?.step({ kind: 'received', from, messages: [message] })
   }
 }
 
+const ways = new Map<PeerId, Map<PeerId, string>>()
+
+/** `from>to`, put together once for each pair, since it is looked up for every frame. */
+function wayOf(from: PeerId, to: PeerId): string {
+  const known = ways.get(from)?.get(to)
+  if (known !== undefined) return known
+  const way = `${from}>${to}`
+  ways.set(from, (ways.get(from) ?? new Map<PeerId, string>()).set(to, way))
+  return way
+}
+
 /** The last few messages, and their bytes: one to three keepers, and one that is written down as it came. */
-const lately: { message: PeerMessage; bytes: Uint8Array }[] = []
+const lately: PeerMessage[] = []
+const latelyBytes: Uint8Array[] = []
 const latelyMax = 4
 let next = 0
 
 function remember(message: PeerMessage, bytes: Uint8Array): void {
-  lately[next] = { message, bytes }
+  lately[next] = message
+  latelyBytes[next] = bytes
   next = (next + 1) % latelyMax
 }
 
 export function encodeOnce(message: PeerMessage): Uint8Array {
-  for (const one of lately) if (one.message === message) return one.bytes
+  const known = latelyBytes[lately.indexOf(message)]
+  if (known !== undefined) return known
   const bytes = peerMessages.encode(message)
   remember(message, bytes)
   return bytes
