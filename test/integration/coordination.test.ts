@@ -5,23 +5,28 @@
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Client } from '../../src/index.ts'
 import { programOf } from './prepare.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 const holder = programOf(new URL('./holder.ts', import.meta.url))
 let lab: Lab
-beforeEach(async () => {
+/** One mesh for all tests, one after the other: whoever is killed is started again. */
+let nodes: NodeProcess[]
+const clients: Client[] = []
+beforeAll(async () => {
   lab = await Lab.open()
+  nodes = await lab.mesh(3, 0)
 })
-afterEach(() => lab.close())
+afterEach(() => Promise.all(clients.splice(0).map((client) => client.close())))
+afterAll(() => lab.close())
 
-async function meshOf(count: number): Promise<{ nodes: NodeProcess[]; client: Client }> {
-  const nodes = await lab.mesh(count, 0)
-  const client = await lab.attach(...nodes)
-  await untilMeshed(client, count)
-  return { nodes, client }
+async function attach(...to: readonly NodeProcess[]): Promise<Client> {
+  const client = await lab.attach(...to)
+  clients.push(client)
+  await untilMeshed(client, 3)
+  return client
 }
 
 /** A client in a process of its own that holds the lock; what it says is its token. */
@@ -39,7 +44,7 @@ async function holds(name: string, lease: number, entry: NodeProcess) {
 }
 
 test('CONFORMANCE 41: the lock of a client that is killed goes to who waits for it, with a higher token', async () => {
-  const { nodes, client } = await meshOf(3)
+  const client = await attach(...nodes)
   const { token, kill } = await holds('printer', 1_000, nodes[1] as NodeProcess)
   await expect(client.lock('printer').acquire({ timeout: 2_500 })).rejects.toMatchObject({
     code: 'SHOAL_TIMEOUT'
@@ -50,10 +55,10 @@ test('CONFORMANCE 41: the lock of a client that is killed goes to who waits for 
 })
 
 test('a holder that stands still for longer than its lease knows so before it does anything', async () => {
-  const { nodes, client } = await meshOf(3)
-  const other = await lab.attach(...nodes.slice(1))
-  const hold = await client.lock('printer', { lease: 500 }).acquire()
-  const waiting = other.lock('printer').acquire()
+  const client = await attach(...nodes)
+  const other = await attach(...nodes.slice(1))
+  const hold = await client.lock('plotter', { lease: 500 }).acquire()
+  const waiting = other.lock('plotter').acquire()
   await other.variable('asked').set(true)
   expect(hold.isHeld).toBe(true)
   // Nothing of this process runs meanwhile.
@@ -62,11 +67,11 @@ test('a holder that stands still for longer than its lease knows so before it do
   expect(hold.signal.reason).toMatchObject({ code: 'SHOAL_LEASE_LOST' })
   expect((await waiting).token).toBeGreaterThan(hold.token)
   await expect(hold.release()).rejects.toMatchObject({ code: 'SHOAL_LEASE_LOST' })
-  expect(await client.lock('printer').isHeld()).toBe(true)
+  expect(await client.lock('plotter').isHeld()).toBe(true)
 })
 
 test('CONFORMANCE 41: nodes are killed one after another, and come back; no item and no lock is lost or doubled', async () => {
-  const { nodes, client } = await meshOf(3)
+  const client = await attach(...nodes)
   const queue = client.queue<number>('work')
   const lock = client.lock('single', { lease: 2_000 })
   await using hold = await lock.acquire()
@@ -94,25 +99,25 @@ test('CONFORMANCE 41: nodes are killed one after another, and come back; no item
 })
 
 test('all nodes lose their power at once: what was there is there, and a lock waits for its holder as before', async () => {
-  const { nodes, client } = await meshOf(3)
+  const client = await attach(...nodes)
   await client.variable('kept').set({ a: 1 })
   const { token } = await client.lock('kept', { lease: 60_000 }).acquire()
   await Promise.all(nodes.map((node) => node.kill()))
   const again: NodeProcess[] = []
   for (const { name } of nodes) again.push(await lab.start(name, again, { slots: 0 }))
-  const late = await lab.attach(...again)
-  await untilMeshed(late, 3)
+  nodes = again
+  const late = await attach(...nodes)
   expect(await late.variable('kept').get()).toEqual({ a: 1 })
   expect(await late.lock('kept').tryAcquire()).toBeUndefined()
   expect(token).toBe(1)
 })
 
 test('a minority refuses, says whom it misses, and goes on when they are back', async () => {
-  const { nodes, client } = await meshOf(3)
+  const client = await attach(...nodes)
   const counter = client.variable<number>('counter')
   await counter.set(1)
   const [first, ...others] = nodes as [NodeProcess, NodeProcess, NodeProcess]
-  const local = await lab.attach(first)
+  const local = await attach(first)
   for (const node of others) node.pause()
   const refusal = await local
     .variable('counter')

@@ -6,18 +6,31 @@
 import { randomBytes } from 'node:crypto'
 import { open, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Ref } from '../../src/index.ts'
 import { until } from '../conformance/mesh.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
 let lab: Lab
-beforeEach(async () => {
+/** All three see each other; they are there for every test that takes none of them away. */
+let nodes: NodeProcess[]
+beforeAll(async () => {
   lab = await Lab.open()
+  nodes = await lab.mesh(3)
+  await untilMeshed(await lab.attach(nodes[0] as NodeProcess), 3)
 })
-afterEach(() => lab.close())
+afterAll(() => lab.close())
 
-const dataOf = (node: NodeProcess): string => join(lab.folder, node.name, 'data')
+/** What one test has for itself: a lab, or one more node. */
+let own: Lab | undefined
+let guest: NodeProcess | undefined
+afterEach(async () => {
+  await Promise.all([own?.close(), guest?.kill()])
+  own = undefined
+  guest = undefined
+})
+
+const dataOf = (node: NodeProcess, within = lab): string => join(within.folder, node.name, 'data')
 const nameOf = ({ hash, size }: Ref): string => `${hash}.${size}`
 
 async function flip(path: string, at: number): Promise<void> {
@@ -30,7 +43,6 @@ async function flip(path: string, at: number): Promise<void> {
 }
 
 test('bytes, files and streams come back as they were put, by any node', async () => {
-  const nodes = await lab.mesh(3)
   const [one, other] = [await lab.attach(nodes[0] as NodeProcess), await lab.attach(nodes[2] as NodeProcess)]
   await untilMeshed(one, 3)
   const bytes = randomBytes(3_500_000)
@@ -60,9 +72,8 @@ test('bytes, files and streams come back as they were put, by any node', async (
 })
 
 test('a ref arrives in the task as its bytes, wherever it stands in the arguments', async () => {
-  const nodes = await lab.mesh(2)
   const client = await lab.attach(nodes[0] as NodeProcess)
-  await untilMeshed(client, 2)
+  await untilMeshed(client, 3)
   const [a, b] = [await client.put(randomBytes(2_000_000)), await client.put([Buffer.from('abc')])]
   const sizes = await client.map(
     ({ part, list, map }: { part: Uint8Array; list: Uint8Array[]; map: Map<string, Uint8Array> }) => [
@@ -77,40 +88,48 @@ test('a ref arrives in the task as its bytes, wherever it stands in the argument
 })
 
 /** The nodes that have it on disk, once there are so many. */
-async function holdersOf(ref: Ref, nodes: readonly NodeProcess[], count: number): Promise<NodeProcess[]> {
-  for (;;) {
-    const all = await Promise.all(
-      nodes.map(async (node) => ((await readdir(dataOf(node))).includes(nameOf(ref)) ? [node] : []))
-    )
-    if (all.flat().length >= count) return all.flat()
-  }
+async function holdersOf(
+  ref: Ref,
+  among: readonly NodeProcess[],
+  count: number,
+  within = lab
+): Promise<NodeProcess[]> {
+  const holders: NodeProcess[] = []
+  await until(async () => {
+    holders.length = 0
+    for (const node of among)
+      if ((await readdir(dataOf(node, within))).includes(nameOf(ref))) holders.push(node)
+    return holders.length >= count
+  })
+  return holders
 }
 
 test('CONFORMANCE 33: data with three holders outlives two of them, also for who is just reading it', async () => {
-  const nodes = await lab.mesh(3)
-  const client = await lab.attach(nodes[0] as NodeProcess)
+  own = await Lab.open()
+  const mine = await own.mesh(3)
+  const client = await own.attach(mine[0] as NodeProcess)
   await untilMeshed(client, 3)
   const bytes = randomBytes(12_000_000)
   const ref = await client.put(bytes)
-  await holdersOf(ref, nodes, 3)
-  const fresh = await lab.start('fresh', [nodes[0] as NodeProcess], { more: { roles: ['engine'] } })
-  const reader = await lab.attach(fresh)
+  await holdersOf(ref, mine, 3, own)
+  const fresh = await own.start('fresh', [mine[0] as NodeProcess], { more: { roles: ['engine'] } })
+  const reader = await own.attach(fresh)
   await untilMeshed(reader, 4)
   const pieces: Uint8Array[] = []
   for await (const piece of reader.stream(ref)) {
-    if (pieces.push(piece) === 1) await Promise.all(nodes.slice(0, 2).map((node) => node.kill()))
+    if (pieces.push(piece) === 1) await Promise.all(mine.slice(0, 2).map((node) => node.kill()))
   }
   expect(Buffer.compare(Buffer.concat(pieces), bytes)).toBe(0)
 })
 
 test('a flipped byte at one holder is found, reported and fetched elsewhere', async () => {
-  const nodes = await lab.mesh(3)
   const client = await lab.attach(nodes[0] as NodeProcess)
   await untilMeshed(client, 3)
   const bytes = randomBytes(2_500_000)
   const ref = await client.put(bytes)
   const holders = await holdersOf(ref, nodes, 3)
   const fresh = await lab.start('fresh', [nodes[0] as NodeProcess], { slots: 0, more: { roles: ['engine'] } })
+  guest = fresh
   const reader = await lab.attach(fresh)
   await untilMeshed(reader, 4)
   for (const node of holders.slice(0, 2)) await flip(join(dataOf(node), nameOf(ref)), 1_200_000)
@@ -141,7 +160,6 @@ test('a flipped byte at one holder is found, reported and fetched elsewhere', as
 })
 
 test('tasks go where their data is: hardly any of it moves, though each piece lies on one node only', async () => {
-  const nodes = await lab.mesh(3)
   const client = await lab.attach(nodes[0] as NodeProcess)
   await untilMeshed(client, 3)
   const once = { keepers: 1 }
@@ -167,23 +185,25 @@ test('tasks go where their data is: hardly any of it moves, though each piece li
 })
 
 test('data stays for whoever needs it and goes with the last of them; an engine keeps what it used last', async () => {
-  const nodes = await lab.mesh(3, 0)
-  const client = await lab.attach(nodes[0] as NodeProcess)
+  const within = await Lab.open()
+  own = within
+  const mine = await within.mesh(3, 0)
+  const client = await within.attach(mine[0] as NodeProcess)
   const more = { roles: ['engine' as const], quota: { data: 5_000_000 } }
-  const engine = await lab.start('engine', nodes, { more })
+  const engine = await within.start('engine', mine, { more })
   await untilMeshed(client, 4)
   const size = (bytes: Uint8Array): number => bytes.length
   const pieces = Array.from({ length: 4 }, (_, at) => Buffer.alloc(2_000_000, at))
   const refs = await Promise.all(pieces.map((piece) => client.put(piece)))
   for (const ref of refs) await client.submit(size, [ref as never])
-  await until(async () => (await having(engine, refs)) === 'cd')
+  await until(async () => (await having(engine, refs, within)) === 'cd')
   await client.free(...refs)
-  for (const node of nodes) await until(async () => (await having(node, refs)) === '')
+  for (const node of mine) await until(async () => (await having(node, refs, within)) === '')
 
   const retention = 2_000
   const ref = await client.put(randomBytes(2_000_000), { retention })
   const putAt = performance.now()
-  const open = join(lab.folder, 'open')
+  const open = join(within.folder, 'open')
   const waits = async (bytes: Uint8Array, file: string): Promise<number> => {
     const { existsSync } = process.getBuiltinModule('node:fs')
     while (!existsSync(file)) await new Promise((resolve) => setTimeout(resolve, 20))
@@ -192,14 +212,14 @@ test('data stays for whoever needs it and goes with the last of them; an engine 
   const task = client.submit(waits as never, [ref, open])
   await task.accepted
   await until(async () => performance.now() - putAt > retention + 1_500)
-  expect(await Promise.all(nodes.map((node) => having(node, [ref])))).toEqual(['a', 'a', 'a'])
+  expect(await Promise.all(mine.map((node) => having(node, [ref], within)))).toEqual(['a', 'a', 'a'])
   await writeFile(open, '')
   expect(await task).toBe(2_000_000)
-  for (const node of nodes) await until(async () => (await having(node, [ref])) === '')
+  for (const node of mine) await until(async () => (await having(node, [ref], within)) === '')
 })
 
 /** Which of these a node has on its disk, as letters. */
-async function having(node: NodeProcess, refs: readonly Ref[]): Promise<string> {
-  const names = await readdir(dataOf(node))
+async function having(node: NodeProcess, refs: readonly Ref[], within = lab): Promise<string> {
+  const names = await readdir(dataOf(node, within))
   return refs.flatMap((ref, at) => (names.includes(nameOf(ref)) ? ['abcdefgh'[at]] : [])).join('')
 }

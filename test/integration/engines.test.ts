@@ -84,7 +84,7 @@ test('a task in a loop ends at its timeout and when it is cancelled, and its eng
   )
   endless.catch(() => {})
   let pid = 0
-  while (pid === 0) pid = Number(await readFile(pidFile, 'utf8').catch(() => ''))
+  for (; pid === 0; await sleep(20)) pid = Number(await readFile(pidFile, 'utf8').catch(() => ''))
   const from = performance.now()
   await endless.cancel()
   await until(() => !isAlive(pid))

@@ -11,6 +11,7 @@ import { createInterface } from 'node:readline'
 import type { Worker } from 'node:worker_threads'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Client, connect, createNode, type Node, type NodeOptions } from '../../src/index.ts'
+import { until } from '../conformance/mesh.ts'
 import { programOf } from './prepare.ts'
 import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
 
@@ -81,7 +82,7 @@ async function watchApp(): Promise<Watched> {
   const watching = Promise.all(
     plains.map(async (client, at) => {
       const sees = async () => (await client.members()).some((member) => member.id === id)
-      while (!(await sees()));
+      await until(sees)
       for (let isOver = false; !isOver; looks++) {
         if (!(await sees())) missed.push(`n${at + 1}`)
         const pause = new Promise((resolve) => setTimeout(resolve, 100, false))
@@ -214,7 +215,7 @@ test('functions of the app stay in its thread: notes, sources, a probe; when the
     (await client.status()).nodes.find(({ id }) => id === node.id)?.availability ?? ''
   expect(await availability()).toBe('open')
   owner.idleMs = 0
-  while ((await availability()) !== 'paused');
+  await until(async () => (await availability()) === 'paused')
   expect(notes.join()).toContain('this machine is in use')
   owner.idleMs = Number.POSITIVE_INFINITY
   let pulled = 0

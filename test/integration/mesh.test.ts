@@ -8,8 +8,9 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
+  type Client,
   CompositeError,
   connect,
   createKey,
@@ -76,82 +77,115 @@ test('results survive that every node is killed at once and started again', asyn
   expect(await after.job(job.id)).toEqual(count(100).map((x) => x * x))
 })
 
-test('an error comes back with its name, message, stack, engine and attempt', async () => {
-  const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const mesh = await lab.attach(a)
-  const task = mesh.submit(
-    (n: number) => {
-      throw new RangeError(`not ${n}`)
-    },
-    [7],
-    { retries: 2 }
-  )
-  const error = await task.catch((thrown: unknown) => thrown)
-  expect(error).toBeInstanceOf(TaskError)
-  expect(error).toMatchObject({
-    name: 'RangeError',
-    message: 'not 7',
-    code: 'TASK_FAILED',
-    attempt: 3,
-    engine: `${a.id}/0`,
-    taskId: `${task.id}:0`
+describe('one node and one client', () => {
+  let lab: Lab
+  let a: NodeProcess
+  let mesh: Client
+
+  beforeAll(async () => {
+    lab = await Lab.open()
+    a = await lab.start('n1')
+    mesh = await lab.attach(a)
   })
-  expect((error as TaskError).stack).toContain('RangeError: not 7\n')
-})
+  afterAll(() => lab.close())
 
-test('several failures come together in input order, or among the results if that is asked for', async () => {
-  const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const mesh = await lab.attach(a)
-  const odd = (n: number): number => {
-    if (n % 2 === 1) throw new Error(`odd ${n}`)
-    return n
-  }
-  const error = await mesh.map(odd, count(6)).catch((thrown: unknown) => thrown)
-  expect(error).toBeInstanceOf(CompositeError)
-  expect((error as CompositeError).errors.map(({ message }) => message)).toEqual(['odd 1', 'odd 3', 'odd 5'])
-  const values = await mesh.map(odd, count(4), { returnErrors: true })
-  const shown = (values as unknown[]).map((value) => (value instanceof Error ? value.message : value))
-  expect(shown).toEqual([0, 'odd 1', 2, 'odd 3'])
-})
+  test('an error comes back with its name, message, stack, engine and attempt', async () => {
+    const task = mesh.submit(
+      (n: number) => {
+        throw new RangeError(`not ${n}`)
+      },
+      [7],
+      { retries: 2 }
+    )
+    const error = await task.catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(TaskError)
+    expect(error).toMatchObject({
+      name: 'RangeError',
+      message: 'not 7',
+      code: 'TASK_FAILED',
+      attempt: 3,
+      engine: `${a.id}/0`,
+      taskId: `${task.id}:0`
+    })
+    expect((error as TaskError).stack).toContain('RangeError: not 7\n')
+  })
 
-test('an argument that cannot travel is named by index and path, and nothing from there on runs', async () => {
-  const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const mesh = await lab.attach(a)
-  const inputs = [1, 2, { rows: [0, () => 1] }, 4]
-  const job = mesh.map((x: unknown) => x, inputs)
-  await expect(job).rejects.toMatchObject({ code: 'SHOAL_BAD_VALUE' })
-  await expect(job).rejects.toThrow(/input 2 .*rows\[1\]/)
-  expect((await mesh.jobs()).filter(({ tasks }) => tasks > 2)).toEqual([])
-})
+  test('several failures come together in input order, or among the results if that is asked for', async () => {
+    const odd = (n: number): number => {
+      if (n % 2 === 1) throw new Error(`odd ${n}`)
+      return n
+    }
+    const error = await mesh.map(odd, count(6)).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(CompositeError)
+    expect((error as CompositeError).errors.map(({ message }) => message)).toEqual([
+      'odd 1',
+      'odd 3',
+      'odd 5'
+    ])
+    const values = await mesh.map(odd, count(4), { returnErrors: true })
+    const shown = (values as unknown[]).map((value) => (value instanceof Error ? value.message : value))
+    expect(shown).toEqual([0, 'odd 1', 2, 'odd 3'])
+  })
 
-test('endless inputs are pulled with a bound, and leaving early cancels what is left', async () => {
-  const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const mesh = await lab.attach(a)
-  let pulled = 0
-  async function* endless(): AsyncGenerator<number> {
-    for (;;) yield pulled++
-  }
-  let next = 0
-  const job = mesh.map((x: number) => -x, endless(), { inFlightMax: 32 })
-  for await (const result of job) {
-    expect(result).toBe(next === 0 ? -0 : -next)
-    expect(pulled - next).toBeLessThanOrEqual(33)
-    if (++next === 300) break
-  }
-  expect(await job.status()).toMatchObject({ state: 'cancelled' })
-})
+  test('an argument that cannot travel is named by index and path, and nothing from there on runs', async () => {
+    const inputs = [1, 2, { rows: [0, () => 1] }, 4]
+    const before = (await mesh.jobs()).map(({ id }) => id)
+    const job = mesh.map((x: unknown) => x, inputs)
+    await expect(job).rejects.toMatchObject({ code: 'SHOAL_BAD_VALUE' })
+    await expect(job).rejects.toThrow(/input 2 .*rows\[1\]/)
+    const since = (await mesh.jobs()).filter(({ id }) => !before.includes(id))
+    expect(since.filter(({ tasks }) => tasks > 2)).toEqual([])
+  })
 
-test('cancel ends waiting and running tasks', async () => {
-  const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const mesh = await lab.attach(a)
-  const job = mesh.map(
-    (ms: number) => new Promise((resolve) => setTimeout(resolve, ms, ms)),
-    [0, 60_000, 60_000]
-  )
-  const first = await new Promise((resolve) => job.onProgress(resolve))
-  expect(first).toMatchObject({ done: 1 })
-  await job.cancel()
-  await expect(job).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+  test('endless inputs are pulled with a bound, and leaving early cancels what is left', async () => {
+    let pulled = 0
+    async function* endless(): AsyncGenerator<number> {
+      for (;;) yield pulled++
+    }
+    let next = 0
+    const job = mesh.map((x: number) => -x, endless(), { inFlightMax: 32 })
+    for await (const result of job) {
+      expect(result).toBe(next === 0 ? -0 : -next)
+      expect(pulled - next).toBeLessThanOrEqual(33)
+      if (++next === 300) break
+    }
+    expect(await job.status()).toMatchObject({ state: 'cancelled' })
+  })
+
+  test('cancel ends waiting and running tasks', async () => {
+    const job = mesh.map(
+      (ms: number) => new Promise((resolve) => setTimeout(resolve, ms, ms)),
+      [0, 60_000, 60_000]
+    )
+    const first = await new Promise((resolve) => job.onProgress(resolve))
+    expect(first).toMatchObject({ done: 1 })
+    await job.cancel()
+    await expect(job).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+  })
+
+  test('who holds another key is refused, hears why, and the node says it', async () => {
+    const stranger = connect({ key: createKey(), peers: [a.address], mdns: false })
+    await expect(stranger).rejects.toMatchObject({ code: 'SHOAL_REFUSED' })
+    await a.noted('refused')
+    await expect(connect({ key: createKey(), peers: [a.address], mdns: false })).rejects.toThrow(ShoalError)
+    expect(await (await lab.attach(a)).members()).toHaveLength(1)
+  })
+
+  test('a second node on the same data folder refuses to start', async () => {
+    const second = createNode({ key: lab.key, data: join(lab.folder, 'n1'), mdns: false })
+    await expect(second).rejects.toMatchObject({ code: 'SHOAL_DATA_IN_USE' })
+  })
+
+  test('wrong options are refused by name', async () => {
+    const wrong = [{ retries: -1 }, { timeout: 0 }, { keepers: 16 }, { retry: 1 }] as object[]
+    for (const options of wrong) {
+      expect(() => mesh.map((x: number) => x, [1], options)).toThrow(ShoalError)
+      expect(() => mesh.map((x: number) => x, [1], options)).toThrow(`\`${Object.keys(options)[0]}\``)
+    }
+    const captured = 1
+    await expect(mesh.map((x: number) => x + captured, [1])).rejects.toThrow('`captured`')
+    expect(await mesh.map((x: number) => x + captured, [1], { scope: { captured } })).toEqual([2])
+  })
 })
 
 test('a module travels with its imports, and its code is run by nodes that never saw the client', async () => {
@@ -165,40 +199,12 @@ test('a module travels with its imports, and its code is run by nodes that never
   expect((await job).map((counts) => [...counts])).toEqual([[['node', 3]], [['mesh', 1]]])
 })
 
-test('who holds another key is refused, hears why, and the node says it', async () => {
-  const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const stranger = connect({ key: createKey(), peers: [a.address], mdns: false })
-  await expect(stranger).rejects.toMatchObject({ code: 'SHOAL_REFUSED' })
-  await a.noted('refused')
-  await expect(connect({ key: createKey(), peers: [a.address], mdns: false })).rejects.toThrow(ShoalError)
-  expect(await (await lab.attach(a)).members()).toHaveLength(1)
-})
-
 test('nobody there: the error says what to do', async () => {
   const nobody = connect({ key: lab.key, peers: ['/ip4/127.0.0.1/tcp/1'], mdns: false, timeout: 300 })
   await expect(nobody).rejects.toMatchObject({
     code: 'SHOAL_NO_MESH',
     message: expect.stringContaining('is a node running there?')
   })
-})
-
-test('a second node on the same data folder refuses to start', async () => {
-  await lab.mesh(1)
-  const second = createNode({ key: lab.key, data: join(lab.folder, 'n1'), mdns: false })
-  await expect(second).rejects.toMatchObject({ code: 'SHOAL_DATA_IN_USE' })
-})
-
-test('wrong options are refused by name', async () => {
-  const [a] = (await lab.mesh(1)) as [NodeProcess]
-  const mesh = await lab.attach(a)
-  const wrong = [{ retries: -1 }, { timeout: 0 }, { keepers: 16 }, { retry: 1 }] as object[]
-  for (const options of wrong) {
-    expect(() => mesh.map((x: number) => x, [1], options)).toThrow(ShoalError)
-    expect(() => mesh.map((x: number) => x, [1], options)).toThrow(`\`${Object.keys(options)[0]}\``)
-  }
-  const captured = 1
-  await expect(mesh.map((x: number) => x + captured, [1])).rejects.toThrow('`captured`')
-  expect(await mesh.map((x: number) => x + captured, [1], { scope: { captured } })).toEqual([2])
 })
 
 test('the demo ends with nothing lost, wrong or delivered twice', { timeout: 240_000 }, async () => {

@@ -332,7 +332,10 @@ test('what cannot run anywhere is said at once, explained, and runs as soon as a
   const own = await connect({ key: lone.key, peers: [node.address], mdns: false, timeout: 60_000 })
   // It is said before the job is submitted.
   let id: string | undefined
-  while (id === undefined) id = (await own.jobs())[0]?.id
+  await until(async () => {
+    id = (await own.jobs())[0]?.id
+    return id !== undefined
+  })
   const { state, nodes: all } = await own.explain(`${id}:0`)
   expect(state).toBe('waiting')
   expect(all.flatMap(({ missing }) => missing)).toMatchObject([{ blockedBy: 'label', name: 'allow-run' }])
