@@ -2,12 +2,10 @@
  * Parsing at the edge: a type says what a message holds, how much of it at most, and how it travels.
  *
  * Not here: which messages there are (routing/messages.ts, tasks/messages.ts, client/protocol.ts). CBOR (RFC 8949) is the
- * encoding, by a library (cbor.ts reads what is usual); a record travels as the list of its fields, in the order of its type,
- * which is append only.
+ * encoding, by a library; a record travels as the list of its fields, in the order of its type, which is append only.
  * Past `parse` nobody checks for missing fields: a value has the stated type, or SHOAL_BAD_MESSAGE was thrown.
  */
 import { decode, encode, encodeInto } from 'cborg'
-import { readUsual } from './cbor.ts'
 import { ShoalError } from './errors.ts'
 
 export interface Type<T> {
@@ -214,7 +212,7 @@ export function codec<S extends Kinds>(kinds: S): Codec<MessageOf<S>> {
 
 function decoded(input: Uint8Array): unknown {
   try {
-    return readUsual(input) ?? decode(input)
+    return decode(input)
   } catch {
     throw new UnreadableError('these bytes are no message of ours', '')
   }
