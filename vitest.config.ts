@@ -17,6 +17,8 @@ process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --max-semi-space-s
 const pure = ['test/{routing,data,tasks,sim,bin}/*.test.ts', 'test/{tidy,wire}.test.ts']
 /** Nor of these, which end what they start; loading the package for each of them would take a minute in all. */
 const meshes = ['test/{integration,conformance}/*.test.ts']
+/** Nor of these, which put back what they replace. The rest (test/tasks/executor) is about processes and what happens to them. */
+const parts = ['test/{client,node,hosted,fuzz}/*.test.ts', 'test/{flags,clocks}.test.ts']
 const globalSetup = 'test/integration/prepare.ts'
 
 export default defineConfig({
@@ -40,10 +42,11 @@ export default defineConfig({
           globalSetup
         }
       },
+      { extends: true, plugins: [useBuilt], test: { name: 'parts', include: parts, isolate: false, globalSetup } },
       {
         extends: true,
         plugins: [useBuilt],
-        test: { name: 'real', include: ['test/**/*.test.ts'], exclude: [...pure, ...meshes], globalSetup }
+        test: { name: 'real', include: ['test/**/*.test.ts'], exclude: [...pure, ...meshes, ...parts], globalSetup }
       }
     ]
   }
