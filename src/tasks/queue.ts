@@ -322,12 +322,18 @@ export class Queue {
     }
     if (waiting !== this.#waiting) assert(false, `${this.#waiting} waiting, ${waiting} counted`)
     let line = 0
-    for (const { index } of this.#back) if (this.#state[index] === TASK.waiting) line++
-    if (this.#back.length > 1 && new Set(this.#back.map(({ index }) => index)).size !== this.#back.length)
-      assert(false, 'a task stands in line twice')
+    const seen = new Uint8Array(this.#back.length > 1 ? this.count : 0)
+    for (const { index } of this.#back) {
+      if (seen[index] === 1) assert(false, 'a task stands in line twice')
+      seen[index] = 1
+      if (this.#state[index] === TASK.waiting) line++
+    }
     if (line + fresh !== waiting) assert(false, `${line} in line and ${fresh} new, but ${waiting} wait`)
-    for (const [peer, held] of this.#held)
-      if (held !== this.heldBy(peer).length) assert(false, `${peer} holds ${held}`)
+    for (const [peer, held] of this.#held) {
+      let counted = 0
+      for (const holder of this.#holder) if (holder === peer) counted++
+      if (held !== counted) assert(false, `${peer} holds ${held}`)
+    }
   }
 
   #isEarly(index: number): boolean {
