@@ -236,6 +236,7 @@ class Programs implements Executor {
       ...files.fds,
       stdoutBytesMax,
       stderrBytesMax,
+      mark: this.#warden.mark,
       // A node that stops has no time to give, nor has one whose memory is full.
       killAfterMs: () => (this.#isClosed || isFull(signal) ? 0 : recipe.killAfterMs),
       onStarted: (pid) => {

@@ -25,6 +25,8 @@ export interface TreeOptions {
   readonly stdout?: number | undefined
   readonly stdoutBytesMax: number
   readonly stderrBytesMax: number
+  /** What its mark begins with. */
+  readonly mark: string
   /** Between TERM and KILL; asked again and again, as it may become urgent. */
   readonly killAfterMs: () => number
   readonly onStarted: (pid: number) => void
@@ -47,7 +49,7 @@ export interface TreeEnd {
  */
 export async function runTree(options: TreeOptions, signal: AbortSignal): Promise<TreeEnd> {
   const { file, args, cwd, env, stdin = 'ignore', stdout = 'pipe' } = options
-  const mark = newMark()
+  const mark = newMark(options.mark)
   const child = spawn(file, args, {
     cwd,
     env: { ...env, SHOAL_RUN: mark.slice('SHOAL_RUN='.length) },
@@ -148,8 +150,8 @@ class Tail {
 }
 
 /** What a tree carries in its environment, as `SHOAL_RUN=…`. */
-export function newMark(): string {
-  return `SHOAL_RUN=${randomBytes(12).toString('hex')}`
+export function newMark(first = ''): string {
+  return `SHOAL_RUN=${first}${randomBytes(12).toString('hex')}`
 }
 
 /** TERM to all, which go on if they stood still; KILL to those that are left after a while. Resolves when it has sent what there is to send. */

@@ -3,9 +3,11 @@
  *
  * Not here: how they are ended while the node lives (tree.ts). An engine in a loop would never notice that its node is gone.
  * A dead man's handle: a shell holds the other end of a pipe, is told which groups run, and acts when the pipe closes. It
- * costs a megabyte, and is started with the first program.
+ * costs a megabyte, and is started with the first program. A node may be killed before it could tell of a program that it had
+ * just started, and a program may leave its group; where there is a /proc, both are found by the mark in their environment.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { dirname } from 'node:path'
 
 /** Between TERM and KILL for programs whose node is gone. */
@@ -19,8 +21,13 @@ while read -r verb group; do
     -) all="\${all%% $group *} \${all#* $group }" ;;
   esac
 done
-signal () { for group in $all; do kill -s "$1" -- "-$group"; done; }
-if [ "$all" != ' ' ]; then
+marked () { grep -ls "SHOAL_RUN=$mark" /proc/[0-9]*/environ | while IFS=/ read -r _ _ pid _; do echo "$pid"; done; }
+signal () {
+  for group in $all; do kill -s "$1" -- "-$group"; done
+  for pid in $(marked); do kill -s "$1" "$pid"; done
+}
+mark=$2
+if [ "$all" != ' ' ] || [ -n "$(marked)" ]; then
   signal TERM 2> /dev/null
   signal CONT 2> /dev/null
   sleep ${killAfterS}
@@ -30,6 +37,8 @@ fi
 `
 
 export class Warden {
+  /** What the mark of every program begins with (tree.ts). */
+  readonly mark = randomBytes(9).toString('hex')
   readonly #folder: string | undefined
   readonly #groups = new Set<number>()
   #shell: ChildProcess | undefined
@@ -61,7 +70,7 @@ export class Warden {
   }
 
   #start(): void {
-    const shell = spawn('/bin/sh', ['-c', SCRIPT, 'shoal-warden', this.#folder ?? ''], {
+    const shell = spawn('/bin/sh', ['-c', SCRIPT, 'shoal-warden', this.#folder ?? '', this.mark], {
       cwd: this.#folder === undefined ? '/' : dirname(this.#folder),
       // Not to be hit by what a terminal sends to the node.
       detached: true,

@@ -8,6 +8,17 @@ import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { Warden } from '../../../src/tasks/executor/warden.ts'
 
+test('a program of which its node could not tell any more ends with it', async () => {
+  const warden = new Warden()
+  warden.ready()
+  const env = { ...process.env, SHOAL_RUN: `${warden.mark}1` }
+  const program = spawn('sleep', ['600'], { detached: true, stdio: 'ignore', env })
+  const ended = once(program, 'exit')
+  await once(program, 'spawn')
+  warden.close()
+  expect(await ended).toEqual([null, 'SIGTERM'])
+})
+
 test('a program that stands still when its node is gone may clean up like any other', async () => {
   const script = `trap 'echo tidy; exit 0' TERM; echo up; while :; do sleep 0.02; done`
   const program = spawn('/bin/sh', ['-c', script], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
