@@ -25,7 +25,7 @@ describe('three nodes', () => {
 
   test('CONFORMANCE 41: the lock of a holder whose process dies is freed, with a higher token, also if nobody waits for it', async () => {
     const lock = two.lock('doomed')
-    one.submit(moduleFunction(work, 'dies'), ['doomed', 500], { atMostOnce: true }).catch(() => {})
+    one.submit(moduleFunction(work, 'dies'), ['doomed', 2_000], { atMostOnce: true }).catch(() => {})
     const token = await one.variable<number>('doomed-token').get()
     expect(await lock.isHeld()).toBe(true)
     await until(async () => !(await lock.isHeld()))
