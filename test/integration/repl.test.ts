@@ -5,10 +5,14 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { programOf } from './prepare.ts'
-import { Lab, type NodeProcess, untilStatus } from './processes.ts'
+import { Lab, type NodeProcess } from './processes.ts'
 
 let lab: Lab
 let node: NodeProcess
@@ -66,8 +70,11 @@ test('at a terminal, names are completed after await, and Ctrl-C ends what waits
   clearInterval(tab)
   terminal.type('\x15.px kept = 3\r')
   await terminal.shows(/\[.{6}\/1\] 3\s+shoal> /)
-  terminal.type('.px console.log("begun"); await new Promise(() => {})\r')
-  await untilStatus(await lab.attach(node), ([status]) => status?.running === 2)
+  // A node says that it runs them before they print anything.
+  const begun = join(lab.folder, 'begun')
+  const mark = `process.getBuiltinModule("node:fs").appendFileSync("${begun}", "x")`
+  terminal.type(`.px console.log("begun"); ${mark}; await new Promise(() => {})\r`)
+  while (!existsSync(begun) || (await readFile(begun)).length < 2) await sleep(20)
   terminal.type('\x03')
   await terminal.shows(/\/0\] begun\s+InterruptedError[\s\S]*\/1\] begun\s+InterruptedError/)
   await terminal.shows(/shoal> /)
