@@ -65,7 +65,8 @@ test('at a terminal, names are completed after await, and Ctrl-C ends what waits
   const terminal = new Terminal([process.execPath, command, 'repl', ...reach], env)
   await terminal.shows(/shoal> /)
   terminal.type('const key = await shoal.create')
-  const tab = setInterval(() => terminal.type('\t'), 300)
+  // One at a time: what is typed while names are looked for is handled before they are there.
+  const tab = setInterval(() => terminal.type('\t'), 1_000)
   await terminal.shows(/shoal\.createKey\s+shoal\.createNode/)
   clearInterval(tab)
   terminal.type('\x15.px kept = 3\r')
