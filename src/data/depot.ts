@@ -22,7 +22,7 @@ export const restoredPinMs = 86_400_000
 /** What was fetched for use, and is not used any more. */
 export const cacheMs = 600_000
 /** A copy that is not urgent waits until nothing was brought here for so long. */
-const calmMs = 2_000
+const calmMs = 1_000
 /** It waits no longer than this. */
 export const restMs = 30_000
 /** Pins are made longer only if that says something new: or two clocks would make them eternal. */

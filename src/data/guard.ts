@@ -18,8 +18,7 @@ import { type DataMessageOf, idsMax } from './messages.ts'
 const tendEveryMs = 500
 /** Between two words to one that did not answer. */
 const askAgainMs = 2_000
-/** What a majority has not soon after it was put, by this time and at this speed, is asked of all who shall have it. */
-const patienceMs = 4_000
+/** What is put slower than this, after `askAgainMs`, is asked of all who shall have it. */
 const slowBytesPerMs = 50_000
 /** Copies, unless somebody asks for another number. */
 export const copiesDefault = 3
@@ -40,7 +39,6 @@ interface Watch {
   /** Until then a put waits for a majority only. */
   patientUntil: Millis
   targets: readonly PeerId[]
-  near: PeerId | undefined
   /** Who said that it has it. */
   readonly has: Set<PeerId>
   /** Who was asked for it, and when that is to be said again. */
@@ -48,16 +46,6 @@ interface Watch {
   /** Who was told that records here name it. */
   readonly leased: Set<PeerId>
   asks: { readonly ask: number; readonly pinMs: Millis }[]
-}
-
-export interface Put {
-  /** Its number, in `data-kept`. */
-  readonly ask: number
-  readonly pinMs: Millis
-  /** 0 = as usual. */
-  readonly copies: number
-  /** Who probably reads it next: among the first to have it, if it is to have it at all. */
-  readonly near?: PeerId | undefined
 }
 
 type Hold = Omit<DataMessageOf<'hold'>, 'ids'>
@@ -105,12 +93,11 @@ export class Guard {
   }
 
   /** Somebody put it: it is to stay for `pinMs`. Answered by `data-kept`. */
-  keep(id: DataId, { ask, pinMs, copies, near }: Put, now: Millis): DataEffect[] {
+  keep(id: DataId, ask: number, pinMs: Millis, copies: number, now: Millis): DataEffect[] {
     const watch = this.#watch(id, copies, now)
-    watch.near = near
     watch.asks.push({ ask, pinMs })
     watch.calmUntil = now + restMs
-    watch.patientUntil = now + patienceMs + dataName(id).size / slowBytesPerMs
+    watch.patientUntil = now + askAgainMs + dataName(id).size / slowBytesPerMs
     // Who has it already is to know of the pin before that is answered.
     watch.again.clear()
     watch.has.clear()
@@ -219,7 +206,6 @@ export class Guard {
       calmUntil: now + restMs,
       patientUntil: now,
       targets: [],
-      near: undefined,
       has: new Set(this.#depot.has(id) ? [this.#view.self] : []),
       again: new Map(),
       leased: new Set(),
@@ -282,17 +268,17 @@ export class Guard {
   }
 
   /**
-   * Who is to have it at once. While it is being put these are a majority, this node first, then who reads it next; and what
-   * records name for the first time was put, and so has a majority already.
+   * Who is to have it at once. While it is being put these are a majority, this node first; and what records name for the first
+   * time was put, and so has a majority already.
    */
-  #urgent({ asks, isLeft, targets, near, calmUntil, patientUntil }: Watch, now: Millis): readonly PeerId[] {
+  #urgent({ asks, isLeft, targets, calmUntil, patientUntil }: Watch, now: Millis): readonly PeerId[] {
     const { self, isUp } = this.#view
     if (isLeft || now >= calmUntil) return targets
     if (asks.length === 0) return []
     if (now >= patientUntil) return targets
-    const up = targets.filter((peer) => peer === self || isUp(peer))
-    const line = new Set([self, near, ...up].filter((peer) => up.includes(peer as PeerId)) as PeerId[])
-    return [...line].slice(0, majorityOf(targets.length))
+    const line = targets.filter((peer) => peer === self || isUp(peer))
+    if (line.includes(self)) line.sort((one, other) => Number(other === self) - Number(one === self))
+    return line.slice(0, majorityOf(targets.length))
   }
 
   /** Once all have it who shall, and these are enough, the others need not: one that leaves takes its copy along. */

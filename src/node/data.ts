@@ -51,8 +51,6 @@ export interface PutPlan {
   readonly pinMs: number
   /** 0 = as usual. */
   readonly copies: number
-  /** Who probably reads it next. */
-  readonly near?: PeerId | undefined
 }
 
 export class Data {
@@ -273,11 +271,11 @@ export class Data {
     }
   }
 
-  #keep(id: DataId, { pinMs, copies, near }: PutPlan): Promise<number> {
+  #keep(id: DataId, { pinMs, copies }: PutPlan): Promise<number> {
     const { tell } = this.#options
     return this.#keeping.until(
       id,
-      (ask) => tell({ kind: 'data-put', id, ask, pinMs: pinMs || retentionMs, copies, near }),
+      (ask) => tell({ kind: 'data-put', id, ask, pinMs: pinMs || retentionMs, copies }),
       (ask) => tell({ kind: 'data-unasked', ask })
     )
   }

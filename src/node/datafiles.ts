@@ -13,7 +13,6 @@ import { explainError, ShoalError } from '../errors.ts'
 import { type DataId, dataName, isDataId } from '../ids.ts'
 import { giveMemory } from './chunk-memory.ts'
 import { type Chunks, chunksIn, inChunks, isChunk, isListOf, Lister, readChunk, soleList } from './chunks.ts'
-import { FolderSync } from './folder-sync.ts'
 import { Part } from './part.ts'
 
 const LIST = '.list'
@@ -32,11 +31,9 @@ export class DataFiles {
   readonly #condemned = new Set<DataId>()
   /** What comes again under the same name waits until the old file is gone. */
   readonly #removing = new Map<DataId, Promise<void>>()
-  readonly #folderSync: FolderSync
 
   private constructor(folder: string, isTemporary: boolean) {
     this.folder = folder
-    this.#folderSync = new FolderSync(folder)
     this.#isTemporary = isTemporary
   }
 
@@ -128,7 +125,6 @@ export class DataFiles {
     const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
       throw diskError('data cannot be written', error)
     })
-    let isUnfinished = true
     try {
       for await (const chunk of inChunks(pieces)) {
         lister.add(chunk)
@@ -138,11 +134,10 @@ export class DataFiles {
       if (this.has(id)) return id
       if (!this.#isTemporary) await file.sync()
       await this.#settle(path, id, list)
-      isUnfinished = false
       return id
     } finally {
       await file.close()
-      if (isUnfinished) await rm(path, { force: true })
+      await rm(path, { force: true })
     }
   }
 
@@ -209,7 +204,7 @@ export class DataFiles {
   async #removeFiles(id: DataId, before: Promise<void> | undefined): Promise<void> {
     await before
     await rm(this.path(id), { force: true })
-    if (chunksIn(id) > 1) await rm(this.path(id) + LIST, { force: true })
+    await rm(this.path(id) + LIST, { force: true })
   }
 
   async #isSound(id: DataId): Promise<boolean> {
@@ -242,7 +237,10 @@ export class DataFiles {
       }
     }
     await rename(from, this.path(id))
-    if (isSynced) await this.#folderSync.sync()
+    if (isSynced && process.platform !== 'win32') {
+      const folder = await open(this.folder, 'r')
+      await folder.sync().finally(() => folder.close())
+    }
     this.#here.set(id, (await stat(this.path(id))).mtimeMs)
     this.#condemned.delete(id)
   }

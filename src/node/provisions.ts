@@ -7,7 +7,7 @@
  */
 import { closeEnvelope, idsIn, inlineBytesMax } from '../data/envelope.ts'
 import { type ErrorCode, explainError, ShoalError } from '../errors.ts'
-import type { DataId, PeerId } from '../ids.ts'
+import type { DataId } from '../ids.ts'
 import { Awaited } from '../tasks/awaited.ts'
 import {
   type Batch,
@@ -44,8 +44,6 @@ export class Provisions {
   readonly #awaited = new Awaited()
   /** What a run uses, until it is over. */
   readonly #uses = new Map<number, readonly DataId[]>()
-  /** Who owns a run's shard, as a rule, and so gives its results to whoever asks. */
-  readonly #owners = new Map<number, PeerId>()
   /** Events of a run that wait for a large result before them. */
   readonly #behind = new Map<number, Promise<void>>()
   readonly #gate = new Gate(keepingMax)
@@ -57,7 +55,6 @@ export class Provisions {
   run(run: Run): void {
     const { supply } = this.#options
     const ids = inputsIn(run.inputs)
-    if (run.keepers[0] !== undefined) this.#owners.set(run.run, run.keepers[0])
     if (ids.size === 0 && supply.isHere(run.header.code)) return this.#start(run)
     this.#awaited.add(run)
     void this.#prepare(run, ids)
@@ -101,7 +98,6 @@ export class Provisions {
   #release(run: number): void {
     for (const id of this.#uses.get(run) ?? []) this.#options.data.files.release(id)
     this.#uses.delete(run)
-    this.#owners.delete(run)
   }
 
   #start(run: Run): void {
@@ -166,21 +162,20 @@ export class Provisions {
   ): Promise<ExecutorEvent> {
     const { outcomes } = event
     const values = [...outcomes.indexes.keys()].map((at) => valueAt(outcomes, at))
-    const near = this.#owners.get(event.run)
     await Promise.all(
       large.map(async (at) => {
-        values[at] = await this.#gate.through(() => this.#keep(values[at] as Uint8Array, near))
+        values[at] = await this.#gate.through(() => this.#keep(values[at] as Uint8Array))
       })
     )
     return { ...event, outcomes: pack(outcomes.node, outcomes.indexes, values) }
   }
 
   /** The outcome with the name of its value instead of the value. */
-  async #keep(outcome: Uint8Array, near: PeerId | undefined): Promise<Uint8Array> {
+  async #keep(outcome: Uint8Array): Promise<Uint8Array> {
     const header = readOutcomeHeader(outcome)
     const value = outcome.subarray(OUTCOME_HEADER_BYTES)
     try {
-      const { id } = await this.#options.data.put([value], { pinMs: resultPinMs, copies: 0, near })
+      const { id } = await this.#options.data.put([value], { pinMs: resultPinMs, copies: 0 })
       const far = closeEnvelope({ kind: 'far', ids: [id, ...idsIn(value)], inner: new Uint8Array(0) })
       return encodeOutcome(header, far)
     } catch (error) {

@@ -5,7 +5,7 @@
  */
 import { Depot } from '../data/depot.ts'
 import type { DataEffect, DataSurroundings } from '../data/effects.ts'
-import { Guard, type Put } from '../data/guard.ts'
+import { Guard } from '../data/guard.ts'
 import { type DataMessage, idsMax } from '../data/messages.ts'
 import type { DataId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
@@ -23,7 +23,7 @@ export type DataInput =
   | { kind: 'data-lost'; id: DataId }
   | { kind: 'data-used'; id: DataId }
   /** Somebody put it here and wants it kept; answered by `data-kept`, until `data-unasked`. */
-  | ({ kind: 'data-put'; id: DataId } & Put)
+  | { kind: 'data-put'; id: DataId; ask: number; pinMs: Millis; copies: number }
   | { kind: 'data-unasked'; ask: number }
   /** Somebody does not need these any more. */
   | { kind: 'data-freed'; ids: readonly DataId[] }
@@ -112,7 +112,7 @@ export class Stock {
         this.#depot.used(input.id, now)
         return []
       case 'data-put':
-        return this.#guard.keep(input.id, input, now)
+        return this.#guard.keep(input.id, input.ask, input.pinMs, input.copies, now)
       case 'data-unasked':
         this.#guard.unask(input.ask)
         return []

@@ -141,17 +141,17 @@ test('whatever happens, what is needed stays, and the rest fits the quota', () =
   expect(wrong).toEqual([])
 })
 
-test('a copy that is not urgent comes when nothing else was brought for two seconds, from who has it', () => {
+test('a copy that is not urgent comes when nothing else was brought for a second, from who has it', () => {
   const depot = depotOf(100 * mb)
   const id = named('calm')
   expect(holdCalmly(depot, ann, id, 0, [ben])).toEqual([])
-  depot.arrived(named('other'), 1_400)
-  expect(depot.wake(3_300)).toEqual([])
-  expect(depot.wake(3_400)).toEqual([{ kind: 'fetch-data', id, at: [ben] }])
+  depot.arrived(named('other'), 700)
+  expect(depot.wake(1_500)).toEqual([])
+  expect(depot.wake(1_700)).toEqual([{ kind: 'fetch-data', id, at: [ben] }])
   // It is asked for once.
-  expect(depot.wake(6_000)).toEqual([])
+  expect(depot.wake(2_700)).toEqual([])
   const told = { kind: 'send', to: ann, message: { kind: 'held', ids: [id] } }
-  expect(depot.arrived(id, 6_100)).toEqual([told])
+  expect(depot.arrived(id, 2_800)).toEqual([told])
 })
 
 test('a copy that is not urgent waits for a busy node, though not for ever', () => {
