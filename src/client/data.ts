@@ -128,10 +128,7 @@ export class ClientData {
     let whole: Uint8Array | undefined
     let at = 0
     for await (const chunk of this.chunks(id, signal)) {
-      if (chunksIn(id) === 1) {
-        whole = chunk
-        continue
-      }
+      if (chunksIn(id) === 1) return chunk
       whole ??= new Uint8Array(Number(id.slice(44)))
       whole.set(chunk, at)
       at += chunk.byteLength
@@ -264,9 +261,7 @@ export class ClientData {
           signal?.throwIfAborted()
           since.progress()
         }
-        talk.say({ kind: 'kept', copies: 1 })
-        await talk.done()
-        talk = undefined
+        await talk.close()
       } catch (error) {
         await this.#failed(error, since, talk, signal)
       } finally {
@@ -288,7 +283,7 @@ export class ClientData {
       try {
         talk = await this.#talk(door.talk, signal)
         await work(talk, () => since.progress())
-        await talk.done()
+        await talk.close()
         return
       } catch (error) {
         await this.#failed(error, since, talk, signal)
@@ -300,7 +295,7 @@ export class ClientData {
     signal?.throwIfAborted()
     await this.#host.attached()
     const talk = await open()
-    talk.heed(signal)
+    signal?.addEventListener('abort', () => talk.abort('not wanted any more'), { once: true })
     return talk
   }
 
@@ -311,7 +306,6 @@ export class ClientData {
     talk: Talk | undefined,
     signal: AbortSignal | undefined
   ): Promise<void> {
-    if (talk?.isStale) return
     if (error instanceof DamagedError) await talk?.close()
     talk?.abort(explainError(error))
     signal?.throwIfAborted()

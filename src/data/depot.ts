@@ -24,7 +24,7 @@ export const cacheMs = 600_000
 /** A copy that is not urgent waits until nothing was brought here for so long. */
 const calmMs = 1_000
 /** It waits no longer than this. */
-export const restMs = 30_000
+export const restMs = 10_000
 /** Pins are made longer only if that says something new: or two clocks would make them eternal. */
 const pinSlackMs = 2 * renewEveryMs
 /** Data whose pins were ended, and are not brought back by who was away. */

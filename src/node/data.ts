@@ -5,6 +5,7 @@
  * What comes from several at once comes once; a transfer that breaks goes on from the next one who has it.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Answer, type Asker, Crowds } from '../data/crowd.ts'
 import type { DataEffect } from '../data/effects.ts'
 import { idOf, makeRef, type Ref } from '../data/ref.ts'
 import { explainError, ShoalError } from '../errors.ts'
@@ -17,8 +18,7 @@ import { Gate } from './gate.ts'
 import { Keeping } from './keeping.ts'
 import type { Part } from './part.ts'
 import type { DataInput } from './stock.ts'
-import { refusal, type Talk, type Word, type WordOf } from './talk.ts'
-import { Turns } from './turns.ts'
+import { refusal, type Talk, type WordOf } from './talk.ts'
 
 /** Data that is brought here at a time; the rest waits. */
 const fetchesMax = 16
@@ -29,8 +29,8 @@ export const insistMs = 30_000
 /** What was put stays for so long, unless jobs need it for longer. */
 export const retentionMs = 86_400_000
 const firstWordMs = 20_000
-/** A stream that nobody talks on is kept open for so long. */
-export const nextWordMs = 60_000
+/** Until who waits in line for a piece is sent it all the same; less than a node waits for an answer. */
+const lineMs = 15_000
 /** How often one node is asked in the same search: another may send us back to it. */
 const asksMax = 3
 /** Somebody reads it through this node. */
@@ -53,6 +53,9 @@ export interface PutPlan {
   readonly copies: number
 }
 
+/** What becomes of a node that asks; who serves it says how it ended. */
+type Turn = Extract<Answer, { kind: 'elsewhere' }> | { kind: 'serve'; ended: (hasIt: boolean) => void }
+
 export class Data {
   readonly files: DataFiles
   readonly #options: DataOptions
@@ -64,7 +67,7 @@ export class Data {
   readonly #keeping = new Keeping()
   readonly #closing = new AbortController()
   readonly #gate = new Gate(fetchesMax)
-  readonly #turns = new Turns()
+  readonly #crowds = new Crowds()
 
   constructor(options: DataOptions) {
     this.#options = options
@@ -149,34 +152,20 @@ export class Data {
     this.#options.tell({ kind: 'data-freed', ids })
   }
 
-  /**
-   * Answers the node that opened this stream, or a client, which may be made to wait until it comes from elsewhere; one question
-   * after the other, until one does not end well. `node`: which node it is by now. Never rejects.
-   */
-  async serve(talk: Talk, node: () => PeerId | undefined): Promise<void> {
+  /** Answers the node that opened this stream, or a client, which may be made to wait until it comes from elsewhere. Never rejects. */
+  async serve(talk: Talk, node: PeerId | undefined): Promise<void> {
     try {
-      let word = await talk.word(firstWordMs)
-      while (await this.#answer(talk, word, node())) word = await talk.word(nextWordMs)
+      const word = await talk.word(firstWordMs)
+      if (word.kind === 'ask')
+        await (node === undefined ? this.#show(talk, word.id) : this.#pass(talk, word.id, node))
+      else if (word.kind === 'offer') await this.#receive(talk, word)
+      else if (word.kind === 'free') {
+        this.free(word.ids)
+        talk.say({ kind: 'freed' })
+      } else talk.say(refusal(new ShoalError('SHOAL_BAD_MESSAGE', 'this begins no transfer')))
       await talk.close()
     } catch (error) {
       talk.abort(explainError(error))
-    }
-  }
-
-  /** False if nothing may follow. */
-  async #answer(talk: Talk, word: Word, node: PeerId | undefined): Promise<boolean> {
-    switch (word.kind) {
-      case 'ask':
-        return await (node === undefined ? this.#show(talk, word.id) : this.#pass(talk, word.id, node))
-      case 'offer':
-        return await this.#receive(talk, word)
-      case 'free':
-        this.free(word.ids)
-        talk.say({ kind: 'freed' })
-        return true
-      default:
-        talk.say(refusal(new ShoalError('SHOAL_BAD_MESSAGE', 'this begins no transfer')))
-        return false
     }
   }
 
@@ -194,21 +183,21 @@ export class Data {
   }
 
   /** To a client. */
-  async #show(talk: Talk, id: DataId): Promise<boolean> {
+  async #show(talk: Talk, id: DataId): Promise<void> {
     const chunks = await this.chunks(id, () => talk.isOver).catch((error: unknown) => {
       talk.say({ kind: 'absent', reason: explainError(error).slice(0, 400), at: [] })
     })
-    return chunks === undefined || (await this.#give(talk, id, chunks))
+    if (chunks !== undefined) await this.#give(talk, id, chunks)
   }
 
   /** To another node, unless so many are sent it now that it gets it sooner from one that was. */
-  async #pass(talk: Talk, id: DataId, node: PeerId): Promise<boolean> {
+  async #pass(talk: Talk, id: DataId, node: PeerId): Promise<void> {
     const chunks = await this.files.chunks(id, this.#uploads.has(id))
-    if (chunks === undefined) return absent(talk, [])
-    const answer = await this.#turns.next(id, node)
+    if (chunks === undefined) return talk.say({ kind: 'absent', reason: '', at: [] })
+    const answer = await this.#inLine(id, node)
     if (answer.kind === 'elsewhere') {
       await chunks.close()
-      return absent(talk, answer.at)
+      return talk.say({ kind: 'absent', reason: '', at: answer.at })
     }
     let hasIt = false
     try {
@@ -216,7 +205,24 @@ export class Data {
     } finally {
       answer.ended(hasIt)
     }
-    return hasIt
+  }
+
+  #inLine(id: DataId, peer: PeerId): Promise<Turn> {
+    const { promise, resolve } = Promise.withResolvers<Turn>()
+    const asker: Asker = {
+      peer,
+      answer: (answer) => {
+        clearTimeout(timer)
+        if (answer.kind === 'elsewhere') resolve(answer)
+        else resolve({ kind: 'serve', ended: (hasIt) => this.#crowds.ended(id, peer, hasIt) })
+      }
+    }
+    // Those who are sent it may hang.
+    const timer = setTimeout(() => {
+      if (this.#crowds.leave(id, asker)) resolve({ kind: 'serve', ended: () => {} })
+    }, lineMs).unref()
+    this.#crowds.ask(id, asker)
+    return promise
   }
 
   /** True if the other side says that it has all of it now. */
@@ -240,7 +246,7 @@ export class Data {
     this.#options.tell({ kind: 'data-lost', id })
   }
 
-  async #receive(talk: Talk, { id, pinMs, copies }: WordOf<'offer'>): Promise<boolean> {
+  async #receive(talk: Talk, { id, pinMs, copies }: WordOf<'offer'>): Promise<void> {
     try {
       const list = await listOf(talk, id)
       const arrives = this.#coming.get(id) ?? this.#arrives(id, () => this.#upload(talk, id, list))
@@ -249,10 +255,8 @@ export class Data {
       kept.catch(() => {})
       await arrives.catch(() => this.#arrives(id, () => this.#upload(talk, id, list)))
       talk.say({ kind: 'kept', copies: await kept })
-      return true
     } catch (error) {
       talk.say(refusal(error))
-      return false
     }
   }
 
@@ -356,12 +360,10 @@ export class Data {
       this.#hasBegun(id)
       await this.#fill(part, talk)
       talk.say({ kind: 'kept', copies: 1 })
-      await talk.done()
+      await talk.close()
       return undefined
     } catch (error) {
-      if (talk?.isStale) return await this.#fetchFrom(peer, id, onBegun)
-      if (error instanceof ElsewhereError) await talk?.done()
-      else if (error instanceof DamagedError) {
+      if (error instanceof DamagedError) {
         this.#options.onNote(`${peer} sent damaged data ${id}: ${error.message}; it is fetched elsewhere`)
         // In good order, so that the other side hears what was wrong.
         await talk?.close()
@@ -384,12 +386,6 @@ export class Data {
   #pause(): Promise<void> {
     return sleep(tryAgainMs, undefined, { signal: this.#closing.signal }).catch(() => {})
   }
-}
-
-/** Says so; something else may be asked for then. */
-function absent(talk: Talk, at: readonly PeerId[]): true {
-  talk.say({ kind: 'absent', reason: '', at })
-  return true
 }
 
 const isDisk = (error: unknown): boolean => error instanceof ShoalError && error.code === 'SHOAL_DISK'

@@ -33,7 +33,6 @@ import { PEER_PROTOCOL, Peers, peerStreamsMax } from './peers.ts'
 import { Seeds } from './seeds.ts'
 import { Counters, FrameStream } from './stream.ts'
 import { DATA_PROTOCOL, dataStreamsMax, type OpenStream, Talk } from './talk.ts'
-import { Talks } from './talks.ts'
 import type { Transport, TransportEvent } from './transport.ts'
 
 export interface Libp2pTransportOptions {
@@ -48,7 +47,7 @@ export interface Libp2pTransportOptions {
   readonly onEvent: (event: TransportEvent) => void
   readonly blobs: BlobSource
   /** Answers who asks for data or brings some: a node, or a client. Never rejects. */
-  readonly serveData: (talk: Talk, node: () => PeerId | undefined) => Promise<void>
+  readonly serveData: (talk: Talk, node: PeerId | undefined) => Promise<void>
 }
 
 /** Listening and looking for others when it resolves. Rejects with SHOAL_PORT_TAKEN or SHOAL_BAD_OPTION. */
@@ -64,7 +63,6 @@ class Libp2pTransport implements Transport {
   readonly self: PeerId
   private readonly options: Libp2pTransportOptions
   private readonly counts = new Counters()
-  private readonly talks = new Talks(this.counts)
   private readonly admission: Admission
   private readonly peers: Peers
   private readonly clients: Clients
@@ -139,11 +137,9 @@ class Libp2pTransport implements Transport {
       serveBlob(stream, this.options.blobs, this.counts)
     )
     await this.handle(host, DATA_PROTOCOL, dataStreamsMax, async (stream, connection) => {
-      const frames: OpenStream = async (handlers) =>
-        new FrameStream(stream, { counters: this.counts, ...handlers })
-      const talk = await Talk.open(this.counts, frames)
+      const talk = await Talk.open(this.counts, async (handlers) => this.frames(stream, handlers))
       const peer = peerOf(connection)
-      await this.options.serveData(talk, () => (this.peers.has(peer) ? peer : undefined))
+      await this.options.serveData(talk, this.peers.has(peer) ? peer : undefined)
     })
     host.addEventListener('peer:disconnect', ({ detail }) => this.gossip.forget(detail))
     await startHost(host, listen)
@@ -224,7 +220,11 @@ class Libp2pTransport implements Transport {
   async talkTo(peer: PeerId): Promise<Talk> {
     const connection = this.peers.connectionOf(peer)
     if (connection === undefined) throw new Error('it is not connected')
-    return await this.talks.begin(connection, this.stopping.signal)
+    return await Talk.open(this.counts, async (handlers) => {
+      const signal = AbortSignal.any([AbortSignal.timeout(dialMs), this.stopping.signal])
+      const options = { signal, maxOutboundStreams: dataStreamsMax }
+      return this.frames(await connection.newStream(DATA_PROTOCOL, options), handlers)
+    })
   }
 
   counters(): Readonly<Record<string, number>> {
@@ -239,6 +239,10 @@ class Libp2pTransport implements Transport {
     this.gossip.stop()
     await Promise.all([this.peers.close(), this.clients.close(), this.search?.stop()])
     await this.host?.stop()
+  }
+
+  private frames(stream: Stream, handlers: Parameters<OpenStream>[0]): FrameStream {
+    return new FrameStream(stream, { counters: this.counts, ...handlers })
   }
 
   private emit(event: TransportEvent): void {

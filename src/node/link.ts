@@ -14,8 +14,7 @@ import { CLIENT_PROTOCOL } from './clients.ts'
 import { closeConnection, createHost, dialMs, parseAddress, peerOf, reasonOf, searchMdns } from './host.ts'
 import type { MeshKey } from './key.ts'
 import { Counters, FrameStream } from './stream.ts'
-import type { Talk } from './talk.ts'
-import { Talks } from './talks.ts'
+import { DATA_PROTOCOL, dataStreamsMax, Talk } from './talk.ts'
 
 /** After the first answer of mDNS, others get this long. */
 const moreAnswersMs = 150
@@ -72,7 +71,6 @@ class HostLink implements Link {
   private readonly host: Libp2p
   private readonly admission: Admission
   private readonly counters = new Counters()
-  private readonly talks = new Talks(this.counters)
   private readonly closing = new AbortController()
   private line: Line | undefined
   private attaching: Promise<PeerId> | undefined
@@ -117,8 +115,14 @@ class HostLink implements Link {
   }
 
   async talk(): Promise<Talk> {
-    if (this.line === undefined) throw new Error('there is no line')
-    return await this.talks.begin(this.line.connection, this.closing.signal)
+    const { line, counters } = this
+    if (line === undefined) throw new Error('there is no line')
+    return await Talk.open(counters, async (handlers) => {
+      const signal = AbortSignal.any([AbortSignal.timeout(dialMs), this.closing.signal])
+      const options = { signal, maxOutboundStreams: dataStreamsMax }
+      const raw = await line.connection.newStream(DATA_PROTOCOL, options)
+      return new FrameStream(raw, { counters, ...handlers })
+    })
   }
 
   async detach(): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * A conversation about data on a stream of its own: small messages, and chunks behind the messages that announce them.
  *
- * Not here: who says what when (courier.ts), streams between two talks (talks.ts), and the frames (stream.ts). Reading is by asking for the next frame; how many may
+ * Not here: who says what when (courier.ts), and the frames (stream.ts). Reading is by asking for the next frame; how many may
  * come before is agreed by credit, so that what a slow reader has not read lies with the sender.
  */
 import { elsewhereMax } from '../data/crowd.ts'
@@ -59,65 +59,18 @@ export class Talk {
   #reader: PromiseWithResolvers<Uint8Array> | undefined
   #end: Error | undefined
   readonly #counters: Counters
-  readonly #onDone: ((talk: Talk) => void) | undefined
-  /** It had a talk before this one, and nothing was heard in this one. */
-  #isUntried = false
-  #endedThere = false
-  #rest: { readonly timer: NodeJS.Timeout; readonly onEnd: () => void } | undefined
-  #signal: AbortSignal | undefined
 
-  private constructor(counters: Counters, onDone: ((talk: Talk) => void) | undefined) {
+  private constructor(counters: Counters) {
     this.#counters = counters
-    this.#onDone = onDone
   }
 
-  /** `onDone`: it may be used for another talk. Without, it is closed then. */
-  static async open(
-    counters: Counters,
-    openStream: OpenStream,
-    onDone?: (talk: Talk) => void
-  ): Promise<Talk> {
-    const talk = new Talk(counters, onDone)
+  static async open(counters: Counters, openStream: OpenStream): Promise<Talk> {
+    const talk = new Talk(counters)
     talk.#stream = await openStream({
       onFrame: (frame) => talk.#received(frame),
-      onEnd: (reason) => {
-        talk.#endedThere = talk.#end === undefined
-        talk.#ended(new Error(reason))
-      }
+      onEnd: (reason) => talk.#ended(new Error(reason))
     })
     return talk
-  }
-
-  /** The other side ended a stream that was used again before it said a word: it may have done so before it was asked. */
-  get isStale(): boolean {
-    return this.#isUntried && this.#endedThere
-  }
-
-  /** Until this talk is over, it ends when that says so. */
-  heed(signal: AbortSignal | undefined): void {
-    this.#signal = signal
-    signal?.addEventListener('abort', this.#giveUp, { once: true })
-  }
-
-  /** All was said, as the other side knows, too. */
-  async done(): Promise<void> {
-    this.#unheed()
-    if (this.#onDone === undefined || this.isOver || this.#frames.length > 0) await this.close()
-    else this.#onDone(this)
-  }
-
-  /** Nobody talks here for now; it closes after `ms`. `onEnd`: it is over before `beginAgain`. */
-  rest(ms: number, onEnd: () => void): void {
-    const timer = setTimeout(() => void this.close(), ms).unref()
-    this.#rest = { timer, onEnd }
-  }
-
-  /** False if it is over. */
-  beginAgain(): boolean {
-    clearTimeout(this.#rest?.timer)
-    this.#rest = undefined
-    this.#isUntried = true
-    return !this.isOver
   }
 
   /** Nothing that is said is heard any more. */
@@ -184,16 +137,7 @@ export class Talk {
     this.#stream?.abort(reason)
   }
 
-  readonly #giveUp = (): void => this.abort('not wanted any more')
-
-  #unheed(): void {
-    this.#signal?.removeEventListener('abort', this.#giveUp)
-    this.#signal = undefined
-  }
-
   #received(frame: Uint8Array): void {
-    this.#isUntried = false
-    if (this.#rest !== undefined) return this.abort('more came than was asked for')
     if (this.#reader !== undefined) {
       this.#reader.resolve(frame)
       this.#reader = undefined
@@ -210,10 +154,6 @@ export class Talk {
     this.#end ??= error
     this.#reader?.reject(error)
     this.#reader = undefined
-    this.#unheed()
-    clearTimeout(this.#rest?.timer)
-    this.#rest?.onEnd()
-    this.#rest = undefined
   }
 }
 

@@ -10,7 +10,7 @@ import { closeEnvelope } from '../../src/data/envelope.ts'
 import type { DataId, PeerId, ShardKey } from '../../src/ids.ts'
 import { type Chunks, chunkBytes } from '../../src/node/chunks.ts'
 import { give } from '../../src/node/courier.ts'
-import { Data, nextWordMs } from '../../src/node/data.ts'
+import { Data } from '../../src/node/data.ts'
 import { DataFiles } from '../../src/node/datafiles.ts'
 import { Keeping } from '../../src/node/keeping.ts'
 import { createKey } from '../../src/node/key.ts'
@@ -27,7 +27,7 @@ import { connect, ended, startNode, stopAll, type TestNode } from './helpers.ts'
 afterEach(stopAll)
 
 const key = createKey()
-type Serve = (data: Data, talk: Talk, node: TestNode, from: () => PeerId | undefined) => Promise<void>
+type Serve = (data: Data, talk: Talk, node: TestNode, from: PeerId | undefined) => Promise<void>
 
 /** A node that has nothing of the mesh but its data. `peers`: whom it asks, in this order. */
 async function depot({
@@ -98,35 +98,6 @@ test('what had come when all senders were lost is not fetched again when one is 
   await reader.data.fetch(id)
   expect((await readFile(reader.files.path(id))).equals(bytes)).toBe(true)
   expect(reader.moved('in')).toBe(bytes.length)
-})
-
-test('one stream serves for one piece after the other, also when the other side had not all of them', async () => {
-  const [first, second] = [await depot(), await depot()]
-  const pieces = Array.from({ length: 6 }, (_, at) => Buffer.from(`piece ${at}`))
-  const ids = []
-  for (const [at, piece] of pieces.entries()) ids.push(await (at % 2 ? first : second).files.add([piece]))
-  const reader = await depot({ peers: [first.node, second.node] })
-  for (const [at, id] of ids.entries()) {
-    await reader.data.fetch(id)
-    expect(await readFile(reader.files.path(id))).toEqual(pieces[at])
-  }
-  expect(reader.node.transport.counters()['data-streams-out']).toBe(2)
-})
-
-test('a stream that the other side closes before it hears what is asked on it again is no reason to go elsewhere', async () => {
-  const earlier: Serve = async (data, talk, _node, from) => {
-    const word = talk.word.bind(talk)
-    talk.word = async (patienceMs) => {
-      const said = await word(patienceMs)
-      if (patienceMs === nextWordMs) await talk.close()
-      return said
-    }
-    await data.serve(talk, from)
-  }
-  const holder = await depot({ serve: earlier })
-  const reader = await depot({ peers: [holder.node] })
-  for (let at = 0; at < 10; at++) await reader.data.fetch(await holder.files.add([Buffer.from(`${at}`)]), 0)
-  expect(reader.files.ids().length).toBe(10)
 })
 
 test('of many nodes that want the same at once, most get it from each other', async () => {
