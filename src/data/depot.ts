@@ -21,10 +21,6 @@ export const absentLeaseMs = 7 * 86_400_000
 export const restoredPinMs = 86_400_000
 /** What was fetched for use, and is not used any more. */
 export const cacheMs = 600_000
-/** A copy that is not urgent waits until nothing was brought here for so long. */
-const calmMs = 1_000
-/** It waits no longer than this. */
-export const restMs = 10_000
 /** Pins are made longer only if that says something new: or two clocks would make them eternal. */
 const pinSlackMs = 2 * renewEveryMs
 /** Data whose pins were ended, and are not brought back by who was away. */
@@ -41,8 +37,6 @@ interface Item {
   isKept: boolean
   copies: number
   usedAt: Millis
-  /** It is to be brought here, though not at once: since when, and who had it then. */
-  calm: { readonly since: Millis; readonly at: readonly PeerId[] } | undefined
   /** Who wants to hear when it is here. */
   readonly askers: Set<PeerId>
 }
@@ -53,8 +47,6 @@ export class Depot {
   readonly #items = new Map<DataId, Item>()
   readonly #unpinned = new Set<DataId>()
   #bytes = 0
-  /** When something was asked for at once, or came. */
-  #busyAt: Millis = 0
 
   constructor(view: DataSurroundings, quota: number) {
     this.#view = view
@@ -93,7 +85,7 @@ export class Depot {
   }
 
   hold(from: PeerId, message: DataMessageOf<'hold'>, now: Millis): DataEffect[] {
-    const { ids, isNamed, pinMs, isNew, copies, at, isCalm } = message
+    const { ids, isNamed, pinMs, isNew, copies, at } = message
     const here: DataId[] = []
     const over: DataId[] = []
     const effects: DataEffect[] = []
@@ -111,11 +103,7 @@ export class Depot {
       if (item.state === 'here') here.push(id)
       else {
         item.askers.add(from)
-        if (item.state === 'absent' && isCalm) item.calm = { since: item.calm?.since ?? now, at }
-        else if (item.state === 'absent') {
-          this.#busyAt = now
-          effects.push(this.#fetch(id, item, at))
-        }
+        if (item.state === 'absent') effects.push(this.#fetch(id, item, at))
       }
     }
     if (here.length > 0) effects.push(sendData(from, { kind: 'held', ids: here }))
@@ -162,7 +150,6 @@ export class Depot {
   arrived(id: DataId, now: Millis): DataEffect[] {
     const item = this.#item(id, now)
     item.usedAt = now
-    this.#busyAt = now
     this.#arrived(item)
     const told = [...item.askers].map((to) => sendData(to, { kind: 'held', ids: [id] }))
     item.askers.clear()
@@ -193,12 +180,7 @@ export class Depot {
 
   wake(now: Millis): DataEffect[] {
     const effects: DataEffect[] = []
-    for (const [id, item] of this.#items) {
-      effects.push(...this.#expire(id, item, now))
-      if (this.#items.get(id) !== item) continue
-      if (item.calm !== undefined && this.#isDue(item.calm.since, now))
-        effects.push(this.#fetch(id, item, item.calm.at))
-    }
+    for (const [id, item] of this.#items) effects.push(...this.#expire(id, item, now))
     return [...effects, ...this.#makeRoom(now)]
   }
 
@@ -228,7 +210,6 @@ export class Depot {
       isKept: false,
       copies: 0,
       usedAt: now,
-      calm: undefined,
       askers: new Set()
     }
     this.#items.set(id, item)
@@ -238,16 +219,10 @@ export class Depot {
   #arrived(item: Item): void {
     if (item.state !== 'here') this.#bytes += item.bytes
     item.state = 'here'
-    item.calm = undefined
-  }
-
-  #isDue(since: Millis, now: Millis): boolean {
-    return now >= since + restMs || now >= Math.max(since, this.#busyAt) + calmMs
   }
 
   #fetch(id: DataId, item: Item, at: readonly PeerId[]): DataEffect {
     item.state = 'coming'
-    item.calm = undefined
     return { kind: 'fetch-data', id, at }
   }
 

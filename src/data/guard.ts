@@ -6,11 +6,11 @@
  * again; so a copy that is lost with its node comes back by itself, and nobody has to be told whose turn it is.
  * Placement is rendezvous hashing like that of shards: everybody finds the same nodes without a directory.
  */
-import { type DataId, dataName, type PeerId } from '../ids.ts'
+import type { DataId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { hash32 } from '../random.ts'
 import { majorityOf } from '../routing/placement.ts'
-import { type Depot, renewEveryMs, restMs } from './depot.ts'
+import { type Depot, renewEveryMs } from './depot.ts'
 import { type DataEffect, type DataSurroundings, sendData } from './effects.ts'
 import { type DataMessageOf, idsMax } from './messages.ts'
 
@@ -18,8 +18,6 @@ import { type DataMessageOf, idsMax } from './messages.ts'
 const tendEveryMs = 500
 /** Between two words to one that did not answer. */
 const askAgainMs = 2_000
-/** What is put slower than this, after `askAgainMs`, is asked of all who shall have it. */
-const slowBytesPerMs = 50_000
 /** Copies, unless somebody asks for another number. */
 export const copiesDefault = 3
 /** Nodes named as having some data, in a message or for a fetch. */
@@ -34,10 +32,6 @@ interface Watch {
   isNamed: boolean
   /** This node leaves, and others shall have it before. */
   isLeft: boolean
-  /** Until then copies beyond a majority are not urgent. */
-  calmUntil: Millis
-  /** Until then a put waits for a majority only. */
-  patientUntil: Millis
   targets: readonly PeerId[]
   /** Who said that it has it. */
   readonly has: Set<PeerId>
@@ -96,8 +90,6 @@ export class Guard {
   keep(id: DataId, ask: number, pinMs: Millis, copies: number, now: Millis): DataEffect[] {
     const watch = this.#watch(id, copies, now)
     watch.asks.push({ ask, pinMs })
-    watch.calmUntil = now + restMs
-    watch.patientUntil = now + askAgainMs + dataName(id).size / slowBytesPerMs
     // Who has it already is to know of the pin before that is answered.
     watch.again.clear()
     watch.has.clear()
@@ -175,19 +167,12 @@ export class Guard {
     if (now < this.#tendAt) return []
     this.#tendAt = now + tendEveryMs
     if (this.#isLeaving)
-      for (const { id, copies } of this.#depot.kept(now)) this.#leave(this.#watch(id, copies, now))
+      for (const { id, copies } of this.#depot.kept(now)) this.#watch(id, copies, now).isLeft = true
     const situation = this.#watched.size === 0 ? '' : this.#view.situation(now)
     const isNews = situation !== this.#situation
     this.#situation = situation
     if (isNews) for (const [id, watch] of this.#watched) this.#place(id, watch, now)
     return this.#tend(this.#watched.keys(), now)
-  }
-
-  #leave(watch: Watch): void {
-    if (watch.isLeft) return
-    watch.isLeft = true
-    // Who was told that there is time is told that there is none.
-    for (const peer of watch.again.keys()) if (!watch.has.has(peer)) watch.again.delete(peer)
   }
 
   #watch(id: DataId, copies: number, now: Millis): Watch {
@@ -203,8 +188,6 @@ export class Guard {
       copies: copies || copiesDefault,
       isNamed: false,
       isLeft: false,
-      calmUntil: now + restMs,
-      patientUntil: now,
       targets: [],
       has: new Set(this.#depot.has(id) ? [this.#view.self] : []),
       again: new Map(),
@@ -256,29 +239,14 @@ export class Guard {
       return []
     }
     const at = [...has].slice(0, sourcesMax)
-    const hold = { kind: 'hold', isNamed, pinMs, copies: watch.copies, isNew: asks.length > 0, at } as const
-    const urgent = this.#urgent(watch, now)
+    const hold: Hold = { kind: 'hold', isNamed, pinMs, copies: watch.copies, isNew: asks.length > 0, at }
     for (const peer of targets) {
       if (!isUp(peer) || (again.get(peer) ?? 0) > now) continue
       again.set(peer, now + (has.has(peer) ? renewEveryMs : askAgainMs))
       if (isNamed) watch.leased.add(peer)
-      mail.hold(peer, { ...hold, isCalm: !urgent.includes(peer) }, id)
+      mail.hold(peer, hold, id)
     }
     return this.#spare(id, watch, mail, now)
-  }
-
-  /**
-   * Who is to have it at once. While it is being put these are a majority, this node first; and what records name for the first
-   * time was put, and so has a majority already.
-   */
-  #urgent({ asks, isLeft, targets, calmUntil, patientUntil }: Watch, now: Millis): readonly PeerId[] {
-    const { self, isUp } = this.#view
-    if (isLeft || now >= calmUntil) return targets
-    if (asks.length === 0) return []
-    if (now >= patientUntil) return targets
-    const line = targets.filter((peer) => peer === self || isUp(peer))
-    if (line.includes(self)) line.sort((one, other) => Number(other === self) - Number(one === self))
-    return line.slice(0, majorityOf(targets.length))
   }
 
   /** Once all have it who shall, and these are enough, the others need not: one that leaves takes its copy along. */
@@ -311,8 +279,8 @@ class Mail {
   readonly #unholds = new Map<PeerId, DataId[]>()
 
   hold(to: PeerId, hold: Hold, id: DataId): void {
-    const { isNamed, pinMs, copies, isNew, at, isCalm } = hold
-    const name = `${to} ${isNamed} ${pinMs} ${copies} ${isNew} ${isCalm} ${at}`
+    const { isNamed, pinMs, copies, isNew, at } = hold
+    const name = `${to} ${isNamed} ${pinMs} ${copies} ${isNew} ${at}`
     const letter = this.#holds.get(name) ?? { to, hold, ids: [] }
     this.#holds.set(name, letter)
     letter.ids.push(id)

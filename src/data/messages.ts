@@ -4,7 +4,7 @@
  * Not here: the bytes, which go from shell to shell (node/courier.ts), and what is done about it (depot.ts, guard.ts).
  */
 import { isDataId, isPeerId } from '../ids.ts'
-import { added, flag, list, type MessageOf, text, uint } from '../wire.ts'
+import { flag, list, type MessageOf, text, uint } from '../wire.ts'
 
 /** Ids in one message; more go in another one. */
 export const idsMax = 512
@@ -14,7 +14,6 @@ export const dataKinds = {
   /**
    * The sender has a reason for these to be there: its records name them, or they are to stay for `pinMs`.
    * `at`: who has them, as far as it knows. `copies`: how many there should be. `isNew`: somebody has just put them.
-   * `isCalm`: enough others have them, or will at once; this copy may come when there is nothing else to bring.
    */
   hold: {
     ids,
@@ -22,8 +21,7 @@ export const dataKinds = {
     pinMs: uint(),
     copies: uint(15),
     isNew: flag,
-    at: list(text(128, isPeerId), 16),
-    isCalm: added(flag, false)
+    at: list(text(128, isPeerId), 16)
   },
   /** They are on this node's disk. */
   held: { ids },

@@ -4,7 +4,7 @@
  * Not here: files (test/node/datafiles.test.ts), who is asked to hold what (the simulator).
  */
 import { expect, test } from 'vitest'
-import { absentLeaseMs, cacheMs, Depot, renewEveryMs, restMs } from '../../src/data/depot.ts'
+import { absentLeaseMs, cacheMs, Depot, renewEveryMs } from '../../src/data/depot.ts'
 import type { DataEffect } from '../../src/data/effects.ts'
 import { type DataId, dataId, type PeerId } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
@@ -23,24 +23,9 @@ function depotOf(quota: number, isDown: ReadonlySet<PeerId> = new Set()): Depot 
 
 /** Records of that node name these, or somebody pinned them. */
 function hold(depot: Depot, from: PeerId, ids: readonly DataId[], now: number, pinMs = 0): DataEffect[] {
-  const said = { isNamed: pinMs === 0, pinMs, isNew: pinMs > 0, copies: 3, at: [], isCalm: false }
+  const said = { isNamed: pinMs === 0, pinMs, isNew: pinMs > 0, copies: 3, at: [] }
   return depot.hold(from, { kind: 'hold', ids, ...said }, now)
 }
-
-/** As `hold`, but there is time. */
-function holdCalmly(
-  depot: Depot,
-  from: PeerId,
-  id: DataId,
-  now: number,
-  at: readonly PeerId[] = []
-): DataEffect[] {
-  const said = { isNamed: true, pinMs: 0, isNew: false, copies: 3, at, isCalm: true }
-  return depot.hold(from, { kind: 'hold', ids: [id], ...said }, now)
-}
-
-const fetched = (effects: readonly DataEffect[]): DataId[] =>
-  effects.flatMap((effect) => (effect.kind === 'fetch-data' ? [effect.id] : []))
 
 const dropped = (effects: readonly DataEffect[]): DataId[] =>
   effects.flatMap((effect) => (effect.kind === 'drop-data' ? [effect.id] : []))
@@ -139,41 +124,4 @@ test('whatever happens, what is needed stays, and the rest fits the quota', () =
     }
   }
   expect(wrong).toEqual([])
-})
-
-test('a copy that is not urgent comes when nothing else was brought for a second, from who has it', () => {
-  const depot = depotOf(100 * mb)
-  const id = named('calm')
-  expect(holdCalmly(depot, ann, id, 0, [ben])).toEqual([])
-  depot.arrived(named('other'), 700)
-  expect(depot.wake(1_500)).toEqual([])
-  expect(depot.wake(1_700)).toEqual([{ kind: 'fetch-data', id, at: [ben] }])
-  // It is asked for once.
-  expect(depot.wake(2_700)).toEqual([])
-  const told = { kind: 'send', to: ann, message: { kind: 'held', ids: [id] } }
-  expect(depot.arrived(id, 2_800)).toEqual([told])
-})
-
-test('a copy that is not urgent waits for a busy node, though not for ever', () => {
-  const depot = depotOf(100 * mb)
-  const id = named('calm')
-  holdCalmly(depot, ann, id, 0)
-  for (let now = 500; now < restMs; now += 500) {
-    depot.arrived(named(now), now)
-    // Another word does not make it begin anew.
-    expect(holdCalmly(depot, ben, id, now)).toEqual([])
-    expect(fetched(depot.wake(now))).toEqual([])
-  }
-  depot.arrived(named('last'), restMs)
-  expect(fetched(depot.wake(restMs))).toEqual([id])
-})
-
-test('a copy that becomes urgent is brought at once, and one that nobody needs any more never', () => {
-  const depot = depotOf(100 * mb)
-  const [urgent, over] = [named('urgent'), named('over')]
-  holdCalmly(depot, ann, urgent, 0)
-  holdCalmly(depot, ann, over, 0)
-  expect(fetched(hold(depot, ben, [urgent], 1))).toEqual([urgent])
-  depot.unhold(ann, [over], 2)
-  expect(fetched(depot.wake(restMs))).toEqual([])
 })
