@@ -104,30 +104,10 @@ export function indexes(max: number): Type<Uint32Array> {
   return {
     check: (value, path) =>
       value instanceof Uint8Array && value.byteLength % 4 === 0 && value.byteLength <= 4 * max
-        ? unpacked(value)
+        ? new Uint32Array(value.slice().buffer)
         : bad(path, `at most ${max} packed numbers`),
-    plain: packed
+    plain: (value) => new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
   }
-}
-
-/** So few numbers are copied one by one: to look at their bytes otherwise costs more than they do. */
-const fewNumbers = 16
-
-function unpacked(bytes: Uint8Array): Uint32Array {
-  const numbers = new Uint32Array(bytes.length / 4)
-  if (numbers.length > fewNumbers) new Uint8Array(numbers.buffer).set(bytes)
-  else
-    for (let at = 0; at < bytes.length; at++)
-      numbers[at >> 2] = (numbers[at >> 2] as number) | ((bytes[at] as number) << (8 * (at & 3)))
-  return numbers
-}
-
-function packed(numbers: Uint32Array): Uint8Array {
-  if (numbers.length > fewNumbers)
-    return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength)
-  const bytes = new Uint8Array(4 * numbers.length)
-  for (let at = 0; at < bytes.length; at++) bytes[at] = (numbers[at >> 2] as number) >>> (8 * (at & 3))
-  return bytes
 }
 
 /** Bytes that are no message of ours, and what can be read of them all the same: whoever said it is told what it was. */

@@ -21,19 +21,19 @@ export const HELD = { none: 0, queued: 1, running: 2, ended: 3 } as const
 export interface Held {
   readonly trail: Trail
   readonly state: Uint8Array
-  /** The same, of four tasks at a time. */
-  readonly words: Uint32Array
   /** Tasks that are not `none`. */
   live: number
   outcomes: Batch[]
   sentAt: Millis
 }
 
-export function newHeld({ keepers, list }: TaskMessageOf<'grant'>): Held {
-  const words = new Uint32Array(shardTasksMax / 4)
-  const state = new Uint8Array(words.buffer)
-  return { trail: new Trail(keepers, list), state, words, live: 0, outcomes: [], sentAt: 0 }
-}
+export const newHeld = ({ keepers, list }: TaskMessageOf<'grant'>): Held => ({
+  trail: new Trail(keepers, list),
+  state: new Uint8Array(shardTasksMax),
+  live: 0,
+  outcomes: [],
+  sentAt: 0
+})
 
 /** Those of `indexes` that are in this state. */
 export function inState(
@@ -73,8 +73,9 @@ export function dropConfirmed(held: Held): void {
   held.outcomes = held.outcomes.filter(({ indexes }) => inState(held, indexes, HELD.ended).length > 0)
 }
 
-export function checkHeld({ live, state, words }: Held, name: string): void {
-  // Looked at after every step of the simulator; most tasks are `none`.
+export function checkHeld({ live, state }: Held, name: string): void {
+  // Looked at after every step of the simulator, and so by four tasks at a time; most are `none`.
+  const words = new Uint32Array(state.buffer)
   let counted = 0
   for (let at = 0; at < words.length; at++) {
     if (words[at] === 0) continue
