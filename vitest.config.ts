@@ -11,7 +11,9 @@ import { useBuilt } from './test/integration/prepare.ts'
 // Every process that a test starts reads the same code: half of its start would go into that. Node.js reads this at its start.
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache')
 // They live for seconds: with less memory ahead for new objects, and one thread for V8's own work, they need a sixth less CPU.
-process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --max-semi-space-size=2 --v8-pool-size=1`
+// Long tests measure memory, and that of a node as it is started by its users.
+if (process.env.SHOAL_LONG === undefined)
+  process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --max-semi-space-size=2 --v8-pool-size=1`
 
 /** Nothing of these stays behind in a process: they share workers. */
 const pure = ['test/{routing,data,tasks,sim,bin}/*.test.ts', 'test/{tidy,wire}.test.ts']

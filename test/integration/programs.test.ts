@@ -348,10 +348,11 @@ test('what cannot run anywhere is said at once, explained, and runs as soon as a
 test('the example: a sweep over a folder of parameters', async () => {
   const folder = fileURLToPath(new URL('../../examples/sweep', import.meta.url))
   const env = { ...withBuilt(), PATH: `${dirname(python)}:${process.env.PATH}` }
-  const child = spawn(process.execPath, [join(folder, 'sweep.ts')], { env, stdio: 'pipe' })
+  // Listened to from its start: its pipes would be gone when the loop, which blocks, is over.
+  const end = ended(spawn(process.execPath, [join(folder, 'sweep.ts')], { env, stdio: 'pipe' }))
   const names = (await readdir(join(folder, 'points'))).sort().map((name) => `points/${name}`)
   const loop = names.map((name) =>
     execFileSync(python, ['sweep.py', name], { cwd: folder, encoding: 'utf8' })
   )
-  expect(await ended(child)).toEqual({ code: 0, stdout: loop.join(''), stderr: '' })
+  expect(await end).toEqual({ code: 0, stdout: loop.join(''), stderr: '' })
 })
