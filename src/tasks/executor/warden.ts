@@ -5,6 +5,7 @@
  * A dead man's handle: a shell holds the other end of a pipe, is told which groups run, and acts when the pipe closes. It
  * costs a megabyte, and is started with the first program. A node may be killed before it could tell of a program that it had
  * just started, and a program may leave its group; where there is a /proc, both are found by the mark in their environment.
+ * A node that ends in good order has ended what it started, and says so: what left its group on purpose stays.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -15,18 +16,19 @@ const killAfterS = 2
 
 const SCRIPT = `trap '' TERM INT HUP
 all=' '
+mark=$2
 while read -r verb group; do
   case $verb in
     +) all="$all$group " ;;
     -) all="\${all%% $group *} \${all#* $group }" ;;
+    =) mark= ;;
   esac
 done
-marked () { grep -ls "SHOAL_RUN=$mark" /proc/[0-9]*/environ | while IFS=/ read -r _ _ pid _; do echo "$pid"; done; }
+marked () { [ -z "$mark" ] || grep -ls "SHOAL_RUN=$mark" /proc/[0-9]*/environ | while IFS=/ read -r _ _ pid _; do echo "$pid"; done; }
 signal () {
   for group in $all; do kill -s "$1" -- "-$group"; done
   for pid in $(marked); do kill -s "$1" "$pid"; done
 }
-mark=$2
 if [ "$all" != ' ' ] || [ -n "$(marked)" ]; then
   signal TERM 2> /dev/null
   signal CONT 2> /dev/null
@@ -65,7 +67,7 @@ export class Warden {
 
   /** It then removes the folder, and goes. */
   close(): void {
-    this.#shell?.stdin?.end()
+    this.#shell?.stdin?.end('=\n')
     this.#shell = undefined
   }
 
