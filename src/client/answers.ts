@@ -33,6 +33,7 @@ export interface JobSummary {
 export interface NodeStatus extends MemberInfo {
   /** `open` for work; `paused` while its owner uses the machine, and `closed` when also what ran there was given back. */
   readonly availability: 'open' | 'paused' | 'closed'
+  /** At most one task in each slot; those that wait for jobs of their own come on top. */
   readonly running: number
   /** Granted to this node and not begun. */
   readonly queued: number

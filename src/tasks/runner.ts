@@ -67,7 +67,7 @@ export class Runner {
   }
 
   get queued(): number {
-    return this.#line.length
+    return this.#line.length + this.#runs.behind
   }
 
   message(from: PeerId, message: TaskMessage, now: Millis): RunnerEffect[] {

@@ -67,10 +67,18 @@ export class Runs {
     return this.#running.size - this.#parked.size
   }
 
+  /** Tasks that run: one in each slot that is occupied, and those that wait for jobs of their own. */
   get tasks(): number {
-    let sum = 0
+    let slots = 0
+    for (const count of this.#slotRuns) if (count > 0) slots++
+    return slots + this.#parked.size
+  }
+
+  /** Tasks that wait for their turn at an engine. */
+  get behind(): number {
+    let sum = -this.tasks
     for (const { left } of this.#running.values()) sum += left
-    return sum
+    return Math.max(0, sum)
   }
 
   get(run: number): Running | undefined {

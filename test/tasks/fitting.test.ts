@@ -132,6 +132,27 @@ test('two owners grant at the same time: no more of a resource is in use than th
   expect(two).not.toBe(one)
 })
 
+test('no more runs than there are slots, though engines have short tasks ahead; who waits for a job of its own runs beside them', () => {
+  const lab = new Lab(2)
+  const { runner } = lab
+  const first = lab.grant(ann, 2)
+  expect([runner.running, runner.queued]).toEqual([2, 0])
+  // They turn out to be short: of such work an engine is given much at a time.
+  lab.end(first, 0.1)
+  lab.end(first, 0.1)
+  const short = lab.grant(ann, 400)
+  expect(lab.running.size).toBe(4)
+  expect([runner.running, runner.queued]).toEqual([2, 398])
+  lab.end(short)
+  expect(runner.running).toBe(2)
+  while (lab.running.size > 0) lab.end(short)
+  expect([runner.running, runner.queued]).toEqual([0, 0])
+  const nested = lab.grant(ann, 1)
+  lab.park(nested)
+  lab.grant(ben, 3)
+  expect([runner.running, runner.queued]).toEqual([3, 1])
+})
+
 test('a task is cancelled: what it holds is free only when it has really ended', () => {
   const lab = new Lab(2)
   const held = lab.grant(ann, 1, gpus(2))
