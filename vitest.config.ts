@@ -18,8 +18,8 @@ if (process.env.SHOAL_LONG === undefined)
 /** Nothing of these stays behind in a process: they share workers. */
 const pure = ['test/{routing,data,tasks,sim,bin}/*.test.ts', 'test/{tidy,wire}.test.ts']
 /** Nor of these, which end what they start; loading the package for each of them would take a minute in all. */
-const meshes = ['test/{integration,conformance}/*.test.ts']
-/** Nor of these, which put back what they replace. The rest (test/tasks/executor) is about processes and what happens to them. */
+const meshes = ['test/{integration,conformance}/*.test.ts', 'test/fuzz/answers.test.ts']
+/** Nor of these, which put back what they replace. */
 const parts = ['test/{client,node,hosted,fuzz}/*.test.ts', 'test/{flags,clocks}.test.ts']
 const globalSetup = 'test/integration/prepare.ts'
 
@@ -28,8 +28,9 @@ export default defineConfig({
     // A test waits for events, so this is the limit of those that never come; a busy machine takes its time.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // Integration tests start processes of their own and wait for them; two cores carry three files.
-    maxWorkers: 3,
+    // Integration tests start processes of their own and wait for them; two cores carry four files.
+    maxWorkers: 4,
+    // They run in the order of their names: what waits much comes first, and what fills the gaps at the end last.
     projects: [
       { extends: true, test: { name: 'pure', include: pure, isolate: false } },
       {
@@ -44,11 +45,21 @@ export default defineConfig({
           globalSetup
         }
       },
-      { extends: true, plugins: [useBuilt], test: { name: 'parts', include: parts, isolate: false, globalSetup } },
       {
         extends: true,
         plugins: [useBuilt],
-        test: { name: 'real', include: ['test/**/*.test.ts'], exclude: [...pure, ...meshes, ...parts], globalSetup }
+        test: { name: 'parts', include: parts, exclude: meshes, isolate: false, globalSetup }
+      },
+      {
+        extends: true,
+        plugins: [useBuilt],
+        // The rest (test/tasks/executor) is about processes and what happens to them.
+        test: {
+          name: 'engines',
+          include: ['test/**/*.test.ts'],
+          exclude: [...pure, ...meshes, ...parts],
+          globalSetup
+        }
       }
     ]
   }

@@ -57,12 +57,12 @@ test('CONFORMANCE 41: the lock of a client that is killed goes to who waits for 
 test('a holder that stands still for longer than its lease knows so before it does anything', async () => {
   const client = await attach(...nodes)
   const other = await attach(...nodes.slice(1))
-  const hold = await client.lock('plotter', { lease: 500 }).acquire()
+  const hold = await client.lock('plotter', { lease: 1_500 }).acquire()
   const waiting = other.lock('plotter').acquire()
   await other.variable('asked').set(true)
   expect(hold.isHeld).toBe(true)
   // Nothing of this process runs meanwhile.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_000)
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_500)
   expect(hold.isHeld).toBe(false)
   expect(hold.signal.reason).toMatchObject({ code: 'SHOAL_LEASE_LOST' })
   expect((await waiting).token).toBeGreaterThan(hold.token)
