@@ -12,7 +12,8 @@ import { useBuilt } from './test/integration/prepare.ts'
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache')
 // They live for seconds: with less memory ahead for new objects, and one thread for V8's own work, they need a sixth less CPU.
 // Long tests measure memory, and that of a node as it is started by its users.
-if (process.env.SHOAL_LONG === undefined)
+const isLong = process.env.SHOAL_LONG !== undefined
+if (!isLong)
   process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --max-semi-space-size=2 --v8-pool-size=1`
 
 /** Nothing of these stays behind in a process: they share workers. */
@@ -28,8 +29,8 @@ export default defineConfig({
     // A test waits for events, so this is the limit of those that never come; a busy machine takes its time.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // Integration tests start processes of their own and wait for them; two cores carry four files.
-    maxWorkers: 4,
+    // Integration tests start processes of their own and wait for them: two cores are busy with six files.
+    maxWorkers: isLong ? 3 : 6,
     // They run in the order of their names: what waits much comes first, and what fills the gaps at the end last.
     projects: [
       { extends: true, test: { name: 'pure', include: pure, isolate: false } },
@@ -40,7 +41,7 @@ export default defineConfig({
           name: 'meshes',
           include: meshes,
           // `npm run test:long`: networks that are split, and gigabytes, take their time.
-          exclude: process.env.SHOAL_LONG === undefined ? ['test/integration/{hosts,volume}.test.ts'] : [],
+          exclude: isLong ? [] : ['test/integration/{hosts,volume}.test.ts'],
           isolate: false,
           globalSetup
         }
