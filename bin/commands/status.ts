@@ -49,8 +49,10 @@ export function statusText({ nodes, silent }: StatusReport): string {
 }
 
 /** With what keeps them from being used. */
-const slotsOf = ({ slots, availability }: NodeStatus): string | number =>
-  availability === 'open' ? slots : `${slots} (${availability})`
+function slotsOf({ slots, availability, unavailable }: NodeStatus): string | number {
+  const reasons = [availability === 'open' ? [] : availability, unavailable?.replace('-', ' ') ?? []].flat()
+  return reasons.length === 0 ? slots : `${slots} (${reasons.join(': ')})`
+}
 
 /** One that other machines can reach, if there is any; the peer id at its end is known by the first column. */
 function addressOf({ addresses }: NodeStatus): string {

@@ -30,9 +30,14 @@ export interface JobSummary {
   readonly isClosed: boolean
 }
 
+/** `unseen`: whether somebody uses the machine cannot be seen, which counts as if somebody did. */
+export type Unavailable = 'in-use' | 'unseen' | 'outside-hours' | 'leaving'
+
 export interface NodeStatus extends MemberInfo {
   /** `open` for work; `paused` while its owner uses the machine, and `closed` when also what ran there was given back. */
   readonly availability: 'open' | 'paused' | 'closed'
+  /** Why it takes no work now, if it does not. */
+  readonly unavailable?: Unavailable | undefined
   /** At most one task in each slot; those that wait for jobs of their own come on top. */
   readonly running: number
   /** Granted to this node and not begun. */
@@ -66,9 +71,6 @@ export interface StatusReport {
   /** Nodes that did not answer in time. */
   readonly silent: number
 }
-
-/** `unseen`: whether somebody uses the machine cannot be seen, which counts as if somebody did. */
-export type Unavailable = 'in-use' | 'unseen' | 'outside-hours' | 'leaving'
 
 /** A node, as far as one task is concerned. */
 export interface NodeExplanation {

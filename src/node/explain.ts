@@ -76,7 +76,7 @@ export function taskReport(
     queued,
     free: fitting.free(),
     holds: named === undefined ? undefined : fitting.holds(named.job, named.index),
-    unavailable: isLeaving ? 'leaving' : hindranceOf(runner.attendance),
+    unavailable: unavailability(isLeaving, runner.attendance),
     kept:
       record === undefined
         ? undefined
@@ -92,8 +92,12 @@ export function taskReport(
   }
 }
 
-const hindranceOf = ({ availability, hindrance = 'in-use' }: Attendance): Unavailable | undefined =>
-  availability === 'open' ? undefined : hindrance
+/** Why a node takes no work now, if it does not. */
+export function unavailability(isLeaving: boolean, attendance: Attendance): Unavailable | undefined {
+  const { availability, hindrance = 'in-use' } = attendance
+  if (isLeaving) return 'leaving'
+  return availability === 'open' ? undefined : hindrance
+}
 
 function recordOf(keeper: Keeper, job: JobId, index: number): ShardRecord | undefined {
   const records = [...keeper.shardsOf(job)].flatMap((key) => keeper.record(key) ?? [])

@@ -15,7 +15,7 @@ import { closedIndex, type Placement, placement, shardsMax, shardTasksMax } from
 import type { Owner } from '../tasks/owner.ts'
 import type { Runner } from '../tasks/runner.ts'
 import { list } from '../wire.ts'
-import { type TaskReport, taskReport } from './explain.ts'
+import { type TaskReport, taskReport, unavailability } from './explain.ts'
 import type { JobReport, ShardReport } from './inquiry.ts'
 
 /** Shards in one report; older jobs are left out. */
@@ -63,6 +63,7 @@ export function nodeReport(
   return {
     ...memberInfo(membership.me),
     availability: runner.attendance.availability,
+    unavailable: unavailability(membership.me.isLeaving, runner.attendance),
     running: runner.running,
     queued: runner.queued,
     owns: owner.leads.size,

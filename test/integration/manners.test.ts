@@ -216,19 +216,29 @@ test('`shoal up` takes every manner as a flag, and a status tells what it does',
   const nameOf = new Map([[first.id, 'free'], ...names])
   const seen = async (): Promise<Record<string, string>> => {
     const { stdout } = await shoal('status', ...near, ...peer, '--json')
-    const { nodes } = JSON.parse(stdout) as { nodes: { id: string; availability: string }[] }
-    return Object.fromEntries(nodes.map(({ id, availability }) => [nameOf.get(id), availability]))
+    const { nodes } = JSON.parse(stdout) as {
+      nodes: { id: string; availability: string; unavailable?: string }[]
+    }
+    return Object.fromEntries(
+      nodes.map(({ id, availability, unavailable = 'free' }) => [
+        nameOf.get(id),
+        `${availability}, ${unavailable}`
+      ])
+    )
   }
   let all = await seen()
   // It gives back at its second look, a second after the first.
-  while (Object.keys(all).length < 5 || all['gives back at once'] === 'paused') all = await seen()
+  while (Object.keys(all).length < 5 || all['gives back at once'] === 'paused, in-use') all = await seen()
   expect(all).toEqual({
-    free: 'open',
-    'not at these hours': 'paused',
-    'never idle, for others would compute': 'paused',
-    'gives back at once': 'closed',
-    'in use, as of the last hour': 'paused'
+    free: 'open, free',
+    'not at these hours': 'paused, outside-hours',
+    'never idle, for others would compute': 'paused, in-use',
+    'gives back at once': 'closed, in-use',
+    'in use, as of the last hour': 'paused, in-use'
   })
+  const table = (await shoal('status', ...near, ...peer)).stdout
+  for (const why of ['(paused: outside hours)', '(paused: in use)', '(closed: in use)'])
+    expect(table).toContain(why)
   const module = join(folder, 'work.mjs')
   await writeFile(module, confession)
   const { stdout } = await shoal('map', module, 'one', ...near, ...peer)
