@@ -40,7 +40,7 @@ export interface ModuleFunction {
   /** Absolute path. */
   readonly file: string
   readonly exportName: string
-  /** It goes through a list, and gives a list (chunks.ts). */
+  /** It goes through a list, and gives a list (views/chunked.ts). */
   readonly each?: Each
 }
 

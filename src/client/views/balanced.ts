@@ -5,11 +5,11 @@
  * Nothing but the client's own verbs, with options said once.
  */
 import { isRecord, refuse, shown, truth, whole } from '../checks.ts'
-import { eachOf, inChunks } from '../chunks.ts'
 import type { ModuleFunction } from '../functions.ts'
 import { leavable } from '../leavable.ts'
 import type { Client, MapOptions, TaskOptions, Zipped } from '../types.ts'
 import { plainInputs, zipped } from '../zip.ts'
+import { eachOf, inChunks } from './chunked.ts'
 import { AsyncResult } from './result.ts'
 
 export interface ImapOptions {

@@ -3,16 +3,16 @@
  *
  * Not here: tasks that are granted together by their measured durations, which needs nobody to choose (tasks/round.ts).
  */
-import { isBindable } from './captures.ts'
-import type { Inputs } from './feed.ts'
+import { isBindable } from '../captures.ts'
+import type { Inputs } from '../feed.ts'
 import {
   type Each,
   eachText,
   isModuleFunction,
   type ModuleFunction,
   type PlainFunction
-} from './functions.ts'
-import type { Rows } from './zip.ts'
+} from '../functions.ts'
+import type { Rows } from '../zip.ts'
 
 /** A function that gives what the other one gives for each of a list. It is never called here: its text travels. */
 export function eachOf(
