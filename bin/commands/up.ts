@@ -48,7 +48,8 @@ const flags = {
 export const up: Command = {
   usage: `usage: shoal up [FLAGS]
 
-Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps over to others; a second one ends it at once.
+Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps over to others, or if none is there waits for
+what runs; a second one ends it at once.
 
   --key FILE         the mesh key (default: $SHOAL_KEY, then ./${keyFile})
   --data FOLDER      keeps work and results there, so that they survive a restart (default: in memory)
@@ -128,7 +129,7 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
     process.stdout.write(values.json ? `${JSON.stringify(introduction(node))}\n` : welcome(node, data))
     await Promise.race([untilAborted(signal), node.stopped])
     if (!signal.aborted) return EXIT.done
-    if (!values.json) process.stderr.write('handing over to others; once more stops at once\n')
+    if (!values.json) process.stderr.write(await farewell(node))
     const { tasks, shards } = await node.drain(given({ timeout }))
     if (tasks + shards > 0) process.stderr.write(leftover(tasks, shards, data))
     return EXIT.done
@@ -136,6 +137,15 @@ Runs a node until Ctrl-C or SIGTERM. It then hands its work and what it keeps ov
 }
 
 const introduction = ({ id, addresses }: Node): object => ({ id, addresses })
+
+async function farewell({ client }: Node): Promise<string> {
+  const isAlone = await client.members().then(
+    ({ length }) => length === 1,
+    () => false
+  )
+  const what = isAlone ? 'no other node is there, so only what runs is waited for' : 'handing over to others'
+  return `${what}; once more stops at once\n`
+}
 
 function leftover(tasks: number, shards: number, data: string | undefined): string {
   const where =

@@ -211,13 +211,15 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     if (runs === 'give back') this.#task(this.runner.giveBack())
   }
 
-  /** What others have yet to take from a node that leaves. Nothing if nobody else is there. */
+  get isAlone(): boolean {
+    return this.membership.peers().length === 0
+  }
+
+  /** What others have yet to take from a node that leaves; of one that is alone, the shards that it does not finish. */
   burden(now: Millis): { tasks: number; shards: number } {
-    if (this.membership.peers().length === 0) return { tasks: 0, shards: 0 }
-    return {
-      tasks: this.runner.held,
-      shards: this.owner.repairs.movable(now) + this.stock.movable(now) + this.cells.movable(now)
-    }
+    const unfinished = [...this.owner.leads.values()].filter(({ queue }) => queue.unfinished > 0)
+    const movable = this.owner.repairs.movable(now) + this.stock.movable(now) + this.cells.movable(now)
+    return { tasks: this.runner.held, shards: this.isAlone ? unfinished.length : movable }
   }
 
   #wake(now: Millis): void {

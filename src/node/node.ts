@@ -37,10 +37,15 @@ import { keepVigil } from './vigil.ts'
 
 /** Between two looks at what is left. */
 const handOverLookMs = 25
+/** How long outcomes that nobody confirms hold up a node that is alone, once nothing runs there. */
+const loneOutcomesMs = 1_000
 /** Whoever is in the local network is heard of within this time; a node that nobody answers may be alone. */
 const meetsWithinMs = 5_000
 
-/** Held of so many shards, tasks that run or whose outcomes are not confirmed; kept shards that others could keep. */
+/**
+ * Held of so many shards, tasks that run or whose outcomes are not confirmed; kept shards that others could keep, or if no other
+ * node is there, those that are not finished.
+ */
 export interface Burden {
   readonly tasks: number
   readonly shards: number
@@ -67,7 +72,8 @@ export interface Node extends AsyncDisposable {
    * Hands over, then stops: what waits here goes to other nodes, what runs may finish during the first half of `timeout`
    * (milliseconds, default 30,000) and is given back after that, and other nodes take its place as keeper and owner.
    * No task fails because of it, and no attempt is counted. Resolves when it has stopped, with what nobody could take over
-   * in time; with a data folder, that is still there when the node comes back. Rejects with SHOAL_BAD_OPTION.
+   * in time; with a data folder, that is still there when the node comes back. If no other node is there, it waits for what
+   * runs alone. Rejects with SHOAL_BAD_OPTION.
    */
   drain(options?: DrainOptions): Promise<Burden>
   /** Resolves when it has stopped, for whatever reason: by these calls, or because somebody drained it from elsewhere. */
@@ -114,14 +120,20 @@ export async function openNode(options: NodeOptions): Promise<OpenNode> {
 }
 
 async function handOver(driver: Driver, timeout: number): Promise<Burden> {
+  const { core } = driver
   const from = performance.now()
   driver.leave('finish')
   let isPatient = true
+  let ranAt = from
   for (;;) {
     const burden = driver.burden()
-    const waited = performance.now() - from
-    if (burden.tasks + burden.shards === 0 || waited >= timeout) return burden
-    if (isPatient && waited >= timeout / 2) {
+    const now = performance.now()
+    if (core.runner.running > 0) ranAt = now
+    const isLate = now - from >= timeout / 2
+    // Where nobody takes over, there is nothing to wait for but the end of what runs.
+    const isVain = core.isAlone && (burden.tasks === 0 || isLate || now - ranAt >= loneOutcomesMs)
+    if (burden.tasks + burden.shards === 0 || isVain || now - from >= timeout) return burden
+    if (isPatient && isLate) {
       driver.leave('give back')
       isPatient = false
     }

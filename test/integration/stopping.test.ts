@@ -158,6 +158,64 @@ test('SIGTERM and an owner that does not answer: the end comes with --drain-time
   expect(await task).toBe('ended')
 })
 
+const gated = async (begun: string, mayEnd: string): Promise<string> => {
+  const { existsSync, writeFileSync } = process.getBuiltinModule('node:fs')
+  writeFileSync(begun, '')
+  while (!existsSync(mayEnd)) await new Promise((resolve) => setTimeout(resolve, 20))
+  return 'ended'
+}
+
+test('SIGINT at work, and nobody else is there: what runs may end, what waits is said to be lost', async () => {
+  const alone = await up([])
+  const client = await connect({ key: lab.key, peers: [alone.address], mdns: false })
+  const [begun, mayEnd] = [join(lab.folder, 'begun'), join(lab.folder, 'may-end')]
+  const running = client.submit(gated, [begun, mayEnd])
+  const waiting = client.submit(gated, [begun, mayEnd])
+  waiting.catch(() => {})
+  await Promise.all([waiting.accepted, until(() => existsSync(begun))])
+  alone.script.child.kill('SIGINT')
+  await sleep(500)
+  expect(alone.script.child.exitCode).toBe(null)
+  await writeFile(mayEnd, '')
+  const { code, errors } = await end(alone)
+  expect(code, errors).toBe(0)
+  expect(errors).not.toContain('to others')
+  expect(errors).toContain(
+    'nobody took over 1 shard and what was running of 0 shards; with this node it is gone'
+  )
+  expect(await running).toBe('ended')
+  await client.close()
+})
+
+test('SIGINT and a task that does not end, and nobody else is there: the end comes in the middle of --drain-timeout', async () => {
+  const data = join(lab.folder, 'leaving')
+  const alone = await up([], '--drain-timeout', '2', '--data', data)
+  const client = await connect({ key: lab.key, peers: [alone.address], mdns: false })
+  await stuckOn(client)
+  const from = performance.now()
+  alone.script.child.kill('SIGINT')
+  const { code, errors, at } = await end(alone)
+  expect(code, errors).toBe(0)
+  expect(at - from).toBeGreaterThan(1_000)
+  expect(errors).toContain(
+    `1 shard and what was running of 1 shard; it is in ${data} until this node is started`
+  )
+  await client.close()
+})
+
+test('SIGINT, nobody else is there, and all has ended: results that only it keeps hold nothing up', async () => {
+  const alone = await up([])
+  const client = await connect({ key: lab.key, peers: [alone.address], mdns: false })
+  expect(await client.map((x: number) => x + 1, [1, 2, 3])).toEqual([2, 3, 4])
+  const from = performance.now()
+  alone.script.child.kill('SIGINT')
+  const { code, errors, at } = await end(alone)
+  expect(code, errors).toBe(0)
+  expect(errors).not.toContain('nobody took over')
+  expect(at - from).toBeLessThan(5_000)
+  await client.close()
+})
+
 test('a second SIGTERM stops at once, and what ran there runs elsewhere as after any loss', async () => {
   const leaving = await up([keeper])
   await untilMeshed(mesh, 2)
