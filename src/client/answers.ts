@@ -26,7 +26,11 @@ export interface JobSummary {
   readonly submittedAt: number
   /** Grows while the job is open. */
   readonly tasks: number
+  /** Those that ended, however they did … */
   readonly done: number
+  /** … and of these, those that failed or ran out of time, and those that were cancelled. */
+  readonly failed: number
+  readonly cancelled: number
   readonly isClosed: boolean
 }
 

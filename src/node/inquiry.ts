@@ -17,6 +17,9 @@ const questionsMax = 256
 /** What a node says of one shard that it keeps: index in the job, tasks, outcomes that it has accepted. */
 export type ShardReport = readonly [index: number, count: number, done: number]
 
+/** Of those outcomes, the failures and the cancellations. */
+export type BadEnds = readonly [index: number, failed: number, cancelled: number]
+
 export interface JobReport {
   readonly job: JobId
   readonly name: string
@@ -24,6 +27,13 @@ export interface JobReport {
   /** Number of shards, 0 while more may come. */
   readonly shards: number
   readonly parts: readonly ShardReport[]
+  /** Only of shards with tasks that ended so. */
+  readonly bad?: readonly BadEnds[]
+}
+
+interface KnownShard {
+  readonly part: ShardReport
+  readonly bad: BadEnds | undefined
 }
 
 /** What the client is told, from what nodes said and how many said nothing. */
@@ -127,14 +137,16 @@ export class Inquiry {
 /** Of each shard, what the keeper says that knows most; newest job first. What is no report is left out. */
 export function mergeJobs(said: readonly unknown[]): JobSummary[] {
   const reports = said.filter(isReport)
-  const jobs = new Map<JobId, { report: JobReport; parts: Map<number, ShardReport> }>()
+  const jobs = new Map<JobId, { report: JobReport; parts: Map<number, KnownShard> }>()
   for (const report of reports) {
     const found = jobs.get(report.job) ?? { report, parts: new Map() }
     if (report.name !== '' && found.report.name === '') found.report = report
     found.report = { ...found.report, shards: Math.max(found.report.shards, report.shards) }
+    const bad = new Map(report.bad?.map((one) => [one[0], one]))
     for (const part of report.parts) {
       const old = found.parts.get(part[0])
-      if (old === undefined || part[2] > old[2]) found.parts.set(part[0], part)
+      if (old === undefined || part[2] > old.part[2])
+        found.parts.set(part[0], { part, bad: bad.get(part[0]) })
     }
     jobs.set(report.job, found)
   }
@@ -144,8 +156,10 @@ export function mergeJobs(said: readonly unknown[]): JobSummary[] {
       id: report.job,
       name: report.name,
       submittedAt: report.submittedAt,
-      tasks: all.reduce((sum, [, count]) => sum + count, 0),
-      done: all.reduce((sum, [, , done]) => sum + done, 0),
+      tasks: all.reduce((sum, { part: [, count] }) => sum + count, 0),
+      done: all.reduce((sum, { part: [, , done] }) => sum + done, 0),
+      failed: all.reduce((sum, { bad }) => sum + (bad?.[1] ?? 0), 0),
+      cancelled: all.reduce((sum, { bad }) => sum + (bad?.[2] ?? 0), 0),
       isClosed: report.shards > 0 && parts.size >= report.shards
     }
   })
@@ -156,15 +170,23 @@ export const isObject = (value: unknown): value is object => typeof value === 'o
 
 function isReport(value: unknown): value is JobReport {
   if (!isObject(value)) return false
-  const { job, name, submittedAt, shards, parts } = value as Partial<Record<keyof JobReport, unknown>>
-  const isPart = (part: unknown): boolean =>
-    Array.isArray(part) && part.length === 3 && part.every((number) => Number.isFinite(number))
+  const {
+    job,
+    name,
+    submittedAt,
+    shards,
+    parts,
+    bad = []
+  } = value as Partial<Record<keyof JobReport, unknown>>
+  const areTriples = (rows: unknown): boolean =>
+    Array.isArray(rows) &&
+    rows.every((row) => Array.isArray(row) && row.length === 3 && row.every((one) => Number.isFinite(one)))
   return (
     typeof job === 'string' &&
     typeof name === 'string' &&
     Number.isFinite(submittedAt) &&
     Number.isFinite(shards) &&
-    Array.isArray(parts) &&
-    parts.every(isPart)
+    areTriples(parts) &&
+    areTriples(bad)
   )
 }

@@ -8,7 +8,7 @@ import { isJobId, type JobId, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Membership } from '../routing/membership.ts'
 import type { Member } from '../routing/messages.ts'
-import { valueAt } from '../tasks/batch.ts'
+import { STATUS, statusAt, valueAt } from '../tasks/batch.ts'
 import { isClosed, placesIn, readClosed } from '../tasks/closing.ts'
 import type { Keeper } from '../tasks/keeper.ts'
 import { closedIndex, type Placement, placement, shardsMax, shardTasksMax } from '../tasks/messages.ts'
@@ -16,7 +16,7 @@ import type { Owner } from '../tasks/owner.ts'
 import type { Runner } from '../tasks/runner.ts'
 import { list } from '../wire.ts'
 import { type TaskReport, taskReport, unavailability } from './explain.ts'
-import type { JobReport, ShardReport } from './inquiry.ts'
+import type { BadEnds, JobReport, ShardReport } from './inquiry.ts'
 
 /** Shards in one report; older jobs are left out. */
 const shardsReportedMax = 20_000
@@ -105,7 +105,8 @@ export function mergeCalls(said: readonly unknown[]): OpenCall[] {
 
 /** Newest jobs first, up to `shardsReportedMax` shards; or one job. */
 export function jobReports(keeper: Keeper, only?: JobId): JobReport[] {
-  const jobs = new Map<JobId, { shards: number; name: string; submittedAt: number; parts: ShardReport[] }>()
+  type Report = { shards: number; name: string; submittedAt: number; parts: ShardReport[]; bad: BadEnds[] }
+  const jobs = new Map<JobId, Report>()
   for (const key of only === undefined ? keeper.keys() : keeper.shardsOf(only)) {
     const record = keeper.record(key)
     if (record === undefined) continue
@@ -113,12 +114,12 @@ export function jobReports(keeper: Keeper, only?: JobId): JobReport[] {
     const outcomes = keeper.outcomes(key)
     const closed = outcomes.get(closedIndex)
     const known = closed === undefined ? record.shards : readClosed(valueAt(closed.batch, closed.at))
-    let done = 0
-    for (const at of outcomes.keys()) if (at < shardTasksMax) done++
+    const { done, failed, cancelled } = endsOf(outcomes)
     const { name, submittedAt } = record.header
-    const report = jobs.get(job) ?? { shards: 0, name, submittedAt, parts: [] as ShardReport[] }
+    const report: Report = jobs.get(job) ?? { shards: 0, name, submittedAt, parts: [], bad: [] }
     report.shards = Math.max(report.shards, index === 0 ? known : 0)
     report.parts.push([index, record.count, done])
+    if (failed + cancelled > 0) report.bad.push([index, failed, cancelled])
     jobs.set(job, report)
   }
   const newest = [...jobs].sort(([, a], [, b]) => b.submittedAt - a.submittedAt)
@@ -130,6 +131,18 @@ export function jobReports(keeper: Keeper, only?: JobId): JobReport[] {
     reports.push({ job, ...report })
   }
   return reports
+}
+
+function endsOf(outcomes: ReturnType<Keeper['outcomes']>): Record<'done' | 'failed' | 'cancelled', number> {
+  const ends = { done: 0, failed: 0, cancelled: 0 }
+  for (const [index, { batch, at }] of outcomes) {
+    if (index >= shardTasksMax) continue
+    ends.done++
+    const status = statusAt(batch, at)
+    if (status === STATUS.cancelled) ends.cancelled++
+    else if (status !== STATUS.ok) ends.failed++
+  }
+  return ends
 }
 
 /** Where the shards are of a job that is closed, as far as its first shard is kept here; else nothing. */

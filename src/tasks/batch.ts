@@ -115,14 +115,25 @@ export function readOutcomeHeader(outcome: Uint8Array): OutcomeHeader {
     return { status: STATUS.error, slot: 0, attempt: 0, elapsedMs: 0, startedAt: 0 }
   }
   const view = new DataView(outcome.buffer, outcome.byteOffset, OUTCOME_HEADER_BYTES)
-  const status = view.getUint8(0) & ~(STORY_BIT | OUTPUT_BIT)
   return {
-    status: status <= STATUS.lost ? (status as Status) : STATUS.error,
+    status: statusIn(view.getUint8(0)),
     slot: view.getUint8(1),
     attempt: view.getUint16(2, true),
     elapsedMs: view.getFloat32(4, true),
     startedAt: view.getFloat64(8, true)
   }
+}
+
+/** How the outcome at this position ended, without a view of its bytes. */
+export function statusAt({ ends, body }: Batch, at: number): Status {
+  const from = at === 0 ? 0 : (ends[at - 1] as number)
+  const isShort = (ends[at] as number) - from < OUTCOME_HEADER_BYTES
+  return isShort ? STATUS.error : statusIn(body[from] as number)
+}
+
+function statusIn(first: number): Status {
+  const status = first & ~(STORY_BIT | OUTPUT_BIT)
+  return status <= STATUS.lost ? (status as Status) : STATUS.error
 }
 
 /** An outcome as bytes: header, then payload (a value, or a failure as JSON). */

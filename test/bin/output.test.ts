@@ -95,7 +95,8 @@ bbbbb2                                 4        2       1     3     10  sound
 })
 
 test('jobs are a table, newest first as they came', () => {
-  const job = { id: 'abcdefgh', name: 'render', submittedAt: 0, tasks: 3, done: 3, isClosed: true }
+  const ends = { tasks: 3, done: 3, failed: 0, cancelled: 0 }
+  const job = { id: 'abcdefgh', name: 'render', submittedAt: 0, ...ends, isClosed: true }
   const rows = [job, { ...job, done: 1 }, { ...job, isClosed: false, submittedAt: Number.NaN }]
   expect(jobsText(rows).split('\n')).toEqual([
     'id        name    submitted            tasks  state',
@@ -105,6 +106,26 @@ test('jobs are a table, newest first as they came', () => {
     ''
   ])
   expect(jobsText([])).toBe('no jobs\n')
+})
+
+test('a job says how many of its tasks failed or were cancelled', () => {
+  const ends = { tasks: 3, done: 3, failed: 0, cancelled: 0 }
+  const job = { id: 'abcdefgh', name: '', submittedAt: 0, ...ends, isClosed: true }
+  const rows = [
+    { ...job, cancelled: 3 },
+    { ...job, failed: 3 },
+    { ...job, failed: 1, cancelled: 2 },
+    { ...job, done: 2, failed: 1 },
+    { ...job, tasks: 0, done: 0 }
+  ]
+  const states = jobsText(rows).split('\n').slice(1, -1)
+  expect(states.map((line) => line.split(/\d\/\d +/)[1])).toEqual([
+    'cancelled',
+    'failed',
+    'done, 1 failed, 2 cancelled',
+    'running, 1 failed',
+    'done'
+  ])
 })
 
 describe('values', () => {

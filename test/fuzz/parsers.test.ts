@@ -189,16 +189,41 @@ test('what nodes say of their jobs: any JSON is put together or left out', () =>
         name: fc.jsonValue(),
         submittedAt: fc.jsonValue(),
         shards: fc.jsonValue(),
-        parts: fc.jsonValue()
+        parts: fc.jsonValue(),
+        bad: fc.jsonValue()
       },
       { requiredKeys: [] }
     )
   )
+  // As a node says it that knows nothing of how tasks ended, and as one that does.
   const good = { job: 'aaaaaaaa', name: 'x', submittedAt: 1, shards: 1, parts: [[0, 3, 2]] }
+  const better = { ...good, bad: [[0, 1, 1]] }
   const summary = { id: 'aaaaaaaa', name: 'x', submittedAt: 1, tasks: 3, done: 2, isClosed: true }
   check(fc.array(report, { maxLength: 4 }), (said) => {
-    expect(mergeJobs([...said, good])).toContainEqual(summary)
+    expect(mergeJobs([...said, good])).toContainEqual({ ...summary, failed: 0, cancelled: 0 })
+    expect(mergeJobs([...said, better])).toContainEqual({ ...summary, failed: 1, cancelled: 1 })
   })
+})
+
+test('of how tasks ended, that counts which the keeper says that knows most of their shard', () => {
+  const job = { job: 'aaaaaaaa', name: 'x', submittedAt: 1, shards: 2 }
+  const behind = { ...job, parts: [[0, 3, 1]], bad: [[0, 1, 0]] }
+  const ahead = {
+    ...job,
+    parts: [
+      [0, 3, 3],
+      [1, 2, 2]
+    ],
+    bad: [
+      [0, 1, 1],
+      [1, 0, 2]
+    ]
+  }
+  for (const said of [
+    [behind, ahead],
+    [ahead, behind]
+  ])
+    expect(mergeJobs(said)).toMatchObject([{ tasks: 5, done: 5, failed: 1, cancelled: 3 }])
 })
 
 test('packed values are what was packed', () => {

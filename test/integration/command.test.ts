@@ -239,14 +239,8 @@ describe('map', () => {
   })
 
   test('stops at the first failure if it is asked to', async () => {
-    const { code, stdout, stderr } = await ask(
-      'map',
-      'work.ts#slow',
-      'bad',
-      'slow',
-      'slow',
-      '--no-keep-going'
-    )
+    const inputs = ['bad', 'slow', 'slow']
+    const { code, stdout, stderr } = await ask('map', 'work.ts#slow', ...inputs, '--no-keep-going')
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toMatch(/^input 0: Error: bad\nSHOAL_CANCELLED: .*; 1 of 3 tasks had ended before\n$/)
   })
@@ -284,6 +278,13 @@ describe('a detached job', () => {
       stderr: ''
     })
     expect(await follower.ended).toMatchObject({ code: 1, stdout: 'a\n' })
+    await ask('map', 'work.ts#picky', 'a', 'bad', '--name', 'half')
+    const [text, json] = await Promise.all([ask('jobs'), ask('jobs', '--json')])
+    expect(text.stdout).toMatch(new RegExp(`^${id} .* +3/3 +done, 2 cancelled$`, 'm'))
+    expect(text.stdout).toMatch(/ half .* +2\/2 +done, 1 failed$/m)
+    const [half, slow] = JSON.parse(json.stdout)
+    expect(half).toMatchObject({ name: 'half', done: 2, failed: 1, cancelled: 0 })
+    expect(slow).toMatchObject({ id, done: 3, failed: 0, cancelled: 2 })
   })
 })
 
