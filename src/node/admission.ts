@@ -29,7 +29,7 @@ const proofBytes = 32
 const YES = Uint8Array.of(1)
 const NO = Uint8Array.of(0)
 
-const WRONG_KEY = 'it holds another mesh key'
+export const wrongKey = 'it holds another mesh key'
 
 /** `lost`: the connection ended first; nothing is known about the peer. */
 export type Verdict =
@@ -143,14 +143,14 @@ export class Admission {
       stream.send(this.proof(connection, 'dialer', mine, theirs))
       if (!good) {
         // Closing now would overtake our proof, from which the other end learns why; so would whoever hears the verdict.
-        made.wrong = WRONG_KEY
+        made.wrong = wrongKey
         await input.read({ bytes: 1, signal }).catch(() => undefined)
-        this.reject(connection, made, WRONG_KEY)
+        this.reject(connection, made, wrongKey)
         return
       }
       const welcome = (await input.read({ bytes: 1, signal })).get(0) === 1
       if (welcome) made.settle({ kind: 'admitted' })
-      else this.reject(connection, made, WRONG_KEY)
+      else this.reject(connection, made, wrongKey)
       await stream.close({ signal })
     } catch (error) {
       stream?.abort(error as Error)
@@ -181,7 +181,7 @@ export class Admission {
       if (good) made.settle({ kind: 'admitted' })
       stream.send(good ? YES : NO)
       await stream.close({ signal })
-      if (!good) this.reject(connection, made, WRONG_KEY)
+      if (!good) this.reject(connection, made, wrongKey)
     } catch (error) {
       stream.abort(error as Error)
       if (connection.status === 'open')

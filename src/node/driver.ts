@@ -13,6 +13,7 @@ import { unreachable } from '../machine.ts'
 import type { Attendance } from '../tasks/effects.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
 import { recordKinds } from '../tasks/keeper.ts'
+import { wrongKey } from './admission.ts'
 import type { Blobs } from './blobs.ts'
 import type { LocalClient } from './clients.ts'
 import { NodeCore } from './core.ts'
@@ -36,6 +37,7 @@ import { started, type Transport, type TransportEvent } from './transport.ts'
 const lateMs = 100
 /** Between two looks at the own addresses, which change when a laptop moves. */
 const addressesEveryMs = 10_000
+const keyAdvice = 'if this node should join that mesh, start it with a copy of the key file used there'
 
 export interface DriverOptions extends Omit<CoreOptions, 'now' | 'reach'> {
   readonly store: Store
@@ -131,11 +133,6 @@ export class Driver {
     this.#step({ kind: 'availability-changed', ...attendance })
   }
 
-  /** What others have yet to take from a node that leaves. */
-  burden(): { tasks: number; shards: number } {
-    return this.core.burden(performance.now())
-  }
-
   stop(): void {
     this.#isStopped = true
     this.#supply.close()
@@ -182,6 +179,8 @@ export class Driver {
         return
       case 'refused':
         return this.#options.onNote(`refused ${event.peer}: ${event.reason}`)
+      case 'seed-refused':
+        return this.#options.onNote(`refused ${event.address}: ${wrongKey}; ${keyAdvice}`)
       case 'client-connected':
         return this.#step({ kind: 'client-connected', client: event.client })
       case 'client-disconnected':

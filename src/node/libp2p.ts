@@ -10,7 +10,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Libp2p } from 'libp2p'
 import { ShoalError } from '../errors.ts'
 import type { ClientId, Digest, PeerId } from '../ids.ts'
-import { Admission } from './admission.ts'
+import { Admission, wrongKey } from './admission.ts'
 import { CLIENT_PROTOCOL, Clients, clientStreamsMax } from './clients.ts'
 import { BLOB_PROTOCOL, type BlobSource, blobStreamsMax, fetchBlob, serveBlob } from './exchange.ts'
 import { Gossip, type TopicName } from './gossip.ts'
@@ -72,6 +72,7 @@ class Libp2pTransport implements Transport {
   private readonly stopping = new AbortController()
   private host: Libp2p | undefined
   private search: Search | undefined
+  private isStray = false
 
   constructor(options: Libp2pTransportOptions) {
     this.options = options
@@ -295,7 +296,12 @@ class Libp2pTransport implements Transport {
       if (named === undefined) this.emit({ kind: 'peer-found', peer, addresses: [address] })
       return peer
     } catch (error) {
-      this.emit({ kind: 'dial-failed', peer: named, address, reason: reasonOf(error) })
+      const reason = reasonOf(error)
+      if (reason === wrongKey && !this.isStray) {
+        this.isStray = true
+        this.emit({ kind: 'seed-refused', address })
+      }
+      this.emit({ kind: 'dial-failed', peer: named, address, reason })
       throw error
     }
   }

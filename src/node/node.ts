@@ -126,8 +126,8 @@ async function handOver(driver: Driver, timeout: number): Promise<Burden> {
   let isPatient = true
   let ranAt = from
   for (;;) {
-    const burden = driver.burden()
     const now = performance.now()
+    const burden = core.burden(now)
     if (core.runner.running > 0) ranAt = now
     const isLate = now - from >= timeout / 2
     // Where nobody takes over, there is nothing to wait for but the end of what runs.

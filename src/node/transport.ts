@@ -22,6 +22,8 @@ export type TransportEvent =
   | { kind: 'gossip'; topic: 'members' | 'work'; from: PeerId; body: Uint8Array }
   /** For people: said once per peer and reason. */
   | { kind: 'refused'; peer: PeerId; reason: string }
+  /** For people: an address that this node was given leads to another mesh. Said once, of the first such address. */
+  | { kind: 'seed-refused'; address: string }
 
 export interface Transport {
   readonly self: PeerId

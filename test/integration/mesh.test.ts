@@ -171,6 +171,19 @@ describe('one node and one client', () => {
     expect(await (await lab.attach(a)).members()).toHaveLength(1)
   })
 
+  test('a node with another key is told what to do, if it was given the address of a node here', async () => {
+    const told = Promise.withResolvers<string>()
+    const onNote = (text: string): void => {
+      if (text.includes('key file')) told.resolve(text)
+    }
+    const peers = [a.address]
+    await using stray = await createNode({ key: createKey(), slots: 0, peers, mdns: false, onNote })
+    expect(await told.promise).toBe(
+      `refused ${a.address}: it holds another mesh key; if this node should join that mesh, start it with a copy of the key file used there`
+    )
+    expect(await stray.client.members()).toHaveLength(1)
+  })
+
   test('a second node on the same data folder refuses to start', async () => {
     const second = createNode({ key: lab.key, data: join(lab.folder, 'n1'), mdns: false })
     await expect(second).rejects.toMatchObject({ code: 'SHOAL_DATA_IN_USE' })

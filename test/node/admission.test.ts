@@ -42,6 +42,14 @@ test('a node with another key is refused on both sides, once, and nothing is del
   expect([...a.events.all, ...b.events.all].filter(({ kind }) => kind === 'peer-connected')).toEqual([])
 })
 
+test('whoever was given the address of a node with another key hears of it once, however often it is dialed', async () => {
+  const other = await startNode(createKey())
+  const node = await startNode(createKey(), { bootstrap: [other.address] })
+  await node.events.count('dial-failed', 3)
+  expect(node.events.of('seed-refused')).toEqual([{ kind: 'seed-refused', address: other.address }])
+  expect(other.events.of('seed-refused')).toEqual([])
+})
+
 test('a client with another key gets SHOAL_REFUSED', async () => {
   const node = await startNode(createKey())
   const link = await createLink({ key: createKey(), onFrame: () => {}, onClosed: () => {} })
