@@ -40,7 +40,7 @@ import { Task } from './task.ts'
 import type { Client, GraphHandle, JobHandle, MapOptions, TaskHandle, TaskOptions } from './types.ts'
 import { Verbs } from './verbs.ts'
 import { Presence } from './views/engines.ts'
-import { lonely, waitsOf } from './waits.ts'
+import { checkArgs, lonely, waitsOf } from './waits.ts'
 import { plainInputs, zipped } from './zip.ts'
 
 /** How long a client without an entry looks for another one; then everything that waits rejects with SHOAL_NO_MESH. */
@@ -110,11 +110,12 @@ export class MeshClient extends Verbs implements Client, JobHost {
     sharers = 1
   ): TaskHandle<R> {
     const settings = checkTaskOptions(options)
-    const waits = waitsOf(args, settings.waits)
+    checkArgs(args)
     const job = this.#newJob<R>({ ...settings, returnErrors: false, inFlightMax: undefined })
     const shipped = () => this.#within.ship(fn, settings.scope)
     this.#run(job, shipped, settings, async (header, code) => {
       const shrink = this.data.shrinker(args, sharers, settings)
+      const waits = waitsOf(args, settings.waits)
       const { inputs, needs } = await lonely(args, waits, { locate: this.#locate, shrink })
       if (!job.takesInputs) return job.endUnsent()
       this.#perform(this.#session.begin(header, settings.copies, code, job))

@@ -158,10 +158,20 @@ class Packer {
 
 /** Throws SHOAL_BAD_VALUE that names the input. */
 export function encodeInput(args: readonly unknown[], index: number): Uint8Array {
+  return ofInput(index, () => encodeArgs(args))
+}
+
+/** What `act` throws as SHOAL_BAD_VALUE names the input. */
+export function ofInput<T>(index: number, act: () => T): T {
   try {
-    return encodeArgs(args)
+    return act()
   } catch (error) {
-    if (!(error instanceof ShoalError)) throw error
-    throw new ShoalError(error.code, `input ${index} cannot be sent: ${error.message}`, { cause: error })
+    throw named(index, error)
   }
+}
+
+/** The same error; if it is about a value, it names the input. */
+export function named(index: number, error: unknown): unknown {
+  if (!(error instanceof ShoalError) || error.code !== 'SHOAL_BAD_VALUE') return error
+  return new ShoalError(error.code, `input ${index} cannot be sent: ${error.message}`, { cause: error })
 }

@@ -6,7 +6,7 @@
  */
 import { type Batch, pack, valueAt } from '../tasks/batch.ts'
 import type { JobHeader, Needs } from '../tasks/messages.ts'
-import { encodeInput, type Sink } from './feed.ts'
+import { encodeInput, named, ofInput, type Sink } from './feed.ts'
 import type { Settings } from './options.ts'
 import {
   type Asked,
@@ -83,7 +83,8 @@ export class Feeding implements Sink {
     const { argsOf, bytesOf } = this.#encoding
     if (bytesOf !== undefined) return bytesOf(input, index)
     const args = argsOf === undefined ? [input] : argsOf(input)
-    const waits = args.some((arg) => typeof arg === 'object' && arg !== null) ? waitsOf(args, []) : undefined
+    const isSimple = args.every((arg) => typeof arg !== 'object' || arg === null)
+    const waits = isSimple ? undefined : ofInput(index, () => waitsOf(args, []))
     if (waits === undefined) return encodeInput(args, index)
     this.#waiting.set(index, waits)
     return new Uint8Array(0)
@@ -122,7 +123,9 @@ export class Feeding implements Sink {
       if (common !== undefined) needs.add(at, common)
       const waits = waiting.get(first + at)
       if (waits === undefined) continue
-      const own = await prepared(waits, this.#outlet.locate)
+      const own = await prepared(waits, this.#outlet.locate).catch((error: unknown) => {
+        throw named(first + at, error)
+      })
       needs.add(at, own)
       if (own.input !== undefined) values[at] = await this.shrink(own.input)
     }

@@ -4,14 +4,14 @@
  * Not here: where these tasks are (places.ts), and the waiting, which is the mesh's (tasks/dependents.ts).
  * Arguments travel with gaps where handles were; the mesh puts the values in.
  */
-import { ShoalError } from '../errors.ts'
+import { explainError, ShoalError } from '../errors.ts'
 import { type Batch, pack } from '../tasks/batch.ts'
 import { encodeGaps, type Gap } from '../tasks/executor/gaps.ts'
 import type { Needs, Placement } from '../tasks/messages.ts'
 import { encodeNeeds, type Need, type NeedKind, needShardsMax, needsMax, type Terms } from '../tasks/needs.ts'
 import { shown, truth } from './checks.ts'
 import { type Found, isWaitable, type TaskAt, tasksOf, type Waitable } from './places.ts'
-import { encodeArgs } from './values.ts'
+import { encodeArgs, placeOf } from './values.ts'
 
 /** What people write: a handle, `job.task(index)`, or an id `<job>` or `<job>:<index>`. */
 export type Before = Waitable | string
@@ -68,32 +68,62 @@ export function checkArgs(args: unknown): void {
     )
 }
 
-/** `undefined` if there is nothing to wait for. Throws SHOAL_BAD_VALUE if the arguments are no list. */
+/** `undefined` if there is nothing to wait for. Throws SHOAL_BAD_VALUE if the arguments are no list, or cannot be read. */
 export function waitsOf(args: readonly unknown[], asked: readonly Asked[]): Waits | undefined {
   checkArgs(args)
-  const paths: Waits['paths'][number][] = []
-  const budget = { left: lookedAtMax }
-  for (const [at, arg] of args.entries()) look(arg, [at], paths, budget)
+  const paths = handlesIn(args)
   return paths.length === 0 && asked.length === 0 ? undefined : { asked, args, paths }
 }
 
-function look(
-  value: unknown,
-  path: readonly (string | number)[],
-  found: Waits['paths'][number][],
-  budget: { left: number }
-): void {
-  if (typeof value !== 'object' || value === null || budget.left <= 0) return
-  if (isWaitable(value)) {
-    found.push({ path, of: value })
-    return
+interface Level {
+  readonly of: Readonly<Record<string, unknown>>
+  readonly keys: Iterator<string>
+  /** Where it is looked into now. */
+  step: string | number
+}
+
+/** In the order of the arguments, those behind a place that leads back up left out. */
+function handlesIn(args: readonly unknown[]): Waits['paths'] {
+  const found: Waits['paths'][number][] = []
+  const levels: Level[] = []
+  const within = new Set<unknown>()
+  const place = (): string => placeOf('args', pathOf(levels))
+  const enter = (of: object): void => {
+    within.add(of)
+    const keys = read(() => Object.keys(of), place)[Symbol.iterator]()
+    levels.push({ of: of as Level['of'], keys, step: '' })
   }
-  const isPlain = Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype
-  if (!isPlain) return
-  for (const [key, part] of Object.entries(value)) {
-    if (budget.left-- <= 0) return
-    if (typeof part === 'object')
-      look(part, [...path, Array.isArray(value) ? Number(key) : key], found, budget)
+  enter(args)
+  for (let left = lookedAtMax; left > 0; ) {
+    const level = levels.at(-1)
+    if (level === undefined) break
+    const { done, value: key } = level.keys.next()
+    if (done) {
+      within.delete(level.of)
+      levels.pop()
+      continue
+    }
+    left--
+    level.step = Array.isArray(level.of) ? Number(key) : key
+    const part = read(() => level.of[key], place)
+    if (typeof part !== 'object' || part === null) continue
+    if (read(() => isWaitable(part), place)) found.push({ path: pathOf(levels), of: part as Waitable })
+    else if (!within.has(part) && read(() => isPlain(part), place)) enter(part)
+  }
+  return found
+}
+
+const pathOf = (levels: readonly Level[]): (string | number)[] => levels.map(({ step }) => step)
+
+const isPlain = (value: object): boolean =>
+  Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype
+
+/** A getter or a proxy may throw anything. */
+function read<T>(look: () => T, place: () => string): T {
+  try {
+    return look()
+  } catch (cause) {
+    throw new ShoalError('SHOAL_BAD_VALUE', `${place()} cannot be read: ${explainError(cause)}`, { cause })
   }
 }
 

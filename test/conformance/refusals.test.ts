@@ -159,3 +159,67 @@ for (const [what, [code, use, values]] of Object.entries(refused)) {
     expect(await client.submit((x: number) => x, [1])).toBe(1)
   })
 }
+
+test('inputs that lie within themselves or very deep arrive, or are refused by their place', async () => {
+  interface Ring {
+    readonly n: number
+    self?: Ring
+    all?: unknown[]
+  }
+  const ring: Ring = { n: 3 }
+  ring.self = ring
+  ring.all = [ring, [ring]]
+  const last = (one: Ring): unknown => (one.self?.self?.all?.[0] as Ring | undefined)?.n
+  expect(await client.map(last, [ring])).toEqual([3])
+  expect(await client.submit(last, [ring])).toBe(3)
+  const view = all()
+  await view.push({ ring })
+  const [pulled] = (await view.pull('ring')) as Ring[]
+  expect(pulled?.self?.self?.n).toBe(3)
+  let deep: unknown[] = []
+  for (let i = 0; i < 20_000; i++) deep = [deep]
+  await expect(client.map((x: unknown) => x, [1, deep])).rejects.toMatchObject({
+    code: 'SHOAL_BAD_VALUE',
+    message: expect.stringMatching(/^input 1 cannot be sent: args cannot travel: /)
+  })
+})
+
+test('what throws when it is read is named by its place, also behind a handle', async () => {
+  const jar = {
+    get lid(): never {
+      throw new TypeError('it is stuck')
+    }
+  }
+  const closed = new Proxy(
+    {},
+    {
+      ownKeys: () => {
+        throw new Error('nothing to see')
+      }
+    }
+  )
+  const echo = (x: unknown): unknown => x
+  const handle = client.submit(() => 1)
+  const cases: [unknown, string][] = [
+    [{ rows: [0, jar] }, 'args[0].rows[1].lid cannot be read: TypeError: it is stuck'],
+    [{ 'a b': closed }, 'args[0]["a b"] cannot be read: Error: nothing to see'],
+    [new Map([['k', jar]]), 'args[0].get("k").lid cannot be read: TypeError: it is stuck'],
+    [{ handle, f: echo }, 'args[0].f is a function and cannot travel; send data only']
+  ]
+  for (const [input, message] of cases) {
+    await expect(client.submit(echo, [input]), message).rejects.toMatchObject({
+      code: 'SHOAL_BAD_VALUE',
+      message
+    })
+    await expect(client.map(echo, [1, 2, input]), message).rejects.toMatchObject({
+      code: 'SHOAL_BAD_VALUE',
+      message: `input 2 cannot be sent: ${message}`
+    })
+  }
+})
+
+test('a handle that is in two places of one input is filled in at both', async () => {
+  const shared = { three: client.submit(() => 3) }
+  const sum = ([a, b]: { three: number }[]): number => (a?.three ?? 0) + (b?.three ?? 0)
+  expect(await client.map(sum as never, [[shared, shared]])).toEqual([6])
+})

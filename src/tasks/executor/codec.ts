@@ -7,7 +7,7 @@
 import { DefaultDeserializer, DefaultSerializer } from 'node:v8'
 import { closeEnvelope, openEnvelope, refsMax } from '../../data/envelope.ts'
 import { idOf, idsWithin, refMark, replaceRefs } from '../../data/ref.ts'
-import { ShoalError } from '../../errors.ts'
+import { explainError, ShoalError } from '../../errors.ts'
 import type { DataId } from '../../ids.ts'
 import { noteInstances } from './instances.ts'
 
@@ -233,23 +233,24 @@ function whyRefused(value: unknown, path: string, cause: unknown): string {
   const seen = new Set<unknown>()
   try {
     for (let suspect = suspects.pop(); suspect && seen.size < suspectsMax; suspect = suspects.pop()) {
-      const guilt = guiltOf(suspect.value)
+      const guilt = guiltOf(suspect)
       if (guilt) return `${suspect.path} is ${guilt} and cannot travel; send data only`
       if (typeof suspect.value !== 'object' || suspect.value === null || seen.has(suspect.value)) continue
       seen.add(suspect.value)
       // Reversed, so that the part named is the first one in the order of the value.
       suspects.push(...partsOf(suspect.value, suspect.path).reverse())
     }
-  } catch {
-    // A getter threw, or so: V8 met the same and says it in `cause`.
+  } catch (error) {
+    if (error instanceof UnreadableError) return error.message
+    // A proxy threw, or so: V8 met the same and says it in `cause`.
   }
   return `${path} cannot travel: ${cause instanceof Error ? cause.message : String(cause)}`
 }
 
-function guiltOf(value: unknown): string | undefined {
+function guiltOf({ value, path }: Suspect): string | undefined {
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'symbol') return 'a symbol'
-  if (typeof value !== 'object' || value === null || partsOf(value, '').length > 0) return undefined
+  if (typeof value !== 'object' || value === null || partsOf(value, path).length > 0) return undefined
   try {
     const serializer = new DefaultSerializer()
     serializer.writeHeader()
@@ -270,8 +271,23 @@ function partsOf(value: object, path: string): Suspect[] {
       { value: item, path: `${path}.get(${typeof key === 'string' ? JSON.stringify(key) : String(key)})` }
     ])
   }
-  return Object.entries(value).map(([key, item]) => ({ value: item, path: path + accessor(key) }))
+  return Object.keys(value).map((key) => partOf(value as Record<string, unknown>, key, path + accessor(key)))
 }
+
+/** A getter may throw anything. */
+class UnreadableError extends Error {}
+
+function partOf(whole: Readonly<Record<string, unknown>>, key: string, path: string): Suspect {
+  try {
+    return { value: whole[key], path }
+  } catch (error) {
+    throw new UnreadableError(`${path} cannot be read: ${explainError(error)}`)
+  }
+}
+
+/** A place as people write it, like `args[0].rows[2]`. */
+export const placeOf = (of: string, path: readonly (string | number)[]): string =>
+  of + path.map((step) => (typeof step === 'number' ? `[${step}]` : accessor(step))).join('')
 
 function accessor(key: string): string {
   return /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`

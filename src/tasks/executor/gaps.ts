@@ -16,7 +16,13 @@ export interface Gap {
 /** What stands at the gaps does not travel. Throws SHOAL_BAD_VALUE. */
 export function encodeGaps(args: readonly unknown[], gaps: readonly Gap[]): Uint8Array {
   const plain = gaps.reduce<unknown>((value, { path }) => without(value, path), args)
-  return encodeValue([plain, gaps.map(({ path, count }) => [path, count])], 'args')
+  try {
+    return encodeValue([plain, gaps.map(({ path, count }) => [path, count])], 'args')
+  } catch (error) {
+    // Places are to be named as they are in the arguments.
+    encodeValue(plain, 'args')
+    throw error
+  }
 }
 
 /** Arguments as a task gets them, with the bytes of the data that they name. Throws SHOAL_BAD_VALUE. */
