@@ -27,6 +27,8 @@ export interface Known {
   usedAt: Millis
   /** When this end was willing to let the stream end for idleness. */
   restedAt: Millis
+  /** When it asked for that, and this end agreed: it may drop the stream whatever is said meanwhile. */
+  agreedAt: Millis
 }
 
 export const bucketOf = (peer: PeerId): number => hash32(peer) % rollBuckets
@@ -124,7 +126,8 @@ export class Directory {
       downSince: now,
       dialAt: now,
       usedAt: now,
-      restedAt: Number.NEGATIVE_INFINITY
+      restedAt: Number.NEGATIVE_INFINITY,
+      agreedAt: Number.NEGATIVE_INFINITY
     }
     this.#known.set(peer, known)
     return known
@@ -151,6 +154,7 @@ export class Directory {
     known.usedAt = now
     known.delayMs = 0
     known.restedAt = Number.NEGATIVE_INFINITY
+    known.agreedAt = Number.NEGATIVE_INFINITY
     this.#links.set(known.peer, known)
   }
 

@@ -70,6 +70,11 @@ export class Links {
     return restedAt > usedAt && now - restedAt < restWithinMs
   }
 
+  /** Its end is no death. */
+  isLetGo(known: Known, now: Millis): boolean {
+    return now - known.agreedAt < restWithinMs || this.isResting(known, now)
+  }
+
   /** Once a second: asks to let go of some that are too many. */
   tend(now: Millis): MembershipEffect[] {
     this.#dials = 0
@@ -97,6 +102,7 @@ export class Links {
     }
     if (!this.#isIdle(known, now) || this.#directory.links.size <= this.#reach.linksMin) return []
     known.restedAt = now
+    known.agreedAt = now
     return [{ kind: 'say', to: peer, message: { kind: 'rest', isAgreed: true } }]
   }
 

@@ -184,7 +184,7 @@ export class Membership {
     if (known === undefined) return []
     const wasLinked = known.isLinked
     this.#directory.unlink(known)
-    if (known.isUp && this.#links.isResting(known, now)) return [{ kind: 'drop', peer, because: 'idle' }]
+    if (known.isUp && this.#links.isLetGo(known, now)) return [{ kind: 'drop', peer, because: 'idle' }]
     known.dialAt = now + redialEveryMs
     const dial = { kind: 'dial', peer, addresses: known.addresses } as const
     // One that was dropped from here was judged then.

@@ -268,6 +268,17 @@ test('a stream on which work was spoken is not let go, whoever asks', () => {
   expect(kinds(membership.message(eve, { kind: 'rest', isAgreed: false }, 20_000))).toEqual(['rest eve'])
 })
 
+test('a stream that was let go is no death, although work was spoken on it before the other end dropped it', () => {
+  const membership = meshed({ ...wide, linksMin: 1 })
+  expect(kinds(membership.message(eve, { kind: 'rest', isAgreed: false }, 20_000))).toEqual(['rest eve'])
+  membership.used(eve, 20_001)
+  expect(kinds(membership.disconnected(eve, 20_002))).toEqual(['drop eve'])
+  expect(membership.isUp(eve)).toBe(true)
+  // Long after that, a stream that breaks means something again.
+  membership.connected(eve, [], 20_100)
+  expect(kinds(membership.disconnected(eve, 20_200))).toContain('peer-down eve')
+})
+
 test('what is for a member without a stream dials it and asks whether it is there, once', () => {
   const membership = meshed()
   expect(kinds(membership.reach(far, 0))).toEqual(['dial far', 'ping far'])
