@@ -7,6 +7,15 @@
 import type { DataDoor } from './data.ts'
 import type { ClientMessage, EntryMessage } from './protocol.ts'
 
+/** Where a client looks for its first entry. */
+export interface Search {
+  /** Tried first. */
+  readonly peers: readonly string[]
+  /** Whether nodes of this machine are tried if none of these answers, and then with `mdns` those of the local network. */
+  readonly isWide: boolean
+  readonly mdns: boolean
+}
+
 export interface LineEvents {
   readonly onMessages: (messages: readonly EntryMessage[]) => void
   /** The line ended, and not by `leave` or `close`. */

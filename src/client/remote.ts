@@ -17,14 +17,17 @@ import { checkRuntime } from '../version.ts'
 import { checkSignal, onlyKnown, refuse, shown, truth } from './checks.ts'
 import { MeshClient } from './client.ts'
 import type { DataDoor } from './data.ts'
-import type { Line, LineEvents } from './line.ts'
+import type { Line, LineEvents, Search } from './line.ts'
 import { type ClientMessage, clientMessages, type EntryMessage, entryMessages } from './protocol.ts'
 import type { Client } from './types.ts'
 
 export interface ConnectOptions {
   /** A key, or the path of its file. Default: the file that $SHOAL_KEY names. */
   readonly key?: MeshKey | string
-  /** Multiaddrs of nodes. Default: those in $SHOAL_PEERS, separated by commas or spaces; then nodes on this machine, then mDNS. */
+  /**
+   * Multiaddrs of nodes; no others are tried before one of them was reached. Default: those in $SHOAL_PEERS, separated by commas
+   * or spaces; then nodes on this machine, then mDNS.
+   */
   readonly peers?: readonly string[]
   /** Looks in the local network if nothing else answers. Default true. */
   readonly mdns?: boolean
@@ -72,9 +75,11 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
     refuse(`\`submitter\` is a name of 1 to ${submitterMax} characters`)
   if (typeof timeout !== 'number' || !(timeout > 0))
     refuse(`\`timeout\` is ${shown(timeout)}; give milliseconds above 0`)
+  // What the environment says may have been true once; who names nodes in the call means these.
+  const search = { peers: given, isWide: options.peers === undefined || given.length === 0, mdns }
   const client = hosted
-    ? await hostClient({ key, peers: given, mdns }, submitter)
-    : new MeshClient((events) => new RemoteLine(key, given, mdns, events), submitter)
+    ? await hostClient(key, search, submitter)
+    : new MeshClient((events) => new RemoteLine(key, search, events), submitter)
   // Counted from here on: a thread takes its time to start.
   const limits = [
     AbortSignal.timeout(Math.min(timeout, 2 ** 31 - 1)),
@@ -102,8 +107,7 @@ async function keyOf(key: MeshKey | string | undefined): Promise<MeshKey> {
 /** @internal */
 export class RemoteLine implements Line {
   readonly #key: MeshKey
-  readonly #given: readonly string[]
-  readonly #mdns: boolean
+  readonly #search: Search
   readonly #events: LineEvents
   #link: Promise<Link> | undefined
   #open: Link | undefined
@@ -114,10 +118,9 @@ export class RemoteLine implements Line {
   #later: ReturnType<typeof setTimeout> | undefined
   #entry = ''
 
-  constructor(key: MeshKey, given: readonly string[], mdns: boolean, events: LineEvents) {
+  constructor(key: MeshKey, search: Search, events: LineEvents) {
     this.#key = key
-    this.#given = given
-    this.#mdns = mdns
+    this.#search = search
     this.#events = events
   }
 
@@ -198,10 +201,11 @@ export class RemoteLine implements Line {
         seen.add(address)
       }
     }
-    yield* fresh([...this.#known, ...this.#given])
-    if (this.#given.length > 0 && this.#known.length === 0) return
+    const { peers, isWide, mdns } = this.#search
+    yield* fresh([...this.#known, ...peers])
+    if (!isWide && this.#known.length === 0) return
     yield* fresh(await findBeacons(this.#key))
-    if (this.#mdns) yield* fresh(await link.discover(mdnsMs, signal))
+    if (mdns) yield* fresh(await link.discover(mdnsMs, signal))
   }
 
   #failure(tried: readonly unknown[]): ShoalError {

@@ -4,23 +4,18 @@
  * Not here: what is asked there (porter.ts), and options (client/remote.ts).
  */
 import { MeshClient } from '../client/client.ts'
+import type { Search } from '../client/line.ts'
 import { ShoalError } from '../errors.ts'
 import { keyText, type MeshKey } from '../node/key.ts'
 import { HostedLine } from './line.ts'
 import { HostThread } from './thread.ts'
 
-export interface Reach {
-  readonly key: MeshKey
-  readonly peers: readonly string[]
-  readonly mdns: boolean
-}
-
 /** Its thread is ready when it resolves; it is yet to be opened. */
-export async function hostClient({ key, peers, mdns }: Reach, submitter: string): Promise<MeshClient> {
+export async function hostClient(key: MeshKey, search: Search, submitter: string): Promise<MeshClient> {
   const thread = new HostThread({ what: 'client' })
   const closed = new ShoalError('SHOAL_CLOSED', 'the client was closed')
   try {
-    await thread.call({ verb: 'begin-client', keyText: keyText(key), peers, mdns })
+    await thread.call({ verb: 'begin-client', keyText: keyText(key), search })
   } catch (error) {
     await thread.end(closed)
     throw error

@@ -116,10 +116,10 @@ async function beginNode({
   return node.id
 }
 
-function beginClient({ keyText, peers, mdns }: Extract<Call, { verb: 'begin-client' }>): void {
+function beginClient({ keyText, search }: Extract<Call, { verb: 'begin-client' }>): void {
   porter = new Porter({
     ...carrying,
-    openLine: (events) => new RemoteLine(keyOf(keyText), peers, mdns, events),
+    openLine: (events) => new RemoteLine(keyOf(keyText), search, events),
     dataOf: (line) => new DataThrough(new ClientData({ door: line.data, attached: carrying.attach }))
   })
 }

@@ -4,6 +4,7 @@
  * Not here: who does what about it (thread.ts for the app, host.ts for the other end).
  * Everything is plain data that structured clone copies. What clients and entries say stays encoded, as on any other way.
  */
+import type { Search } from '../client/line.ts'
 import type { SentError } from '../client/sync/protocol.ts'
 import type { NodeOptions } from '../node/options.ts'
 import type { SourceInput } from '../node/sources.ts'
@@ -26,8 +27,7 @@ export type Call =
   | {
       readonly verb: 'begin-client'
       readonly keyText: string
-      readonly peers: readonly string[]
-      readonly mdns: boolean
+      readonly search: Search
     }
   /** The line of the app's client. */
   | { readonly verb: 'open' }

@@ -8,7 +8,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   type Client,
   CompositeError,
@@ -218,6 +218,28 @@ test('nobody there: the error says what to do', async () => {
     code: 'SHOAL_NO_MESH',
     message: expect.stringContaining('is a node running there?')
   })
+})
+
+test('addresses in $SHOAL_PEERS come first, and if nobody is there hide no node of this machine; `peers` are all that is tried', async () => {
+  const [a, b] = (await lab.mesh(2)) as [NodeProcess, NodeProcess]
+  const nowhere = '/ip4/127.0.0.1/tcp/1'
+  const entry = async (hosted = false): Promise<string> => {
+    await using client = await connect({ key: lab.key, mdns: false, timeout: 10_000, hosted })
+    return (await client.status()).entry
+  }
+  try {
+    for (const { id, address } of [a, b]) {
+      vi.stubEnv('SHOAL_PEERS', `${nowhere},${address}`)
+      expect(await entry()).toBe(id)
+    }
+    vi.stubEnv('SHOAL_PEERS', nowhere)
+    expect([a.id, b.id]).toContain(await entry())
+    expect([a.id, b.id]).toContain(await entry(true))
+    const alone = connect({ key: lab.key, peers: [nowhere], mdns: false, timeout: 300 })
+    await expect(alone).rejects.toMatchObject({ code: 'SHOAL_NO_MESH' })
+  } finally {
+    vi.unstubAllEnvs()
+  }
 })
 
 test('the demo ends with nothing lost, wrong or delivered twice', { timeout: 240_000 }, async () => {

@@ -46,8 +46,8 @@ class SpoilingClient extends MeshClient {
 }
 
 async function attached(): Promise<SpoilingClient> {
-  const open = (events: ConstructorParameters<typeof RemoteLine>[3]): RemoteLine =>
-    new SpoilingLine(key, node.addresses, false, events)
+  const open = (events: ConstructorParameters<typeof RemoteLine>[2]): RemoteLine =>
+    new SpoilingLine(key, { peers: node.addresses, isWide: false, mdns: false }, events)
   const client = new SpoilingClient(open, 'spoiler')
   await client.open(AbortSignal.timeout(10_000))
   return client
