@@ -5,7 +5,7 @@
  */
 import type { JobId } from '../ids.ts'
 import type { Placement } from '../tasks/messages.ts'
-import type { Explanation } from './answers.ts'
+import type { Explanation, JobSummary } from './answers.ts'
 import type { Gate, Nest } from './nest.ts'
 import type { Share } from './share.ts'
 
@@ -18,6 +18,8 @@ export interface JobHost {
   /** Resolves when every node that is up has forgotten the job. */
   release(job: JobId): Promise<void>
   explain(task: string): Promise<Explanation>
+  /** How far a job is, of whose tasks only one is counted as ended if one is named; nothing if no node says. */
+  standing(about: string): Promise<JobSummary | undefined>
   /** Where the shards are of a job that is closed. */
   locate(job: JobId): Promise<Placement[]>
 }

@@ -19,6 +19,7 @@ import { printedOf, settledOf } from './settled.ts'
 import { leave, type Share, wanted } from './share.ts'
 import { Shelf } from './shelf.ts'
 import { Fate, Single } from './single.ts'
+import { noTask, Standing } from './standing.ts'
 import { Timing } from './timing.ts'
 import type { Accepted, Completed, JobHandle, JobProgress, JobStatus, Printed, Progress } from './types.ts'
 
@@ -35,6 +36,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   /** Milliseconds since 1970; 0 until it is known. */
   submittedAt = 0
   readonly places: Places
+  readonly standing: Standing
   readonly #plan: JobPlan
   readonly #shelf: Shelf<R>
   readonly end = new End()
@@ -70,6 +72,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
         if (this.#isFull) this.#shelf.changed()
       }
     })
+    this.standing = new Standing(plan, this.#shelf)
   }
 
   protected override get seen(): object {
@@ -77,8 +80,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   get progress(): Progress {
-    const { done, total, failed } = this.#shelf
-    return { done, total, failed }
+    return this.#shelf.progress
   }
 
   get elapsed(): number {
@@ -127,12 +129,8 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     return this.#shelf.completed()
   }
 
-  async status(): Promise<JobStatus> {
-    const { done, total, failed } = this.progress
-    const running = this.#isFed ? 'running' : 'open'
-    const { isCancelled, isComplete } = this.#shelf
-    const state = isCancelled ? 'cancelled' : isComplete ? 'done' : running
-    return { id: this.id, state, done, total, failed }
+  status(): Promise<JobStatus> {
+    return this.standing.status(this.#isFed)
   }
 
   async cancel(): Promise<void> {
@@ -264,12 +262,14 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   /** Somebody else submits it, or has done so. */
   joined(): void {
     this.#isFed = true
+    this.standing.isRead = true
     this.places.readBy(() => this.#plan.host.locate(this.id))
     this.#shelf.changed()
   }
 
   found(submittedAt: number): void {
     this.submittedAt = submittedAt
+    this.standing.found()
   }
 
   shardAccepted(placement: Placement, copies: number): void {
@@ -366,7 +366,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
           'SHOAL_BAD_OPTION',
           `the result of ${taskId(this.id, index)} was taken out before it was asked for; open it again by client.task()`
         )
-      : new ShoalError('SHOAL_NOT_FOUND', `there is no task ${index} in job ${this.id}, which has ${total}`)
+      : noTask(this.id, index, total)
   }
 
   #keep(): void {

@@ -8,7 +8,7 @@ import { CompositeError, ShoalError, TaskError } from '../errors.ts'
 import { leavable } from './leavable.ts'
 import type { Gate } from './nest.ts'
 import type { Settled } from './settled.ts'
-import type { Completed } from './types.ts'
+import type { Completed, Progress } from './types.ts'
 
 export interface ShelfPlan {
   readonly id: string
@@ -39,6 +39,11 @@ export class Shelf<R> {
 
   constructor(plan: ShelfPlan) {
     this.#plan = plan
+  }
+
+  get progress(): Progress {
+    const { done, total, failed } = this
+    return { done, total, failed }
   }
 
   put(index: number, settled: Settled): void {

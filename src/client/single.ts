@@ -13,6 +13,7 @@ import type { Job } from './job.ts'
 import type { Gate } from './nest.ts'
 import { type Found, tasksOf } from './places.ts'
 import type { Settled } from './settled.ts'
+import { noTask } from './standing.ts'
 import { Timing } from './timing.ts'
 import type { Accepted, JobStatus, Printed, TaskHandle, TaskProgress } from './types.ts'
 
@@ -131,11 +132,19 @@ export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
   }
 
   async status(): Promise<JobStatus> {
-    const { settled, end } = this.#fate
-    const isCancelled = settled?.error instanceof TaskError && settled.error.code === 'SHOAL_CANCELLED'
-    const state = isCancelled ? 'cancelled' : end.isOver ? 'done' : 'running'
-    const [done, failed] = [end.isOver, end.hasFailed].map(Number) as [number, number]
-    return { id: this.id, state, done, total: 1, failed }
+    const { standing, id: job } = this.#job
+    const fate = this.#fate
+    const told = fate.end.isOver ? undefined : await standing.told(this.id)
+    if (told?.isClosed && this.#index >= told.tasks) throw noTask(job, this.#index, told.tasks)
+    const { settled, end } = fate
+    // Nobody knows how it ended: it says why.
+    if (standing.isRead && end.isOver && settled === undefined) await fate.value
+    const { error } = settled ?? {}
+    const wasCancelled = error instanceof TaskError && error.code === 'SHOAL_CANCELLED'
+    const isDone = end.isOver || told?.done === 1
+    const state = wasCancelled || told?.cancelled === 1 ? 'cancelled' : isDone ? 'done' : 'running'
+    const failed = Number(end.hasFailed || told?.failed === 1 || told?.cancelled === 1)
+    return { id: this.id, state, done: Number(isDone), total: 1, failed }
   }
 
   explain(): Promise<Explanation> {

@@ -172,6 +172,10 @@ export abstract class Verbs {
       throw new ShoalError('SHOAL_BUSY', 'too many jobs are being released; wait and try again')
   }
 
+  async standing(about: string): Promise<JobSummary | undefined> {
+    return (await this.ask<JobSummary[]>('standing', about)).value[0]
+  }
+
   async locate(job: JobId): Promise<Placement[]> {
     return (await this.ask<Placement[]>('locate', job)).value
   }

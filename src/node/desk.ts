@@ -14,10 +14,18 @@ import type { Release, Released } from '../tasks/release.ts'
 import type { CoreEffect } from './effects.ts'
 import { explanation, isTaskReport } from './explain.ts'
 import { Inquiry, isObject, type Merge, mergeJobs } from './inquiry.ts'
-import { jobReports, memberInfo, mergeCalls, mergePlaces, placesReport, type Reports } from './report.ts'
+import {
+  jobReports,
+  memberInfo,
+  mergeCalls,
+  mergePlaces,
+  placesReport,
+  type Reports,
+  standingReport
+} from './report.ts'
 
 /** What is asked of every node. */
-const questions: ReadonlySet<string> = new Set(['status', 'jobs', 'explain', 'locate', 'calls'])
+const questions: ReadonlySet<string> = new Set(['status', 'jobs', 'explain', 'locate', 'calls', 'standing'])
 
 export interface DeskView {
   readonly self: PeerId
@@ -48,7 +56,7 @@ export class Desk {
   }
 
   #merge(what: string, about: string): Merge {
-    if (what === 'jobs') return (said) => mergeJobs(said.flat())
+    if (what === 'jobs' || what === 'standing') return (said) => mergeJobs(said.flat())
     if (what === 'status') return (said) => said.filter(isObject)
     if (what === 'locate') return mergePlaces
     if (what === 'calls') return mergeCalls
@@ -89,6 +97,7 @@ export class Desk {
     const { keeper, reports } = this.#view
     if (what === 'explain') return JSON.stringify(reports.task(about))
     if (what === 'locate') return JSON.stringify(placesReport(keeper, about))
+    if (what === 'standing') return JSON.stringify(standingReport(keeper, about))
     if (what === 'calls') return JSON.stringify(reports.calls())
     return JSON.stringify(what === 'jobs' ? jobReports(keeper) : reports.status())
   }

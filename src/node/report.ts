@@ -4,7 +4,7 @@
  * Not here: asking and putting together (inquiry.ts). Reports are plain data, the same for people and for programs.
  */
 import type { MemberInfo, NodeStatus, OpenCall } from '../client/answers.ts'
-import { isJobId, type JobId, shardName } from '../ids.ts'
+import { isJobId, type JobId, shardName, taskNamed } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Membership } from '../routing/membership.ts'
 import type { Member } from '../routing/messages.ts'
@@ -103,8 +103,15 @@ export function mergeCalls(said: readonly unknown[]): OpenCall[] {
   return said.flat().filter(isCall)
 }
 
-/** Newest jobs first, up to `shardsReportedMax` shards; or one job. */
-export function jobReports(keeper: Keeper, only?: JobId): JobReport[] {
+/** `about`: a job, or a task `<job>:<index>` that alone is counted as ended. */
+export function standingReport(keeper: Keeper, about: string): JobReport[] {
+  const named = taskNamed(about)
+  if (named === undefined) return []
+  return jobReports(keeper, named.job, about.includes(':') ? named.index : undefined)
+}
+
+/** Newest jobs first, up to `shardsReportedMax` shards; or one job, and one of its tasks. */
+export function jobReports(keeper: Keeper, only?: JobId, task?: number): JobReport[] {
   type Report = { shards: number; name: string; submittedAt: number; parts: ShardReport[]; bad: BadEnds[] }
   const jobs = new Map<JobId, Report>()
   for (const key of only === undefined ? keeper.keys() : keeper.shardsOf(only)) {
@@ -114,7 +121,7 @@ export function jobReports(keeper: Keeper, only?: JobId): JobReport[] {
     const outcomes = keeper.outcomes(key)
     const closed = outcomes.get(closedIndex)
     const known = closed === undefined ? record.shards : readClosed(valueAt(closed.batch, closed.at))
-    const { done, failed, cancelled } = endsOf(outcomes)
+    const { done, failed, cancelled } = endsOf(outcomes, task === undefined ? undefined : task - record.first)
     const { name, submittedAt } = record.header
     const report: Report = jobs.get(job) ?? { shards: 0, name, submittedAt, parts: [], bad: [] }
     report.shards = Math.max(report.shards, index === 0 ? known : 0)
@@ -133,10 +140,14 @@ export function jobReports(keeper: Keeper, only?: JobId): JobReport[] {
   return reports
 }
 
-function endsOf(outcomes: ReturnType<Keeper['outcomes']>): Record<'done' | 'failed' | 'cancelled', number> {
+/** Of all tasks of a shard, or of one. */
+function endsOf(
+  outcomes: ReturnType<Keeper['outcomes']>,
+  only: number | undefined
+): Record<'done' | 'failed' | 'cancelled', number> {
   const ends = { done: 0, failed: 0, cancelled: 0 }
   for (const [index, { batch, at }] of outcomes) {
-    if (index >= shardTasksMax) continue
+    if (index >= shardTasksMax || index !== (only ?? index)) continue
     ends.done++
     const status = statusAt(batch, at)
     if (status === STATUS.cancelled) ends.cancelled++

@@ -27,6 +27,7 @@ function newJob(options: { returnErrors?: boolean; inFlightMax?: number } = {}) 
     forget: () => void said.push('forget'),
     release: async () => {},
     explain: () => Promise.reject(new Error('nobody asks')),
+    standing: () => Promise.reject(new Error('nobody asks')),
     locate: async () => []
   }
   const { returnErrors = false, inFlightMax = Number.POSITIVE_INFINITY } = options

@@ -15,7 +15,7 @@ import {
   ref,
   type WaitOptions
 } from '../../src/index.ts'
-import { Mesh, upTo } from './mesh.ts'
+import { Mesh, until, upTo } from './mesh.ts'
 
 let mesh: Mesh
 beforeAll(async () => {
@@ -38,6 +38,10 @@ const behindEach = async ([path, value]: readonly [string, number]): Promise<num
 }
 const fail = (): never => {
   throw new RangeError('no')
+}
+const failsAtOne = (n: number): number => {
+  if (n === 1) throw new RangeError('no')
+  return n
 }
 
 /** Another client, that knows nothing of what was submitted here. */
@@ -266,4 +270,76 @@ test('a call of a graph can be awaited by its name, and be cancelled with all th
   expect(await other.task(b.id)).toBe(5)
   await expect(c).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
   await expect(d).rejects.toMatchObject({ code: 'TASK_DEPENDENCY' })
+})
+
+test('a fresh handle by id says how its job stands at the first question, and that there is no such job', async () => {
+  const { client } = mesh
+  const ended = client.map(failsAtOne, [0, 1, 2], { returnErrors: true })
+  await ended
+  const half = client.map(behindEach, [[gate('half'), 1] as const, [gate('shut'), 2] as const])
+  const [first, second] = [half.task(0), half.task(1)]
+  await open('half')
+  await first
+  const more = Promise.withResolvers<void>()
+  async function* later() {
+    yield* [0, 1]
+    await more.promise
+  }
+  const fed = client.map((n) => n, later(), { inFlightMax: 8 })
+  expect([await fed.task(0), await fed.task(1)]).toEqual([0, 1])
+  const status = async (ask: (other: Client) => { status(): Promise<object> }): Promise<object> => {
+    await using other = await stranger()
+    const { id: _, ...rest } = (await ask(other).status()) as { id: string }
+    return rest
+  }
+  const all = await Promise.all([
+    status((other) => other.job(ended.id)),
+    status((other) => other.task(ended.id)),
+    status((other) => other.job(half.id)),
+    status((other) => other.job(fed.id)),
+    ...[0, 1].map((index) => status((other) => other.task(`${ended.id}:${index}`))),
+    ...[first, second].map(({ id }) => status((other) => other.task(id)))
+  ])
+  expect(all).toEqual([
+    { state: 'done', done: 3, total: 3, failed: 1 },
+    { state: 'done', done: 3, total: 3, failed: 1 },
+    { state: 'running', done: 1, total: 2, failed: 0 },
+    { state: 'open', done: 2, total: undefined, failed: 0 },
+    { state: 'done', done: 1, total: 1, failed: 0 },
+    { state: 'done', done: 1, total: 1, failed: 1 },
+    { state: 'done', done: 1, total: 1, failed: 0 },
+    { state: 'running', done: 0, total: 1, failed: 0 }
+  ])
+  await second.cancel()
+  await second.wait()
+  expect(await status((other) => other.task(second.id))).toMatchObject({ state: 'cancelled', failed: 1 })
+  for (const id of ['AAAAAAAAAAAAAAAA', 'AAAAAAAAAAAAAAAA:3', `${half.id}:2`])
+    await expect(status((other) => other.task(id))).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
+  await expect(client.job('AAAAAAAAAAAAAAAA').status()).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
+  more.resolve()
+  await fed
+})
+
+test('a handle by id that is kept follows its job: open, then running, then done, and all of it is still to be had', async () => {
+  const { client } = mesh
+  const more = Promise.withResolvers<void>()
+  async function* later() {
+    yield [gate('kept'), 1] as const
+    await more.promise
+  }
+  const job = client.map(behindEach, later(), { inFlightMax: 8 })
+  await client.wait([job.task(0)], { timeout: 50 })
+  await using other = await stranger()
+  const again = other.job<number>(job.id)
+  expect(await again.status()).toMatchObject({ state: 'open', done: 0, total: undefined })
+  more.resolve()
+  await until(async () => (await again.status()).state !== 'open')
+  expect(await again.status()).toMatchObject({ state: 'running', done: 0, total: 1 })
+  await open('kept')
+  await job
+  expect(await again.status()).toMatchObject({ state: 'done', done: 1, total: 1 })
+  expect([await again, (await again.status()).state]).toEqual([[1], 'done'])
+  await client.job(job.id).release()
+  await using third = await stranger()
+  await expect(third.job(job.id).status()).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
 })

@@ -125,7 +125,12 @@ test('a hosted client is a client: results in order and as they come, errors, ca
   await expect(failing).rejects.toMatchObject({ name: 'RangeError', message: 'too far', code: 'TASK_FAILED' })
   const waiting = hosted.submit(() => new Promise(() => {}), [], { signal: AbortSignal.timeout(100) })
   await expect(waiting).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
-  expect(await hosted.job(job.id).status()).toMatchObject({ id: job.id })
+  const ended = plain.map((x) => 2 * x, [1, 2, 3])
+  await ended
+  const { id } = ended
+  expect(await hosted.job(id).status()).toEqual({ id, state: 'done', done: 3, total: 3, failed: 0 })
+  const unknown = hosted.job('nobody-knows-it0').status()
+  await expect(unknown).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
   await expect(hosted.job('nobody-knows-it1')).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
   expect((await hosted.view(0).execute('6 * 7')) as unknown).toBe(42)
 })

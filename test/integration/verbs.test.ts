@@ -93,6 +93,8 @@ test('views, graphs, programs, data, and several handles: whatever the asynchron
     say([...mesh.asCompleted(three)].map(({ index, handle }) => three[index] === handle))
     const mixed = mesh.map((x) => { if (x) throw new RangeError('no'); return x }, [0, 1], { returnErrors: true })
     say([mixed[0], mixed[1].name, mixed[1].attempt])
+    { const { state, done } = mesh.job(one.id).status(); say([state, done]) }
+    try { mesh.job('AAAAAAAAAAAAAAAA').status() } catch (error) { say(error.code) }
     const found = mesh.task(one.id)
     say([found.get(), found.status().state, found.metadata.attempt, one.metadata.engine === found.metadata.engine])
     const counts = mesh.variable('counts')
@@ -121,6 +123,8 @@ test('views, graphs, programs, data, and several handles: whatever the asynchron
     '[[0,1,2],[2],[]]',
     '[true,true,true]',
     '[0,"RangeError",1]',
+    '["done",1]',
+    '"SHOAL_NOT_FOUND"',
     '[20,"done",1,true]',
     '[7,[true,7]]',
     '"mine"',

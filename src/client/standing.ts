@@ -1,0 +1,64 @@
+/**
+ * How far a job is, for its handle: what was heard of it here, and of a job that somebody else submitted, what the mesh says.
+ *
+ * Not here: what comes in (job.ts, shelf.ts), and what nodes say (node/report.ts).
+ * A handle by an id has heard nothing when it is new, which is no news about the job; so it asks until it has everything.
+ */
+import { ShoalError } from '../errors.ts'
+import type { JobSummary } from './answers.ts'
+import type { JobPlan } from './job-plan.ts'
+import type { Shelf } from './shelf.ts'
+import type { JobStatus } from './types.ts'
+
+export class Standing {
+  readonly #plan: Pick<JobPlan, 'id' | 'host'>
+  readonly #shelf: Shelf<unknown>
+  #isFound = false
+  /** Somebody else submits it, or has done so. */
+  isRead: boolean
+
+  constructor(plan: Pick<JobPlan, 'id' | 'host' | 'isFound'>, shelf: Shelf<unknown>) {
+    this.#plan = plan
+    this.#shelf = shelf
+    this.isRead = plan.isFound
+  }
+
+  /** The mesh knows the job. */
+  found(): void {
+    this.#isFound = true
+    this.#shelf.changed()
+  }
+
+  /** `isFed`: no more inputs will come, as far as is known here. Of a job to be read it rejects with what ended the reading. */
+  async status(isFed: boolean): Promise<JobStatus> {
+    const { id } = this.#plan
+    const told = await this.told(id)
+    const known = told?.isClosed ? told.tasks : undefined
+    const { isCancelled, isComplete, done, total = known, failed } = this.#shelf
+    const isOver = isComplete || (told !== undefined && told.done === known)
+    const running = isFed || known !== undefined ? 'running' : 'open'
+    return {
+      id,
+      state: isCancelled ? 'cancelled' : isOver ? 'done' : running,
+      done: Math.max(done, told?.done ?? 0),
+      total,
+      failed: Math.max(failed, told === undefined ? 0 : told.failed + told.cancelled)
+    }
+  }
+
+  /** What nodes say of it, or of one task of it; nothing if all that can be known is known here. Rejects as `status` does. */
+  async told(about: string): Promise<JobSummary | undefined> {
+    if (!this.isRead) return undefined
+    while (!this.#isFound && !this.#isOver) await this.#shelf.change
+    const told = this.#isOver ? undefined : await this.#plan.host.standing(about)
+    if (this.#shelf.failure !== undefined) throw this.#shelf.failure
+    return told
+  }
+
+  get #isOver(): boolean {
+    return this.#shelf.isComplete || this.#shelf.failure !== undefined
+  }
+}
+
+export const noTask = (job: string, index: number, total: number): ShoalError =>
+  new ShoalError('SHOAL_NOT_FOUND', `there is no task ${index} in job ${job}, which has ${total}`)
