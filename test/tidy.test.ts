@@ -50,6 +50,15 @@ test('imports point one way', () => {
   expect(wrong).toEqual([])
 })
 
+test('whatever is to be pure is compiled without a clock and without Node', () => {
+  const { files: roots } = JSON.parse(textOf('tsconfig.core.json')) as { files: string[] }
+  const compiled = new Set(roots)
+  for (const file of compiled) for (const one of importsOf(file)) compiled.add(one)
+  const core = files.filter((file) => /^src\/(routing|data|cells|tasks\/(?!executor\/))/.test(file))
+  expect(core.length).toBeGreaterThan(80)
+  expect(core.filter((file) => !compiled.has(file))).toEqual([])
+})
+
 test(`no file exceeds ${linesMax} lines`, () => {
   const long = files.map((file) => [file, textOf(file).split('\n').length - 1] as const)
   expect(long.filter(([, lines]) => lines > linesMax)).toEqual([])
