@@ -95,10 +95,14 @@ export class Directory {
     return this.#members
   }
 
-  /** This node, and whoever it has heard of in the last hour that may keep something and did not leave in good order. */
+  /**
+   * This node, and whoever it has heard of in the last hour that may keep something and did not leave in good order: who has a
+   * stream to here has not left, or is back, whatever it said before.
+   */
   everybody(): PeerId[] {
     const others = [...this.#known.values()].filter(
-      ({ isUp, member }) => member === undefined || (member.isKeeper && (isUp || !member.isLeaving))
+      ({ isUp, isLinked, member }) =>
+        member === undefined || (member.isKeeper && (isUp || isLinked || !member.isLeaving))
     )
     return [this.#me.peer, ...others.map(({ peer }) => peer)]
   }

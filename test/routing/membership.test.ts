@@ -100,3 +100,15 @@ test('who is asked like that answers', () => {
   const effects = membership.greeted(ben, { self: memberOf(ben), others: [], knowsYou: false }, 1_000)
   expect(effects).toMatchObject([{ kind: 'greet', to: ben, knowsYou: true }])
 })
+
+test('who said that it leaves is gone with its stream, and counts again as soon as it has one, before it says a word', () => {
+  const membership = meshed()
+  const leaving = { ...memberOf(eve), isLeaving: true, incarnation: 1 }
+  membership.greeted(eve, { self: leaving, others: [], knowsYou: true }, 100)
+  membership.disconnected(eve, 200)
+  expect(membership.everybody()).toEqual([ada, ben])
+  // It may be back in another life, and have found what this node would otherwise found anew without it.
+  membership.connected(eve, [], 300)
+  expect(membership.everybody()).toEqual([ada, ben, eve])
+  expect(membership.isUp(eve)).toBe(false)
+})
