@@ -37,6 +37,7 @@ import {
   newJob,
   newShard,
   nextShard,
+  restated,
   retryAt,
   type SessionEffect,
   type Shard,
@@ -182,6 +183,7 @@ export class Session {
     const effects: SessionEffect[] = []
     for (const job of this.#jobs.values()) {
       if (retryAt(job) <= now) effects.push(...this.#push(job, now))
+      for (const message of restated(job, now)) effects.push(...this.#send(message))
     }
     const verdict = this.#owes ? this.#hearing.look(now) : 'wait'
     if (verdict === 'leave') effects.push({ kind: 'leave-entry' })

@@ -13,6 +13,10 @@ import type { ClientMessage } from './protocol.ts'
 /** Shards of a found job that are read at once. */
 export const followedMax = 16
 const busyAgainMs = 200
+/** Between two times that registers are told what they do not say yet. */
+const restateEveryMs = 5_000
+/** Shards of a job that are told again at a time. */
+const restatedMax = 64
 
 export type SessionEffect =
   | { kind: 'send'; message: ClientMessage }
@@ -64,6 +68,8 @@ export interface Job {
   /** Number of shards, once no more can come; 0 before. */
   total: number
   isCloseSent: boolean
+  /** When what its registers do not say yet is said again. */
+  restateAt: Millis
   /** The job's register says how many shards there are, or will as soon as shard 0 is stored. */
   isClosed: boolean
   isCancelled: boolean
@@ -93,6 +99,7 @@ export const newJob = (
   shards: [],
   total: 0,
   isCloseSent: false,
+  restateAt: Number.NEGATIVE_INFINITY,
   isClosed: false,
   isCancelled: false,
   cancelled: new Set(cancelled),
@@ -141,6 +148,26 @@ export const retryAt = ({ shards }: Job): Millis =>
     (at, one) => (one.state === 'new' && one.retryAt > 0 ? Math.min(at, one.retryAt) : at),
     Number.POSITIVE_INFINITY
   )
+
+/**
+ * What was said long ago, and is not heard of its registers: an entry says it until it is committed, but what one of two keepers
+ * has committed alone gives way to what the other one has.
+ */
+export function restated(job: Job, now: Millis): ClientMessage[] {
+  const { isOwn, isComplete, isCloseSent, isClosed, header, shards, total } = job
+  if (!isOwn || isComplete || now < job.restateAt) return []
+  const isFirst = job.restateAt < 0
+  job.restateAt = now + restateEveryMs
+  if (isFirst) return []
+  const root = shards[0]?.placement
+  const isUnsaid = isCloseSent && !isClosed && root !== undefined
+  const close: ClientMessage[] = isUnsaid ? [{ kind: 'close', root, shards: total }] : []
+  const open = header?.atMostOnce
+    ? shards.filter(({ state, isStarted }) => state === 'placed' && !isStarted)
+    : []
+  const starts = open.slice(0, restatedMax).flatMap(({ placement }) => placement ?? [])
+  return [...close, ...starts.map((placement) => ({ kind: 'start', placement }) as const)]
+}
 
 export const has =
   (task: number) =>

@@ -140,3 +140,31 @@ test('what is to be cancelled of a job is said when its shard is accepted, and a
   ])
   expect(told(session.cancelTask(job, 4))).toEqual([[4, 1, 0]])
 })
+
+test('that a job is closed, and that a shard may start, is said again until the registers say it: one of two keepers may lose it', () => {
+  const session = new Session()
+  const said = (effects: ReturnType<Session['wake']>): string[] =>
+    effects.flatMap((one) => (one.kind === 'send' ? [one.message.kind] : []))
+  session.attached(0)
+  session.begin(header, { wanted: 2, least: 2 })
+  session.add(job, pack('', [0], [new Uint8Array(1)]), false)
+  const key = shardKey(job, 0, 0)
+  const placement = { key, keepers: ['peerA', 'peerB'] as PeerId[], first: 0, count: 1 }
+  expect(said(session.message({ kind: 'submitted', job, index: 0, placement, copies: 2 }, 0))).toEqual([
+    'start'
+  ])
+  expect(said(session.close(job))).toEqual(['close'])
+  const during = (from: number, ms: number): string[] => {
+    const all: string[] = []
+    for (let now = from; now < from + ms; now += 500) all.push(...said(session.wake(now)))
+    return all.filter((kind) => kind !== 'query')
+  }
+  expect(during(0, 4_500)).toEqual([])
+  expect(during(4_500, 5_000)).toEqual(['close', 'start'])
+  const hear = (index: number, value: Uint8Array) =>
+    session.message({ kind: 'results', key, outcomes: pack('', [index], [value]) }, 9_500)
+  hear(startIndex, new Uint8Array(0))
+  expect(during(9_500, 5_000)).toEqual(['close'])
+  hear(closedIndex, encodeClosed(1))
+  expect(during(14_500, 12_000)).toEqual([])
+})
