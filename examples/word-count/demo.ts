@@ -7,7 +7,8 @@
  */
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -24,6 +25,8 @@ const secondsMax = Number(process.argv[2] ?? 60)
 /** Between the kill and the end nobody waits longer for a result. */
 const resumedMsMax = 10_000
 const limitMs = 120_000
+/** Exit codes of who is ended by a signal: 128 and its number. */
+const interrupted = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 
 const startedAt = Date.now()
 const say = (text: string): void =>
@@ -182,15 +185,30 @@ async function main(): Promise<number> {
   return isRight && isQuick ? 0 : 1
 }
 
-const late = setTimeout(() => {
-  say(`gave up after ${limitMs / 1000} s`)
-  for (const child of children) child.kill('SIGKILL')
-  process.exit(1)
-}, limitMs)
+let cleaned: Promise<void> | undefined
+/** Ends what was started here, also meanwhile, and removes what it left. */
+async function clean(): Promise<void> {
+  const alive = children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)
+  const gone = alive.map((child) => once(child, 'exit'))
+  for (const child of alive) child.kill('SIGKILL')
+  await Promise.all(gone)
+  if (alive.length > 0) return clean()
+  rmSync(folder, { recursive: true, force: true })
+}
+
+function stop(why: string, code: number): void {
+  say(why)
+  cleaned ??= clean()
+  void cleaned.finally(() => process.exit(code))
+}
+
+for (const [signal, code] of Object.entries(interrupted))
+  process.on(signal, () => stop(`ends because of ${signal}`, code))
+const late = setTimeout(() => stop(`gave up after ${limitMs / 1000} s`, 1), limitMs)
 try {
   process.exitCode = await main()
 } finally {
   clearTimeout(late)
-  for (const child of children) if (child.exitCode === null) child.kill('SIGKILL')
-  await rm(folder, { recursive: true, force: true })
+  cleaned ??= clean()
+  await cleaned
 }

@@ -16,7 +16,10 @@ export type Report =
   | { kind: 'progress'; done: number }
   | { kind: 'finished'; done: number; words: number; duplicates: number; arrivals: number[] }
 
-const tell = (report: Report): void => void process.send?.(report)
+const leave = (): never => process.exit(1)
+// Who would hear of it is gone.
+process.once('disconnect', leave)
+const tell = (report: Report): void => void process.send?.(report, undefined, undefined, () => {})
 
 /** Read as they are pulled: never are all texts in memory. */
 function* texts(files: readonly string[]): Generator<Text> {
@@ -57,4 +60,7 @@ for await (const completed of mesh.job<Map<string, number>>(submitted.id).asComp
 }
 const finished: Report = { kind: 'finished', done: seen.size, words, duplicates, arrivals }
 // What was told before is on its way; to disconnect at once would drop it.
-process.send?.(finished, undefined, undefined, () => process.disconnect())
+process.send?.(finished, undefined, undefined, () => {
+  process.off('disconnect', leave)
+  process.disconnect()
+})

@@ -4,7 +4,7 @@
  * Not here: the protocol's corner cases, which the simulator searches for by the hundred thousand.
  */
 import { fork } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
@@ -20,7 +20,7 @@ import {
   TaskError
 } from '../../src/index.ts'
 import { programOf, withBuilt } from './prepare.ts'
-import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
+import { Lab, type NodeProcess, untilMeshed, untilStatus } from './processes.ts'
 
 let lab: Lab
 
@@ -259,6 +259,46 @@ test('the demo ends with nothing lost, wrong or delivered twice', { timeout: 240
     duplicatesDelivered: 0
   })
   expect(code).toBe(0)
+})
+
+test('a demo that is interrupted takes its nodes and its folder along', async () => {
+  const file = fileURLToPath(new URL('../../examples/word-count/demo.ts', import.meta.url))
+  const env = { ...withBuilt(), TMPDIR: lab.folder }
+  const demo = fork(file, { env, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+  const ended = new Promise((resolve) => demo.once('exit', resolve))
+  let text = ''
+  for await (const chunk of demo.stderr ?? []) {
+    text += chunk
+    if (text.includes('see each other')) demo.kill('SIGINT')
+  }
+  const code = await ended
+  const nodes = [...text.matchAll(/is up: process (\d+)/g)].map(([, pid]) => Number(pid))
+  const left = nodes.filter((pid) => {
+    try {
+      return process.kill(pid, 'SIGKILL')
+    } catch {
+      return false
+    }
+  })
+  expect({ code, nodes: nodes.length, left }).toEqual({ code: 130, nodes: 3, left: [] })
+  expect((await readdir(lab.folder)).filter((name) => name.startsWith('shoal-demo-'))).toEqual([])
+})
+
+test("the demo's client ends without a word when the demo is gone", async () => {
+  const file = fileURLToPath(new URL('../../examples/word-count/submit.ts', import.meta.url))
+  const node = await lab.start('n1', [], { slots: 0 })
+  const env = { ...withBuilt(), SHOAL_KEY: lab.keyFile }
+  const client = fork(file, [node.address], { env, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+  const ended = new Promise((resolve) => client.once('exit', resolve))
+  let text = ''
+  client.stderr?.on('data', (chunk) => {
+    text += chunk
+  })
+  lab.undo(() => client.kill('SIGKILL'))
+  await untilStatus(await lab.attach(node), ([one]) => (one?.unfinished ?? 0) > 0)
+  client.disconnect()
+  expect(await ended).toBe(1)
+  expect(text).toBe('')
 })
 
 test("the README's ten lines do what they say", async () => {
