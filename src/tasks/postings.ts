@@ -4,6 +4,7 @@
  * Not here: where shards are placed (entry.ts), and who decides what counts (entries.ts, at the owner).
  * It is said again, to whoever owns the shard by then, until it is committed.
  */
+import { equals } from 'uint8arrays/equals'
 import type { PeerId, ShardKey } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { pack } from './batch.ts'
@@ -39,10 +40,13 @@ export class Postings {
     return this.#open.size
   }
 
-  /** The value is to be committed under this index of the shard's register. */
+  /** The value is to be committed under this index of the shard's register. Said again, it changes nothing. */
   post({ key, keepers }: Placement, index: number, value: Uint8Array, now: Millis): Send[] {
+    const name = `${key} ${index}`
+    const old = this.#open.get(name)
+    if (old !== undefined && equals(old.value, value)) return []
     const posting = { key, index, value, trail: new Trail(keepers), triedAt: now }
-    this.#open.set(`${key} ${index}`, posting)
+    this.#open.set(name, posting)
     return this.#try(posting)
   }
 
