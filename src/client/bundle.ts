@@ -17,8 +17,6 @@ import { type Reach, reachesOf } from './surroundings.ts'
 export interface Bundle {
   /** An ES module that needs nothing but Node. */
   readonly code: Uint8Array
-  /** The same without the map. */
-  readonly text: string
   readonly exports: readonly string[]
 }
 
@@ -49,7 +47,7 @@ export async function bundle(file: string): Promise<Bundle> {
   // Rather no lines in stacks than no run.
   const code = mapped.length > codeBytesMax ? text : mapped
   const output = Object.values(metafile?.outputs ?? {}).find(({ entryPoint }) => entryPoint !== undefined)
-  return { code: new TextEncoder().encode(code), text, exports: output?.exports ?? [] }
+  return { code: new TextEncoder().encode(code), exports: output?.exports ?? [] }
 }
 
 async function pack(file: string): Promise<BuildResult> {

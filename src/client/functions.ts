@@ -13,7 +13,6 @@ import { ShoalError } from '../errors.ts'
 import type { Digest } from '../ids.ts'
 import { bundle } from './bundle.ts'
 import { capturesOf, isBindable } from './captures.ts'
-import { misfitOf } from './exported.ts'
 import { isItself } from './itself.ts'
 import { codeBytesMax } from './protocol.ts'
 import { encodeValue } from './values.ts'
@@ -150,16 +149,11 @@ function shipSource(fn: PlainFunction): Promise<Shipped> {
 async function shipModule({ file, exportName, each }: ModuleFunction): Promise<Shipped> {
   if (!existsSync(file))
     throw refusal(`there is no file ${file}; give moduleFunction() a path or import.meta.resolve()`)
-  const { code, text: bundled, exports } = await bundle(file)
+  const { code, exports } = await bundle(file)
   if (!exports.includes(exportName)) {
     const has = exports.length > 0 ? `it exports ${quoted(exports)}` : 'it exports nothing'
     throw refusal(`${file} has no export \`${exportName}\`; ${has}`)
   }
-  const misfit = misfitOf(bundled, exportName)
-  if (misfit !== undefined)
-    throw refusal(
-      `${file} exports \`${exportName}\`, which is ${misfit} and not a function; name an export that is one`
-    )
   const name = exportName === 'default' ? basename(file) : exportName
   if (each === undefined) return finish(code, exportName, name)
   const fn = `(await import(import.meta.url))[${JSON.stringify(exportName)}]`

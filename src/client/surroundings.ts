@@ -202,7 +202,7 @@ function nameOf({ property, computed }: Extract<AnyNode, { type: 'MemberExpressi
   return !computed && property.type === 'Identifier' ? property.name : ''
 }
 
-export function* childrenOf(node: AnyNode): Generator<AnyNode> {
+function* childrenOf(node: AnyNode): Generator<AnyNode> {
   for (const value of Object.values(node)) {
     for (const child of Array.isArray(value) ? value : [value])
       if (typeof child === 'object' && child !== null && typeof child.type === 'string') yield child

@@ -12,7 +12,6 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bundle } from '../../src/client/bundle.ts'
-import { moduleFunction, ship } from '../../src/client/functions.ts'
 
 let folder: string
 let count = 0
@@ -182,47 +181,4 @@ test('native addons are refused by name', async () => {
     'node_modules/node-gyp-build/index.js': 'module.exports = (dir) => require(dir)'
   })
   expect(loaded).toContain('`fast` loads a native addon')
-})
-
-test.each([
-  ['a number', 'export const it: number = -5'],
-  ['a number', 'export const it = 5 * 60'],
-  ['a value', 'export const it = !5'],
-  ['a text', "const named = 'work'; export { named as it }"],
-  ['a text', "export * from './other.ts'"],
-  ['an object', 'export const it = { run: () => 1 } as const'],
-  ['a list', 'export let it = [() => 1]; export const other = (it: number) => { it = 2; return it }'],
-  ['a list', 'export const it = [() => 1]; export const other = (it: number) => it'],
-  ['a class', 'export class it { run() {} }'],
-  ['a class', 'export default class {}; export { it } from "./other.ts"']
-])('an export that is plainly %s is refused before anything is sent: %s', async (what, text) => {
-  const file = await project({ 'main.ts': text, 'other.ts': "export const it = 'x'\n" })
-  const exportName = text.includes('default') ? 'default' : 'it'
-  const shipped = ship(moduleFunction(file, exportName))
-  await expect(shipped).rejects.toMatchObject({
-    code: 'SHOAL_BAD_FUNCTION',
-    message: `${file} exports \`${exportName}\`, which is ${what} and not a function; name an export that is one`
-  })
-})
-
-test.each([
-  'export let it: unknown = 0; it = () => 7',
-  'export let it: unknown = 0; [it] = [() => 7]',
-  'export let it: unknown = 0; for (it of [() => 7]);',
-  'export let it: any = null; function set() { it = () => 7 }; set()',
-  'export var it: any = "later"; { var it: any = () => 7 }',
-  'export const it = [() => 7][0]',
-  'export const it = (() => () => 7)()',
-  'export const it = { run: () => 7 }.run',
-  'export const it = "x" && (() => 7)',
-  'export async function it() { return 7 }',
-  'class Maker { static make = () => 7 }; export const it = Maker.make',
-  'export { it } from "./other.cjs"'
-])('an export that may turn out to be a function is shipped, and is one: %s', async (text) => {
-  const file = await project({ 'main.ts': text, 'other.cjs': 'exports.it = () => 7\n' })
-  const { code } = await ship(moduleFunction(file, 'it'))
-  const path = join(folder, `elsewhere${++count}.mjs`)
-  await writeFile(path, code)
-  const { it } = await import(/* @vite-ignore */ pathToFileURL(path).href)
-  expect(await it()).toBe(7)
 })
