@@ -3,7 +3,7 @@
  *
  * Not here: the node (src/node/node.ts). Its address goes to stdout, for people or programs; what it notices, to stderr.
  */
-import { createNode, type Node } from '../../src/node/node.ts'
+import { createNode, leftover, type Node } from '../../src/node/node.ts'
 import type { Isolation } from '../../src/tasks/executor/pool.ts'
 import {
   amounts,
@@ -19,7 +19,7 @@ import { EXIT } from '../failure.ts'
 import { interruption, untilAborted } from '../interruption.ts'
 import { linesOf } from '../lines.ts'
 import { findKey, keyFile } from '../mesh.ts'
-import { counted, plain } from '../output.ts'
+import { plain } from '../output.ts'
 
 const flags = {
   key: { type: 'string' },
@@ -130,8 +130,8 @@ what runs; a second one ends it at once.
     await Promise.race([untilAborted(signal), node.stopped])
     if (!signal.aborted) return EXIT.done
     if (!values.json) process.stderr.write(await farewell(node))
-    const { tasks, shards } = await node.drain(given({ timeout }))
-    if (tasks + shards > 0) process.stderr.write(leftover(tasks, shards, data))
+    const left = await node.drain(given({ timeout }))
+    if (left.tasks + left.shards > 0) onNote(leftover(left, data))
     return EXIT.done
   }
 }
@@ -145,12 +145,6 @@ async function farewell({ client }: Node): Promise<string> {
   )
   const what = isAlone ? 'no other node is there, so only what runs is waited for' : 'handing over to others'
   return `${what}; once more stops at once\n`
-}
-
-function leftover(tasks: number, shards: number, data: string | undefined): string {
-  const where =
-    data === undefined ? 'with this node it is gone' : `it is in ${data} until this node is started again`
-  return `in this time nobody took over ${counted(shards, 'shard')} and what was running of ${counted(tasks, 'shard')}; ${where}\n`
 }
 
 function welcome({ id, addresses }: Node, data: string | undefined): string {

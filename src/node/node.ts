@@ -141,6 +141,17 @@ async function handOver(driver: Driver, timeout: number): Promise<Burden> {
   }
 }
 
+/**
+ * For people, if anything is left.
+ * @internal
+ */
+export function leftover({ tasks, shards }: Burden, data: string | undefined): string {
+  const counted = (count: number): string => `${count} ${count === 1 ? 'shard' : 'shards'}`
+  const where =
+    data === undefined ? 'with this node it is gone' : `it is in ${data} until this node is started again`
+  return `in this time nobody took over ${counted(shards)} and what was running of ${counted(tasks)}; ${where}`
+}
+
 async function open(
   options: CheckedOptions,
   opened: (() => unknown)[],
@@ -202,7 +213,7 @@ async function open(
     // Who was told of others is not alone before it has met one of them.
     meetsWithinMs: peers.length > 0 ? Number.POSITIVE_INFINITY : mdns ? meetsWithinMs : 0,
     onNote,
-    onLeave: () => void drain()
+    onLeave: () => void drain(undefined, (left) => onNote(leftover(left, data)))
   })
   opened.push(() => driver.stop())
   await driver.restore()
@@ -231,8 +242,9 @@ async function open(
     stopping ??= close().finally(stopped.resolve)
     return stopping
   }
-  const drain = async (options?: DrainOptions): Promise<Burden> => {
+  const drain = async (options?: DrainOptions, tell?: (left: Burden) => void): Promise<Burden> => {
     const burden = await handOver(driver, checkDrain(options))
+    if (burden.tasks + burden.shards > 0) tell?.(burden)
     await stop()
     return burden
   }
@@ -246,7 +258,7 @@ async function open(
     },
     client,
     source: (name, items, options) => driver.offers.offer(name, items, options),
-    drain,
+    drain: (options) => drain(options),
     stop,
     stopped: stopped.promise,
     [Symbol.asyncDispose]: stop

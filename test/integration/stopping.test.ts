@@ -203,6 +203,23 @@ test('SIGINT and a task that does not end, and nobody else is there: the end com
   await client.close()
 })
 
+test('drained from elsewhere, and nobody else is there: what waits is said to be lost, too', async () => {
+  const alone = await up([])
+  const client = await connect({ key: lab.key, peers: [alone.address], mdns: false })
+  const [begun, mayEnd] = [join(lab.folder, 'begun'), join(lab.folder, 'may-end')]
+  const jobs = [client.submit(gated, [begun, mayEnd]), client.submit(gated, [begun, mayEnd])]
+  for (const job of jobs) job.catch(() => {})
+  await Promise.all([...jobs.map(({ accepted }) => accepted), until(() => existsSync(begun))])
+  await client.drain(alone.id)
+  await writeFile(mayEnd, '')
+  const { code, errors } = await end(alone)
+  expect(code, errors).toBe(0)
+  expect(errors).toContain(
+    'nobody took over 1 shard and what was running of 0 shards; with this node it is gone'
+  )
+  await client.close()
+})
+
 test('SIGINT, nobody else is there, and all has ended: results that only it keeps hold nothing up', async () => {
   const alone = await up([])
   const client = await connect({ key: lab.key, peers: [alone.address], mdns: false })
