@@ -51,6 +51,8 @@ export class Standing {
     if (!this.isRead) return undefined
     while (!this.#isFound && !this.#isOver) await this.#shelf.change
     const told = this.#isOver ? undefined : await this.#plan.host.standing(about)
+    // Who cancelled it, or left it to others, knows that.
+    if (this.#shelf.isCancelled) return undefined
     if (this.#shelf.failure !== undefined) throw this.#shelf.failure
     return told
   }

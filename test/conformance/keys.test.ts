@@ -54,6 +54,10 @@ test('CONFORMANCE 35: clients that submit one key share one job, and when one ca
   await left.cancel()
   expect(await error).toMatchObject({ code: 'SHOAL_CANCELLED' })
   expect((await left.status()).state).toBe('cancelled')
+  expect(await Promise.all(others.map((job) => job.status()))).toMatchObject([
+    { state: 'running', done: 0, total: 4 },
+    { state: 'running', done: 0, total: 4 }
+  ])
   await open()
   for (const job of others) expect(await job).toEqual([0, 1, 4, 9])
   // Each task ran once, for all of them.
@@ -76,8 +80,11 @@ test('the last one who cancels cancels it, and after that the key is free for a 
   await until(async () => ((await mesh?.trace('ran')) ?? []).length === 1)
   await a.cancel()
   await ends[0]
+  expect((await a.status()).state).toBe('cancelled')
+  expect((await b.status()).state).toBe('running')
   await b.cancel()
   expect(await ends[1]).toMatchObject({ code: 'SHOAL_CANCELLED' })
+  expect((await b.status()).state).toBe('cancelled')
   await until(async () => (await mesh?.status())?.every(({ running }) => running === 0) === true)
   await open()
   expect(await submit(await attach(2))).toBe(9)
