@@ -12,7 +12,7 @@ import { type ErrorCode, ShoalError } from '../../src/errors.ts'
 Error.stackTraceLimit = 10
 
 /** Cases of each test of a parser. */
-export const runs = Number(process.env.FUZZ_RUNS ?? 2_000)
+export const runs = Number(process.env.FUZZ_RUNS ?? 1_000)
 /** Milliseconds for one test. */
 export const testTimeout = Math.max(60_000, runs * 6)
 /** Many cases share a file, as a file costs as much as a hundred cases. */

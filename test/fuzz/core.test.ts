@@ -19,7 +19,7 @@ import { encodeOutcome, pack, type Status } from '../../src/tasks/batch.ts'
 import { names, Samples } from './samples.ts'
 
 /** A case is a life of many steps. */
-const runs = Math.ceil(Number(process.env.FUZZ_RUNS ?? 2_000) / 20)
+const runs = Math.ceil(Number(process.env.FUZZ_RUNS ?? 1_000) / 20)
 const stepsMax = 150
 vi.setConfig({ testTimeout: Math.max(60_000, runs * 100) })
 

@@ -25,7 +25,7 @@ import { type Random, seededRandom } from '../../src/random.ts'
 import { Events, ended, startNode, startStranger, stopAll } from '../node/helpers.ts'
 import { damaged, Samples } from './samples.ts'
 
-const rounds = Math.ceil(Number(process.env.FUZZ_RUNS ?? 2_000) / 100)
+const rounds = Math.ceil(Number(process.env.FUZZ_RUNS ?? 1_000) / 100)
 vi.setConfig({ testTimeout: Math.max(60_000, rounds * 500) })
 
 const key = createKey()

@@ -197,7 +197,7 @@ test('`shoal up` takes every manner as a flag, and a status tells what it does',
     )
   }
   const hour = new Date().getHours()
-  const hours = (from: number): string => `${(hour + from) % 24}:00-${(hour + from + 2) % 24}:00`
+  const hours = (from: number): string => `${(hour + from) % 24}:00-${(hour + from + 3) % 24}:00`
   const anyLoad = ['--idle-load', '100000']
   const isolated = ['--isolation', 'process', '--nice', '7', '--memory-limit', '64']
   const always = ['--when', 'idle', ...anyLoad, '--idle-after', '0.001', '--hours', hours(23)]
