@@ -31,7 +31,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Integration tests start processes of their own and wait for them: two cores are busy with six files.
     maxWorkers: isLong ? 3 : 6,
-    // These live for minutes, and go through much: for them it is a tenth less with the usual memory ahead.
+    // These live for minutes, and go through much: with the usual memory ahead they need some 7 % less.
     execArgv: ['--max-semi-space-size=16'],
     // They run in the order of their names: what waits much comes first, and what fills the gaps at the end last.
     projects: [
