@@ -17,10 +17,11 @@ export const drain: Command = {
 
 Asks the node with this id (see \`shoal status\`) to leave, or without NODE the one at the given --peer, else the newest of this
 machine: what waits there goes to other nodes, what runs may finish for a
-while, others keep its shards, and then it stops. No task fails because of it. Waits until it is gone.
+while, others keep its shards, and then it stops. No task fails because of it, unless it is the last node of its mesh: what
+it could give to nobody it says in its own output. Waits until it is gone.
 
   --within SECONDS   how long to wait (default 60); the node goes on leaving after that
-${meshUsage}  --json             {"node","gone"}
+${meshUsage}  --json             {"node","gone","last"}; last: no other node was there to take over
 `,
   async run(args) {
     const { values, operands } = readArguments('drain', args, { ...meshFlags, within: { type: 'string' } })
@@ -30,7 +31,7 @@ ${meshUsage}  --json             {"node","gone"}
     // Nobody means a node that was merely found somewhere in the network.
     const where = named === undefined ? { ...values, peer: values.peer ?? [], mdns: false } : values
     const { within = waitMs } = given({ within: milliseconds('--within', values.within) })
-    const { node, isGone } = await askMesh(where, async (client) => {
+    const { node, isGone, isAlone } = await askMesh(where, async (client) => {
       const node = named?.text ?? (await client.status()).entry
       const before = await client.members()
       await client.drain(node)
@@ -42,13 +43,15 @@ ${meshUsage}  --json             {"node","gone"}
         const isThere = isAlone
           ? await answers({ ...where, peer: addresses, mdns: false })
           : (await client.members()).some(({ id }) => id === node)
-        if (!isThere) return { node, isGone: true }
+        if (!isThere) return { node, isGone: true, isAlone }
         await sleep(lookEveryMs)
       }
-      return { node, isGone: false }
+      return { node, isGone: false, isAlone }
     })
     const text = isGone ? `node ${node} has left` : `node ${node} is still leaving`
-    process.stdout.write(values.json ? `${JSON.stringify({ node, gone: isGone })}\n` : `${text}\n`)
+    const rest = isAlone ? '; no other node took over: its own output says what was lost with it, if anything' : ''
+    const told = JSON.stringify({ node, gone: isGone, last: isAlone })
+    process.stdout.write(values.json ? `${told}\n` : `${text}${rest}\n`)
     return isGone ? EXIT.done : EXIT.failed
   }
 }

@@ -364,7 +364,10 @@ test('drain without an id lets the node go that is asked, or else that of this m
     stdout: `node ${first.id} has left\n`
   })
   expect(await first.run.ended).toMatchObject({ code: 0 })
-  expect(await shoal('drain', ...own)).toEqual({ ...left, stdout: `node ${last.id} has left\n` })
+  expect(await shoal('drain', ...own)).toEqual({
+    ...left,
+    stdout: `node ${last.id} has left; no other node took over: its own output says what was lost with it, if anything\n`
+  })
   expect(await last.run.ended).toMatchObject({ code: 0 })
 })
 
