@@ -63,7 +63,7 @@ export class Runner {
   }
 
   get running(): number {
-    return this.#runs.tasks
+    return this.#runs.runningTasks
   }
 
   get queued(): number {

@@ -68,7 +68,7 @@ export class Runs {
   }
 
   /** Tasks that run: one in each slot that is occupied, and those that wait for jobs of their own. */
-  get tasks(): number {
+  get runningTasks(): number {
     let slots = 0
     for (const count of this.#slotRuns) if (count > 0) slots++
     return slots + this.#parked.size
@@ -76,7 +76,7 @@ export class Runs {
 
   /** Tasks that wait for their turn at an engine. */
   get behind(): number {
-    let sum = -this.tasks
+    let sum = -this.runningTasks
     for (const { left } of this.#running.values()) sum += left
     return Math.max(0, sum)
   }
