@@ -142,7 +142,7 @@ export class Owner {
       case 'leading':
         return [...this.#outvoted(message, now), ...this.#dependencies.message(from, message, now)]
       case 'moved':
-        return this.#moved(message, now)
+        return this.#moved(from, message, now)
       case 'forget':
         this.#isDirty = true
         return [...this.#forgotten(message.name), ...this.#dependencies.message(from, message, now)]
@@ -288,19 +288,20 @@ export class Owner {
   }
 
   /** What this node keeps went on to another list, if it is not itself who brought it there. */
-  #moved(moved: TaskMessageOf<'moved'>, now: Millis): Send[] {
+  #moved(from: PeerId, moved: TaskMessageOf<'moved'>, now: Millis): Send[] {
     if (this.#isOfRivals(moved)) return []
     const { key, list, keepers, seats } = moved
-    const record = this.#view.keeper.record(key)
-    const lead = this.leads.get(key)
+    const [record, lead] = [this.#view.keeper.record(key), this.leads.get(key)]
+    const seen = this.#succession.seen(key)
     const isStale = lead !== undefined && (lead.record.list < list || !lead.register.isInForce)
     if (isStale || (lead !== undefined && record === undefined)) {
       this.leads.delete(key)
       if (record !== undefined) this.#succession.follow(record, lead.register.ballot, now)
     }
     if (record === undefined) this.#succession.unfollow(key)
-    else if (this.#succession.has(key) && (this.#succession.seen(key)?.list ?? 0) < record.list)
-      this.#succession.follow(record, this.#succession.seen(key)?.ballot ?? 0, now)
+    else if (seen !== undefined && seen.list < record.list) this.#succession.follow(record, seen.ballot, now)
+    // Who knows no newer list than that does not own this one: it began to bring the shard here, and forgot.
+    else if (list < record.list) this.#succession.disowned(key, from, now)
     // It never got the list that followed: who owned this one has nothing more to say, those of that list have.
     if (record !== undefined && record.list < list)
       this.#succession.hinted(key, { list, keepers, seats, ballot: seats[0] ?? 0 }, now)
@@ -346,7 +347,6 @@ export class Owner {
   }
 
   #settled(from: PeerId, { key, list }: TaskMessageOf<'settle'>, now: Millis): Send[] {
-    // Who knows no newer list than that does not own this one: it began to bring the shard here, and forgot.
     const isOver = this.#view.keeper.isSettled(key)
     if (!isOver || list < (this.#view.keeper.record(key)?.list ?? 0))
       this.#succession.disowned(key, from, now)

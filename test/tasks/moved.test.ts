@@ -34,7 +34,7 @@ class Third {
   readonly #keeper = new Keeper(c)
   readonly #owner: Owner
 
-  constructor() {
+  constructor(given = record) {
     this.#owner = new Owner(
       {
         self: c,
@@ -51,7 +51,7 @@ class Third {
       },
       seededRandom(1)
     )
-    this.hear(a, { kind: 'store', record, isRepair: false })
+    this.hear(a, { kind: 'store', record: given, isRepair: false })
   }
 
   hear(from: PeerId, message: TaskMessage): void {
@@ -82,6 +82,15 @@ test('a keeper to whom a settled shard was being brought goes on with it, if who
   expect(third.said().map(({ message }) => message.kind)).not.toContain('prepare')
   // Asked whether it owns the shard, it says that it is over, and knows nothing of the list that follows.
   third.hear(a, { kind: 'settle', key, list: 0, ballot: 0, by: 0 })
+  expect(third.said().map(({ message }) => message.kind)).toContain('prepare')
+})
+
+test('who was to have a settled shard for the first time goes on with that, if who brought it has forgotten it', () => {
+  const ofNext = { ...record, list: 1, keepers: [a, c, d], seats: [0, 3, 2], seatsGiven: 4 }
+  const third = new Third({ ...ofNext, before: [a, b, d], beforeSeats: [0, 1, 2] })
+  expect(third.said().map(({ message }) => message.kind)).not.toContain('prepare')
+  // Asked whether it owns the shard, it says that others keep it: those of the list before.
+  third.hear(a, { kind: 'moved', key, list: 0, keepers: [a, b, d], seats: [0, 1, 2] })
   expect(third.said().map(({ message }) => message.kind)).toContain('prepare')
 })
 
