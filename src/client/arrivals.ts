@@ -12,11 +12,13 @@ import {
   type Batch,
   encodeOutcome,
   OUTCOME_HEADER_BYTES,
+  type OutcomeHeader,
   pack,
   readOutcomeHeader,
   STATUS,
   valueAt
 } from '../tasks/batch.ts'
+import { splitOutput, withOutput } from '../tasks/output.ts'
 import { splitStory, withStory } from '../tasks/story.ts'
 import { encodeFailure } from './values.ts'
 
@@ -55,15 +57,18 @@ export class Arrivals {
   }
 
   async #near(whole: Uint8Array): Promise<Uint8Array> {
-    const { outcome, told } = splitStory(whole)
+    const { outcome: printed, told } = splitStory(whole)
+    const { outcome, output } = splitOutput(printed)
     const header = readOutcomeHeader(outcome)
     const [id] = idsIn(outcome.subarray(OUTCOME_HEADER_BYTES))
+    const near = (as: OutcomeHeader, payload: Uint8Array): Uint8Array =>
+      withStory(withOutput(encodeOutcome(as, payload), output), told)
     try {
-      return withStory(encodeOutcome(header, await this.#bytes(id as DataId)), told)
+      return near(header, await this.#bytes(id as DataId))
     } catch (error) {
       const message = `the result cannot be had: ${explainError(error)}`
       const failure = { code: 'TASK_DATA_LOST', name: 'DataError', message, stack: '' } as const
-      return withStory(encodeOutcome({ ...header, status: STATUS.error }, encodeFailure(failure)), told)
+      return near({ ...header, status: STATUS.error }, encodeFailure(failure))
     }
   }
 }

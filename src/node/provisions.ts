@@ -22,6 +22,7 @@ import {
 import type { Run } from '../tasks/effects.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
 import { encodeFailure } from '../tasks/executor/failure.ts'
+import { splitOutput, withOutput } from '../tasks/output.ts'
 import { idsInInput, inputsIn } from '../tasks/references.ts'
 import type { Data } from './data.ts'
 import { Gate } from './gate.ts'
@@ -171,16 +172,17 @@ export class Provisions {
   }
 
   /** The outcome with the name of its value instead of the value. */
-  async #keep(outcome: Uint8Array): Promise<Uint8Array> {
+  async #keep(whole: Uint8Array): Promise<Uint8Array> {
+    const { outcome, output } = splitOutput(whole)
     const header = readOutcomeHeader(outcome)
     const value = outcome.subarray(OUTCOME_HEADER_BYTES)
     try {
       const { id } = await this.#options.data.put([value], { pinMs: resultPinMs, copies: 0 })
       const far = closeEnvelope({ kind: 'far', ids: [id, ...idsIn(value)], inner: new Uint8Array(0) })
-      return encodeOutcome(header, far)
+      return withOutput(encodeOutcome(header, far), output)
     } catch (error) {
       const code = error instanceof ShoalError ? error.code : 'SHOAL_DISK'
-      return failure(code, `the result cannot be kept: ${explainError(error)}`, header)
+      return withOutput(failure(code, `the result cannot be kept: ${explainError(error)}`, header), output)
     }
   }
 }
@@ -190,14 +192,17 @@ function failure(code: ErrorCode, message: string, where: { slot: number; attemp
   return encodeOutcome(header, encodeFailure({ code, name: 'DataError', message, stack: '' }))
 }
 
+const largestInline = OUTCOME_HEADER_BYTES + inlineBytesMax
+
 /** Positions of values that are too large to travel with their task. */
 function largeIn(outcomes: Batch): number[] {
   const large: number[] = []
   if (outcomes.body.byteLength <= inlineBytesMax) return large
   for (let at = 0; at < outcomes.indexes.length; at++) {
-    const value = valueAt(outcomes, at)
-    const isLarge = value.byteLength > OUTCOME_HEADER_BYTES + inlineBytesMax
-    if (isLarge && readOutcomeHeader(value).status === STATUS.ok) large.push(at)
+    const whole = valueAt(outcomes, at)
+    if (whole.byteLength <= largestInline || readOutcomeHeader(whole).status !== STATUS.ok) continue
+    // What it printed stays with it: nobody who reads the data would know where the value ends.
+    if (splitOutput(whole).outcome.byteLength > largestInline) large.push(at)
   }
   return large
 }

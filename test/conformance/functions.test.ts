@@ -150,6 +150,29 @@ test('CONFORMANCE 22: what a task prints appears once, with the right task and e
   }
 })
 
+test('a large result and what its task printed both arrive, whichever of the two is large', async () => {
+  const prints = mesh.client.submit(
+    (size: number) => {
+      console.log('x'.repeat(size))
+      return 'short'
+    },
+    [100_000]
+  )
+  expect((await prints).slice(0, 20)).toBe('short')
+  expect(prints.stdout.startsWith('x'.repeat(60_000))).toBe(true)
+  const large = mesh.client.submit(
+    (size: number) => {
+      console.log('before')
+      console.error('beside')
+      return new Uint8Array(size)
+    },
+    [100_000]
+  )
+  expect((await large).byteLength).toBe(100_000)
+  expect([large.stdout, large.stderr]).toEqual(['before\n', 'beside\n'])
+  expect(await mesh.client.submit((value: Uint8Array) => value.byteLength, [large])).toBe(100_000)
+})
+
 test('who watches hears a running task: how far it is, and what it prints', async () => {
   const file = join(mesh.folder, 'works.mjs')
   await writeFile(file, chatter)
