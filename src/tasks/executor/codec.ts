@@ -4,6 +4,7 @@
  * Not here: failures (failure.ts), and how values are packed with others (batch.ts).
  * Most values of fine-grained work are one number or string, so these cost a tag and their bytes; the rest is V8's own format.
  */
+import { types } from 'node:util'
 import { DefaultDeserializer, DefaultSerializer } from 'node:v8'
 import { closeEnvelope, openEnvelope, refsMax } from '../../data/envelope.ts'
 import { idOf, idsWithin, refMark, replaceRefs } from '../../data/ref.ts'
@@ -195,7 +196,7 @@ function deserialize(bytes: Uint8Array): unknown {
     reader.readHeader()
     return reader.readValue()
   } catch (cause) {
-    throw malformed('V8 cannot read it', cause)
+    throw malformed(isOfDepth(cause) ? 'it is nested too deeply' : 'V8 cannot read it', cause)
   }
 }
 
@@ -244,12 +245,17 @@ function whyRefused(value: unknown, path: string, cause: unknown): string {
     if (error instanceof UnreadableError) return error.message
     // A proxy threw, or so: V8 met the same and says it in `cause`.
   }
+  if (isOfDepth(cause)) return `${path} is nested too deeply to travel; send what it holds as a flat list`
   return `${path} cannot travel: ${cause instanceof Error ? cause.message : String(cause)}`
 }
+
+/** Of the stack: V8 goes down one call for each level. */
+const isOfDepth = (cause: unknown): boolean => cause instanceof RangeError && /call stack/.test(cause.message)
 
 function guiltOf({ value, path }: Suspect): string | undefined {
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'symbol') return 'a symbol'
+  if (types.isProxy(value)) return 'a Proxy'
   if (typeof value !== 'object' || value === null || partsOf(value, path).length > 0) return undefined
   try {
     const serializer = new DefaultSerializer()
@@ -257,7 +263,9 @@ function guiltOf({ value, path }: Suspect): string | undefined {
     serializer.writeValue(value)
     return undefined
   } catch {
-    return `a ${value.constructor?.name ?? 'host object'}`
+    if (value instanceof ArrayBuffer && value.detached) return 'a detached ArrayBuffer'
+    // Those of generators have no constructor with a name.
+    return `a ${value.constructor?.name || Object.prototype.toString.call(value).slice('[object '.length, -1)}`
   }
 }
 

@@ -4,7 +4,7 @@
  * Not here: what the caller makes of it (`TaskError` in errors.ts).
  * An error on its way home is a postcard: the name and message must arrive, the stack as far as there is room.
  */
-
+import { inspect } from 'node:util'
 import type { ErrorCode, ProgramExit, RemoteCause, RemoteFailure } from '../../errors.ts'
 import { isErrorCode, ShoalError } from '../../errors.ts'
 import type { RunBatch } from './executor.ts'
@@ -85,8 +85,13 @@ function causeOf(cause: unknown, depth: number): RemoteCause | undefined {
 }
 
 function described(thrown: unknown): RemoteCause {
-  if (!(thrown instanceof Error)) return { name: 'Error', message: String(thrown), stack: '' }
+  if (!(thrown instanceof Error)) return { name: 'Error', message: toldOf(thrown), stack: '' }
   return { name: String(thrown.name), message: String(thrown.message), stack: String(thrown.stack ?? '') }
+}
+
+function toldOf(thrown: unknown): string {
+  const text = String(thrown)
+  return text === '[object Object]' ? inspect(thrown) : text
 }
 
 /** Of a task that ran when somebody interrupted its engine. */

@@ -92,6 +92,11 @@ test('a decoded typed array owns its memory', () => {
 })
 
 const nothing = (): void => {}
+const gone = (): ArrayBuffer => {
+  const buffer = new ArrayBuffer(4)
+  structuredClone(buffer, { transfer: [buffer] })
+  return buffer
+}
 test.each([
   [[{ rows: [1, 2, { f: nothing }] }], 'args[0].rows[2].f is a function and cannot travel; send data only'],
   [[nothing], 'args[0] is a function and cannot travel; send data only'],
@@ -103,7 +108,11 @@ test.each([
     [{ s: [new SharedArrayBuffer(4)] }],
     'args[0].s[0] is a SharedArrayBuffer and cannot travel; send data only'
   ],
-  [[{ w: new WeakMap() }], 'args[0].w is a WeakMap and cannot travel; send data only']
+  [[{ w: new WeakMap() }], 'args[0].w is a WeakMap and cannot travel; send data only'],
+  [[{ p: new Proxy({ a: 1 }, {}) }], 'args[0].p is a Proxy and cannot travel; send data only'],
+  [[new Proxy([1], {})], 'args[0] is a Proxy and cannot travel; send data only'],
+  [[(function* () {})()], 'args[0] is a Generator and cannot travel; send data only'],
+  [[{ b: gone() }], 'args[0].b is a detached ArrayBuffer and cannot travel; send data only']
 ])('the part that cannot travel is named: %#', (args, message) => {
   expect(refusalOf(() => encodeArgs(args))).toBe(message)
 })
@@ -117,7 +126,7 @@ test('a throwing getter and a bottomless value are refused, not crashed on', () 
   expect(refusalOf(() => encodeValue(trap))).toContain('trapped')
   let deep: unknown[] = []
   for (let i = 0; i < 200_000; i++) deep = [deep]
-  expect(refusalOf(() => encodeValue(deep))).toContain('value cannot travel')
+  expect(refusalOf(() => encodeValue(deep))).toContain('value is nested too deeply to travel')
 })
 
 test('of each class is said once that its instances arrive as plain data', async () => {
@@ -189,6 +198,13 @@ test('a failure comes back, cut to fit', () => {
   const back = decodeFailure(bytes)
   expect(back.stack).toBe('')
   expect(long.message.startsWith(back.message) && back.message.length > 10_000).toBe(true)
+})
+
+test('of a thrown object it is told what it holds', () => {
+  const messageOf = (thrown: unknown): string => failureOf(thrown, 'TASK_FAILED').message
+  expect(messageOf({ code: 5, reason: 'busy' })).toBe("{ code: 5, reason: 'busy' }")
+  expect(messageOf('a text')).toBe('a text')
+  expect(messageOf({ toString: () => 'its own words' })).toBe('its own words')
 })
 
 test('causes come back, as deep as is told', () => {
