@@ -225,10 +225,11 @@ export function drawPlan(seed: number): Plan {
     data: drawData(random.fork(`data${i}`)),
     cancels: drawCancels(random.fork(`cancels${i}`))
   }))
-  const least = Math.min(...copies.map((one) => one.least))
   const others = seededRandom(seed).fork('ambush')
   const ambush = count >= 4 && others.chance(ambushes) ? drawAmbush(others, clients) : undefined
   if (ambush !== undefined) jobs.push(ambush.job)
+  const kept = ambush === undefined ? copies : [...copies, ambush.job.copies]
+  const least = Math.min(...kept.map((one) => one.least))
   const needing = seededRandom(seed).fork('needs')
   const absences = seededRandom(seed).fork('absences')
   return drawMachines(seededRandom(seed).fork('machines'), {
