@@ -138,6 +138,8 @@ function reachesIn(text: string): Reach[] {
 }
 
 function said({ path, what }: Reach, at: string, found: string | undefined): string {
+  if (path?.endsWith('.node'))
+    return `${at} loads \`${path}\`, a native addon, which does not run on other machines; ${insteadOfAddon}`
   if (what === 'module')
     return `${at} loads \`${path}\` by createRequire(), which stays behind; import it, and it travels along`
   const name = path === undefined || found === undefined ? 'files by their place' : `\`${path}\` by its place`

@@ -181,4 +181,17 @@ test('native addons are refused by name', async () => {
     'node_modules/node-gyp-build/index.js': 'module.exports = (dir) => require(dir)'
   })
   expect(loaded).toContain('`fast` loads a native addon')
+  for (const load of [
+    "process.dlopen(module, path.join(__dirname, 'fast.node'))",
+    "createRequire(__filename)('./fast.node')"
+  ]) {
+    const byPlace = await refusalOf({
+      'main.cjs': `const path = require('path'); const { createRequire } = require('module')
+        exports.default = () => ${load}`,
+      'fast.node': 'machine code'
+    })
+    expect(byPlace).toMatch(
+      /main\.cjs:2 .*fast\.node`.*a native addon, which.*use a package without native code/
+    )
+  }
 })
