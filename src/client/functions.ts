@@ -220,7 +220,7 @@ function captured(names: readonly string[]): string {
   if (names.includes('require')) return `${stays}; use \`await import()\`, or moduleFunction()`
   const scope = names.filter((name) => name !== 'this' && name !== 'arguments' && !placeNames.has(name))
   const ways = ['pass them as arguments']
-  if (scope.length > 0) ways.push(`ship them with \`scope: { ${scope.join(', ')} }\``)
+  if (scope.length > 0) ways.push(`ship them with \`scope: { ${scope.join(', ')} }\` if they are data`)
   return `${stays}; ${ways.join(', ')}, or use moduleFunction()`
 }
 

@@ -172,7 +172,7 @@ test('captured names are listed with what to do', async () => {
   const fn = fromText('(x) => x * factor + table[x]', ['factor', 'table'])
   expect(await refusalOf(fn)).toBe(
     'the function captures `factor` and `table` from outside; pass them as arguments, ' +
-      'ship them with `scope: { factor, table }`, or use moduleFunction()'
+      'ship them with `scope: { factor, table }` if they are data, or use moduleFunction()'
   )
   expect(await refusalOf(fn, { factor: 1 })).toContain('captures `table` from outside')
 })

@@ -24,6 +24,15 @@ export const prints = async (x) => {
   if (x === 2) throw new Error('two')
   return x
 }
+export const bit = async (x) => {
+  const [first, ...rest] = Buffer.from('€')
+  process.stdout.write(Uint8Array.of(first))
+  await sleep(5)
+  process.stdout.write(Buffer.from(rest))
+  process.stdout.write(Uint8Array.of(first))
+  process.stdout.write(x)
+  process.stderr.write(Uint8Array.of(first))
+}
 export const late = async (x) => {
   if (x === 0) { setTimeout(() => { console.log('too late'); seen.push(asked()) }, 5); return }
   await sleep(50)
@@ -62,6 +71,15 @@ test('what a task prints comes with its outcome, and with no other', async () =>
     expect(stderr).toBe(`err ${x}\n`)
   }
   expect(all.map(({ value, failure }) => failure?.message ?? value)).toEqual([0, 1, 'two'])
+})
+
+test('a character is whole that a task prints byte by byte, and what never becomes one is told', async () => {
+  const { start } = bench()
+  const all = await start('bit', [['a'], ['b']], { code })
+  expect(all.map(({ stdout, stderr }) => [stdout, stderr])).toEqual([
+    ['€\ufffda', '\ufffd'],
+    ['€\ufffdb', '\ufffd']
+  ])
 })
 
 test('what is left over from a task prints and asks in its own name', async () => {
