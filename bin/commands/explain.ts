@@ -6,6 +6,7 @@
 import type { Explanation, NodeExplanation } from '../../src/client/answers.ts'
 import { whyNot } from '../../src/node/explain.ts'
 import type { Lack } from '../../src/routing/match.ts'
+import { programsLabel } from '../../src/tasks/executor/program.ts'
 import { readJobArguments } from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { EXIT } from '../failure.ts'
@@ -66,6 +67,7 @@ function lackText({ blockedBy, name, wants, has }: Lack): string {
     case 'target':
       return 'is not one of its targets'
     case 'label':
+      if (name === programsLabel) return 'runs no programs: it was started without --allow-run'
       return `label ${name} is ${has === '' ? 'not there' : JSON.stringify(has)}, wants ${wants}`
     case 'resource':
       return `has ${has} of ${name}, wants ${wants}`

@@ -339,6 +339,10 @@ test('what cannot run anywhere is said at once, explained, and runs as soon as a
   const { state, nodes: all } = await own.explain(`${id}:0`)
   expect(state).toBe('waiting')
   expect(all.flatMap(({ missing }) => missing)).toMatchObject([{ blockedBy: 'label', name: 'allow-run' }])
+  const asked = await ended(
+    spawn(process.execPath, [command, 'explain', `${id}:0`, ...near], { stdio: 'pipe' })
+  )
+  expect(asked.stdout).toContain('runs no programs: it was started without --allow-run')
   await lone.start('willing', [node], { more: { allowRun: true } })
   expect(await end).toMatchObject({ code: 0, stdout: 'at last\n' })
   await own.close()
