@@ -26,7 +26,7 @@ import type { PutPlan } from '../node/data.ts'
 import { makeFolder } from '../node/folder.ts'
 import type { Talk } from '../node/talk.ts'
 import { openTemporary } from '../node/temporary.ts'
-import { checkSignal, onlyKnown, refuse, shown } from './checks.ts'
+import { checkSignal, onlyKnown, refuse, shown, whole } from './checks.ts'
 import type { Settings } from './options.ts'
 import type { DataSource, PutOptions } from './types.ts'
 
@@ -383,10 +383,9 @@ function checked(ref: Ref): Ref {
   return isRef(ref) ? ref : refuse('this is no Ref; `put` gives one')
 }
 
-function planOf({ retention, keepers = 0 }: PutOptions): PutPlan {
+function planOf({ retention, keepers }: PutOptions): PutPlan {
   if (retention !== undefined && !(retention > 0 && retention <= retentionMax))
     refuse(`\`retention\` is ${retention}; it is milliseconds, above 0 and at most ${retentionMax}`)
-  if (!Number.isInteger(keepers) || keepers < 0 || keepers > keepersMax)
-    refuse(`\`keepers\` is ${keepers}; it is a whole number from 1 to ${keepersMax}`)
-  return { pinMs: Math.ceil(retention ?? 0), copies: keepers }
+  if (keepers !== undefined) whole('keepers', keepers, 1, keepersMax)
+  return { pinMs: Math.ceil(retention ?? 0), copies: keepers ?? 0 }
 }

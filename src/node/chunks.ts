@@ -133,17 +133,37 @@ export function chunksOfBytes(bytes: Uint8Array): Chunks {
 
 /** Reads the file once for its hashes; its chunks are read again when they are wanted. */
 export async function chunksOfFile(path: string | URL): Promise<Chunks> {
-  const lister = new Lister()
-  for await (const chunk of inChunks(piecesOfFile(path))) lister.add(chunk)
-  const { id, list } = lister.end()
   const file = await open(path, 'r')
-  return {
-    id,
-    list,
-    read: (index) => readChunk(file, id, index),
-    free: giveMemory,
-    close: () => file.close()
+  try {
+    const before = await file.stat()
+    const lister = new Lister()
+    for await (const chunk of inChunks(piecesOfFile(path))) lister.add(chunk)
+    const { id, list } = lister.end()
+    return {
+      id,
+      list,
+      read: async (index) => {
+        const bytes = await readChunk(file, id, index).catch((cause: unknown) => {
+          throw cause instanceof ShoalError ? changed(path, cause) : cause
+        })
+        const { mtimeMs, size } = await file.stat()
+        const isTouched = mtimeMs !== before.mtimeMs || size !== before.size
+        if (isTouched && !isChunk(bytes, list, id, index)) throw changed(path)
+        return bytes
+      },
+      free: giveMemory,
+      close: () => file.close()
+    }
+  } catch (error) {
+    await file.close()
+    throw error
   }
+}
+
+/** Said here, since who receives such a chunk can only take it for damaged on its way, and asks again. */
+function changed(path: string | URL, cause?: unknown): ShoalError {
+  const message = `the file "${String(path)}" was changed while it was put; put it again when nobody writes to it`
+  return new ShoalError('SHOAL_DISK', message, { cause })
 }
 
 /** In memory that may be given back (chunk-memory.ts). */

@@ -108,6 +108,11 @@ const refused: Record<string, [string, (given: never) => unknown, readonly unkno
     (args) => client.graph({ a: call((x: number) => x, args) }),
     [5, 'x', null]
   ],
+  'put({ keepers })': [
+    'SHOAL_BAD_OPTION',
+    (keepers) => client.put(new Uint8Array(1), { keepers }),
+    [0, -1, 16, 0.5, '2', null, { min: 2 }]
+  ],
   'run(options)': ['SHOAL_BAD_OPTION', (options) => client.run(options), nothing],
   'run({ files })': [
     'SHOAL_BAD_OPTION',
@@ -180,7 +185,7 @@ test('inputs that lie within themselves or very deep arrive, or are refused by t
   for (let i = 0; i < 20_000; i++) deep = [deep]
   await expect(client.map((x: unknown) => x, [1, deep])).rejects.toMatchObject({
     code: 'SHOAL_BAD_VALUE',
-    message: expect.stringMatching(/^input 1 cannot be sent: args cannot travel: /)
+    message: expect.stringMatching(/^input 1 cannot be sent: args\S* .*nested too deeply/)
   })
 })
 

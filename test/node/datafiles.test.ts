@@ -4,12 +4,12 @@
  * Not here: transfers (test/integration/data.test.ts).
  */
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { DataId } from '../../src/ids.ts'
-import { chunkBytes, chunksOfBytes, inChunks, piecesOfFile } from '../../src/node/chunks.ts'
+import { chunkBytes, chunksOfBytes, chunksOfFile, inChunks, piecesOfFile } from '../../src/node/chunks.ts'
 import { DataFiles } from '../../src/node/datafiles.ts'
 
 let folder: string
@@ -130,4 +130,22 @@ test('what comes again while it is being dropped stays', async () => {
     await files.add([Uint8Array.of(1)])
     expect(await files.checkAgain(id)).toBe(true)
   }
+})
+
+test('a file that is cut or changed while it is put is told by its name; one that only grows is put as it was', async () => {
+  const path = join(folder, 'scan.raw')
+  const bytes = randomBytes(2 * chunkBytes)
+  await writeFile(path, bytes)
+  const chunks = await chunksOfFile(path)
+  await writeFile(path, 'more', { flag: 'a' })
+  expect(Buffer.from(await chunks.read(1)).equals(bytes.subarray(chunkBytes))).toBe(true)
+  const told = {
+    code: 'SHOAL_DISK',
+    message: expect.stringContaining(`"${path}" was changed while it was put`)
+  }
+  await flip(path, chunkBytes)
+  await expect(chunks.read(1)).rejects.toMatchObject(told)
+  await truncate(path, chunkBytes)
+  await expect(chunks.read(1)).rejects.toMatchObject(told)
+  await chunks.close()
 })
