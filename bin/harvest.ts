@@ -185,7 +185,7 @@ export class Harvest {
       this.#told.delete(this.#printed)
       const input = this.#inputs[this.#printed] as Input
       const index = this.#printed++
-      if (told instanceof Error) this.#fail(index, input, told)
+      if (told instanceof Error) await this.#fail(index, input, told)
       else if (!this.#options.values.json) await this.#printOne(input, told)
       if (this.#options.values.json) await this.#writeJson(index, input, told)
     }
@@ -198,17 +198,21 @@ export class Harvest {
     if (!wasSeen || !process.stdout.isTTY) await this.#write(stdout)
   }
 
-  #fail(index: number, { text }: Input, error: Error): void {
+  async #fail(index: number, { text }: Input, error: Error): Promise<void> {
     const code = error instanceof TaskError || error instanceof ShoalError ? error.code : undefined
     const exit = error instanceof TaskError ? error.exit : undefined
     const { message } = error
-    this.#errors.push({ index, input: text, code, message, exitCode: exit?.code, signal: exit?.signal })
+    const { code: exitCode, signal, stdout = '', stderr = '' } = exit ?? {}
+    const printed = exit === undefined ? {} : { stdout, stderr }
+    this.#errors.push({ index, input: text, code, message, exitCode, signal, ...printed })
     if (code === 'SHOAL_CANCELLED') {
       this.#cancelled++
       return
     }
     this.#failed++
-    if (!this.#options.values.verbose) this.#sayLines({ text, key: undefined }, exit?.stderr ?? '')
+    const { verbose, json } = this.#options.values
+    if (!verbose) this.#sayLines({ text, key: undefined }, stderr)
+    if (!json && !(verbose && process.stdout.isTTY)) await this.#write(stdout)
     this.#say(`${text ?? 'the program'}: ${isDebugging() ? error.stack : plain(`${code}: ${message}`)}`)
     if (!this.#options.values['keep-going']) void this.#job?.cancel()
   }

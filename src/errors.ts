@@ -133,8 +133,10 @@ export interface ProgramExit {
   /** `null` if it was ended by a signal. */
   readonly code: number | null
   readonly signal: string | null
-  /** The end of what it said. */
+  /** The end of what it said: at most 8 Ki characters. */
   readonly stderr: string
+  /** As many from the end of the first MiB that it wrote. Absent if a node that runs an older release ran it. */
+  readonly stdout?: string
 }
 
 /** What a task threw, as it was seen on its engine. */

@@ -76,7 +76,8 @@ A program that ends with another exit code than 0 has failed: that is told on st
   -v, --verbose      tells on stderr what programs print as they print it, each line with its input before it; on a
                      terminal nothing is printed twice
   --progress         tells how far the job is, also if stderr is no terminal
-  --json             results as one object: {"job","results":[{"input","exitCode","stdout","stderr","files"}],"errors":[...]}
+  --json             results as one object: {"job","results":[{"input","exitCode","stdout","stderr","files"}],"errors":[...]};
+                     an error of a program that ended badly has "exitCode","signal","stdout","stderr", 8 Ki characters each
 
   In the command, its arguments, and F: {} is the input, {/} its last part, {.} without extension, {/.} both, {//} its
   folder, {#} its number from 1. If the command has none of them, the input becomes its last argument.

@@ -22,7 +22,7 @@ export interface Settled {
 export function printedOf({ value, error, run }: Settled): Output {
   if (isProgramResult(value)) return value
   const exit = error instanceof TaskError ? error.exit : undefined
-  return exit === undefined ? run : { stdout: '', stderr: exit.stderr }
+  return exit === undefined ? run : { stdout: exit.stdout ?? '', stderr: exit.stderr }
 }
 
 interface Where {

@@ -174,7 +174,7 @@ test('exit codes: 0 done, 1 some failed, 2 wrong usage, 3 no mesh; and what is s
   const unknown = await shoal(folder, ['--', 'no-such-command'])
   const doubled = await shoal(folder, ['--each', '-', '--out', 'same', '--', 'touch', 'same'], 'x\ny\n')
   expect(done).toEqual({ code: 0, stdout: 'one two\n', stderr: '' })
-  expect(failed).toMatchObject({ code: 1, stdout: '0\n0\n' })
+  expect(failed).toMatchObject({ code: 1, stdout: '0\n3\n0\n' })
   expect(failed.stderr).toBe(
     "0: oh 0\n3: oh 3\n3: TASK_EXIT: `sh -c 'echo 3; echo oh 3 >&2; exit 3'` ended with exit code 3: oh 3\n0: oh 0\n"
   )
@@ -233,6 +233,16 @@ test('--resume continues a plain run, also of what is no text, and says what it 
   expect(alone).toMatchObject({ code: 2, stderr: expect.stringContaining('add --each') })
 })
 
+test('what a program wrote before it failed is shown as that of one that did not, and is in --json', async () => {
+  const folder = await folderOf('failed')
+  const args = ['--each', '-', '--shell', '--', 'echo found {}; echo odd {} >&2; exit {}']
+  const plain = await shoal(folder, args, '0\n7\n')
+  expect([plain.code, plain.stdout]).toEqual([1, 'found 0\nfound 7\n'])
+  expect(plain.stderr).toContain('odd 7')
+  const { errors } = JSON.parse((await shoal(folder, ['--json', ...args], '0\n7\n')).stdout)
+  expect(errors).toMatchObject([{ input: '7', exitCode: 7, stdout: 'found 7\n', stderr: 'odd 7\n' }])
+})
+
 test('-v tells what programs print as they print it, each line with its input; results stay as they are', async () => {
   const folder = await folderOf('verbose')
   const go = join(folder, 'go')
@@ -246,7 +256,7 @@ test('-v tells what programs print as they print it, each line with its input; r
   await until(() => live.includes('0: one 0\n') && live.includes('3: one 3\n'))
   await writeFile(go, '')
   const { code, stdout, stderr } = await end
-  expect([code, stdout]).toEqual([1, 'one 0\ntwo'])
+  expect([code, stdout]).toEqual([1, 'one 0\ntwoone 3\ntwo'])
   const lines = stderr.split('\n').filter((line) => !line.includes('TASK_EXIT'))
   expect(lines.sort()).toEqual(['', '0: oh no', '0: one 0', '0: two', '3: oh no', '3: one 3', '3: two'])
 })

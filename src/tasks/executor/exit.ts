@@ -8,8 +8,8 @@ import { failureOf } from './failure.ts'
 import { NoOutput } from './scratch.ts'
 import type { TreeEnd } from './tree.ts'
 
-/** Characters of stderr that travel with a failure. */
-const stderrTailMax = 8 << 10
+/** Characters of stdout, and of stderr, that travel with a failure. */
+const tailMax = 8 << 10
 
 export class ExitFailure extends Error {
   readonly end: TreeEnd
@@ -24,6 +24,7 @@ export class ExitFailure extends Error {
 
 const shortened = (text: string): string => (text.length > 200 ? `${text.slice(0, 199)}…` : text)
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
+const tailOf = (bytes: Uint8Array): string => textOf(bytes).slice(-tailMax)
 
 /** Of a program that was ended because of its memory. */
 export function memoryFailure(usedMb: number, mostMb: number | undefined, where: string): RemoteFailure {
@@ -36,8 +37,8 @@ export function memoryFailure(usedMb: number, mostMb: number | undefined, where:
 /** Of whatever was thrown on the way from a recipe to a result. */
 export function failureFrom(thrown: unknown, command: string): RemoteFailure {
   if (thrown instanceof ExitFailure) {
-    const { code, signal, stderr } = thrown.end
-    const exit = { code, signal, stderr: textOf(stderr).slice(-stderrTailMax) }
+    const { code, signal, stderr, stdout } = thrown.end
+    const exit = { code, signal, stderr: tailOf(stderr), stdout: tailOf(stdout) }
     return { code: 'TASK_EXIT', name: 'ExitError', message: thrown.message, stack: '', exit }
   }
   if (thrown instanceof NoOutput)

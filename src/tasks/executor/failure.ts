@@ -46,9 +46,9 @@ export function decodeFailure(bytes: Uint8Array): RemoteFailure {
 }
 
 function isExit(value: unknown): value is ProgramExit {
-  const { code, signal, stderr } = Object(value) as Partial<Record<keyof ProgramExit, unknown>>
+  const { code, signal, stderr, stdout = '' } = Object(value) as Partial<Record<keyof ProgramExit, unknown>>
   const isEnd = (code === null || typeof code === 'number') && (signal === null || typeof signal === 'string')
-  return isEnd && typeof stderr === 'string'
+  return isEnd && typeof stderr === 'string' && typeof stdout === 'string'
 }
 
 function readCause(value: unknown, depth: number): RemoteCause | undefined {
