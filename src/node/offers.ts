@@ -78,7 +78,7 @@ export class Offers {
       if (bytes.byteLength > itemBytesMax)
         throw new ShoalError(
           'SHOAL_BAD_VALUE',
-          `an item of ${bytes.byteLength} bytes; ${itemBytesMax} are allowed`
+          `an item of ${bytes.byteLength} bytes; ${itemBytesMax} are allowed: \`put\` it, and give its Ref`
         )
       this.tell({ kind: 'source-gave', name, value: bytes })
     } catch (error) {
