@@ -9,7 +9,7 @@ import type { ErrorCode, ProgramExit, RemoteCause, RemoteFailure } from '../../e
 import { isErrorCode, ShoalError } from '../../errors.ts'
 import type { RunBatch } from './executor.ts'
 
-/** First the stack is cut to fit, then causes are left out, then the message is cut. */
+/** First the stack is cut to fit, then causes are left out, then the beginning of what a program printed, then the message is cut. */
 export const failureBytesMax = 64 * 1024
 const nameLengthMax = 200
 /** Causes of causes that are told of, and what of each. */
@@ -21,8 +21,8 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export function encodeFailure(failure: RemoteFailure): Uint8Array {
-  let { message, stack, cause } = failure
-  const { code, exit } = failure
+  let { message, stack, cause, exit } = failure
+  const { code } = failure
   const name = failure.name.slice(0, nameLengthMax)
   for (;;) {
     const bytes = encoder.encode(JSON.stringify({ code, name, message, stack, exit, cause }))
@@ -30,8 +30,15 @@ export function encodeFailure(failure: RemoteFailure): Uint8Array {
     // Halving ends soon, and asks nothing about how many bytes a character takes.
     if (stack) stack = stack.slice(0, stack.length >> 1)
     else if (cause) cause = undefined
+    else if (exit?.stdout || exit?.stderr) exit = shorter(exit)
     else message = message.slice(0, message.length >> 1)
   }
+}
+
+/** With the later half of what it printed. */
+function shorter({ code, signal, stdout = '', stderr }: ProgramExit): ProgramExit {
+  const half = (text: string): string => text.slice(Math.ceil(text.length / 2))
+  return { code, signal, stdout: half(stdout), stderr: half(stderr) }
 }
 
 /** Throws SHOAL_BAD_VALUE on bytes that are no failure. A code of a newer release reads as TASK_FAILED. */

@@ -200,6 +200,19 @@ test('a failure comes back, cut to fit', () => {
   expect(long.message.startsWith(back.message) && back.message.length > 10_000).toBe(true)
 })
 
+test('a program that failed and printed what takes much room as JSON is told of with the end of it', () => {
+  const printed = '\0'.repeat(8 << 10)
+  const exit = { code: 1, signal: null, stdout: `${printed}out`, stderr: `${printed}err` }
+  const bytes = encodeFailure({ code: 'TASK_EXIT', name: 'ExitError', message: 'ended', stack: '', exit })
+  expect(bytes.byteLength).toBeLessThanOrEqual(failureBytesMax)
+  const back = decodeFailure(bytes)
+  expect([back.message, back.exit?.stdout?.slice(-4), back.exit?.stderr.slice(-4)]).toEqual([
+    'ended',
+    '\0out',
+    '\0err'
+  ])
+})
+
 test('of a thrown object it is told what it holds', () => {
   const messageOf = (thrown: unknown): string => failureOf(thrown, 'TASK_FAILED').message
   expect(messageOf({ code: 5, reason: 'busy' })).toBe("{ code: 5, reason: 'busy' }")
