@@ -96,6 +96,14 @@ export async function* inChunks(
 /** The bytes of a file, a chunk at a time, each valid until the next is asked for. */
 export async function* piecesOfFile(path: string | URL): AsyncGenerator<Uint8Array> {
   const file = await open(path, 'r')
+  try {
+    yield* piecesOf(file)
+  } finally {
+    await file.close()
+  }
+}
+
+async function* piecesOf(file: FileHandle): AsyncGenerator<Uint8Array> {
   const memory = takeMemory(chunkBytes)
   try {
     for (;;) {
@@ -105,7 +113,6 @@ export async function* piecesOfFile(path: string | URL): AsyncGenerator<Uint8Arr
     }
   } finally {
     giveMemory(memory)
-    await file.close()
   }
 }
 
@@ -137,7 +144,7 @@ export async function chunksOfFile(path: string | URL): Promise<Chunks> {
   try {
     const before = await file.stat()
     const lister = new Lister()
-    for await (const chunk of inChunks(piecesOfFile(path))) lister.add(chunk)
+    for await (const chunk of inChunks(piecesOf(file))) lister.add(chunk)
     const { id, list } = lister.end()
     return {
       id,
