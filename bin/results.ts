@@ -12,7 +12,7 @@ import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { ProgressLine } from '../src/client/progress.ts'
 import type { JobHandle, Printed } from '../src/client/types.ts'
-import { ShoalError, TaskError } from '../src/errors.ts'
+import { type ProgramExit, ShoalError, TaskError } from '../src/errors.ts'
 import { isProgramResult } from '../src/tasks/executor/program.ts'
 import { EXIT, isDebugging, usageError } from './failure.ts'
 import { counted, jsonOf, plain, textOf } from './output.ts'
@@ -222,6 +222,10 @@ export async function deliver(
   }
 }
 
+/** Of a program that failed, how it ended, and what it printed. */
+const exitOf = (error: TaskError | ShoalError): ProgramExit | undefined =>
+  error instanceof TaskError ? error.exit : undefined
+
 /** Of a program, what it printed. */
 function lineOf(result: unknown, format: Format): string {
   if (format === 'lines') return `${jsonOf(result)}\n`
@@ -259,6 +263,7 @@ class Printer {
     if (isFailure) this.#fail(index, result)
     if (this.#format === 'one') await this.#outlet.write(`${comma}${isFailure ? 'null' : jsonOf(result)}`)
     else if (!isFailure) await this.#outlet.write(lineOf(result, this.#format))
+    else if (this.#format !== 'lines') await this.#outlet.write(exitOf(result)?.stdout ?? '')
   }
 
   async end(wasCancelled: boolean): Promise<number> {
@@ -275,7 +280,7 @@ class Printer {
 
   #fail(index: number, error: TaskError | ShoalError): void {
     const { code, name, message } = error
-    if (this.#format === 'one') this.#errors.push({ index, code, name, message })
+    if (this.#format === 'one') this.#errors.push({ index, code, name, message, exit: exitOf(error) })
     if (code === 'SHOAL_CANCELLED') {
       this.#cancelled++
       return

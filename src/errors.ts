@@ -133,7 +133,7 @@ export interface ProgramExit {
   /** `null` if it was ended by a signal. */
   readonly code: number | null
   readonly signal: string | null
-  /** The end of what it said: at most 8 Ki characters. */
+  /** The end of what it said: at most 8 Ki characters; nothing if it was ended because of its memory. */
   readonly stderr: string
   /** As many from the end of the first MiB that it wrote. Absent if a node that runs an older release ran it. */
   readonly stdout?: string

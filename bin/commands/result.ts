@@ -12,12 +12,13 @@ import { deliver, openOutlet, resultFlags } from '../results.ts'
 export const result: Command = {
   usage: `usage: shoal result ID [FLAGS]
 
-Prints the results of a job in input order, one line each: strings as they are, everything else as JSON.
+Prints the results of a job in input order, one line each: strings as they are, everything else as JSON;
+of programs what they wrote to stdout, the end of it (8 Ki characters) if they failed.
 Waits for tasks that have not ended; Ctrl-C leaves the job as it is. Failed tasks are told on stderr, and the exit code is 1.
 
   --json-lines       every result as one line of JSON, also strings
   --json             one object: {"job","results":[...],"errors":[{"index","code","name","message"}]};
-                     the result of a failed task is null
+                     the result of a failed task is null; the error of a program that ended badly has "exit" as well
   --out FILE         writes results to FILE instead, which is replaced when all are there
   -v, --verbose      tells on stderr what tasks print, each line with the number of its input
   --progress         tells how far the job is, also if stderr is no terminal

@@ -57,11 +57,11 @@ async function folderOf(name: string): Promise<string> {
   return folder
 }
 
-function start(cwd: string, args: readonly string[], { peers = nodes } = {}): ChildProcess {
+function start(cwd: string, args: readonly string[], { peers = nodes, verb = 'run' } = {}): ChildProcess {
   const near = peers.flatMap(({ address }) => ['--peer', address])
   const { SHOAL_KEY, SHOAL_PEERS, ...env } = process.env
   // A busy machine takes its time.
-  const all = [command, 'run', '--key', lab.keyFile, '--no-mdns', '--timeout', '60', ...near, ...args]
+  const all = [command, verb, '--key', lab.keyFile, '--no-mdns', '--timeout', '60', ...near, ...args]
   return spawn(process.execPath, all, { cwd, env, stdio: 'pipe' })
 }
 
@@ -239,8 +239,12 @@ test('what a program wrote before it failed is shown as that of one that did not
   const plain = await shoal(folder, args, '0\n7\n')
   expect([plain.code, plain.stdout]).toEqual([1, 'found 0\nfound 7\n'])
   expect(plain.stderr).toContain('odd 7')
-  const { errors } = JSON.parse((await shoal(folder, ['--json', ...args], '0\n7\n')).stdout)
+  const { job, errors } = JSON.parse((await shoal(folder, ['--json', ...args], '0\n7\n')).stdout)
   expect(errors).toMatchObject([{ input: '7', exitCode: 7, stdout: 'found 7\n', stderr: 'odd 7\n' }])
+  const read = (...more: string[]): Promise<Ended> => ended(start(folder, [job, ...more], { verb: 'result' }))
+  expect(await read()).toMatchObject({ code: 1, stdout: 'found 0\nfound 7\n' })
+  const told = JSON.parse((await read('--json')).stdout)
+  expect(told.errors).toMatchObject([{ index: 1, exit: { code: 7, stdout: 'found 7\n', stderr: 'odd 7\n' } }])
 })
 
 test('-v tells what programs print as they print it, each line with its input; results stay as they are', async () => {

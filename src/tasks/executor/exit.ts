@@ -30,7 +30,7 @@ const tailOf = (bytes: Uint8Array): string => textOf(bytes).slice(-tailMax)
 export function memoryFailure(usedMb: number, mostMb: number | undefined, where: string): RemoteFailure {
   const advice = 'require nodes that have more'
   const message = `the program used ${usedMb} MB of memory where it may use ${mostMb}, and was ended, on ${where}; ${advice}`
-  const exit = { code: null, signal: 'SIGKILL', stderr: '' }
+  const exit = { code: null, signal: 'SIGKILL', stderr: '', stdout: '' }
   return { code: 'TASK_EXIT', name: 'ExitError', message, stack: '', exit }
 }
 
