@@ -49,9 +49,10 @@ ${meshUsage}  --json             {"node","gone","last"}; last: no other node was
       return { node, isGone: false, isAlone }
     })
     const text = isGone ? `node ${node} has left` : `node ${node} is still leaving`
-    const rest = isAlone
-      ? '; no other node took over: its own output says what was lost with it, if anything'
-      : ''
+    const rest =
+      isAlone && isGone
+        ? '; no other node took over: its own output says what was lost with it, if anything'
+        : ''
     const told = JSON.stringify({ node, gone: isGone, last: isAlone })
     process.stdout.write(values.json ? `${told}\n` : `${text}${rest}\n`)
     return isGone ? EXIT.done : EXIT.failed

@@ -47,7 +47,7 @@ export class Live {
 
 /**
  * Of an earlier attempt, or with something lost in between, what was heard is no beginning of it. Of a failed program only the
- * end is there of what it complained.
+ * end is there of what it printed.
  */
 function rest(all: string, heard: string): string {
   if (heard.endsWith(all)) return ''

@@ -347,9 +347,9 @@ export class Owner {
   }
 
   #settled(from: PeerId, { key, list }: TaskMessageOf<'settle'>, now: Millis): Send[] {
-    const isOver = this.#view.keeper.isSettled(key)
-    if (!isOver || list < (this.#view.keeper.record(key)?.list ?? 0))
-      this.#succession.disowned(key, from, now)
+    const [isOver, own] = [this.#view.keeper.isSettled(key), this.#view.keeper.record(key)?.list ?? 0]
+    // As in `moved`, from one that has forgotten the newer list.
+    if (!isOver || list < own) this.#succession.disowned(key, from, now)
     if (!isOver) return []
     this.leads.delete(key)
     this.#succession.unfollow(key)
