@@ -24,6 +24,7 @@ import {
 import { askFor, DamagedError, give, take } from '../node/courier.ts'
 import type { PutPlan } from '../node/data.ts'
 import { makeFolder } from '../node/folder.ts'
+import type { Reading } from '../node/reading.ts'
 import type { Talk } from '../node/talk.ts'
 import { openTemporary } from '../node/temporary.ts'
 import { checkSignal, onlyKnown, refuse, shown, whole } from './checks.ts'
@@ -41,8 +42,6 @@ const keepersMax = 15
 const sharedBytesMin = 1_024
 const programPinMs = 3_600_000
 const retentionMax = 0xffffffff
-
-export type Reading = Pick<Chunks, 'read' | 'close'>
 
 /** A node that is no network away. */
 export interface OwnData {

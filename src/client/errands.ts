@@ -7,8 +7,9 @@ import { isErrorCode, ShoalError } from '../errors.ts'
 import type { DataId } from '../ids.ts'
 import { inChunks } from '../node/chunks.ts'
 import type { PutPlan } from '../node/data.ts'
+import type { Reading } from '../node/reading.ts'
 import type { Errand, Told } from '../tasks/executor/guest.ts'
-import type { OwnData, Reading } from './data.ts'
+import type { OwnData } from './data.ts'
 
 type Unnumbered = Errand extends infer E ? (E extends Errand ? Omit<E, 'kind' | 'ask'> : never) : never
 

@@ -3,10 +3,11 @@
  *
  * Not here: how (client/data.ts), and the pieces through the port (node/errands.ts).
  */
-import type { ClientData, OwnData, Reading } from '../client/data.ts'
+import type { ClientData, OwnData } from '../client/data.ts'
 import type { DataId } from '../ids.ts'
 import { assert } from '../machine.ts'
 import type { PutPlan } from '../node/data.ts'
+import type { Reading } from '../node/reading.ts'
 
 export class DataThrough implements OwnData {
   readonly #data: ClientData

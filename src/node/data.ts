@@ -5,7 +5,6 @@
  * What comes from several at once comes once; a transfer that breaks goes on from the next one who has it.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Answer, type Asker, Crowds } from '../data/crowd.ts'
 import type { DataEffect } from '../data/effects.ts'
 import { idOf, makeRef, type Ref } from '../data/ref.ts'
 import { explainError, ShoalError } from '../errors.ts'
@@ -17,8 +16,10 @@ import type { DataFiles } from './datafiles.ts'
 import { Gate } from './gate.ts'
 import { Keeping } from './keeping.ts'
 import type { Part } from './part.ts'
+import { type Reading, readSoundly } from './reading.ts'
 import type { DataInput } from './stock.ts'
 import { refusal, type Talk, type WordOf } from './talk.ts'
+import { Turns } from './turns.ts'
 
 /** Data that is brought here at a time; the rest waits. */
 const fetchesMax = 16
@@ -29,8 +30,6 @@ export const insistMs = 30_000
 /** What was put stays for so long, unless jobs need it for longer. */
 export const retentionMs = 86_400_000
 const firstWordMs = 20_000
-/** Until who waits in line for a piece is sent it all the same; less than a node waits for an answer. */
-const lineMs = 15_000
 /** How often one node is asked in the same search: another may send us back to it. */
 const asksMax = 3
 /** Somebody reads it through this node. */
@@ -53,9 +52,6 @@ export interface PutPlan {
   readonly copies: number
 }
 
-/** What becomes of a node that asks; who serves it says how it ended. */
-type Turn = Extract<Answer, { kind: 'elsewhere' }> | { kind: 'serve'; ended: (hasIt: boolean) => void }
-
 export class Data {
   readonly files: DataFiles
   readonly #options: DataOptions
@@ -67,7 +63,7 @@ export class Data {
   readonly #keeping = new Keeping()
   readonly #closing = new AbortController()
   readonly #gate = new Gate(fetchesMax)
-  readonly #crowds = new Crowds()
+  readonly #turns = new Turns()
 
   constructor(options: DataOptions) {
     this.#options = options
@@ -106,8 +102,7 @@ export class Data {
     for (;;) {
       try {
         await this.#bring(id, [])
-        if (await this.files.check(id)) return this.#options.tell({ kind: 'data-used', id })
-        this.#damagedHere(id)
+        if (await this.#isSound(id)) return this.#options.tell({ kind: 'data-used', id })
       } catch (error) {
         if (performance.now() > until || this.#closing.signal.aborted || isDisk(error)) {
           this.files.release(id)
@@ -132,11 +127,22 @@ export class Data {
     return makeRef((await this.put(piecesOfFile(path), plan)).id)
   }
 
-  /** Chunk by chunk, also while it is only coming. Rejects with SHOAL_NOT_FOUND, also soon after nobody waits any more. */
-  async chunks(id: DataId, isOver: () => boolean = () => false): Promise<Chunks> {
+  /**
+   * For who reads on this machine: chunk by chunk, also while it is only coming, and each is what its name says. Rejects with
+   * SHOAL_NOT_FOUND, also soon after nobody waits any more, and with SHOAL_DISK.
+   */
+  async chunks(id: DataId, isOver = (): boolean => false): Promise<Reading> {
+    return await readSoundly(
+      id,
+      () => this.#open(id, isOver),
+      () => this.#isSound(id, true)
+    )
+  }
+
+  async #open(id: DataId, isOver: () => boolean): Promise<Chunks> {
     const until = performance.now() + chunksWithinMs
     for (;;) {
-      const found = await this.files.chunks(id, true)
+      const found = await this.#lying(id, true)
       if (found !== undefined) {
         this.#options.tell({ kind: 'data-used', id })
         return found
@@ -184,7 +190,7 @@ export class Data {
 
   /** To a client. */
   async #show(talk: Talk, id: DataId): Promise<void> {
-    const chunks = await this.chunks(id, () => talk.isOver).catch((error: unknown) => {
+    const chunks = await this.#open(id, () => talk.isOver).catch((error: unknown) => {
       talk.say({ kind: 'absent', reason: explainError(error).slice(0, 400), at: [] })
     })
     if (chunks !== undefined) await this.#give(talk, id, chunks)
@@ -192,9 +198,9 @@ export class Data {
 
   /** To another node, unless so many are sent it now that it gets it sooner from one that was. */
   async #pass(talk: Talk, id: DataId, node: PeerId): Promise<void> {
-    const chunks = await this.files.chunks(id, this.#uploads.has(id))
+    const chunks = await this.#lying(id, this.#uploads.has(id))
     if (chunks === undefined) return talk.say({ kind: 'absent', reason: '', at: [] })
-    const answer = await this.#inLine(id, node)
+    const answer = await this.#turns.next(id, node)
     if (answer.kind === 'elsewhere') {
       await chunks.close()
       return talk.say({ kind: 'absent', reason: '', at: answer.at })
@@ -207,43 +213,40 @@ export class Data {
     }
   }
 
-  #inLine(id: DataId, peer: PeerId): Promise<Turn> {
-    const { promise, resolve } = Promise.withResolvers<Turn>()
-    const asker: Asker = {
-      peer,
-      answer: (answer) => {
-        clearTimeout(timer)
-        if (answer.kind === 'elsewhere') resolve(answer)
-        else resolve({ kind: 'serve', ended: (hasIt) => this.#crowds.ended(id, peer, hasIt) })
-      }
-    }
-    // Those who are sent it may hang.
-    const timer = setTimeout(() => {
-      if (this.#crowds.leave(id, asker)) resolve({ kind: 'serve', ended: () => {} })
-    }, lineMs).unref()
-    this.#crowds.ask(id, asker)
-    return promise
-  }
-
   /** True if the other side says that it has all of it now. */
   async #give(talk: Talk, id: DataId, chunks: Chunks): Promise<boolean> {
     try {
       const read = async (index: number): Promise<Uint8Array> => {
         this.#keeping.moved(id)
-        return await chunks.read(index)
+        // Whoever asks again after this gets it from elsewhere.
+        return await chunks.read(index).catch(async (error: unknown) => {
+          await this.#isSound(id, true)
+          throw error
+        })
       }
       const { kind } = await give(talk, { ...chunks, read })
-      if (kind === 'damaged' && this.files.has(id) && !(await this.files.checkAgain(id)))
-        this.#damagedHere(id)
+      if (kind === 'damaged') await this.#isSound(id, true)
       return kind === 'kept'
     } finally {
       await chunks.close()
     }
   }
 
-  #damagedHere(id: DataId): void {
+  /** What is here now, if it can be read. */
+  async #lying(id: DataId, alsoComing: boolean): Promise<Chunks | undefined> {
+    return await this.files.chunks(id, alsoComing).catch(async (error: unknown) => {
+      if (await this.#isSound(id, true)) throw error
+      return undefined
+    })
+  }
+
+  /** It lies here, and is what its name says. `anew`: by all its bytes, since something was not as it should be. */
+  async #isSound(id: DataId, anew = false): Promise<boolean> {
+    if (!this.files.has(id)) return false
+    if (await (anew ? this.files.checkAgain(id) : this.files.check(id))) return true
     this.#options.onNote(`data ${id} was damaged on this disk, and is fetched again where it is needed`)
     this.#options.tell({ kind: 'data-lost', id })
+    return false
   }
 
   async #receive(talk: Talk, { id, pinMs, copies }: WordOf<'offer'>): Promise<void> {
@@ -261,7 +264,7 @@ export class Data {
   }
 
   async #upload(talk: Talk, id: DataId, list: Uint8Array): Promise<void> {
-    if (this.files.has(id)) return this.#here(id)
+    if (await this.#isSound(id)) return this.#here(id)
     this.#uploads.add(id)
     const part = await this.files.begin(id, list)
     this.#hasBegun(id)

@@ -67,6 +67,7 @@ export class DataFiles {
     if (!this.has(id)) return alsoComing && part?.isComing ? part.chunks() : undefined
     try {
       const list = chunksIn(id) === 1 ? soleList(id) : await readFile(this.path(id) + LIST)
+      if (!isListOf(list, id)) throw new Error('its list was damaged')
       const file = await open(this.path(id), 'r')
       const read = (index: number): Promise<Uint8Array> => readChunk(file, id, index)
       return { id, list, read, free: giveMemory, close: () => file.close() }
@@ -131,7 +132,7 @@ export class DataFiles {
         await writeAll(file, chunk)
       }
       const { id, list } = lister.end()
-      if (this.has(id)) return id
+      if (this.has(id) && (await this.check(id))) return id
       if (!this.#isTemporary) await file.sync()
       await this.#settle(path, id, list)
       return id
@@ -141,7 +142,7 @@ export class DataFiles {
     }
   }
 
-  /** False if the file is not what its name says; then it is removed. */
+  /** False if the file is not what its name says; then it is removed. Rejects with SHOAL_DISK if nothing can be said of it. */
   async check(id: DataId): Promise<boolean> {
     try {
       const { mtimeMs, size } = await stat(this.path(id))
@@ -150,7 +151,8 @@ export class DataFiles {
         this.#here.set(id, mtimeMs)
         return true
       }
-    } catch {
+    } catch (error) {
+      if (isShort(error)) throw diskError(`${this.path(id)} cannot be read`, error)
       // It is not there, or cannot be read: gone in any case.
     }
     await this.#remove(id)
@@ -211,7 +213,6 @@ export class DataFiles {
     const chunks = await this.chunks(id, false)
     if (chunks === undefined) return false
     try {
-      if (!isListOf(chunks.list, id)) return false
       for (let index = 0; index < chunksIn(id); index++) {
         const bytes = await chunks.read(index)
         if (!isChunk(bytes, chunks.list, id, index)) return false
@@ -263,6 +264,12 @@ export class DataFiles {
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   let at = 0
   while (at < bytes.byteLength) at += (await file.write(bytes, at)).bytesWritten
+}
+
+/** This process may open no more files, whatever is in this one. */
+function isShort(error: unknown): boolean {
+  const { code } = Object((error as { cause?: unknown }).cause ?? error) as { code?: unknown }
+  return code === 'EMFILE' || code === 'ENFILE'
 }
 
 export function diskError(what: string, error: unknown): ShoalError {

@@ -3,11 +3,12 @@
  *
  * Not here: where data lies (data.ts), and the engine's end (client/errands.ts). What an engine leaves open is closed with it.
  */
-import type { OwnData, Reading } from '../client/data.ts'
+import type { OwnData } from '../client/data.ts'
 import { isErrorCode, ShoalError } from '../errors.ts'
 import { isDataId } from '../ids.ts'
 import type { Errand, ErrandOf, Told } from '../tasks/executor/guest.ts'
 import { chunkBytes } from './chunks.ts'
+import type { Reading } from './reading.ts'
 
 /** Transfers of one engine at a time; the next one fails with SHOAL_BUSY. */
 const transfersMax = 64

@@ -82,13 +82,13 @@ export class Talk {
     this.#stream?.write(words.encode(word))
   }
 
-  /** Resolves when another one may be sent. */
+  /** Resolves when another one may be sent, or when none can be: what the other side said before it went is still to be read. */
   async sendChunk(index: number, chunk: Uint8Array): Promise<void> {
+    if (this.isOver) return
     this.say({ kind: 'chunk', index })
     this.#stream?.write(chunk)
     this.#counters.add('data-bytes-out', chunk.byteLength)
     if ((this.#stream?.queuedBytes ?? 0) > writeAheadMax) await this.#stream?.drained()
-    if (this.#end !== undefined) throw this.#end
   }
 
   /** The next word. Rejects if the stream ends or says nothing for so long. */

@@ -4,8 +4,9 @@
  * Not here: who is to hold what (test/data), files (datafiles.test.ts), and whole nodes (test/integration/data.test.ts).
  */
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { afterEach, expect, test, vi } from 'vitest'
+import { ClientData } from '../../src/client/data.ts'
 import { closeEnvelope } from '../../src/data/envelope.ts'
 import type { DataId, PeerId, ShardKey } from '../../src/ids.ts'
 import { type Chunks, chunkBytes } from '../../src/node/chunks.ts'
@@ -38,17 +39,22 @@ async function depot({
   const files = await DataFiles.open(folder, { isTemporary: true })
   ended({ stop: () => files.close().then(close) })
   const node: TestNode = await startNode(key, { serveData: (talk, from) => serve(data, talk, node, from) })
+  const { promise: noted, resolve: note } = Promise.withResolvers<string>()
   const data: Data = new Data({
     files,
     talkTo: (peer) => node.transport.talkTo(peer),
     sources: () => peers.map(({ transport }) => transport.self),
-    tell: () => {},
-    onNote: () => {}
+    // One copy is enough here.
+    tell: (input) => {
+      if (input.kind === 'data-put')
+        queueMicrotask(() => data.perform({ kind: 'data-kept', ask: input.ask, copies: 1 }))
+    },
+    onNote: note
   })
   ended({ stop: () => data.close() })
   for (const peer of peers) await connect(node, peer)
   const moved = (way: 'in' | 'out'): number => node.transport.counters()[`data-bytes-${way}`] ?? 0
-  return { node, data, files, moved }
+  return { node, data, files, moved, noted }
 }
 
 /** Sends so many chunks, and then `breaks`. */
@@ -98,6 +104,59 @@ test('what had come when all senders were lost is not fetched again when one is 
   await reader.data.fetch(id)
   expect((await readFile(reader.files.path(id))).equals(bytes)).toBe(true)
   expect(reader.moved('in')).toBe(bytes.length)
+})
+
+async function flip(path: string, at: number): Promise<void> {
+  const there = await readFile(path)
+  there[at] = (there[at] ?? 0) ^ 1
+  await writeFile(path, there)
+}
+
+const harms: Record<string, (path: string) => Promise<void>> = {
+  'a flipped byte': (path) => flip(path, 3 * chunkBytes + 7),
+  'a flipped byte in its list': (path) => flip(`${path}.list`, 40),
+  'an end that is cut off': (path) => truncate(path, 5 * chunkBytes),
+  'no file any more': (path) => rm(path)
+}
+
+test.each(Object.entries(harms))(
+  'who reads by a node whose copy has %s gets what was put, and it is told',
+  async (_what, harm) => {
+    const other = await depot()
+    const id = await other.files.add([bytes])
+    for (const door of ['its own', 'a client', 'a node'] as const) {
+      const serve: Serve = (data, talk, _node, from) => data.serve(talk, door === 'a node' ? from : undefined)
+      const holder = await depot({ peers: [other.node], serve })
+      await holder.files.add([bytes])
+      await harm(holder.files.path(id))
+      const reader = await depot({ peers: [holder.node, other.node] })
+      if (door === 'a node') {
+        await reader.data.fetch(id)
+        expect((await readFile(reader.files.path(id))).equals(bytes)).toBe(true)
+      } else {
+        const talk = (): Promise<Talk> => reader.node.transport.talkTo(holder.node.transport.self)
+        const way = door === 'its own' ? { own: holder.data } : { talk }
+        const client = new ClientData({ door: way, attached: async () => {} })
+        expect(Buffer.compare(await client.bytes(id), bytes)).toBe(0)
+      }
+      expect(await holder.noted).toContain(`data ${id} was damaged on this disk`)
+    }
+  }
+)
+
+test('what is put again replaces a copy that was damaged, by whomever it is put', async () => {
+  const { node, data, files } = await depot({ serve: (data, talk) => data.serve(talk, undefined) })
+  const guest = await depot({ peers: [node] })
+  const talk = (): Promise<Talk> => guest.node.transport.talkTo(node.transport.self)
+  const id = await files.add([bytes])
+  for (const door of [{ own: data }, { talk }]) {
+    const client = new ClientData({ door, attached: async () => {} })
+    for (const harm of Object.values(harms).filter((_, at) => at !== 1)) {
+      await harm(files.path(id))
+      await client.put(bytes)
+      expect((await readFile(files.path(id))).equals(bytes)).toBe(true)
+    }
+  }
 })
 
 test('of many nodes that want the same at once, most get it from each other', async () => {
