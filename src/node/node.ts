@@ -39,6 +39,8 @@ import { keepVigil } from './vigil.ts'
 const handOverLookMs = 25
 /** How long outcomes that nobody confirms hold up a node that is alone, once nothing runs there. */
 const loneOutcomesMs = 1_000
+/** What who reads a stream of a node that leaves has, after its end, before it is given back. */
+const readersMs = 1_000
 /** Whoever is in the local network is heard of within this time; a node that nobody answers may be alone. */
 const meetsWithinMs = 5_000
 
@@ -70,7 +72,8 @@ export interface Node extends AsyncDisposable {
   source(name: string, items: AsyncIterable<unknown>, options?: SourceOptions): Source
   /**
    * Hands over, then stops: what waits here goes to other nodes, what runs may finish during the first half of `timeout`
-   * (milliseconds, default 30,000) and is given back after that, and other nodes take its place as keeper and owner.
+   * (milliseconds, default 30,000) and is given back after that, and other nodes take its place as keeper and owner. Its
+   * sources end before anything is given back, and who reads them has a second for that.
    * No task fails because of it, and no attempt is counted. Resolves when it has stopped, with what nobody could take over
    * in time; with a data folder, that is still there when the node comes back. If no other node is there, it waits for what
    * runs alone. Rejects with SHOAL_BAD_OPTION.
@@ -125,11 +128,14 @@ async function handOver(driver: Driver, timeout: number): Promise<Burden> {
   driver.leave('finish')
   let isPatient = true
   let ranAt = from
+  let giveBackAt = from + timeout / 2
   for (;;) {
+    if (performance.now() >= giveBackAt && (await endSources(driver)))
+      giveBackAt += Math.min(readersMs, timeout / 4)
     const now = performance.now()
     const burden = core.burden(now)
     if (core.runner.running > 0) ranAt = now
-    const isLate = now - from >= timeout / 2
+    const isLate = now >= giveBackAt
     // Where nobody takes over, there is nothing to wait for but the end of what runs.
     const isVain = core.isAlone && (burden.tasks === 0 || isLate || now - ranAt >= loneOutcomesMs)
     if (burden.tasks + burden.shards === 0 || isVain || now - from >= timeout) return burden
@@ -139,6 +145,19 @@ async function handOver(driver: Driver, timeout: number): Promise<Burden> {
     }
     await sleep(handOverLookMs)
   }
+}
+
+/**
+ * A task that reads a stream until its end would be given back at what may be the only node that has it; so it is given the
+ * end. False if there are no streams.
+ */
+async function endSources({ core, offers }: Driver): Promise<boolean> {
+  const isAny = core.membership.me.sources.length > 0
+  await offers.close()
+  // Those of an app beside this thread.
+  for (const name of core.membership.me.sources)
+    offers.tell({ kind: 'source-over', name, code: '', message: 'its node stops' })
+  return isAny
 }
 
 /**

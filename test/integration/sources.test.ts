@@ -213,3 +213,32 @@ test.each(['thread', 'process'] as const)(
     expect(counter.isClosed).toBe(true)
   }
 )
+
+test.each([false, true])(
+  'a task that reads until the end of its stream gives its result when its node is drained (hosted: %s)',
+  async (hosted) => {
+    mesh = await Mesh.open(2)
+    const instrument = await mesh.join({ hosted })
+    const counter = new Counter()
+    const offered = instrument.source('counter', counter)
+    await until(async () =>
+      ((await mesh?.client.members()) ?? []).some(({ sources }) => sources.includes('counter'))
+    )
+    const read = moduleFunction(new URL('./reading.ts', import.meta.url))
+    const task = mesh.client.submit<number[]>(read, ['counter', 100_000_000, 4], {
+      requires: { source: 'counter' }
+    })
+    await until(() => counter.taken > 50)
+    const stream = mesh.client.source<number>('counter', { ahead: 4 })
+    const [left] = await Promise.all([
+      mesh.take(instrument).drain({ timeout: 4_000 }),
+      Array.fromAsync(stream)
+    ])
+    expect(left).toEqual({ tasks: 0, shards: 0 })
+    expect((await task).length).toBeGreaterThan(40)
+    expect(task.metadata?.attempt).toBe(1)
+    expect(stream.reason).not.toBe('')
+    await offered.ended
+    expect(counter.isClosed).toBe(true)
+  }
+)
