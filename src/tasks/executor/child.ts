@@ -160,6 +160,9 @@ class Child implements Engine {
       this.#lastLines = (this.#lastLines + String(text)).slice(-lastLinesMax)
       process.stderr.write(text)
     })
+    // An engine whose task has closed one of these hears or says nothing any more, but lives.
+    for (const fd of [FD.fromPool, FD.toPool])
+      (stdio[fd] as Readable | undefined)?.resume().on('end', () => void this.terminate())
     const frames = new FrameReader()
     const pipe = stdio[FD.toPool] as Readable | undefined
     pipe?.on('data', (part: Uint8Array) => {

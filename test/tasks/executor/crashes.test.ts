@@ -15,7 +15,7 @@ const code = 'crashes' as Digest
 beforeAll(async () => {
   await writeFile(
     join(folder, `${code}.mjs`),
-    `import { writeSync } from 'node:fs'
+    `import { closeSync, writeSync } from 'node:fs'
 import { spawn } from 'node:child_process'
 import { writeFile, rename } from 'node:fs/promises'
 export const dieAt = (x, at, signal) => { if (x === at) process.kill(process.pid, signal); return x }
@@ -23,6 +23,7 @@ export const abortAt = (x, at) => { if (x === at) process.abort(); return x }
 export const babbleAt = async (x, at) => { if (x === at) { writeSync(4, 'nonsense, and enough of it to be a frame'); await new Promise(() => {}) } return x }
 export const scribbleAt = (x, at) => { if (x === at) writeSync(5, new Uint8Array(9000).fill(7), 0, 9000, 4096); return x }
 export const whoami = () => process.pid
+export const closeAll = (...files) => { for (const fd of files) closeSync(fd); return 'closed' }
 export const buffers = async (x, at) => { const all = []; while (x === at) { all.push(Buffer.alloc(16e6, 1)); await new Promise((go) => setTimeout(go, 20)) } return x }
 export const offspring = async (folder) => {
   const inGroup = spawn('sleep', ['1000'], { stdio: 'ignore' })
@@ -70,6 +71,15 @@ test.each(['babbleAt', 'scribbleAt'])('user code that writes to its engine’s f
   expect(indexesOf(all).toSorted()).toEqual(counting(4))
   expect((await start('default', [['alive']]))[0]?.value).toBe('alive')
 })
+
+test.each([{ files: [3] }, { files: [4] }, { files: [5] }, { files: [0, 1, 2, 3] }])(
+  'an engine whose task has closed its files $files is replaced, and the next task runs',
+  async ({ files }) => {
+    const { start } = bench()
+    await start('closeAll', [files], { code })
+    expect((await start('default', [['alive']]))[0]?.value).toBe('alive')
+  }
+)
 
 test('CONFORMANCE 45: a task that takes more memory than its engine may have, outside of the heap, loses it', async () => {
   const { start } = bench(1, 64)
