@@ -18,6 +18,9 @@ import { isEnded, isParking, isReport, sharedMillis } from './protocol.ts'
 import {
   type Condemned,
   cancelledAt,
+  deafAfterMsDefault,
+  hasSpoken,
+  isDeaf,
   type Lost,
   newSlot,
   outcomeOfCondemned,
@@ -55,6 +58,8 @@ export interface PoolOptions {
   readonly isolation?: Isolation
   /** How much engines give way to other processes, 0 to 19; default 0. */
   readonly nice?: number
+  /** An engine that begins nothing of its work for so long is replaced. Default 30 s. */
+  readonly deafAfterMs?: number
   /** A task of this engine speaks with the node; `undefined` once the engine has ended. Every engine has a number of its own. */
   readonly onSaid?: ((engine: number, said: Saying | undefined) => void) | undefined
   /** Whether a task may go on in this slot, as far as others are concerned who run there; they say so by `turn`. */
@@ -72,6 +77,7 @@ export function createPool(options: PoolOptions): Executor {
 
 class Pool implements Executor {
   readonly #options: PoolOptions
+  readonly #deafAfterMs: number
   readonly #slots: Parking<Slot>
   readonly #runs = new Map<number, { slot: Slot; run: Run }>()
   readonly #engines = new Set<Engine>()
@@ -87,6 +93,7 @@ class Pool implements Executor {
 
   constructor(options: PoolOptions) {
     this.#options = options
+    this.#deafAfterMs = options.deafAfterMs ?? deafAfterMsDefault
     this.#start = options.isolation === 'process' ? (one) => startChild(one, this.#warden) : startThread
     this.#slots = new Parking(options.slots, newSlot)
     for (const slot of this.#slots) this.#startEngine(slot)
@@ -105,7 +112,7 @@ class Pool implements Executor {
     this.#runs.set(batch.run, { slot, run })
     if (slot.engine) this.#send(slot.engine, run)
     else this.#startEngine(slot)
-    if (batch.timeoutMs > 0) this.#wakeBy(sharedMillis() + batch.timeoutMs)
+    this.#wakeBy(sharedMillis() + Math.min(batch.timeoutMs || this.#deafAfterMs, this.#deafAfterMs))
   }
 
   cancel(number: number, indexes?: Uint32Array): void {
@@ -222,8 +229,7 @@ class Pool implements Executor {
     if (said !== undefined) return this.#options.onSaid?.(slot.number, said)
     if (isParking(message)) return this.#parking(slot, message)
     if (!isEnded(message)) return
-    slot.hasReported = true
-    slot.stillbirths = 0
+    hasSpoken(slot)
     const found = this.#runs.get(message.run)
     if (found?.slot !== slot) return
     if (isReport(message, found.run.reported.length))
@@ -377,6 +383,8 @@ class Pool implements Executor {
     this.#wakeAt = Number.POSITIVE_INFINITY
     const now = sharedMillis()
     for (const slot of this.#slots) {
+      if (isDeaf(slot, now, this.#deafAfterMs)) void slot.engine?.terminate()
+      if (slot.runs.length > 0) this.#wakeBy(now + this.#deafAfterMs)
       if (slot.standstill.isNow || slot.runs.every(({ batch }) => batch.timeoutMs === 0)) continue
       const running = slot.engine?.running()
       for (const run of slot.runs) {

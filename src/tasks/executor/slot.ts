@@ -48,6 +48,8 @@ export interface Slot extends Seated {
   condemned: Condemned | undefined
   stillbirths: number
   readonly standstill: Standstill
+  /** Since when its engine was seen to have work, and to run none of it. */
+  waitsSince: number | undefined
 }
 
 export function newSlot(index: number): Slot {
@@ -61,8 +63,30 @@ export function newSlot(index: number): Slot {
     hasReported: false,
     condemned: undefined,
     stillbirths: 0,
-    standstill: new Standstill()
+    standstill: new Standstill(),
+    waitsSince: undefined
   }
+}
+
+export const deafAfterMsDefault = 30_000
+
+/** Its engine has reported something. */
+export function hasSpoken(slot: Slot): void {
+  slot.hasReported = true
+  slot.waitsSince = undefined
+  slot.stillbirths = 0
+}
+
+/**
+ * True if its engine has work and began none of it for so long. A healthy one begins at once, and what did not begin has no
+ * timeout: a loop that an ended task left behind, in a timer, would hold what comes next for ever.
+ */
+export function isDeaf(slot: Slot, now: number, deafAfterMs: number): boolean {
+  const { engine, hasReported, runs, standstill } = slot
+  // One that has reported nothing may still be about to start.
+  const isWaiting = hasReported && runs.length > 0 && !standstill.isNow && engine?.running() === undefined
+  slot.waitsSince = isWaiting ? (slot.waitsSince ?? now) : undefined
+  return slot.waitsSince !== undefined && now - slot.waitsSince >= deafAfterMs
 }
 
 /** All of a run, for its engine. */

@@ -131,6 +131,8 @@ async function work(run: RunOrder): Promise<void> {
       blame = 'SHOAL_BAD_VALUE'
       payload = encodeValue(result, 'result')
     } catch (thrown) {
+      // An earlier task has opened them all: this one has nothing to do with it, nor have those that come after it.
+      if (blame !== 'TASK_FAILED' && isOutOfFiles(thrown)) port.die(thrown)
       status = STATUS.error
       payload = encodeFailure(thrown === interruption ? interrupted(port.engine) : failureOf(thrown, blame))
     }
@@ -173,6 +175,9 @@ async function importExport(file: string, exportName: string): Promise<Loaded> {
   const message = `the module's export \`${exportName}\` is ${fn === undefined ? 'missing' : `a ${typeof fn}`}, not a function`
   throw new ShoalError('SHOAL_BAD_FUNCTION', message)
 }
+
+const isOutOfFiles = (thrown: unknown): boolean =>
+  ['EMFILE', 'ENFILE'].includes(String((thrown as { code?: unknown } | null | undefined)?.code))
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (

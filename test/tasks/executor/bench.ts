@@ -36,6 +36,7 @@ export const post = async (message) => { process.getBuiltinModule('node:worker_t
 export const postAndWait = async (message) => { process.getBuiltinModule('node:worker_threads').parentPort.postMessage(message); await new Promise(() => {}) }
 export const slowAt = async (x, at) => { if (x === at) await new Promise((go) => setTimeout(go, 150)); return x }
 export const tellAt = async (x, at, file) => { if (x !== at) return x; await process.getBuiltinModule('node:fs/promises').writeFile(file, ''); await new Promise((go) => setTimeout(go, 300)); return x }
+export const loopAfter = () => { queueMicrotask(() => { for (;;); }); return 'left a loop' }
 export const unencodable = () => ({ f() {} })
 export const huge = (size) => new Uint8Array(size)
 export const alien = () => ({ then(go) { go('thenable') } })
@@ -99,7 +100,7 @@ function told(event: ExecutorEvent): Told[] {
   })
 }
 
-export function bench(slots = 1, heapMb?: number): Bench {
+export function bench(slots = 1, heapMb?: number, deafAfterMs = 30_000): Bench {
   const runs = new Map<number, { told: Told[]; finish: (told: Told[]) => void }>()
   const waiting: ((event: ExecutorEvent) => void)[] = []
   let count = 0
@@ -116,7 +117,7 @@ export function bench(slots = 1, heapMb?: number): Bench {
   }
   const code = (digest: Digest): string => join(folder, `${digest}.mjs`)
   const limits = heapMb === undefined ? {} : { heapMb }
-  const pool = createPool({ slots, code, node: 'node', onEvent, ...kind, ...limits })
+  const pool = createPool({ slots, code, node: 'node', onEvent, deafAfterMs, ...kind, ...limits })
   pools.push(pool)
   const start = (
     exportName: string,

@@ -15,7 +15,7 @@ const code = 'crashes' as Digest
 beforeAll(async () => {
   await writeFile(
     join(folder, `${code}.mjs`),
-    `import { closeSync, writeSync } from 'node:fs'
+    `import { closeSync, openSync, writeSync } from 'node:fs'
 import { spawn } from 'node:child_process'
 import { writeFile, rename } from 'node:fs/promises'
 export const dieAt = (x, at, signal) => { if (x === at) process.kill(process.pid, signal); return x }
@@ -23,6 +23,7 @@ export const abortAt = (x, at) => { if (x === at) process.abort(); return x }
 export const babbleAt = async (x, at) => { if (x === at) { writeSync(4, 'nonsense, and enough of it to be a frame'); await new Promise(() => {}) } return x }
 export const scribbleAt = (x, at) => { if (x === at) writeSync(5, new Uint8Array(9000).fill(7), 0, 9000, 4096); return x }
 export const whoami = () => process.pid
+export const openAll = () => { try { for (;;) openSync('/dev/null') } catch (error) { return error.code } }
 export const closeAll = (...files) => { for (const fd of files) closeSync(fd); return 'closed' }
 export const buffers = async (x, at) => { const all = []; while (x === at) { all.push(Buffer.alloc(16e6, 1)); await new Promise((go) => setTimeout(go, 20)) } return x }
 export const offspring = async (folder) => {
@@ -80,6 +81,14 @@ test.each([{ files: [3] }, { files: [4] }, { files: [5] }, { files: [0, 1, 2, 3]
     expect((await start('default', [['alive']]))[0]?.value).toBe('alive')
   }
 )
+
+test('an engine whose task has opened all files that there may be fails no other task', async () => {
+  const { start } = bench()
+  expect((await start('openAll', [[]], { code }))[0]?.value).toBe('EMFILE')
+  const [lost] = await start('default', [['first']])
+  expect(lost?.lost).toContain('EMFILE')
+  expect((await start('default', [['alive']]))[0]?.value).toBe('alive')
+})
 
 test('CONFORMANCE 45: a task that takes more memory than its engine may have, outside of the heap, loses it', async () => {
   const { start } = bench(1, 64)

@@ -74,3 +74,9 @@ test('a task that fills the heap loses its engine, and its neighbours in the run
   const all = await start('fillAt', upTo(4, 1))
   expect(all.map(({ value, lost }) => lost ?? value)).toEqual([0, expect.stringMatching(/memory/), 2, 3])
 })
+
+test('an engine that an ended task keeps busy is replaced, and what it was given runs', async () => {
+  const { start } = bench(1, undefined, 200)
+  expect((await start('loopAfter', [[]]))[0]?.value).toBe('left a loop')
+  expect((await start('default', upTo(3))).map(({ value, lost }) => lost ?? value)).toEqual([0, 1, 2])
+})
