@@ -13,22 +13,17 @@ import { idOf, isRef, makeRef, type Ref, typeDefault } from '../data/ref.ts'
 import { explainError, isErrorCode, ShoalError } from '../errors.ts'
 import type { DataId } from '../ids.ts'
 import { giveMemory } from '../node/chunk-memory.ts'
-import {
-  type Chunks,
-  chunkBytes,
-  chunksIn,
-  chunksOfBytes,
-  chunksOfFile,
-  piecesOfFile
-} from '../node/chunks.ts'
-import { askFor, DamagedError, give, take } from '../node/courier.ts'
+import { type Chunks, chunksIn, chunksOfBytes, chunksOfFile, inChunks } from '../node/chunks.ts'
+import { askFor, DamagedError, ElsewhereError, give, take } from '../node/courier.ts'
 import type { PutPlan } from '../node/data.ts'
 import { makeFolder } from '../node/folder.ts'
 import type { Reading } from '../node/reading.ts'
 import type { Talk } from '../node/talk.ts'
 import { openTemporary } from '../node/temporary.ts'
-import { checkSignal, onlyKnown, refuse, shown, whole } from './checks.ts'
+import { unlessAborted } from './abortable.ts'
+import { checkSignal, onlyKnown, refuse, whole } from './checks.ts'
 import type { Settings } from './options.ts'
+import { isFile, piecesOf, unread } from './pieces.ts'
 import type { DataSource, PutOptions } from './types.ts'
 
 /** Without any progress for so long, a transfer fails. */
@@ -184,7 +179,7 @@ export class ClientData {
 
   async keep(source: DataSource, plan: PutPlan, signal?: AbortSignal): Promise<DataId> {
     const { door } = this.#host
-    if ('own' in door) return (await door.own.put(piecesOf(source, signal), plan)).id
+    if ('own' in door) return (await unlessAborted(door.own.put(piecesOf(source, signal), plan), signal)).id
     if (source instanceof Uint8Array) return await this.#offer(chunksOfBytes(source), plan, signal)
     if (isFile(source)) return await this.#offerFile(source.file, plan, signal)
     // A source that can be read once only is written down first: its entry may be lost in the middle.
@@ -194,7 +189,7 @@ export class ClientData {
       const file = await open(spool, 'wx', 0o600)
       try {
         // One after the other: a source may use the memory of a piece again once it is asked for the next.
-        for await (const piece of piecesOf(source, signal)) await file.writeFile(piece)
+        for await (const piece of inChunks(piecesOf(source, signal))) await file.writeFile(piece)
       } finally {
         await file.close()
       }
@@ -236,7 +231,7 @@ export class ClientData {
       for (let index = next; index < chunksIn(id); index++) yield index
     }
     if ('own' in door) {
-      const chunks = await door.own.chunks(id)
+      const chunks = await unlessAborted(door.own.chunks(id), signal, (late) => late.close())
       try {
         for (const index of rest()) {
           signal?.throwIfAborted()
@@ -292,8 +287,8 @@ export class ClientData {
 
   async #talk(open: () => Promise<Talk>, signal: AbortSignal | undefined): Promise<Talk> {
     signal?.throwIfAborted()
-    await this.#host.attached()
-    const talk = await open()
+    await unlessAborted(this.#host.attached(), signal)
+    const talk = await unlessAborted(open(), signal, (late) => late.abort('not wanted any more'))
     signal?.addEventListener('abort', () => talk.abort('not wanted any more'), { once: true })
     return talk
   }
@@ -309,12 +304,18 @@ export class ClientData {
     talk?.abort(explainError(error))
     signal?.throwIfAborted()
     if (error instanceof ShoalError && isErrorCode(error.code)) throw error
-    if (since.isOver)
-      throw new ShoalError('SHOAL_NO_MESH', `a transfer of data came no further (${explainError(error)})`, {
-        cause: error
-      })
+    if (since.isOver) throw givenUp(error)
     await sleep(againMs)
   }
+}
+
+function givenUp(cause: unknown): ShoalError {
+  // There was somebody to ask.
+  if (cause instanceof ElsewhereError)
+    return new ShoalError('SHOAL_NOT_FOUND', `data cannot be had: ${cause.message}`, { cause })
+  return new ShoalError('SHOAL_NO_MESH', `a transfer of data came no further (${explainError(cause)})`, {
+    cause
+  })
 }
 
 class Patience {
@@ -326,55 +327,6 @@ class Patience {
 
   get isOver(): boolean {
     return performance.now() - this.#at > stalledMs
-  }
-}
-
-const isFile = (source: DataSource): source is { readonly file: string | URL } =>
-  typeof source === 'object' && source !== null && 'file' in source
-
-function piecesOf(source: DataSource, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
-  if (source instanceof Uint8Array) return slices(source)
-  if (isFile(source)) return ownFile(source.file)
-  if (source instanceof URL) return ownFile(source)
-  if (
-    typeof source === 'object' &&
-    source !== null &&
-    (Symbol.asyncIterator in source || Symbol.iterator in source)
-  )
-    return checkedPieces(source, signal)
-  return refuse(`\`put\` takes bytes, \`{ file: path }\`, or an iterable of bytes; this is ${shown(source)}`)
-}
-
-async function* ownFile(file: string | URL): AsyncGenerator<Uint8Array> {
-  try {
-    yield* piecesOfFile(file)
-  } catch (cause) {
-    throw unread(file, cause)
-  }
-}
-
-function unread(file: string | URL, cause: unknown): ShoalError {
-  const message = `the file ${shown(file)} cannot be read: ${cause instanceof Error ? cause.message : cause}`
-  return new ShoalError('SHOAL_BAD_OPTION', message, { cause })
-}
-
-async function* slices(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.byteLength; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes)
-}
-
-async function* checkedPieces(
-  source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  signal: AbortSignal | undefined
-): AsyncGenerator<Uint8Array> {
-  for await (const piece of source) {
-    signal?.throwIfAborted()
-    if (!(piece instanceof Uint8Array)) {
-      throw new ShoalError(
-        'SHOAL_BAD_VALUE',
-        `a stream of data has a ${typeof piece} in it; give Uint8Arrays`
-      )
-    }
-    yield piece
   }
 }
 

@@ -1,0 +1,69 @@
+/**
+ * What is put, as pieces of bytes, whatever it was given as.
+ *
+ * Not here: chunks (node/chunks.ts), and where they go (data.ts).
+ */
+import { ShoalError } from '../errors.ts'
+import { chunkBytes, piecesOfFile } from '../node/chunks.ts'
+import { unlessAborted } from './abortable.ts'
+import { refuse, shown } from './checks.ts'
+import type { DataSource } from './types.ts'
+
+export const isFile = (source: DataSource): source is { readonly file: string | URL } =>
+  typeof source === 'object' && source !== null && 'file' in source
+
+export function piecesOf(source: DataSource, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
+  if (source instanceof Uint8Array) return slices(source)
+  if (isFile(source)) return ownFile(source.file)
+  if (source instanceof URL) return ownFile(source)
+  if (
+    typeof source === 'object' &&
+    source !== null &&
+    (Symbol.asyncIterator in source || Symbol.iterator in source)
+  )
+    return checkedPieces(source, signal)
+  return refuse(`\`put\` takes bytes, \`{ file: path }\`, or an iterable of bytes; this is ${shown(source)}`)
+}
+
+async function* ownFile(file: string | URL): AsyncGenerator<Uint8Array> {
+  try {
+    yield* piecesOfFile(file)
+  } catch (cause) {
+    throw unread(file, cause)
+  }
+}
+
+export function unread(file: string | URL, cause: unknown): ShoalError {
+  const message = `the file ${shown(file)} cannot be read: ${cause instanceof Error ? cause.message : cause}`
+  return new ShoalError('SHOAL_BAD_OPTION', message, { cause })
+}
+
+async function* slices(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.byteLength; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes)
+}
+
+async function* checkedPieces(
+  source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined
+): AsyncGenerator<Uint8Array> {
+  const iterator: Iterator<Uint8Array> | AsyncIterator<Uint8Array> =
+    Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
+  let isDone = false
+  try {
+    for (;;) {
+      const { done, value } = await unlessAborted(Promise.resolve(iterator.next()), signal)
+      isDone = done === true
+      if (isDone) return
+      // As `for await` does: an array may have promises in it.
+      const piece: unknown = await value
+      if (!(piece instanceof Uint8Array)) {
+        const text = `a stream of data has a ${typeof piece} in it; give Uint8Arrays`
+        throw new ShoalError('SHOAL_BAD_VALUE', text)
+      }
+      yield piece
+    }
+  } finally {
+    // One that waits for its next piece may never answer.
+    if (!isDone) void (async () => iterator.return?.())().catch(() => {})
+  }
+}
