@@ -68,9 +68,16 @@ registerHooks({
 // promise, or nobody in particular, ends the engine like any uncaught exception.
 process.on('uncaughtException', (error) => {
   const culprit = origin.getStore()
-  if (culprit === undefined || culprit === running) port.die(error)
+  if (culprit === undefined || culprit === running) port.die(uncaught(error))
   console.error(`${culprit.task} threw after it had ended, which changes nothing:`, error)
 })
+/** For who reads what the engine died of: that it was thrown is not yet why. */
+function uncaught(error: unknown): Error {
+  const [name, message] = error instanceof Error ? [` ${error.name}`, error.message] : ['', String(error)]
+  const told = Object.assign(new Error(message), { name: `Uncaught${name}` })
+  if (error instanceof Error && error.stack !== undefined) told.stack = error.stack
+  return told
+}
 const exit = process.exit
 process.exit = (code) => {
   const culprit = origin.getStore()

@@ -66,7 +66,7 @@ test.each(['throw', 'reject', 'exit'])(
 test('a throw outside of the promise of the running task is its own doing', async () => {
   const { start } = bench()
   const all = await start('outsideAt', upTo(4, 1))
-  expect(all.map(({ value, lost }) => lost ?? value)).toEqual([0, 'Error: outside', 2, 3])
+  expect(all.map(({ value, lost }) => lost ?? value)).toEqual([0, 'Uncaught Error: outside', 2, 3])
 })
 
 test('a task that fills the heap loses its engine, and its neighbours in the run nothing', async () => {
