@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { namesData } from '../data/envelope.ts'
 import { ShoalError } from '../errors.ts'
 import type { Digest } from '../ids.ts'
 import { bundle } from './bundle.ts'
@@ -232,7 +233,10 @@ function scopeText(scope: Record<string, unknown>): string {
   if (odd !== undefined)
     throw refusal(`\`scope\` names ${JSON.stringify(odd)}, which cannot name a variable; rename it`)
   // Spread, as a scope that is a module namespace or an instance is meant as its fields; the first byte is the codec's tag.
-  const values = Buffer.from(encodeValue({ ...scope }, 'scope').subarray(1)).toString('base64')
+  const encoded = encodeValue({ ...scope }, 'scope')
+  if (namesData(encoded[0]))
+    throw refusal('`scope` has a Ref in it; give it as an argument, where it arrives as its bytes')
+  const values = Buffer.from(encoded.subarray(1)).toString('base64')
   return `import { deserialize as $shoalRead } from 'node:v8'
 import { Buffer as $shoalBytes } from 'node:buffer'
 const { ${names.join(', ')} } = $shoalRead($shoalBytes.from('${values}', 'base64'))

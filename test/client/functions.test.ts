@@ -14,6 +14,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { capturesOf } from '../../src/client/captures.ts'
 import type { ModuleFunction, PlainFunction } from '../../src/client/functions.ts'
 import { isModuleFunction, moduleFunction, ship } from '../../src/client/functions.ts'
+import { makeRef } from '../../src/data/ref.ts'
+import { chunksOfBytes } from '../../src/node/chunks.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -181,6 +183,14 @@ test('scope travels along', async () => {
   const fn = fromText('(x) => x * factor + table.get(x)', ['factor', 'table'])
   const scoped = await travel(fn, { factor: 10, table: new Map([[2, 5]]) })
   expect(scoped(2)).toBe(25)
+})
+
+test('a Ref in scope is refused with what to do: it would not arrive as its bytes', async () => {
+  const scan = makeRef(chunksOfBytes(new Uint8Array(5)).id)
+  const fn = fromText('() => scans.length', ['scans'])
+  expect(await refusalOf(fn, { scans: [scan] })).toBe(
+    '`scope` has a Ref in it; give it as an argument, where it arrives as its bytes'
+  )
 })
 
 test('scope is data under names of variables', async () => {
