@@ -43,12 +43,16 @@ export function idsWithin(value: unknown): DataId[] {
   return [...ids]
 }
 
-/** The value with `instead` of every ref that it has inside; in place, and only where that is something else. */
+/** The value with `instead` of every ref that it has inside, asked once for each object; in place, and only where that is something else. */
 export function replaceRefs(value: unknown, instead: (ref: Ref) => unknown): unknown {
   const todo: object[] = []
   const met = new Set<object>()
+  const swapped = new Map<Ref, unknown>()
   const swap = (part: unknown): unknown => {
-    if (isRef(part)) return instead(part)
+    if (isRef(part)) {
+      if (!swapped.has(part)) swapped.set(part, instead(part))
+      return swapped.get(part)
+    }
     if (typeof part === 'object' && part !== null && !ArrayBuffer.isView(part) && !met.has(part)) {
       met.add(part)
       todo.push(part)

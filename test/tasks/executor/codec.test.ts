@@ -276,4 +276,11 @@ test('a ref anywhere in a value is named before it, and gives its bytes to a tas
     expect(decodeArgs(encodeArgs([7, value]), () => bytes)).toEqual([7, read])
   }
   expect(idsIn(encodeValue({ shoalRef: 'is a word like any other' }))).toEqual([])
+  // One object stays one object, as everywhere in a value, and its bytes are read once; another one has bytes of its own.
+  let count = 0
+  const fresh = (): Uint8Array => Uint8Array.of(++count)
+  const [first, again, other] = decodeValue(encodeValue([ref, ref, { ...ref }]), fresh) as Uint8Array[]
+  expect(again).toBe(first)
+  expect(other).not.toBe(first)
+  expect(count).toBe(2)
 })
