@@ -64,7 +64,7 @@ export interface NodeStatus extends MemberInfo {
   readonly bytes: number
   /** Jobs that were forgotten, and are remembered so that nobody brings them back. */
   readonly tombstones: number
-  /** `sound`, or why this node keeps nothing more. */
+  /** `sound`, or why this node keeps nothing more: `full` if that is as much as its `quota` allows. */
   readonly disk: string
   readonly peers: number
 }

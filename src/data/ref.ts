@@ -43,7 +43,10 @@ export function idsWithin(value: unknown): DataId[] {
   return [...ids]
 }
 
-/** The value with `instead` of every ref that it has inside, asked once for each object; in place, and only where that is something else. */
+/**
+ * The value with `instead` of every ref that it has inside, asked once for each object; in place, and only where that is
+ * something else.
+ */
 export function replaceRefs(value: unknown, instead: (ref: Ref) => unknown): unknown {
   const todo: object[] = []
   const met = new Set<object>()

@@ -76,7 +76,7 @@ export function nodeReport(
     bytes: keeper.bytes,
     tombstones: keeper.tombstones,
     moving: owner.repairs.changes.now + owner.repairs.changes.later,
-    disk,
+    disk: disk === 'sound' && membership.me.isFull ? 'full' : disk,
     peers: membership.peers().length
   }
 }

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Ref } from '../../src/index.ts'
 import { until } from '../conformance/mesh.ts'
-import { Lab, type NodeProcess, untilMeshed } from './processes.ts'
+import { Lab, type NodeProcess, untilMeshed, untilStatus } from './processes.ts'
 
 let lab: Lab
 /** All three see each other; they are there for every test that takes none of them away. */
@@ -216,6 +216,16 @@ test('data stays for whoever needs it and goes with the last of them; an engine 
   await writeFile(open, '')
   expect(await task).toBe(2_000_000)
   for (const node of mine) await until(async () => (await having(node, [ref], within)) === '')
+})
+
+test('a node that takes nothing more because it is full says so in its status, until something goes', async () => {
+  own = await Lab.open()
+  const node = await own.start('n1', [], { slots: 0, more: { quota: { data: 3_000_000 } } })
+  const client = await own.attach(node)
+  const refs = [await client.put(randomBytes(2_000_000)), await client.put(randomBytes(2_000_000))]
+  await untilStatus(client, ([one]) => one?.disk === 'full')
+  await client.free(...refs)
+  await untilStatus(client, ([one]) => one?.disk === 'sound')
 })
 
 /** Which of these a node has on its disk, as letters. */
