@@ -82,10 +82,12 @@ export class Ledger {
     }
   }
 
-  /** By content: of the command, of the input, and of the files of both. */
-  async keyOf(input: TemplateInput): Promise<string> {
+  /** By content: of the command, of the input, and of the files of both. `undefined` if one cannot be read: who sends it says so. */
+  async keyOf(input: TemplateInput): Promise<string | undefined> {
     const paths = this.#files.map((file) => ('path' in file ? fill(file.path, input) : ''))
-    const contents = await Promise.all(paths.map((path) => (path === '' ? '' : hashOf(path))))
+    const hashes = Promise.all(paths.map((path) => (path === '' ? '' : hashOf(path))))
+    const contents = await hashes.catch(() => undefined)
+    if (contents === undefined) return undefined
     const number = this.#recipe.startsWith('#') ? input.number : 0
     return createHash('sha256')
       .update(JSON.stringify([this.#recipe, input.text, number, contents]))

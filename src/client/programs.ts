@@ -187,16 +187,36 @@ class Plan implements ProgramPlan {
       yield this.#encode({ isGiven: false, text: '', number: 1, files: [] })
       return
     }
+    const source = Symbol.asyncIterator in each ? each[Symbol.asyncIterator]() : each[Symbol.iterator]()
+    const most = this.#single.length === 0 ? 1 : aheadMax + 1
     const ready: Promise<Uint8Array>[] = []
-    let number = 0
-    for await (const one of each) {
-      const next = this.#input(inputOf(one, ++number), put)
-      // Whoever waits for it hears of it; meanwhile it is nobody's fault.
-      next.catch(() => {})
-      ready.push(next)
-      if (this.#single.length === 0 || ready.length > aheadMax) yield (await ready.shift()) as Uint8Array
+    let coming: Promise<IteratorResult<EachInput, unknown>> | undefined
+    let [number, isOver] = [0, false]
+    try {
+      while (!isOver || ready.length > 0) {
+        if (!isOver && ready.length < most) coming ??= Promise.resolve(source.next())
+        coming?.catch(() => {})
+        // Who waits for the next input does not hold up the one that is there.
+        const news = await Promise.race([coming ?? ready[0], ready[0] ?? coming])
+        if (news instanceof Uint8Array) {
+          ready.shift()
+          yield news
+          continue
+        }
+        coming = undefined
+        isOver = news?.done !== false
+        if (news?.done !== false) continue
+        const next = this.#input(inputOf(news.value, ++number), put)
+        // Whoever waits for it hears of it; meanwhile it is nobody's fault.
+        next.catch(() => {})
+        ready.push(next)
+      }
+    } finally {
+      const closed = isOver ? undefined : Promise.resolve(source.return?.())
+      closed?.catch(() => {})
+      // One that waits for its next input is closed after that, and nobody waits for it.
+      if (coming === undefined) await closed
     }
-    for (const one of ready) yield await one
   }
 
   async #input(input: TemplateInput, put: Put): Promise<Uint8Array> {
@@ -288,7 +308,8 @@ async function load(file: FileOption, input: TemplateInput | undefined, put: Put
     return { name, isExecutable: false, content: nothing, data: await put(content) }
   }
   const path = fill(file.path, input)
-  const { isExecutable, size } = await lookAt(path)
+  const fate = input === undefined ? undefined : `input ${input.number} and what follows it were not submitted`
+  const { isExecutable, size } = await lookAt(path, fate)
   const name = file.as === undefined ? nameInside(path) : checkInside(fill(file.as, input), 'files')
   if (size <= fileInlineMax) return { name, isExecutable, content: await readFile(path), data: '' }
   return { name, isExecutable, content: nothing, data: await put({ file: path }) }
@@ -298,9 +319,12 @@ const nothing = new Uint8Array(0)
 const dataIn = (files: readonly ProgramFile[]): DataId[] =>
   files.flatMap(({ data }) => (data === '' ? [] : [data]))
 
-async function lookAt(path: string): Promise<{ isExecutable: boolean; size: number }> {
+async function lookAt(
+  path: string,
+  fate = 'nothing was submitted'
+): Promise<{ isExecutable: boolean; size: number }> {
   const found = await stat(path).catch(() => undefined)
-  if (found === undefined) refuse(`there is no file ${path}; nothing was submitted`)
+  if (found === undefined) refuse(`there is no file ${path}; ${fate}`)
   if (!found.isFile()) refuse(`${path} is no file; make an archive of a folder, or send its files`)
   return { isExecutable: (found.mode & 0o111) !== 0, size: found.size }
 }

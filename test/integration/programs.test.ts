@@ -170,6 +170,7 @@ test('exit codes: 0 done, 1 some failed, 2 wrong usage, 3 no mesh; and what is s
   const none = await shoal(folder, ['echo', 'one'])
   const lost = ['--peer', '/ip4/127.0.0.1/tcp/1', '--timeout', '1', '--', 'true']
   const nowhere = await ended(start(folder, lost, { peers: [] }))
+  const gone = await shoal(folder, ['--each', '-', '--file', '{}', '--', 'cat'], 'nowhere\n')
   const unmade = await shoal(folder, ['--out', 'never', '--', 'true'])
   const unknown = await shoal(folder, ['--', 'no-such-command'])
   const doubled = await shoal(folder, ['--each', '-', '--out', 'same', '--', 'touch', 'same'], 'x\ny\n')
@@ -182,6 +183,8 @@ test('exit codes: 0 done, 1 some failed, 2 wrong usage, 3 no mesh; and what is s
   expect(missing.stderr).toContain('SHOAL_BAD_OPTION: there is no file b.txt; nothing was submitted')
   expect(none).toMatchObject({ code: 2 })
   expect(nowhere).toMatchObject({ code: 3 })
+  expect(gone).toMatchObject({ code: 2 })
+  expect(gone.stderr).toContain('SHOAL_BAD_OPTION: there is no file nowhere; input 1 and')
   expect(unmade).toMatchObject({ code: 1 })
   expect(unmade.stderr).toContain('TASK_NO_OUTPUT: it did not make its output never')
   expect(unknown).toMatchObject({ code: 1 })
