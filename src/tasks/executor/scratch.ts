@@ -15,11 +15,12 @@ import {
   opendir,
   readdir,
   readFile,
+  realpath,
   rm,
   stat,
   writeFile
 } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, sep } from 'node:path'
 import type { Ref } from '../../data/ref.ts'
 import { explainError, ShoalError } from '../../errors.ts'
 import { dataName } from '../../ids.ts'
@@ -124,8 +125,13 @@ export class Scratch {
   /** What a program made: each name a file, or a folder with all files in it. Rejects with NoOutput, SHOAL_DISK, or as `keepFile` does. */
   async collect(work: string, names: readonly string[]): Promise<OutputFile[]> {
     const files: OutputFile[] = []
+    const root = `${await realpath(dirname(work))}${sep}`
     for (const name of names) {
       if (!isInside(name)) throw new NoOutput(`the output ${name} is not in the folder of the program`)
+      // By a link to a folder, half a machine would come back.
+      const real = await realpath(join(work, name)).catch(() => undefined)
+      if (real?.startsWith(root) === false)
+        throw new NoOutput(`its output ${name} leads to ${real}, outside of its folder; let it make a copy`)
       for await (const { path, ...file } of filesAt(work, name)) {
         const content = file.size > fileInlineMax ? await this.#store.keepFile(path) : await readFile(path)
         files.push({ ...file, content })

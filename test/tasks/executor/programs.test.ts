@@ -4,7 +4,7 @@
  * Not here: the mesh (test/integration/programs.test.ts). Real processes; a test waits for events, and never for time to pass.
  */
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { closeEnvelope } from '../../../src/data/envelope.ts'
@@ -59,6 +59,25 @@ test('tasks of a run go one after the other, each in a folder of its own with it
     }
   ])
   expect(await readdir(scratch.folder)).toEqual([])
+})
+
+test('an output may be a link to what the program made, and to nothing else', async () => {
+  await open()
+  const outputs = ['{}']
+  const of = async (script: string): Promise<unknown> => {
+    const [told] = await start({ ...shell(script), outputs }, ['o'])
+    return told?.failure ?? told?.value?.files.map(({ name }) => name)
+  }
+  expect(await of('echo 1 > made; ln -s made {}')).toEqual(['o'])
+  expect(await of('echo 1 > $TMPDIR/made; ln -s $TMPDIR/made {}')).toEqual(['o'])
+  const outside = (to: string): object => ({
+    code: 'TASK_NO_OUTPUT',
+    message: `its output o leads to ${to}, outside of its folder; let it make a copy`
+  })
+  expect(await of('ln -s /bin {}')).toMatchObject(outside(await realpath('/bin')))
+  expect(await of('ln -s /etc/passwd {}')).toMatchObject(outside('/etc/passwd'))
+  expect(await of('ln -s ../../.. {}')).toMatchObject({ code: 'TASK_NO_OUTPUT' })
+  expect(await of('ln -s nowhere {}')).toMatchObject({ message: 'it did not make its output o' })
 })
 
 test('outputs come back: files, those of folders, executables, in folders that are there beforehand', async () => {
