@@ -117,12 +117,17 @@ function onlyWhereAllowed(requires: Requires): Requires {
   return { all, ...(resources && { resources }), ...(source === undefined ? {} : { source }) }
 }
 
-/** What `{}` is on the other side: an input that names a file that goes along is the name that this file has there. */
+/**
+ * What `{}` is on the other side: an input that names a file that goes along is the name that this file has there. If it began
+ * with a dash only there, it would be taken for a flag.
+ */
 export function textThere({ files = [] }: Pick<ProgramOptions, 'files'>, text: string): string {
   const isFile = files.some(
     (file) => file === '{}' || (file === Object(file) && isItself(file as FileOption))
   )
-  return isFile ? nameInside(text) : text
+  if (!isFile) return text
+  const name = nameInside(text)
+  return name.startsWith('-') && !text.startsWith('-') ? `./${name}` : name
 }
 
 const isItself = (file: FileOption): boolean => 'path' in file && file.path === '{}' && file.as === undefined

@@ -7,7 +7,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { planProgram } from '../../src/client/programs.ts'
+import { planProgram, textThere } from '../../src/client/programs.ts'
 import { parseProgramInput } from '../../src/tasks/executor/program.ts'
 
 let folder = ''
@@ -54,4 +54,15 @@ test('a file that is missing among inputs that come later is named with the numb
   const inputs = plan.inputs(put)
   await inputs.next()
   await expect(inputs.next()).rejects.toThrow(/none; input 2 and what follows it were not submitted$/)
+})
+
+test.each([
+  ['in/./a', 'in/a'],
+  ['/elsewhere/a', 'a'],
+  ['-dash', '-dash'],
+  ['./-dash', './-dash'],
+  ['/elsewhere/-dash', './-dash'],
+  ['./-dash/a', './-dash/a']
+])('%s is %s there: what was no flag here is none there', (text, there) => {
+  expect(textThere({ files: ['{}'] }, text)).toBe(there)
 })
