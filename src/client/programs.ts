@@ -313,7 +313,8 @@ async function load(file: FileOption, input: TemplateInput | undefined, put: Put
     return { name, isExecutable: false, content: nothing, data: await put(content) }
   }
   const path = fill(file.path, input)
-  const fate = input === undefined ? undefined : `input ${input.number} and what follows it were not submitted`
+  const fate =
+    input === undefined ? undefined : `input ${input.number} and what follows it were not submitted`
   const { isExecutable, size } = await lookAt(path, fate)
   const name = file.as === undefined ? nameInside(path) : checkInside(fill(file.as, input), 'files')
   if (size <= fileInlineMax) return { name, isExecutable, content: await readFile(path), data: '' }

@@ -60,8 +60,8 @@ export function slotsFor(
 ): readonly number[] | undefined {
   if (targets.length === 0 || targets.includes(peer)) return undefined
   const own = `${peer}/`
-  const named = targets.filter((target) => target.startsWith(own)).map((one) => Number(one.slice(own.length)))
-  return named.filter((slot) => Number.isInteger(slot) && slot >= 0 && slot < slots)
+  const named = targets.filter((target) => target.startsWith(own)).map((one) => one.slice(own.length))
+  return named.filter((slot) => /^(0|[1-9]\d{0,2})$/.test(slot) && Number(slot) < slots).map(Number)
 }
 
 /** True if no other node could run it. */

@@ -191,6 +191,7 @@ function plainObject(value: unknown, path: string): Record<string, unknown> {
 }
 
 function shown(value: unknown): string {
+  if (typeof value === 'number') return String(value)
   try {
     return (JSON.stringify(value) ?? String(value)).slice(0, 60)
   } catch {

@@ -86,6 +86,7 @@ test('targets name nodes or engines', () => {
   expect(fits({}, ['ben', 'ann/1'])).toBe(true)
   expect(fits({}, ['ben', 'ann/2'])).toBe(false)
   expect(fits({}, ['annabel', 'ben/0'])).toBe(false)
+  for (const odd of ['ann/', 'ann/0.0', 'ann/ 1', 'ann/1e0']) expect(fits({}, [odd]), odd).toBe(false)
   expect(slotsFor(['ben', 'ann/1'], node)).toEqual([1])
   expect(slotsFor(['ann/1', 'ann'], node)).toBeUndefined()
   expect(isOnlyAt(requirementOf({}, ['ann/1', 'ann']), ann)).toBe(true)
@@ -149,6 +150,7 @@ test('a requirement survives its journey, and is refused where it says nothing t
     )
   }
   expect(() => requirementOf({}, [''])).toThrow(/`targets`/)
+  expect(() => requirementOf({ resources: { gpu: Number.NaN } })).toThrow(/gpu` is NaN; it is a whole number/)
   for (const one of [3, null, '{', '[]', '3', encode(3), 'x'.repeat(20_000)])
     expect(() => requirement.check(one, 'x')).toThrow(expect.objectContaining({ code: 'SHOAL_BAD_MESSAGE' }))
 })
