@@ -130,7 +130,8 @@ class Child implements Engine {
     return true
   }
 
-  terminate(): Promise<void> {
+  terminate(because?: string): Promise<void> {
+    this.#lastWords ??= because
     if (!this.#hasExited) void this.#signal('SIGKILL')
     return this.#ended.promise
   }

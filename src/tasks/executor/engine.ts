@@ -52,8 +52,8 @@ export interface Engine {
   condemn(run: number, position: number): boolean
   /** Lets it stand still with all that it started, or go on. False if it cannot. */
   suspend(isSuspended: boolean): boolean
-  /** Ends it, whatever it does. Resolves when it has ended. */
-  terminate(): Promise<void>
+  /** Ends it, whatever it does; `because` is what it died of. Resolves when it has ended. */
+  terminate(because?: string): Promise<void>
 }
 
 /** The pool as one engine sees it, from inside of a thread or process. */

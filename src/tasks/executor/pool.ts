@@ -18,7 +18,7 @@ import { isEnded, isParking, isReport, sharedMillis } from './protocol.ts'
 import {
   type Condemned,
   cancelledAt,
-  deafAfterMsDefault,
+  deaf,
   hasSpoken,
   isDeaf,
   type Lost,
@@ -58,7 +58,7 @@ export interface PoolOptions {
   readonly isolation?: Isolation
   /** How much engines give way to other processes, 0 to 19; default 0. */
   readonly nice?: number
-  /** An engine that begins nothing of its work for so long is replaced. Default 30 s. */
+  /** An engine that begins nothing for so long is replaced. Default 30 s. */
   readonly deafAfterMs?: number
   /** A task of this engine speaks with the node; `undefined` once the engine has ended. Every engine has a number of its own. */
   readonly onSaid?: ((engine: number, said: Saying | undefined) => void) | undefined
@@ -93,7 +93,7 @@ class Pool implements Executor {
 
   constructor(options: PoolOptions) {
     this.#options = options
-    this.#deafAfterMs = options.deafAfterMs ?? deafAfterMsDefault
+    this.#deafAfterMs = options.deafAfterMs ?? deaf.afterMs
     this.#start = options.isolation === 'process' ? (one) => startChild(one, this.#warden) : startThread
     this.#slots = new Parking(options.slots, newSlot)
     for (const slot of this.#slots) this.#startEngine(slot)
@@ -383,7 +383,7 @@ class Pool implements Executor {
     this.#wakeAt = Number.POSITIVE_INFINITY
     const now = sharedMillis()
     for (const slot of this.#slots) {
-      if (isDeaf(slot, now, this.#deafAfterMs)) void slot.engine?.terminate()
+      if (isDeaf(slot, now, this.#deafAfterMs)) void slot.engine?.terminate(deaf.words)
       if (slot.runs.length > 0) this.#wakeBy(now + this.#deafAfterMs)
       if (slot.standstill.isNow || slot.runs.every(({ batch }) => batch.timeoutMs === 0)) continue
       const running = slot.engine?.running()

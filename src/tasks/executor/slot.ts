@@ -68,7 +68,10 @@ export function newSlot(index: number): Slot {
   }
 }
 
-export const deafAfterMsDefault = 30_000
+export const deaf = {
+  afterMs: 30_000,
+  words: 'it began nothing of its work, as what an ended task left behind kept it busy'
+} as const
 
 /** Its engine has reported something. */
 export function hasSpoken(slot: Slot): void {

@@ -17,6 +17,7 @@ export function startThread(options: EngineOptions): Engine {
 
 class Thread implements Engine {
   readonly #worker: Worker
+  #lastWords: string | undefined
   readonly #desk: Desk
   /** Of the runs that it was given. */
   readonly #claims = new Map<number, Claims>()
@@ -28,7 +29,6 @@ class Thread implements Engine {
     // Where this is a source, its neighbour is one; in the package there is a file for each purpose (build/package.ts).
     const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './engine.js', import.meta.url)
     const worker = new Worker(file, { workerData, resourceLimits, stdout: true, stderr: true })
-    let lastWords: string | undefined
     this.#worker = worker
     this.#desk = openDesk(desk)
     // What tasks print must not mix with what the node prints on stdout.
@@ -36,11 +36,11 @@ class Thread implements Engine {
     worker.stderr.on('data', (text) => process.stderr.write(text))
     worker.on('message', onMessage)
     worker.on('error', (error: unknown) => {
-      lastWords ??= error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+      this.#lastWords ??= error instanceof Error ? `${error.name}: ${error.message}` : String(error)
     })
     // Node delivers all messages that the thread sent before it tells of its end.
     worker.on('exit', (code) => {
-      const reason = lastWords ?? `the engine exited with code ${code}`
+      const reason = this.#lastWords ?? `the engine exited with code ${code}`
       onEnd({ reason, rest: this.#rest(), started: this.#started() })
     })
   }
@@ -82,7 +82,8 @@ class Thread implements Engine {
     return false
   }
 
-  async terminate(): Promise<void> {
+  async terminate(because?: string): Promise<void> {
+    this.#lastWords ??= because
     await this.#worker.terminate()
   }
 

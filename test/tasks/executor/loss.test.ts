@@ -76,7 +76,10 @@ test('a task that fills the heap loses its engine, and its neighbours in the run
 })
 
 test('an engine that an ended task keeps busy is replaced, and what it was given runs', async () => {
-  const { start } = bench(1, undefined, 200)
+  const { start, next } = bench(1, undefined, 200)
   expect((await start('loopAfter', [[]]))[0]?.value).toBe('left a loop')
-  expect((await start('default', upTo(3))).map(({ value, lost }) => lost ?? value)).toEqual([0, 1, 2])
+  const all = start('default', upTo(3))
+  const reason = expect.stringContaining('began nothing')
+  expect(await next()).toMatchObject({ kind: 'engine-lost', index: undefined, reason })
+  expect((await all).map(({ value, lost }) => lost ?? value)).toEqual([0, 1, 2])
 })
