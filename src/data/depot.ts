@@ -21,6 +21,8 @@ export const absentLeaseMs = 7 * 86_400_000
 export const restoredPinMs = 86_400_000
 /** What was fetched for use, and is not used any more. */
 export const cacheMs = 600_000
+/** After nobody had what was wanted; then twice as long each time, and at last `renewEveryMs`. */
+const fetchAgainMs = 2_000
 /** Pins are made longer only if that says something new: or two clocks would make them eternal. */
 const pinSlackMs = 2 * renewEveryMs
 /** Data whose pins were ended, and are not brought back by who was away. */
@@ -37,6 +39,9 @@ interface Item {
   isKept: boolean
   copies: number
   usedAt: Millis
+  /** Nobody had it: it is asked for again then, and so much later the next time, unless somebody is said to have it. */
+  fetchAt: Millis
+  againMs: Millis
   /** Who wants to hear when it is here. */
   readonly askers: Set<PeerId>
 }
@@ -103,7 +108,9 @@ export class Depot {
       if (item.state === 'here') here.push(id)
       else {
         item.askers.add(from)
-        if (item.state === 'absent') effects.push(this.#fetch(id, item, at))
+        const isNews = isNew || at.length > 0
+        if (item.state === 'absent' && (isNews || now >= item.fetchAt))
+          effects.push(this.#fetch(id, item, at))
       }
     }
     if (here.length > 0) effects.push(sendData(from, { kind: 'held', ids: here }))
@@ -157,9 +164,12 @@ export class Depot {
   }
 
   /** Nobody who was asked has it; whoever wants it here says so again. */
-  failed(id: DataId): void {
+  failed(id: DataId, now: Millis): void {
     const item = this.#items.get(id)
-    if (item?.state === 'coming') item.state = 'absent'
+    if (item?.state !== 'coming') return
+    item.state = 'absent'
+    item.fetchAt = now + item.againMs
+    item.againMs = Math.min(renewEveryMs, 2 * item.againMs)
   }
 
   used(id: DataId, now: Millis): void {
@@ -210,6 +220,8 @@ export class Depot {
       isKept: false,
       copies: 0,
       usedAt: now,
+      fetchAt: now,
+      againMs: fetchAgainMs,
       askers: new Set()
     }
     this.#items.set(id, item)
@@ -219,6 +231,7 @@ export class Depot {
   #arrived(item: Item): void {
     if (item.state !== 'here') this.#bytes += item.bytes
     item.state = 'here'
+    item.againMs = fetchAgainMs
   }
 
   #fetch(id: DataId, item: Item, at: readonly PeerId[]): DataEffect {

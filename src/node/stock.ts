@@ -103,7 +103,7 @@ export class Stock {
         this.#depot.restored(input.ids, now)
         return []
       case 'data-failed':
-        this.#depot.failed(input.id)
+        this.#depot.failed(input.id, now)
         return []
       case 'data-lost':
         this.#guard.lost(input.id)

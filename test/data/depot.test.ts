@@ -93,6 +93,23 @@ test('what is not used any more goes after a while, though there is room', () =>
   expect(dropped(depot.wake(cacheMs + 1_000))).toEqual([id])
 })
 
+test('what nobody is known to have is looked for ever more rarely, and at once when somebody has it or puts it', () => {
+  const depot = depotOf(100 * mb)
+  const id = named('half put')
+  const asked = (now: number, isNew: boolean, at: PeerId[]): boolean => {
+    const said = { isNamed: false, pinMs: 86_400_000, isNew, copies: 3, at }
+    const isFetched = depot.hold(ann, { kind: 'hold', ids: [id], ...said }, now).length > 0
+    if (isFetched) depot.failed(id, now)
+    return isFetched
+  }
+  const times = Array.from({ length: 600 }, (_, second) => second * 1_000)
+  const found = times.filter((now) => asked(now, now === 0, []))
+  expect(found.slice(0, 4)).toEqual([0, 2_000, 6_000, 14_000])
+  expect(found.length).toBeLessThan(16)
+  expect(found.at(-1)).toBeGreaterThan(500_000)
+  expect([asked(600_000, false, [ben]), asked(600_001, true, [])]).toEqual([true, true])
+})
+
 test('whatever happens, what is needed stays, and the rest fits the quota', () => {
   const wrong: string[] = []
   for (let seed = 1; seed <= 100; seed++) {
