@@ -30,7 +30,13 @@ ${meshUsage}  --json             every item as JSON
       const stream = client.source(name.text, { signal })
       for await (const item of stream) {
         const line = values.json ? jsonOf(item) : textOf(item)
-        if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain')
+        if (process.stdout.write(`${line}\n`)) continue
+        const isRead = await once(process.stdout, 'drain').then(
+          () => true,
+          () => false
+        )
+        // Whoever read this has left, as `head` does.
+        if (!isRead) return EXIT.failed
       }
       if (stream.dropped > 0) process.stderr.write(`${stream.dropped} items were missed\n`)
     } catch (error) {

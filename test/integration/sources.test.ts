@@ -165,6 +165,15 @@ test('shoal up offers a command as a source, shoal source reads it at another no
   })
   expect(await there).toBe(8)
   expect(there.metadata?.engine).toBe(`${scope.id}/0`)
+  // As before `| head -1`.
+  const args = [command, 'source', 'scope', ...common, '--peer', other.address]
+  const left = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  children.add(left)
+  const complaint = Array.fromAsync(left.stderr.setEncoding('utf8'))
+  await firstLine(left)
+  left.stdout.destroy()
+  const [leftWith] = await once(left, 'exit')
+  expect({ code: leftWith, complaint: await complaint }).toEqual({ code: 1, complaint: [] })
   const reader = shoal('source', 'scope', ...common, '--peer', other.address)
   const read = outputOf(reader)
   await once(reader.stdout as never, 'data')
