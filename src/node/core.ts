@@ -74,7 +74,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#quota = options.quota ?? defaultQuota
     this.self = me.peer
     this.#disk = new AfterWrites(disk)
-    this.keeper = new Keeper(me.peer, options.rewriteAboveBytes)
+    this.keeper = new Keeper(me.peer, options.rewriteAboveBytes, options.openShardsMax)
     this.membership = new Membership(me, random.fork('membership'), now, reach)
     this.#doorstep = new Doorstep(this.membership)
     const around = surroundingsOf(this.membership, replaceAfterMs, random.fork('seek'))

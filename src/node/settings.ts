@@ -29,6 +29,8 @@ export interface CoreOptions {
   readonly replaceAfterMs?: Millis | undefined
   /** Of keeper.ts; smaller in the simulator, whose tasks take little. */
   readonly rewriteAboveBytes?: number
+  /** Of shelf.ts; smaller in the simulator, whose nodes keep little. */
+  readonly openShardsMax?: number
   /** Default `defaultQuota`. */
   readonly quota?: Quota | undefined
   /** Why this node keeps nothing, if its disk is not sound. */

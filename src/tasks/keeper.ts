@@ -5,11 +5,11 @@
  * Each shard is a write-once map of task to outcome guarded by one ballot: the acceptor of Paxos (Lamport, 1998) with one
  * promise for all keys. Nothing is said before the record that lets us stand by it is on disk.
  */
-import { type Ballot, isJobId, type JobId, type PeerId, type ShardKey, shardName } from '../ids.ts'
-import { assert, type Millis } from '../machine.ts'
-import { type Accepted, newest } from './accepted.ts'
+import { isJobId, type JobId, type PeerId, type ShardKey, shardName } from '../ids.ts'
+import { assert } from '../machine.ts'
 import { type Batch, pack } from './batch.ts'
 import { type Persist, persist, type Send, send } from './effects.ts'
+import { Holdings } from './holdings.ts'
 import { areRivals, type KeeperList, listOf, movedMessage } from './keepers.ts'
 import {
   type Acceptor,
@@ -34,8 +34,8 @@ import {
   type TaskMessage,
   type TaskMessageOf
 } from './messages.ts'
+import { isPacked } from './shelf.ts'
 import { Tombstones } from './tombstones.ts'
-import { Uptime } from './uptime.ts'
 
 /** A settled shard is written anew, without its inputs, only if they take so much on disk. */
 export const rewriteAboveBytes = 64 << 10
@@ -50,67 +50,34 @@ export const bindingKinds: ReadonlySet<string> = new Set<TaskMessage['kind']>([
 /** What a keeper writes down before it answers. */
 export const recordKinds: ReadonlySet<string> = new Set([...bindingKinds, 'moved', 'forget'])
 
-export class Keeper {
+export class Keeper extends Holdings {
   readonly #self: PeerId
   readonly #rewriteAbove: number
-  readonly #shards = new Map<ShardKey, Kept>()
   /** Shards that were kept here, and who has them now. */
   readonly #moved = new Map<ShardKey, KeeperList>()
-  /** Every shard that is kept of a job. */
-  readonly #jobs = new Map<JobId, Set<ShardKey>>()
+  /** Shards that were changed, or went, since somebody asked. */
+  #news = new Set<ShardKey>()
   readonly #forgotten = new Tombstones()
-  readonly uptime = new Uptime()
   #bytes = 0
   /** Nothing of what is kept has changed since `check()`. */
   #isChecked = true
 
-  constructor(self: PeerId, rewriteAbove = rewriteAboveBytes) {
+  constructor(self: PeerId, rewriteAbove = rewriteAboveBytes, openMax?: number) {
+    super(openMax)
     this.#self = self
     this.#rewriteAbove = rewriteAbove
   }
 
-  /** With the newest list that this node is in. */
-  record(key: ShardKey): ShardRecord | undefined {
-    return this.#shards.get(key)?.record
-  }
-
-  /** The highest ballot promised in any list. */
-  promised(key: ShardKey): Ballot {
-    return Math.max(0, ...(this.#shards.get(key)?.acceptors ?? []).map(({ promised }) => promised))
-  }
-
-  /** No list of this shard before that one counts. */
-  inForce(key: ShardKey): number {
-    return this.#shards.get(key)?.inForce?.list ?? 0
-  }
-
-  isSettled(key: ShardKey): boolean {
-    return this.#shards.get(key)?.acceptors.at(-1)?.isSettled === true
-  }
-
-  /** The ballot at which all that was committed of a settled shard is at each of its keepers. */
-  settledBy(key: ShardKey): Ballot {
-    return this.#shards.get(key)?.acceptors.at(-1)?.settledBy ?? 0
-  }
-
-  /** Of a settled shard: how long this node has run since then. */
-  settledFor(key: ShardKey): Millis {
-    const acceptor = this.#shards.get(key)?.acceptors.at(-1)
-    return acceptor?.isSettled === true ? this.uptime.ms - acceptor.settledAt : 0
+  /** Shards that were changed, or went, since this was asked last. */
+  takeNews(): ReadonlySet<ShardKey> {
+    const news = this.#news
+    this.#news = new Set()
+    return news
   }
 
   /** Where a shard went that was kept here. */
   movedTo(key: ShardKey): KeeperList | undefined {
     return this.#moved.get(key)
-  }
-
-  keys(): ShardKey[] {
-    return [...this.#shards.keys()]
-  }
-
-  /** Shards kept. */
-  get size(): number {
-    return this.#shards.size
   }
 
   /** Of inputs and outcomes. */
@@ -127,51 +94,29 @@ export class Keeper {
     return this.#forgotten.has(key)
   }
 
-  /** Jobs of which anything is kept here. */
-  jobs(): JobId[] {
-    return [...this.#jobs.keys()]
-  }
-
-  shardsOf(job: JobId): ReadonlySet<ShardKey> {
-    return this.#jobs.get(job) ?? new Set()
-  }
-
-  /** The newest epoch of a job's shard 0 that is kept here. */
-  root(job: JobId): ShardRecord | undefined {
-    const keys = [...this.shardsOf(job)].filter((key) => shardName(key).index === 0)
-    keys.sort((a, b) => shardName(b).epoch - shardName(a).epoch)
-    return keys[0] === undefined ? undefined : this.record(keys[0])
-  }
-
-  /** The accepted outcome of each task with the highest ballot. */
-  outcomes(key: ShardKey): Map<number, Accepted> {
-    const acceptors = this.#shards.get(key)?.acceptors ?? []
-    const all = newest(acceptors.flatMap(({ accepted }) => accepted))
-    for (const index of all.keys()) if (index > closedIndex) all.delete(index)
-    return all
-  }
-
   /** Applies a record read back from disk, before anything else happens. */
   restore(message: TaskMessage): void {
+    this.shards.tidy()
     if (message.kind === 'forget') this.#forget(message.name)
     else if (message.kind === 'stamp') this.#stamped(message)
-    else if (message.kind === 'moved' && !this.#shards.has(message.key))
+    else if (message.kind === 'moved' && !this.shards.has(message.key))
       this.#moved.set(message.key, listOf(message))
     else this.#apply(message)
   }
 
   /** Answers proposers, and who looks for a job. Messages of other kinds cause nothing. */
   step(from: PeerId, message: TaskMessage): (Send | Persist)[] {
+    this.shards.tidy()
     if (message.kind === 'store') return this.#store(from, message)
     if (message.kind === 'find') return [this.#found(from, message.job)]
     if (message.kind === 'forget') return this.#forgets(from, message.name)
     if (message.kind === 'moved') {
-      if (!this.#shards.has(message.key) || !this.#apply(message)) return []
-      return [persist(message.key, [message], [], !this.#shards.has(message.key))]
+      if (!this.shards.has(message.key) || !this.#apply(message)) return []
+      return [persist(message.key, [message], [], !this.shards.has(message.key))]
     }
     if (message.kind !== 'prepare' && message.kind !== 'accept' && message.kind !== 'settle') return []
     const { key, list, ballot } = message
-    const kept = this.#shards.get(key)
+    const kept = this.shards.open(key)
     const acceptor = kept?.acceptors.find((one) => one.list === list)
     if (kept === undefined || acceptor === undefined) return [send(from, this.#elsewhere(key, list))]
     if (message.kind === 'settle') return this.#settle(acceptor, message)
@@ -190,9 +135,9 @@ export class Keeper {
     if (this.#isChecked) return
     this.#isChecked = true
     let bytes = 0
-    for (const [key, kept] of this.#shards) {
+    for (const [key, kept] of this.shards.entries()) {
       bytes += kept.weight
-      if (kept.isChecked) continue
+      if (isPacked(kept) || kept.isChecked) continue
       kept.isChecked = true
       checkKept(kept)
       if (this.#moved.has(key)) assert(false, `${key} is kept and gone`)
@@ -204,6 +149,8 @@ export class Keeper {
   #changed(kept: Kept, more = weigh(kept) - kept.weight): void {
     kept.weight += more
     this.#bytes += more
+    this.shards.changed(kept)
+    this.#news.add(kept.record.key)
     kept.isChecked = false
     this.#isChecked = false
   }
@@ -222,7 +169,7 @@ export class Keeper {
     if (this.#forgotten.has(key)) return [send(from, this.epitaph(key))]
     const moved = this.#moved.get(key)
     if (moved !== undefined && moved.list >= list) return [send(from, movedMessage(key, moved))]
-    const inForce = this.#shards.get(key)?.inForce
+    const inForce = this.shards.read(key)?.inForce
     if (inForce !== undefined && inForce.list > list) return [send(from, movedMessage(key, inForce))]
     if (!keepers.includes(this.#self)) return []
     // A repeated store is answered after a sync of its own: the first one's may not have happened yet.
@@ -241,12 +188,12 @@ export class Keeper {
   /** For who asks in a list that is not known here any more, or not yet. */
   #elsewhere(key: ShardKey, list: number): TaskMessage {
     if (this.#forgotten.has(key)) return this.epitaph(key)
-    const known = this.#moved.get(key) ?? this.#shards.get(key)?.inForce
+    const known = this.#moved.get(key) ?? this.shards.read(key)?.inForce
     return known !== undefined && known.list > list ? movedMessage(key, known) : { kind: 'disowned', key }
   }
 
   #settle(acceptor: Acceptor, message: TaskMessageOf<'settle'>): Persist[] {
-    const kept = this.#shards.get(message.key)
+    const kept = this.shards.open(message.key)
     if (kept === undefined || acceptor.isSettled || message.ballot < acceptor.promised) return []
     // Said of a list that others of a pair made without this one: what is lacking here is still to come.
     if (!isWhole(kept, acceptor, message.by)) return []
@@ -262,7 +209,7 @@ export class Keeper {
 
   #stamped({ keys: [key], at }: TaskMessageOf<'stamp'>): void {
     this.uptime.resume(at)
-    const acceptor = key === undefined ? undefined : this.#shards.get(key)?.acceptors.at(-1)
+    const acceptor = key === undefined ? undefined : this.shards.open(key)?.acceptors.at(-1)
     if (acceptor !== undefined) acceptor.settledAt = at
   }
 
@@ -292,13 +239,12 @@ export class Keeper {
   }
 
   #remove(key: ShardKey): boolean {
-    const kept = this.#shards.get(key)
+    const kept = this.shards.peek(key)
     if (kept === undefined) return this.#moved.delete(key)
-    this.#changed(kept, -kept.weight)
-    this.#shards.delete(key)
-    const { job } = shardName(key)
-    const shards = this.#jobs.get(job)
-    if (shards?.delete(key) && shards.size === 0) this.#jobs.delete(job)
+    this.#bytes -= kept.weight
+    this.#isChecked = false
+    this.#news.add(key)
+    this.drop(key)
     return true
   }
 
@@ -307,7 +253,7 @@ export class Keeper {
     if (message.kind === 'store') return this.#add(message.record)
     if (message.kind === 'moved') return this.#move(message)
     if (message.kind !== 'prepare' && message.kind !== 'accept' && message.kind !== 'settle') return false
-    const kept = this.#shards.get(message.key)
+    const kept = this.shards.open(message.key)
     const acceptor = kept?.acceptors.find(({ list }) => list === message.list)
     if (kept === undefined || acceptor === undefined) return false
     if (message.kind === 'settle') {
@@ -331,7 +277,7 @@ export class Keeper {
 
   #add(record: ShardRecord): boolean {
     const { key, list } = record
-    const kept = this.#shards.get(key)
+    const kept = this.shards.open(key)
     const present = kept?.acceptors.find((one) => one.list === list)
     if (kept !== undefined && present !== undefined) return !present.isSettled && this.#complete(kept, record)
     const acceptor = newAcceptor(list)
@@ -347,10 +293,8 @@ export class Keeper {
     const inForce = this.#moved.get(key)
     this.#moved.delete(key)
     const fresh: Kept = { record, acceptors: [acceptor], inForce, weight: 0, isChecked: false }
-    this.#shards.set(key, fresh)
+    this.put(key, fresh)
     this.#changed(fresh)
-    const { job } = shardName(key)
-    this.#jobs.set(job, (this.#jobs.get(job) ?? new Set()).add(key))
     return true
   }
 
@@ -365,7 +309,7 @@ export class Keeper {
 
   /** Lists before this one do not count any more. */
   #move({ key, list, keepers, seats }: TaskMessageOf<'moved'>): boolean {
-    const kept = this.#shards.get(key)
+    const kept = this.shards.open(key)
     if (kept === undefined || (kept.inForce?.list ?? 0) >= list) return false
     // What is here may be in no other list.
     if (areRivals(kept.record, { list, keepers, seats })) return false

@@ -6,13 +6,15 @@
  */
 import type { Ballot } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
+import { hash32 } from '../random.ts'
 import { type Accepted, answerBytesMax, inParts, newest, regroup } from './accepted.ts'
-import { type Batch, pack, valueAt } from './batch.ts'
+import { type Batch, OUTCOME_HEADER_BYTES, pack, valueAt } from './batch.ts'
 import type { KeeperList } from './keepers.ts'
 import {
   type AcceptedBatch,
   attemptBase,
   batchEntriesMax,
+  closedIndex,
   markIndex,
   type ShardRecord,
   type TaskMessage,
@@ -87,6 +89,24 @@ export function weigh({ record, acceptors }: Kept): number {
   let sum = record.inputs.body.byteLength + (record.needs[0]?.words.byteLength ?? 0)
   for (const { accepted } of acceptors) for (const { outcomes } of accepted) sum += outcomes.body.byteLength
   return sum
+}
+
+/** The outcome of each task with the highest ballot, in any list. */
+export function outcomesOf(acceptors: readonly Acceptor[]): Map<number, Accepted> {
+  const all = newest(acceptors.flatMap(({ accepted }) => accepted))
+  for (const index of all.keys()) if (index > closedIndex) all.delete(index)
+  return all
+}
+
+/** A fingerprint: differs if the list or any outcome does. An outcome is told by its header, which holds when it ran, and its length. */
+export function printOf({ key, list }: ShardRecord, acceptors: readonly Acceptor[]): number {
+  let print = hash32(`${key} ${list}`)
+  for (const [index, { batch, at }] of outcomesOf(acceptors)) {
+    const value = valueAt(batch, at)
+    const head = [...value.subarray(0, OUTCOME_HEADER_BYTES)].join()
+    print = (print + hash32(`${index} ${value.byteLength} ${head}`)) >>> 0
+  }
+  return print
 }
 
 export function checkKept(kept: Kept): void {

@@ -193,7 +193,7 @@ export const shardRecord: Type<ShardRecord> = {
   parts: shardFields
 }
 
-const accepted = record({ ballot, outcomes: batch })
+export const accepted = record({ ballot, outcomes: batch })
 export type AcceptedBatch = Of<typeof accepted>
 
 export const taskKinds = {

@@ -22,6 +22,9 @@ const changeMaxMs = 10_000
 const lookEveryMs = 100
 /** Between two looks whether anything is to be changed. */
 const scanEveryMs = 1_000
+/** Shards in one look; the rest has its turn soon after. */
+const scanMax = 8_192
+const scanOnMs = 50
 
 export interface RepairView {
   readonly self: PeerId
@@ -43,10 +46,9 @@ export function improve(
   now: Millis,
   isLast: (peer: PeerId) => boolean = () => false
 ): Seating | undefined {
-  const { keepers, copies, key } = record
-  const gone = keepers.filter((peer) => view.isGone(peer, now))
-  const missing = Math.max(0, copies - keepers.length)
-  if (gone.length + missing === 0) return undefined
+  const { keepers, key } = record
+  const { gone, missing } = lacks(record, view, now)
+  if (missing === 0) return undefined
   const { job, index } = shardName(key)
   const others = view
     .keepersFor(`${job}/${index}`)
@@ -54,7 +56,13 @@ export function improve(
   if (others.length === 0) return undefined
   const left = [...others.filter((peer) => !isLast(peer)), ...others.filter(isLast)]
   const replaced = keepers.map((peer) => (gone.includes(peer) ? (left.shift() ?? peer) : peer))
-  return nextSeating(record, [...replaced, ...left.slice(0, missing)])
+  return nextSeating(record, [...replaced, ...left.slice(0, missing - gone.length)])
+}
+
+/** Keepers that are gone, and how many are missing, with these. */
+function lacks({ keepers, copies }: Pick<ShardRecord, 'keepers' | 'copies'>, view: RepairView, now: Millis) {
+  const gone = keepers.filter((peer) => view.isGone(peer, now))
+  return { gone, missing: gone.length + Math.max(0, copies - keepers.length) }
 }
 
 /** What is to be changed, and what is being changed. */
@@ -68,6 +76,8 @@ export class Repairs {
   #scanAt: Millis = 0
   #lookAt: Millis | undefined
   #situation = ''
+  /** A look through all shards that has not ended: the rest of them, the situation when it began, and whether any is to be changed. */
+  #walk: { readonly rest: Iterator<ShardKey>; readonly situation: string; isDue: boolean } | undefined
 
   constructor(view: RepairView & { readonly keeper: Kept }, leads: ReadonlyMap<ShardKey, Lead>) {
     this.#view = view
@@ -132,16 +142,25 @@ export class Repairs {
     return unsure.flatMap((peer) => this.#recipients.ask(peer, key, now))
   }
 
-  /** Looks through all shards, but only if something happened since a look that found nothing to do. */
+  /** Looks through all shards, some at a time, but only if something happened since it found nothing to do. */
   #scan(now: Millis): void {
-    this.#scanAt = now + scanEveryMs
+    const { keeper } = this.#view
     const situation = this.#view.situation(now)
-    if (situation === this.#situation) return
-    const due = this.#view.keeper
-      .keys()
-      .filter((key) => this.#isOurs(key, now) && !this.#isHopeless(key) && this.#needs(key, now))
-    this.#waiting = due.filter((key) => !this.#running.has(key))
-    if (due.length === 0) this.#situation = situation
+    this.#scanAt = now + scanEveryMs
+    if (this.#walk === undefined && situation === this.#situation) return
+    this.#walk ??= { rest: keeper.eachKey(), situation, isDue: false }
+    for (let looks = 0; looks < scanMax; looks++) {
+      const { done, value: key } = this.#walk.rest.next()
+      if (done) {
+        if (!this.#walk.isDue) this.#situation = this.#walk.situation
+        this.#walk = undefined
+        return
+      }
+      if (!this.#isOurs(key, now) || this.#isHopeless(key) || !this.#needs(key, now)) continue
+      this.#walk.isDue = true
+      if (!this.#running.has(key)) this.#waiting.push(key)
+    }
+    this.#scanAt = now + scanOnMs
   }
 
   /** Owned here, or owned by nobody and this node is the first of its keepers that is there, and stays if one does. */
@@ -149,18 +168,20 @@ export class Repairs {
     const { keeper, isUp, isGone, self } = this.#view
     if (this.#leads.has(key)) return true
     if (!keeper.isSettled(key)) return false
-    const there = keeper.record(key)?.keepers.filter(isUp) ?? []
+    const there = keeper.brief(key)?.keepers.filter(isUp) ?? []
     return (there.find((peer) => !isGone(peer, now)) ?? there[0]) === self
   }
 
   #needs(key: ShardKey, now: Millis): boolean {
+    const brief = this.#leads.get(key)?.record ?? this.#view.keeper.brief(key)
+    if (brief === undefined || lacks(brief, this.#view, now).missing === 0) return false
     const record = this.#leads.get(key)?.record ?? this.#view.keeper.record(key)
     return record !== undefined && improve(record, this.#view, now) !== undefined
   }
 
   /** Without a majority of its keepers nothing can be changed; it must not stand in the way of others. */
   #isHopeless(key: ShardKey): boolean {
-    const keepers = this.#view.keeper.record(key)?.keepers ?? []
+    const keepers = this.#view.keeper.brief(key)?.keepers ?? []
     return keepers.filter(this.#view.isUp).length < quorumOf(keepers.length)
   }
 

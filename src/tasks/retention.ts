@@ -15,6 +15,8 @@ import { holdingsMax, type TaskMessage } from './messages.ts'
 export const retentionMs = 86_400_000
 /** Between two looks for jobs whose time is over. */
 const lookEveryMs = 2_000
+/** Jobs in one look; of more, each has its turn later. A million takes a quarter of an hour, of the day that they stay. */
+const looksMax = 4_096
 /** Between two questions how old the shards of a job are. */
 const askEveryMs = 10_000
 /** Between two writings of the own clock: so much of it is lost with a crash. */
@@ -29,7 +31,16 @@ export interface RetentionView {
   readonly peers: () => readonly PeerId[]
   readonly keeper: Pick<
     Keeper,
-    'jobs' | 'size' | 'root' | 'isSettled' | 'outcomes' | 'shardsOf' | 'settledFor' | 'uptime'
+    | 'eachJob'
+    | 'size'
+    | 'rootKey'
+    | 'root'
+    | 'brief'
+    | 'isSettled'
+    | 'outcomes'
+    | 'shardsOf'
+    | 'settledFor'
+    | 'uptime'
   >
 }
 
@@ -45,6 +56,8 @@ export class Retention {
   readonly #inquiries = new Map<JobId, Inquiry>()
   #stampedAt: Millis = 0
   #lookAt: Millis = 0
+  /** Of those that had no look yet. */
+  #walk: Iterator<JobId> | undefined
 
   constructor(view: RetentionView) {
     this.#view = view
@@ -54,26 +67,21 @@ export class Retention {
   wake(now: Millis): { over: JobId[]; effects: (Send | Persist)[] } {
     if (now < this.#lookAt) return { over: [], effects: [] }
     this.#lookAt = now + lookEveryMs
-    const { keeper, self, isUp } = this.#view
-    const jobs = new Set(keeper.jobs())
-    for (const job of this.#inquiries.keys()) if (!jobs.has(job)) this.#inquiries.delete(job)
-    const effects: (Send | Persist)[] = jobs.size === 0 ? [] : this.#stamp()
+    const { keeper } = this.#view
+    for (const job of this.#inquiries.keys()) if (keeper.shardsOf(job).size === 0) this.#inquiries.delete(job)
+    const effects: (Send | Persist)[] = keeper.size === 0 ? [] : this.#stamp()
     const over: JobId[] = []
-    for (const job of jobs) {
-      const root = keeper.root(job)
-      if (root === undefined || !keeper.isSettled(root.key) || root.keepers.find(isUp) !== self) continue
-      const keptFor = root.header.retentionMs || retentionMs
-      if (keeper.settledFor(root.key) < keptFor) continue
-      const register = { record: root, committed: keeper.outcomes(root.key) }
-      const places = placesIn(register)
+    for (const job of this.#next()) {
+      const register = this.#due(job)
+      if (register === undefined) continue
       const inquiry = this.#inquiries.get(job) ?? { askAt: now, since: new Map() }
       const isOver = ({ key }: { key: ShardKey }): boolean =>
-        now - (inquiry.since.get(key) ?? Number.POSITIVE_INFINITY) >= keptFor
-      if (isClosed(register) && places.every(isOver)) over.push(job)
+        now - (inquiry.since.get(key) ?? Number.POSITIVE_INFINITY) >= register.keptFor
+      if (isClosed(register) && placesIn(register).every(isOver)) over.push(job)
       else if (now >= inquiry.askAt) {
         this.#inquiries.set(job, inquiry)
         inquiry.askAt = now + askEveryMs
-        effects.push(...[self, ...this.#view.peers()].map((to) => send(to, { kind: 'ages', job })))
+        effects.push(...[this.#view.self, ...this.#view.peers()].map((to) => send(to, { kind: 'ages', job })))
       }
     }
     return { over, effects }
@@ -93,6 +101,30 @@ export class Retention {
       since?.set(key, Math.min(known, found))
     }
     return []
+  }
+
+  *#next(): Generator<JobId> {
+    this.#walk ??= this.#view.keeper.eachJob()
+    for (let looks = 0; looks < looksMax; looks++) {
+      const { done, value } = this.#walk.next()
+      if (done) {
+        this.#walk = undefined
+        return
+      }
+      yield value
+    }
+  }
+
+  /** The register of a job whose first shard has been settled for long enough, if this node sees to it. */
+  #due(job: JobId) {
+    const { keeper, self, isUp } = this.#view
+    const key = keeper.rootKey(job)
+    const brief = key === undefined ? undefined : keeper.brief(key)
+    if (key === undefined || brief === undefined || !keeper.isSettled(key)) return undefined
+    const keptFor = brief.retentionMs || retentionMs
+    if (keeper.settledFor(key) < keptFor || brief.keepers.find(isUp) !== self) return undefined
+    const record = keeper.root(job)
+    return record && { record, committed: keeper.outcomes(key), keptFor }
   }
 
   #ages(to: PeerId, job: JobId): Send[] {

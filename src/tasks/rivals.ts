@@ -33,7 +33,7 @@ export interface RivalsView {
   readonly isUp: (peer: PeerId) => boolean
   readonly peers: () => readonly PeerId[]
   readonly mayKnow: (key: ShardKey) => readonly PeerId[]
-  readonly keeper: Pick<Keeper, 'keys' | 'record'>
+  readonly keeper: Pick<Keeper, 'keys' | 'shardsOf' | 'record'>
 }
 
 /** Shards of one job that are kept here, and that its register has not named yet. */
@@ -80,7 +80,9 @@ export class Rivals {
   restored(now: Millis): Send[] {
     const { keeper } = this.#view
     return keeper.keys().flatMap((key) => {
-      const record = keeper.record(key)
+      const { index, epoch } = shardName(key)
+      // Nearly all are such, and say nothing.
+      const record = index + epoch === 0 ? undefined : keeper.record(key)
       return record === undefined ? [] : this.kept(record, now)
     })
   }
@@ -160,7 +162,7 @@ export class Rivals {
   #orphaned(name: Forgettable): Send[] {
     if (isJobId(name) || shardName(name).index > 0) return []
     const { self, keeper } = this.#view
-    return keeper.keys().flatMap((key) => {
+    return [...keeper.shardsOf(shardName(name).job)].flatMap((key) => {
       const root = keeper.record(key)?.root[0]
       return root !== undefined && covers(name, root.key) ? [send(self, { kind: 'forget', name: key })] : []
     })

@@ -61,8 +61,8 @@ export class Succession {
   /** Follows all that is kept and may still change. */
   restored(keeper: Kept, now: Millis): void {
     for (const key of keeper.keys()) {
-      const record = keeper.record(key)
-      if (record === undefined || keeper.isSettled(key) || !record.keepers.includes(this.#self)) continue
+      const record = keeper.isSettled(key) ? undefined : keeper.record(key)
+      if (record === undefined || !record.keepers.includes(this.#self)) continue
       this.follow(record, keeper.promised(key), now)
     }
   }

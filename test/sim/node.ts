@@ -121,6 +121,7 @@ export class SimNode {
       now: this.now,
       replaceAfterMs,
       rewriteAboveBytes: 100,
+      openShardsMax: 1,
       reach,
       room
     })

@@ -1,0 +1,164 @@
+/**
+ * Where a keeper has its shards. Most of them are settled, are read now and then, and stay for a day: these lie here as bytes.
+ *
+ * Not here: what changes a shard (keeper.ts), and quotas (node/core.ts).
+ * As objects, a shard of one task takes 4 KiB of the heap and keeps its garbage collector busy; a node may have a million of
+ * them. Those that were changed last stay as they are: their clients still read or release them.
+ */
+import type { Ballot, PeerId, ShardKey } from '../ids.ts'
+import type { Millis } from '../machine.ts'
+import { codec, list } from '../wire.ts'
+import { listOf } from './keepers.ts'
+import { type Acceptor, type Kept, newAcceptor, printOf } from './kept.ts'
+import { accepted, shardRecord } from './messages.ts'
+
+/** Settled shards that stay objects: those that were changed last. */
+const openMax = 1_024
+/** More batches than that are rare; such a shard stays as it is. */
+const batchesMax = 1_024
+/** Lists of keepers that are shared by those who have the same; of more, memory is wasted. */
+const listsMax = 10_000
+
+const packings = codec({ settled: { record: shardRecord, accepted: list(accepted, batchesMax) } })
+
+/** What can be told of a shard without a look at its tasks. */
+export interface Brief {
+  readonly list: number
+  readonly keepers: readonly PeerId[]
+  readonly copies: number
+  readonly retentionMs: Millis
+  readonly submittedAt: Millis
+}
+
+/** A settled shard as bytes, and what of it is asked often. */
+export interface Packed extends Brief {
+  readonly bytes: Uint8Array
+  readonly promised: Ballot
+  readonly settledBy: Ballot
+  readonly settledAt: Millis
+  readonly weight: number
+  readonly print: number
+}
+
+export const isPacked = (entry: Kept | Packed): entry is Packed => 'bytes' in entry
+
+export class Shelf {
+  readonly #openMax: number
+  readonly #shards = new Map<ShardKey, Kept | Packed>()
+  /** Settled ones that are not packed, the one first that was changed longest ago. */
+  readonly #open = new Set<ShardKey>()
+  readonly #lists = new Map<string, readonly PeerId[]>()
+
+  constructor(most = openMax) {
+    this.#openMax = most
+  }
+
+  get size(): number {
+    return this.#shards.size
+  }
+
+  keys(): MapIterator<ShardKey> {
+    return this.#shards.keys()
+  }
+
+  entries(): MapIterator<[ShardKey, Kept | Packed]> {
+    return this.#shards.entries()
+  }
+
+  has(key: ShardKey): boolean {
+    return this.#shards.has(key)
+  }
+
+  /** As it lies here. */
+  peek(key: ShardKey): Kept | Packed | undefined {
+    return this.#shards.get(key)
+  }
+
+  /** To be read, not to be changed. */
+  read(key: ShardKey): Kept | undefined {
+    const entry = this.#shards.get(key)
+    return entry !== undefined && isPacked(entry) ? unpack(entry) : entry
+  }
+
+  /** To be changed; valid until `tidy`. */
+  open(key: ShardKey): Kept | undefined {
+    const entry = this.#shards.get(key)
+    if (entry === undefined || !isPacked(entry)) return entry
+    const kept = unpack(entry)
+    this.set(key, kept)
+    return kept
+  }
+
+  set(key: ShardKey, kept: Kept): void {
+    this.#shards.set(key, kept)
+    this.changed(kept)
+  }
+
+  /** It goes to the end of the line of those that are to be packed. */
+  changed({ record: { key }, acceptors }: Kept): void {
+    this.#open.delete(key)
+    if (acceptors.at(-1)?.isSettled) this.#open.add(key)
+  }
+
+  delete(key: ShardKey): void {
+    this.#shards.delete(key)
+    this.#open.delete(key)
+  }
+
+  /** Packs those that were not changed for longest. Nobody may hold one that is to be changed. */
+  tidy(): void {
+    for (const key of this.#open) {
+      if (this.#open.size <= this.#openMax) return
+      this.#open.delete(key)
+      const entry = this.#shards.get(key)
+      const packed = entry === undefined || isPacked(entry) ? undefined : this.#pack(entry)
+      if (packed !== undefined) this.#shards.set(key, packed)
+    }
+  }
+
+  #pack({ record, acceptors, inForce, weight }: Kept): Packed | undefined {
+    const [only, ...more] = acceptors
+    // While another list may count, or inputs may be needed, it is not over.
+    if (only === undefined || more.length > 0 || only.list !== record.list || inForce?.list !== record.list)
+      return undefined
+    if (record.inputs.indexes.length + record.needs.length > 0 || only.accepted.length > batchesMax)
+      return undefined
+    const { list, copies, header } = record
+    return {
+      bytes: packings.encode({ kind: 'settled', record, accepted: only.accepted }),
+      list,
+      keepers: this.#shared(record.keepers),
+      copies,
+      retentionMs: header.retentionMs,
+      submittedAt: header.submittedAt,
+      promised: only.promised,
+      settledBy: only.settledBy,
+      settledAt: only.settledAt,
+      weight,
+      print: printOf(record, acceptors)
+    }
+  }
+
+  /** The same list for all that have an equal one. */
+  #shared(keepers: readonly PeerId[]): readonly PeerId[] {
+    const name = keepers.join()
+    const known = this.#lists.get(name)
+    if (known !== undefined) return known
+    if (this.#lists.size >= listsMax) this.#lists.clear()
+    this.#lists.set(name, keepers)
+    return keepers
+  }
+}
+
+function unpack({ bytes, promised, settledBy, settledAt, weight }: Packed): Kept {
+  const { record, accepted } = packings.parse(bytes)
+  const acceptor: Acceptor = {
+    ...newAcceptor(record.list),
+    promised,
+    accepted: [...accepted],
+    isSettled: true,
+    settledBy,
+    settledAt
+  }
+  return { record, acceptors: [acceptor], inForce: listOf(record), weight, isChecked: true }
+}
