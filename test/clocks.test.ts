@@ -45,6 +45,8 @@ test('when a job was submitted, by a clock elsewhere, is passed on and shown, an
       'src/client/job.ts',
       'src/tasks/messages.ts',
       // `jobs` lists the newest first.
+      'src/tasks/shelf.ts',
+      'src/tasks/holdings.ts',
       'src/node/report.ts',
       'src/node/inquiry.ts',
       'src/client/answers.ts',

@@ -141,13 +141,13 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#now = now
     this.keeper.uptime.pass(now)
     switch (input.kind) {
+      case 'restoring':
+        for (const record of input.records)
+          if (isCellRecord(record)) this.cells.restore(record)
+          else this.keeper.restore(record)
+        return
       case 'restored':
-        for (const message of input.records)
-          if (isCellRecord(message)) this.cells.restore(message)
-          else this.keeper.restore(message)
-        this.#task(this.#upkeep.restored(now))
-        this.#task(this.stock.restored(now))
-        this.#task(this.cells.restored(now))
+        for (const part of [this.#upkeep, this.stock, this.cells]) this.#task(part.restored(now))
         return this.owner.restored(now)
       case 'peer-found':
         return this.#member(this.membership.found(input.peer, input.addresses, now), now)

@@ -111,7 +111,8 @@ export class Driver {
   /** Reads back what the disk holds. First of all calls. */
   async restore(): Promise<void> {
     this.#step({ kind: 'data-here', ids: this.data.files.ids(), isRestored: true })
-    this.#step({ kind: 'restored', records: await this.#journal.read() })
+    for await (const records of this.#journal.read()) this.#step({ kind: 'restoring', records })
+    this.#step({ kind: 'restored' })
   }
 
   /** From here on, what the core says reaches others. */

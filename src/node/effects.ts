@@ -23,8 +23,9 @@ import type { DataInput } from './stock.ts'
 export type DiskRecord = TaskMessage | CellRecord
 
 export type CoreInput =
-  /** Records of the store, in order of writing. First input after a restart. */
-  | { kind: 'restored'; records: Iterable<DiskRecord> }
+  /** Records of the store, in order of writing, some at a time; and that these were all. First inputs after a restart. */
+  | { kind: 'restoring'; records: Iterable<DiskRecord> }
+  | { kind: 'restored' }
   | { kind: 'peer-found'; peer: PeerId; addresses: readonly string[] }
   | { kind: 'peer-connected'; peer: PeerId; addresses: readonly string[] }
   | { kind: 'peer-disconnected'; peer: PeerId }

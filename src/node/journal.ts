@@ -15,6 +15,8 @@ import { encodeOnce } from './outbox.ts'
 import type { Store, Write } from './store.ts'
 
 const prefix = 's/'
+/** Records that are read at a time: of a million jobs, all of them would not fit into memory as objects. */
+const readMax = 4_096
 
 type RecordKey = Forgettable | CellKey
 
@@ -27,7 +29,7 @@ interface Part {
 export class Journal {
   readonly #store: Store
   /** Numbers of the records on disk. */
-  readonly #numbers = new Map<RecordKey, number[]>()
+  readonly #numbers = new Map<RecordKey, readonly number[]>()
   /** What is to be written next, in order; records of one shard that follow each other are one part. */
   #parts: Part[] = []
   #next = 0
@@ -38,17 +40,20 @@ export class Journal {
     this.#store = store
   }
 
-  /** Everything that is on disk. Throws SHOAL_BAD_MESSAGE if a record cannot be read. */
-  async read(): Promise<DiskRecord[]> {
-    const messages: DiskRecord[] = []
+  /** Everything that is on disk, some at a time. Throws SHOAL_BAD_MESSAGE if a record cannot be read. */
+  async *read(): AsyncGenerator<readonly DiskRecord[]> {
+    let records: DiskRecord[] = []
     for await (const { key, value } of this.#store.read(prefix)) {
       const at = key.lastIndexOf('/')
       const [name, number] = [key.slice(prefix.length, at) as RecordKey, Number(key.slice(at + 1))]
-      this.#numbersOf(name).push(number)
+      this.#add(name, number)
       this.#next = Math.max(this.#next, number)
-      for (const part of splitFrame(value)) messages.push(peerMessages.parse(part) as DiskRecord)
+      for (const part of splitFrame(value)) records.push(peerMessages.parse(part) as DiskRecord)
+      if (records.length < readMax) continue
+      yield records
+      records = []
     }
-    return messages
+    yield records
   }
 
   /** To be written by `dueAt` at the latest, all before it included. */
@@ -73,25 +78,23 @@ export class Journal {
     this.#dueAt = Number.POSITIVE_INFINITY
     const writes: Write[] = []
     for (const { key, records, replaces } of parts) {
-      const numbers = this.#numbersOf(key)
       if (replaces) {
-        for (const number of numbers) writes.push({ key: nameOf(key, number), value: undefined })
-        numbers.length = 0
+        for (const number of this.#numbers.get(key) ?? [])
+          writes.push({ key: nameOf(key, number), value: undefined })
+        this.#numbers.delete(key)
       }
       if (records.length > 0) {
-        numbers.push(++this.#next)
+        this.#add(key, ++this.#next)
         writes.push({ key: nameOf(key, this.#next), value: joinFrame(records) })
       }
-      if (numbers.length === 0) this.#numbers.delete(key)
     }
     await this.#store.write(writes)
     return upTo
   }
 
-  #numbersOf(key: RecordKey): number[] {
-    const numbers = this.#numbers.get(key) ?? []
-    this.#numbers.set(key, numbers)
-    return numbers
+  /** A list that grows in place takes room for sixteen more. */
+  #add(key: RecordKey, number: number): void {
+    this.#numbers.set(key, [...(this.#numbers.get(key) ?? []), number])
   }
 }
 

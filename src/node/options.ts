@@ -4,6 +4,7 @@
  * Not here: what they cause (node.ts). Every wrong one is SHOAL_BAD_OPTION and says what would be right.
  */
 import { availableParallelism, totalmem } from 'node:os'
+import { getHeapStatistics } from 'node:v8'
 import { checkTimeout, isRecord, onlyKnown, refuse } from '../client/checks.ts'
 import { amountMax, resourcesMax } from '../routing/requirement.ts'
 import { type Isolation, slotsMax } from '../tasks/executor/pool.ts'
@@ -62,7 +63,7 @@ export interface NodeOptions {
   readonly mdns?: boolean
   /** Milliseconds after which another node takes the place of a keeper that is down. Default 30,000; at least 1,000. */
   readonly replaceAfter?: number
-  /** What this node keeps at most; beyond it, work goes to others. Default 1 GiB of inputs and outcomes, 1,000,000 shards, 16 GiB of data. */
+  /** What this node keeps at most; beyond it, work goes to others. Default 1 GiB of inputs and outcomes, 1,000,000 shards (fewer if the heap may have less than 4 GiB), 16 GiB of data. */
   readonly quota?: Partial<Quota>
   /**
    * Runs programs (`mesh.run()`, `shoal run`), as the user of this process and with its environment, but for variables whose
@@ -97,6 +98,8 @@ export type CheckedOptions = Required<Omit<NodeOptions, 'data' | 'quota' | 'hour
 
 const drainMs = 30_000
 const textMax = 128
+/** Of the heap; a shard that is kept takes a kilobyte and a half of it, and there must be room for all else. */
+const heapBytesPerShard = 4_096
 const labelsMax = 64
 const replaceAfterMin = 1_000
 const heapMbMin = 32
@@ -151,7 +154,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
   const { listen = ['/ip4/0.0.0.0/tcp/0'], peers = [], mdns = true, onNote = () => {} } = options
   const hours = options.hours === undefined ? undefined : parseHours(options.hours)
   const idle = { ...defaultIdleness, ...options.idle }
-  const quota = { ...defaultQuota, ...options.quota }
+  const quota = { ...defaultQuota, shards: shardsMost(), ...options.quota }
   const odd = Object.keys(options).find((name) => !known.includes(name))
   if (odd !== undefined) refuse(`there is no option \`${odd}\`; there are ${known.join(', ')}`)
   if (!(options.key instanceof MeshKey))
@@ -250,6 +253,10 @@ function checkIdleness(idle: unknown = {}): void {
       )
   }
 }
+
+/** As many as the heap of this process has room for. */
+const shardsMost = (): number =>
+  Math.min(defaultQuota.shards, Math.floor(getHeapStatistics().heap_size_limit / heapBytesPerShard))
 
 const isProbe = (probe: unknown): probe is Probe =>
   isRecord(probe) &&

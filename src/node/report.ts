@@ -4,7 +4,7 @@
  * Not here: asking and putting together (inquiry.ts). Reports are plain data, the same for people and for programs.
  */
 import type { MemberInfo, NodeStatus, OpenCall } from '../client/answers.ts'
-import { isJobId, type JobId, shardName, taskNamed } from '../ids.ts'
+import { isJobId, type JobId, type ShardKey, shardName, taskNamed } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Membership } from '../routing/membership.ts'
 import type { Member } from '../routing/messages.ts'
@@ -114,7 +114,7 @@ export function standingReport(keeper: Keeper, about: string): JobReport[] {
 export function jobReports(keeper: Keeper, only?: JobId, task?: number): JobReport[] {
   type Report = { shards: number; name: string; submittedAt: number; parts: ShardReport[]; bad: BadEnds[] }
   const jobs = new Map<JobId, Report>()
-  for (const key of only === undefined ? keeper.keys() : keeper.shardsOf(only)) {
+  for (const key of only === undefined ? newestKeys(keeper) : keeper.shardsOf(only)) {
     const record = keeper.record(key)
     if (record === undefined) continue
     const { job, index } = shardName(key)
@@ -138,6 +138,21 @@ export function jobReports(keeper: Keeper, only?: JobId, task?: number): JobRepo
     reports.push({ job, ...report })
   }
   return reports
+}
+
+/** Shards of the newest jobs: more than are reported, since what is known of the others is not looked at. */
+function newestKeys(keeper: Keeper): ShardKey[] {
+  const keys = keeper.keys()
+  if (keys.length <= shardsReportedMax) return keys
+  const ages = new Map<JobId, number>()
+  for (const key of keys) ages.set(shardName(key).job, keeper.brief(key)?.submittedAt ?? 0)
+  const jobs = [...ages].sort(([, a], [, b]) => b - a).slice(0, shardsReportedMax)
+  const found: ShardKey[] = []
+  for (const [job] of jobs) {
+    found.push(...keeper.shardsOf(job))
+    if (found.length > shardsReportedMax) break
+  }
+  return found
 }
 
 /** Of all tasks of a shard, or of one. */

@@ -275,7 +275,8 @@ export class Keeper extends Holdings {
     return true
   }
 
-  #add(record: ShardRecord): boolean {
+  #add(given: ShardRecord): boolean {
+    const record = { ...given, keepers: this.shards.shared(given.keepers) }
     const { key, list } = record
     const kept = this.shards.open(key)
     const present = kept?.acceptors.find((one) => one.list === list)

@@ -155,7 +155,7 @@ export const areSound = ([some]: readonly Needs[], count: number): boolean =>
  * `shards` is the number of shards of the job if it was known when this one was made, else 0. `list` to `before` say who
  * keeps it (keepers.ts); `copies` is how many keepers there should be.
  */
-const shardFields = record({
+export const shardFields = record({
   key,
   list: listNumber,
   keepers,

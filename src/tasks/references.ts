@@ -64,24 +64,24 @@ export class References {
   }
 
   #read(key: ShardKey): ReadonlySet<DataId> {
-    const record = this.#keeper.record(key)
-    if (record === undefined) return new Set()
-    const ids = new Set(inputsIn(record.inputs))
+    // A settled shard has no inputs.
+    const record = this.#keeper.isSettled(key) ? undefined : this.#keeper.record(key)
+    const ids = new Set(record === undefined ? [] : inputsIn(record.inputs))
     for (const [index, { batch, at }] of this.#keeper.outcomes(key))
       if (index < shardTasksMax) for (const id of idsIn(payloadAt(batch, at))) ids.add(id)
     return ids
   }
 
   #replace(key: ShardKey, wanted: ReadonlySet<DataId>): Named {
-    const record = this.#keeper.record(key)
+    const brief = this.#keeper.brief(key)
     // What the keeper refused, it does not name.
-    const ids = record === undefined ? new Set<DataId>() : wanted
+    const ids = brief === undefined ? new Set<DataId>() : wanted
     const before = this.#ofShard.get(key) ?? new Set()
     const fresh = [...ids].filter((id) => !before.has(id) && this.#count(id, 1) === 1)
     const over = [...before].filter((id) => !ids.has(id) && this.#count(id, -1) === 0)
     if (ids.size > 0) this.#ofShard.set(key, new Set(ids))
     else this.#ofShard.delete(key)
-    return { fresh, over, copies: record?.copies ?? 0 }
+    return { fresh, over, copies: brief?.copies ?? 0 }
   }
 
   #count(id: DataId, by: 1 | -1): number {

@@ -10,7 +10,7 @@ import type { Millis } from '../machine.ts'
 import { codec, list } from '../wire.ts'
 import { listOf } from './keepers.ts'
 import { type Acceptor, type Kept, newAcceptor, printOf } from './kept.ts'
-import { accepted, shardRecord } from './messages.ts'
+import { accepted, shardFields } from './messages.ts'
 
 /** Settled shards that stay objects: those that were changed last. */
 const openMax = 1_024
@@ -19,7 +19,8 @@ const batchesMax = 1_024
 /** Lists of keepers that are shared by those who have the same; of more, memory is wasted. */
 const listsMax = 10_000
 
-const packings = codec({ settled: { record: shardRecord, accepted: list(accepted, batchesMax) } })
+/** Without keepers: their names would be a third of it. */
+const packings = codec({ settled: { record: shardFields, accepted: list(accepted, batchesMax) } })
 
 /** What can be told of a shard without a look at its tasks. */
 export interface Brief {
@@ -116,6 +117,16 @@ export class Shelf {
     }
   }
 
+  /** The same list for all who have an equal one. */
+  shared(keepers: readonly PeerId[]): readonly PeerId[] {
+    const name = keepers.join()
+    const known = this.#lists.get(name)
+    if (known !== undefined) return known
+    if (this.#lists.size >= listsMax) this.#lists.clear()
+    this.#lists.set(name, keepers)
+    return keepers
+  }
+
   #pack({ record, acceptors, inForce, weight }: Kept): Packed | undefined {
     const [only, ...more] = acceptors
     // While another list may count, or inputs may be needed, it is not over.
@@ -125,9 +136,13 @@ export class Shelf {
       return undefined
     const { list, copies, header } = record
     return {
-      bytes: packings.encode({ kind: 'settled', record, accepted: only.accepted }),
+      bytes: packings.encode({
+        kind: 'settled',
+        record: { ...record, keepers: [] },
+        accepted: only.accepted
+      }),
       list,
-      keepers: this.#shared(record.keepers),
+      keepers: record.keepers,
       copies,
       retentionMs: header.retentionMs,
       submittedAt: header.submittedAt,
@@ -138,20 +153,11 @@ export class Shelf {
       print: printOf(record, acceptors)
     }
   }
-
-  /** The same list for all that have an equal one. */
-  #shared(keepers: readonly PeerId[]): readonly PeerId[] {
-    const name = keepers.join()
-    const known = this.#lists.get(name)
-    if (known !== undefined) return known
-    if (this.#lists.size >= listsMax) this.#lists.clear()
-    this.#lists.set(name, keepers)
-    return keepers
-  }
 }
 
-function unpack({ bytes, promised, settledBy, settledAt, weight }: Packed): Kept {
-  const { record, accepted } = packings.parse(bytes)
+function unpack({ bytes, keepers, promised, settledBy, settledAt, weight }: Packed): Kept {
+  const { record: found, accepted } = packings.parse(bytes)
+  const record = { ...found, keepers }
   const acceptor: Acceptor = {
     ...newAcceptor(record.list),
     promised,

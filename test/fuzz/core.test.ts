@@ -53,7 +53,7 @@ class Life {
     this.#random = seededRandom(seed)
     this.#samples = new Samples(this.#random)
     this.core = new NodeCore({ me: memberOf(self), random: this.#random.fork('core'), now: 0 })
-    this.step({ kind: 'restored', records: [] })
+    this.step({ kind: 'restored' })
     for (const peer of others) {
       this.step({ kind: 'peer-connected', peer, addresses: [] })
       const hello = { kind: 'hello', self: memberOf(peer), others: [], knowsYou: true } as const

@@ -28,7 +28,7 @@ class Lone {
       now: 0,
       meetsWithinMs
     })
-    this.step({ kind: 'restored', records: [] }, 0)
+    this.step({ kind: 'restored' }, 0)
     this.step({ kind: 'client-connected', client }, 0)
   }
 

@@ -237,9 +237,16 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'forget-early',
     file: 'src/tasks/retention.ts',
-    from: 'if (isClosed(register) && places.every(isOver)) over.push(job)',
+    from: 'if (isClosed(register) && placesIn(register).every(isOver)) over.push(job)',
     to: 'if (isClosed(register)) over.push(job)',
     why: 'a job is forgotten when its first shard is old enough, whatever the others are'
+  },
+  {
+    name: 'promise-unpacked',
+    file: 'src/tasks/shelf.ts',
+    from: '    promised,\n    accepted: [...accepted],',
+    to: '    promised: 0,\n    accepted: [...accepted],',
+    why: 'a shard that is over is packed, and what its keeper had promised is lost'
   },
   {
     name: 'drop-tombstone',

@@ -148,7 +148,10 @@ export class SimNode {
     // By luck, more may have reached the disk than was synced.
     for (const record of records) this.#synced(record)
     this.#apply({ kind: 'data-here', ids: [...this.data], isRestored: true })
-    this.#apply({ kind: 'restored', records })
+    const half = records.length >> 1
+    for (const part of [records.slice(0, half), records.slice(half)])
+      this.#apply({ kind: 'restoring', records: part })
+    this.#apply({ kind: 'restored' })
   }
 
   /** Whoever starts this node again finds its disk as `fate` says. True if the disk was lost. */

@@ -123,7 +123,7 @@ class Mesh {
   start(): void {
     for (const [i, node] of this.nodes.entries()) {
       this.clock.after((startMs * i) / this.nodes.length, () => {
-        this.step(node, { kind: 'restored', records: [] })
+        this.step(node, { kind: 'restored' })
         for (let k = 0; k < Math.min(seeds, i); k++) {
           const peer = (this.nodes[this.#random.below(i)] as Node).id
           this.step(node, { kind: 'peer-found', peer, addresses: [`/sim/${peer}`] })
