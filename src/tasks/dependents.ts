@@ -126,8 +126,13 @@ export class Dependents {
   /** All that is known by now. */
   get news(): News {
     const all = Array.from({ length: this.#record.count }, (_, task) => task)
-    const ready = all.filter((task) => (this.#waits.get(task)?.open ?? 0) === 0 && !this.#hopeless.has(task))
-    return { ready, hopeless: this.#hopeless }
+    const met = all.filter((task) => (this.#waits.get(task)?.open ?? 0) === 0 && !this.#hopeless.has(task))
+    // An engine that was away when this was heard may be back by now, and is no less unfit for it.
+    for (const task of met) {
+      const unfit = this.#waits.has(task) ? this.#unfit(task) : undefined
+      if (unfit !== undefined) this.#hopeless.set(task, unfit)
+    }
+    return { ready: met.filter((task) => !this.#hopeless.has(task)), hopeless: this.#hopeless }
   }
 
   /** These have ended. */

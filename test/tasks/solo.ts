@@ -6,6 +6,7 @@
 import { decodeFailure } from '../../src/client/values.ts'
 import type { PeerId, ShardKey } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
+import type { Traits } from '../../src/routing/match.ts'
 import {
   encodeOutcome,
   OUTCOME_HEADER_BYTES,
@@ -17,7 +18,13 @@ import {
 } from '../../src/tasks/batch.ts'
 import type { Persist, Send } from '../../src/tasks/effects.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
-import type { JobHeader, TaskMessage, TaskMessageOf } from '../../src/tasks/messages.ts'
+import {
+  type JobHeader,
+  type ShardRecord,
+  shardTasksMax,
+  type TaskMessage,
+  type TaskMessageOf
+} from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { splitStory } from '../../src/tasks/story.ts'
 import { headerOf } from './header.ts'
@@ -43,11 +50,13 @@ export class Solo {
   readonly ended = new Map<number, Ended>()
   /** What was sent to each node since it was looked at. */
   readonly sent = new Map<PeerId, TaskMessage[]>()
+  /** What nodes say of themselves. */
+  readonly members = new Map<PeerId, Traits>()
   readonly #down = new Set<PeerId>()
 
-  constructor(count: number, more: Partial<JobHeader> = {}) {
+  constructor(count: number, more: Partial<JobHeader> = {}, other: Partial<ShardRecord> = {}) {
     this.owner = this.#newOwner()
-    const record = recordOf(self, count, { header: { ...plain, ...more } })
+    const record = recordOf(self, count, { header: { ...plain, ...more }, ...other })
     const store = { kind: 'store', record, isRepair: false } as const
     this.says(self, store, 0)
     this.says(reader, { kind: 'watch', key, have: new Uint32Array(0) }, 0)
@@ -62,7 +71,7 @@ export class Solo {
       holders: () => undefined,
       neighbours: () => nodes(6),
       keepersFor: () => [self],
-      member: () => undefined,
+      member: (peer: PeerId) => this.members.get(peer),
       mayKnow: () => []
     }
     return new Owner({ self, keeper: this.keeper, ...view, situation: () => '' }, seededRandom(1))
@@ -88,6 +97,7 @@ export class Solo {
   #read(message: TaskMessage): void {
     if (message.kind !== 'committed') return
     for (const [at, index] of message.outcomes.indexes.entries()) {
+      if (index >= shardTasksMax) continue
       const { outcome, told } = splitStory(valueAt(message.outcomes, at))
       const { status, attempt } = readOutcomeHeader(outcome)
       const isFailed = status === STATUS.error || status === STATUS.timedOut
