@@ -30,7 +30,7 @@ import { settlesWithinMs } from '../tasks/search.ts'
 import { Upkeep } from '../tasks/upkeep.ts'
 import { AfterWrites } from './after.ts'
 import { Desk } from './desk.ts'
-import { Doorstep } from './doorstep.ts'
+import { Doorstep, takeBack } from './doorstep.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
 import { reportsOf } from './report.ts'
@@ -224,7 +224,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #wake(now: Millis): void {
     this.#member(this.membership.wake(now), now)
-    this.#doorstep.wake(now)
+    takeBack(this.#doorstep.wake(now), this.owner.leads)
     this.#task(this.owner.wake(now))
     this.#task(this.runner.wake(now))
     this.#task(this.entry.wake(now))
@@ -349,7 +349,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #peerDown(peer: PeerId, now: Millis): void {
     this.#effects.push({ kind: 'note', text: `${peer} is down` })
-    this.#doorstep.take(peer)
+    takeBack(this.#doorstep.take(peer), this.owner.leads)
     this.#board.forget(peer)
     this.#effects.push(...this.#sources.peerGone(peer))
     this.#task(this.owner.peerDown(peer, now))

@@ -4,10 +4,11 @@
  * Not here: dialling (routing/membership.ts). Nothing depends on one message having arrived, so what waits too long, or is too
  * much, is dropped and said again by whom it matters to.
  */
-import type { PeerId } from '../ids.ts'
+import type { PeerId, ShardKey } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import type { Membership } from '../routing/membership.ts'
 import { routingKinds } from '../routing/messages.ts'
+import type { Lead } from '../tasks/lead.ts'
 import type { CoreEffect } from './effects.ts'
 
 type Send = Extract<CoreEffect, { kind: 'send' }>
@@ -17,6 +18,13 @@ export const waitingForOneMax = 1_024
 export const waitingMax = 16_384
 /** For a stream that was dialled. */
 export const streamWithinMs = 5_000
+
+/** What was granted and never left this node cannot have begun, so it is as if it had not been granted: nobody is blamed. */
+export function takeBack(unsent: readonly Send[], leads: ReadonlyMap<ShardKey, Lead>): void {
+  for (const { to, message } of unsent)
+    if (message.kind === 'grant')
+      leads.get(message.key)?.returned(to, message.inputs.indexes, 'unstarted', message.attempt)
+}
 
 export class Doorstep {
   readonly #membership: Pick<Membership, 'isLinked' | 'isUp' | 'used'>
@@ -51,8 +59,10 @@ export class Doorstep {
     return sends
   }
 
-  wake(now: Millis): void {
-    for (const [to, { since }] of this.#waiting) if (now - since > streamWithinMs) this.take(to)
+  /** These messages waited too long, and wait no more. */
+  wake(now: Millis): readonly Send[] {
+    const late = [...this.#waiting].filter(([, { since }]) => now - since > streamWithinMs)
+    return late.flatMap(([to]) => this.take(to))
   }
 
   check(): void {
