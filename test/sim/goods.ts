@@ -18,8 +18,8 @@ import type { SimClient } from './client.ts'
 import type { SimNode } from './node.ts'
 import type { World } from './world.ts'
 
-/** What was put stays for so long by itself: longer than a job may take to be accepted, shorter than the last look. */
-const pinMs = 90_000
+/** What was put stays for so long by itself: longer than a job may take to be accepted, also by a clock that jumps three times. */
+const pinMs = 240_000
 const answerMs = 5_000
 /** Of one piece; the largest are worth a wait for a node that has them. */
 const bytesMax = 200_000_000
