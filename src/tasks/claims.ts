@@ -7,20 +7,31 @@
 import type { PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Amount } from '../routing/match.ts'
-import type { Requirement } from '../routing/requirement.ts'
 import { type Send, send } from './effects.ts'
+import type { JobHeader } from './messages.ts'
+import type { Speeds } from './speeds.ts'
 import { take } from './standings.ts'
+import { Turns } from './turns.ts'
 
 /** Between two claims that say nothing new. */
 const claimAgainMs = 3_000
 
 export interface Wants {
   readonly want: number
+  /**
+   * What may begin at once or soon, as far as is known how long tasks take. An idle node asks for less of short ones, and of long
+   * ones for more.
+   */
+  readonly sure: number
+  /** Asked for at most of who has no work that is known of. */
   readonly standing: number
   readonly room: readonly Amount[]
   /** Only of jobs that are nested at least so deeply. */
   readonly depth: number
 }
+
+/** Of a node that takes no work. */
+export const nothing = { want: 0, sure: 0, standing: 0, room: [], depth: 0, isSated: false }
 
 interface Asked {
   tasks: number
@@ -28,38 +39,47 @@ interface Asked {
   /** Received when the last claim was sent. */
   base: number
   at: Millis
-  waiting: number
   depth: number
   /** Of each resource, what the owner thinks it may still grant. */
   room: Map<string, number>
 }
 
 export class Claims {
+  readonly turns: Turns
   readonly #asked = new Map<PeerId, Asked>()
   /** With whom a claim waits. */
   readonly #claimed = new Set<PeerId>()
 
+  constructor(speeds: Speeds) {
+    this.turns = new Turns(speeds)
+  }
+
   /** An owner sent `count` tasks, and has `waiting` more. */
-  granted(from: PeerId, count: number, waiting: number, requires: Requirement): void {
+  granted(from: PeerId, count: number, waiting: number, header: JobHeader): void {
     const asked = this.#of(from)
     asked.received += count
-    asked.waiting = waiting
-    if (requires.resources.length > 0) take(asked.room, requires, count)
+    this.turns.granted(from, header, waiting)
+    if (header.requires.resources.length > 0) take(asked.room, header.requires, count)
   }
 
   forget(peer: PeerId): void {
     this.#asked.delete(peer)
     this.#claimed.delete(peer)
+    this.turns.forget(peer)
   }
 
   /** Shares `want` among the owners that have work; the others keep a `standing` claim, so that their next task leaves at once. */
-  renew(owners: readonly PeerId[], { want, standing, room, depth }: Wants, now: Millis): Send[] {
+  renew(owners: readonly PeerId[], wants: Wants, now: Millis): Send[] {
+    const { want, standing, depth } = wants
+    const offers = this.turns.offers(owners, wants, now)
     let busy = 0
-    for (const owner of owners) if (this.#of(owner).waiting > 0) busy++
+    for (const owner of owners) if (this.turns.hasWork(owner)) busy++
     const claims = this.#withdraw(owners)
     for (const owner of owners) {
       const asked = this.#of(owner)
-      const share = asked.waiting > 0 ? Math.ceil(want / busy) : Math.min(want, standing)
+      const usual = this.turns.hasWork(owner) ? Math.ceil(want / busy) : Math.min(want, standing)
+      const { tasks: share, hasRoom } = offers?.get(owner) ?? { tasks: usual, hasRoom: true }
+      const room = hasRoom ? wants.room : wants.room.map(({ name }) => ({ name, amount: 0 }))
       const left = asked.tasks - (asked.received - asked.base)
       const isOld = now - asked.at >= claimAgainMs || depth !== asked.depth
       const isStale = isOld || (room.length > 0 && isOther(asked.room, room))
@@ -95,7 +115,6 @@ export class Claims {
       received: 0,
       base: 0,
       at: Number.NEGATIVE_INFINITY,
-      waiting: 0,
       depth: 0,
       room: new Map()
     }

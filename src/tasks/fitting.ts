@@ -111,12 +111,14 @@ export class Fitting {
     const depth = this.#depth()
     const isIdle = busy === 0 && this.#line.length === 0
     const free = Math.max(0, slots - busy)
-    const ahead = isIdle ? slots : this.#ahead(taskMs)
+    const usual = this.#ahead(taskMs)
+    const ahead = isIdle ? slots : usual
     // What waits for one engine, or for what others hold, keeps no slot from the rest.
     const queued = depth > this.#runs.depth ? this.#tasksFrom(depth) : this.#line.length - this.#line.narrow
     const want = Math.max(0, free + ahead - queued)
     const isSated = free === 0 && 2 * queued > ahead
-    return { want, standing: 2 * slots, room: this.#room(taskMs), depth, isSated }
+    const sure = Math.max(0, free + usual - queued)
+    return { want, sure, standing: 2 * slots, room: this.#room(taskMs), depth, isSated }
   }
 
   /** How deeply nested a task must be to begin in any slot. One that is lent, and waited for by name, goes to nothing else. */

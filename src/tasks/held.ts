@@ -44,6 +44,11 @@ export function inState(
   return indexes.filter((index) => (held?.state[index] ?? HELD.none) === state)
 }
 
+/** Positions of outcomes in this batch that are this node's to tell: what was given back meanwhile is not. */
+export function ranHere(held: Held | undefined, { indexes }: Batch): number[] {
+  return [...indexes.keys()].filter((at) => held?.state[indexes[at] as number] === HELD.running)
+}
+
 /** To who owns the shard, as far as is known here: the tasks that wait or run here, the later attempts first. */
 export function holdingOf(key: ShardKey, held: Held, queued: Iterable<Chunk>, runs: Iterable<Chunk>): Send[] {
   const own = (chunks: Iterable<Chunk>): Chunk[] => [...chunks].filter((chunk) => chunk.key === key)

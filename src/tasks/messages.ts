@@ -285,6 +285,11 @@ export const taskKinds = {
     /** Of the owner that grants it. */
     seat: added(uint(SEATS - 1), 0)
   },
+  /**
+   * Tasks wait at this owner which the node may run, the most urgent of this priority; or none do any more. Those that need any of
+   * its resources apart from the others. It may be lost.
+   */
+  waits: { priority: finite, isNeedy: flag, isOver: flag },
   /** `isStarted`: they ran for a while, so their next run is another attempt, which counts as nobody's failure. */
   handback: { key, attempt: uint(attemptsMax), isStarted: flag, indexes: tasks },
   outcomes: { key, outcomes: batch },

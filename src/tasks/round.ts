@@ -14,7 +14,7 @@ import { type Send, send } from './effects.ts'
 import type { Lead } from './lead.ts'
 import type { Shares } from './shares.ts'
 import type { Speeds } from './speeds.ts'
-import type { Standings } from './standings.ts'
+import type { Asks, Standings } from './standings.ts'
 
 export interface RoundView {
   readonly self: PeerId
@@ -28,8 +28,8 @@ export class Round {
   readonly #view: RoundView
   readonly #now: Millis
   readonly #effects: Send[] = []
-  /** Tasks that wait, by the text of what they require. */
-  readonly #waiting = new Map<string, { requires: Requirement; tasks: number }>()
+  /** Tasks that wait, by the text of what they require, and their shards in line. */
+  readonly #waiting = new Map<string, { requires: Requirement; tasks: number; leads: Lead[] }>()
   /** Requirements of which no asker can take anything more, unless it is nested more deeply than this. */
   readonly #served = new Map<string, number>()
   /** Who cannot take any of what is left of a shard. */
@@ -44,10 +44,10 @@ export class Round {
 
   grant(leads: Iterable<Lead>): Send[] {
     const line = [...leads].filter((lead) => lead.waiting(this.#now) > 0)
-    for (const lead of line) this.#count(lead)
-    if (line.length === 0 || this.#view.standings.size === 0) return []
     // Stable: of equals, the order in which shards came here. A submitter's clock decides nothing.
     line.sort((a, b) => priorityOf(b) - priorityOf(a) || depthOf(b) - depthOf(a))
+    for (const lead of line) this.#count(lead)
+    if (this.#view.standings.size === 0) return []
     for (let from = 0; from < line.length; ) {
       const first = line[from] as Lead
       const next = line.findIndex((lead, at) => at > from && priorityOf(lead) !== priorityOf(first))
@@ -55,7 +55,30 @@ export class Round {
       this.#level(line.slice(from, to))
       from = to
     }
+    for (const asks of this.#view.standings.asks()) this.#tell(asks)
     return this.#effects
+  }
+
+  /** What is left that the node may run: who asks for nothing hears of it, and who asks in vain. */
+  #tell({ peer, credit, depth, hasRoom }: Asks): void {
+    const { tidings } = this.#view.standings
+    const [plain, needy] = [false, true].map((isNeedy) => this.#mostUrgent(peer, depth, isNeedy))
+    const isAsking = credit > 0
+    const isKept = needy === undefined || hasRoom
+    this.#effects.push(...tidings.tell(peer, false, plain, isAsking, this.#now))
+    this.#effects.push(...tidings.tell(peer, true, needy, isAsking && isKept, this.#now))
+  }
+
+  #mostUrgent(peer: PeerId, depth: number, isNeedy: boolean): number | undefined {
+    let most: number | undefined
+    for (const { requires, tasks, leads } of this.#waiting.values()) {
+      if (tasks <= 0 || requires.resources.length > 0 !== isNeedy) continue
+      if (requires.text !== '' && !this.#view.standings.canRun(peer, requires)) continue
+      const first = leads.find((lead) => depthOf(lead) >= depth && lead.waiting(this.#now) > 0)
+      if (first !== undefined && priorityOf(first) > (most ?? Number.NEGATIVE_INFINITY))
+        most = priorityOf(first)
+    }
+    return most
   }
 
   /** Tasks that nobody who asks can take now. */
@@ -127,20 +150,27 @@ export class Round {
 
   #made(peer: PeerId, lead: Lead, { tasks, effects }: { tasks: number; effects: readonly Send[] }): number {
     const { requires } = lead.record.header
-    this.#view.standings.granted(peer, tasks, requires, this.#now)
+    const { standings } = this.#view
+    standings.granted(peer, tasks, requires, this.#now)
     const kind = this.#waiting.get(requires.text)
     if (kind !== undefined) kind.tasks -= tasks
     for (const { to, message } of effects) {
-      const waiting = message.kind === 'grant' ? this.#waitingAt(peer) : 0
-      this.#effects.push(send(to, message.kind === 'grant' ? { ...message, waiting } : message))
+      if (message.kind !== 'grant') {
+        this.#effects.push(send(to, message))
+        continue
+      }
+      const waiting = this.#waitingAt(peer)
+      standings.tidings.granted(peer, lead.record.header, waiting, this.#now)
+      this.#effects.push(send(to, { ...message, waiting }))
     }
     return tasks
   }
 
   #count(lead: Lead): void {
     const { requires } = lead.record.header
-    const kind = this.#waiting.get(requires.text) ?? { requires, tasks: 0 }
+    const kind = this.#waiting.get(requires.text) ?? { requires, tasks: 0, leads: [] }
     kind.tasks += lead.waiting(this.#now)
+    kind.leads.push(lead)
     this.#waiting.set(requires.text, kind)
     this.#leastMs = Math.min(this.#leastMs, this.#view.speeds.of(lead.record.header))
   }

@@ -6,9 +6,9 @@
  * finished work.
  */
 import type { PeerId, ShardKey } from '../ids.ts'
-import type { Millis } from '../machine.ts'
+import { earlier, type Millis } from '../machine.ts'
 import { type Batch, pack, pickAt } from './batch.ts'
-import { Claims } from './claims.ts'
+import { Claims, nothing } from './claims.ts'
 import { type Attendance, type Run, type RunnerEffect, type Send, seek, send } from './effects.ts'
 import { Fitting } from './fitting.ts'
 import {
@@ -20,7 +20,8 @@ import {
   inState,
   isDue,
   isForNobody,
-  newHeld
+  newHeld,
+  ranHere
 } from './held.ts'
 import { ownerBy } from './keepers.ts'
 import { type Chunk, Line, unstarted } from './line.ts'
@@ -47,9 +48,9 @@ export class Runner {
   readonly #line = new Line()
   readonly #runs: Runs
   readonly fitting: Fitting
-  readonly #asked = new Claims()
-  readonly #used = new UsedPermits()
   readonly #speeds = new Speeds()
+  readonly #asked = new Claims(this.#speeds)
+  readonly #used = new UsedPermits()
   #tendAt: Millis = 0
   #confirmAt: Millis = 0
   #claimAt: Millis = 0
@@ -84,6 +85,9 @@ export class Runner {
         return this.#led(from, message, now)
       case 'disowned':
         return this.#disowned(from, message.key, now)
+      case 'waits':
+        if (this.#view.isUp(from)) this.#asked.turns.heard(from, message)
+        return []
       case 'forget':
         return keysOf(message.name, this.#held.keys()).flatMap((key) => this.#revoked(key, everyTask, now))
       default:
@@ -109,8 +113,9 @@ export class Runner {
   /** Its task waits for a job of its own, and others may have the slot unless too many wait already; or it has it again. */
   #parked({ kind, run }: RunNewsOf<'parked' | 'resumed'>, now: Millis): RunnerEffect[] {
     this.#runs.park(run, kind === 'parked', now)
-    const barred = this.fitting.barred()
-    const back = barred.flatMap((chunk) => this.#returnQueued(chunk, [...chunk.inputs.indexes]))
+    const back = this.fitting
+      .barred()
+      .flatMap((chunk) => this.#returnQueued(chunk, [...chunk.inputs.indexes]))
     // First it is said what is wanted, or the same would come back at once.
     return [...(back.length > 0 ? this.#claims(now) : []), ...back, ...this.#work(now)]
   }
@@ -130,12 +135,8 @@ export class Runner {
     this.#runs.ended(run, outcomes.indexes.length, done, now)
     this.#speeds.measure(running.header, outcomes)
     const held = this.#held.get(key)
-    if (held === undefined || outcomes.indexes.length === 0) return this.#work(now)
-    // What was given back meanwhile is none of ours any more.
-    const ours = [...outcomes.indexes.keys()].filter(
-      (at) => held.state[outcomes.indexes[at] as number] === HELD.running
-    )
-    if (ours.length === 0) return this.#work(now)
+    const ours = ranHere(held, outcomes)
+    if (held === undefined || ours.length === 0) return this.#work(now)
     const own = { ...pickAt(outcomes, ours), node: this.#view.self }
     for (const index of own.indexes) held.state[index] = HELD.ended
     held.outcomes.push(own)
@@ -208,6 +209,7 @@ export class Runner {
   }
 
   wake(now: Millis): RunnerEffect[] {
+    this.#asked.turns.pass(now)
     if (now < this.#tendAt) return []
     this.#tendAt = now + patienceMs / 2
     const effects: RunnerEffect[] = []
@@ -223,7 +225,8 @@ export class Runner {
   }
 
   wakeAt(): Millis | undefined {
-    return this.#held.size === 0 && this.#view.slots === 0 ? undefined : this.#tendAt
+    const isIdle = this.#held.size === 0 && this.#view.slots === 0
+    return isIdle ? undefined : earlier(this.#tendAt, this.#asked.turns.passAt)
   }
 
   check(): void {
@@ -236,7 +239,7 @@ export class Runner {
     // Of who is no member nobody would hear that it is gone. A member that is taken for lost asks, and grants again.
     if (!this.#view.isUp(from)) return []
     const { key, header, first, attempt, seat, inputs } = grant
-    this.#asked.granted(from, inputs.indexes.length, grant.waiting, header.requires)
+    this.#asked.granted(from, inputs.indexes.length, grant.waiting, header)
     if (this.#view.keeper.isForgotten(key)) return [send(from, this.#view.keeper.epitaph(key))]
     const held = this.#held.get(key) ?? newHeld(grant)
     this.#held.set(key, held)
@@ -260,6 +263,7 @@ export class Runner {
     if (held.live === 0) this.#held.delete(key)
     const chunk = { key, header, first, attempt, seat, from, at: now, inputs: pickAt(inputs, fresh) }
     if (fresh.length > 0) this.#line.add(chunk)
+    this.#asked.turns.took(from, header, fresh.length, back.length)
     const returned = back.length > 0 ? [send(from, unstarted(chunk, back))] : []
     // Granted again what ended here already: the outcome is all that the owner needs.
     return isHeld ? [...returned, ...this.#report(key, held, now)] : returned
@@ -356,14 +360,11 @@ export class Runner {
   }
 
   #claims(now: Millis): Send[] {
-    const { owners } = this.#view
-    if (!this.#takesWork)
-      return this.#asked.renew(owners(), { want: 0, standing: 0, room: [], depth: 0 }, now)
-    const wants = this.fitting.wants(this.#runs.pace(this.#speeds.last, now))
+    const wants = this.#takesWork ? this.fitting.wants(this.#runs.pace(this.#speeds.last, now)) : nothing
     // Not for every few tasks that ended: little claims bring little grants, and those never grow again.
     if (wants.isSated && now < this.#claimAt) return []
     this.#claimAt = now + claimEveryMs
-    return this.#asked.renew(owners(), wants, now)
+    return this.#asked.renew(this.#view.owners(), wants, now)
   }
 
   /** Work that turned out longer than was believed goes back to its owners, who may know an idle node. */

@@ -55,6 +55,11 @@ export class Speeds {
     return Number.isFinite(taskMs) ? Math.max(1, Math.min(most, Math.floor(ms / taskMs))) : 1
   }
 
+  /** What a task counts: what it takes as far as that is known, else what was measured last. */
+  costOf(header: JobHeader): Millis {
+    return [this.of(header), this.last, 1].find(Number.isFinite) ?? 1
+  }
+
   /** Infinite for a function that never ran here. */
   of(header: JobHeader): Millis {
     return this.#byFunction.get(nameOf(header)) ?? Number.POSITIVE_INFINITY

@@ -11,6 +11,7 @@ import type { Claim } from '../routing/portions.ts'
 import { isEngine, type Requirement } from '../routing/requirement.ts'
 import type { Lead } from './lead.ts'
 import type { TaskMessageOf } from './messages.ts'
+import { Tidings } from './tidings.ts'
 
 /** A grant that was not received by then is lost. */
 const grantArrivesMs = 2_000
@@ -29,6 +30,15 @@ interface Standing {
   flights: { readonly upTo: number; readonly tasks: number; readonly requires: Requirement }[]
 }
 
+/** What a node asks for, and has not been granted. */
+export interface Asks {
+  readonly peer: PeerId
+  readonly credit: number
+  readonly depth: number
+  /** It has resources for more. */
+  readonly hasRoom: boolean
+}
+
 export interface StandingsView {
   readonly isUp: (peer: PeerId) => boolean
   readonly member: (peer: PeerId) => Traits | undefined
@@ -40,6 +50,8 @@ const requirementsMax = 256
 export class Standings {
   readonly #view: StandingsView
   readonly #claims = new Map<PeerId, Standing>()
+  /** What those who asked know of what waits. */
+  readonly tidings = new Tidings()
   /** By the text of a requirement: what was found of a node, as it described itself then. */
   readonly #known = new Map<string, Map<PeerId, { member: Traits; canRun: boolean }>>()
 
@@ -53,6 +65,7 @@ export class Standings {
 
   forget(peer: PeerId): void {
     this.#claims.delete(peer)
+    this.tidings.forget(peer)
     for (const known of this.#known.values()) known.delete(peer)
   }
 
@@ -95,6 +108,14 @@ export class Standings {
       }
     }
     return open
+  }
+
+  /** Who asked at any time, and for what it still does. */
+  *asks(): Iterable<Asks> {
+    for (const [peer, { credit, depth, room }] of this.#claims) {
+      const hasRoom = [...room.values()].some((left) => left > 0)
+      if (this.#view.isUp(peer)) yield { peer, credit, depth, hasRoom }
+    }
   }
 
   /** Nodes that asked for work at any time and could run this, now or later. */

@@ -83,7 +83,12 @@ class Desk {
 
   flush(): Map<PeerId, string> {
     const got = new Map<PeerId, string>()
+    this.news = []
     for (const { to, message } of this.owner.flush(++this.#now)) {
+      if (message.kind === 'waits') {
+        const { priority, isNeedy, isOver } = message
+        this.news.push(`${to}: ${isOver ? 'nothing' : priority}${isNeedy ? ', needy' : ''}`)
+      }
       if (message.kind !== 'grant') continue
       const size = message.inputs.indexes.length
       got.set(to, (got.get(to) ?? '') + (message.header.job.at(-1) ?? '').repeat(size))
@@ -94,6 +99,16 @@ class Desk {
   }
 
   readonly last: TaskMessageOf<'grant'>[] = []
+  /** What nodes were told of what waits here. */
+  news: string[] = []
+
+  /** After so long, without anybody asking. */
+  told(after = 1): string[] {
+    this.#now += after
+    this.owner.wake(this.#now)
+    this.flush()
+    return this.news
+  }
 
   /** The engine took so long for each of what was granted last. */
   ended(elapsedMs: number): void {
@@ -220,4 +235,49 @@ test('who asks only for what is nested gets nothing else', () => {
   expect(desk.claim(ann, 4, [], 1)).toBe('')
   const nested = desk.submit(2, { depth: 1 })
   expect(desk.claim(ann, 4, [], 1)).toBe((nested.at(-1) ?? '').repeat(2))
+})
+
+test('a node that asks for nothing hears once that something waits for it, and at once that more urgent things do', () => {
+  const desk = new Desk()
+  desk.claim(ann, 0)
+  desk.claim(ben, 0)
+  desk.submit(4, { requires: { labels: { lab: 'optics' } } })
+  expect(desk.told()).toEqual(['ann: 0'])
+  expect(desk.told()).toEqual([])
+  const urgent = desk.submit(1, { priority: 3 })
+  expect(desk.told()).toEqual(['ann: 3', 'ben: 3'])
+  // It may be lost.
+  expect(desk.told(500)).toEqual(['ann: 3', 'ben: 3'])
+  // A grant tells as much itself; when all of that is gone, so that nothing is kept for it, whoever asks for it hears so.
+  expect(desk.claim(ann, 1)).toBe(urgent.at(-1))
+  expect(desk.news).toEqual(['ann: 0'])
+  expect(desk.claim(ben, 1)).toBe('')
+  expect(desk.news).toEqual(['ben: nothing'])
+})
+
+test('who has room for nothing hears what waits that needs some, and what it cannot have is not offered at once again', () => {
+  const desk = new Desk()
+  desk.claim(ann, 4, gpu(0))
+  desk.submit(2, { requires: { resources: { gpu: 1 } } })
+  expect(desk.told()).toEqual(['ann: 0, needy'])
+  // There is room, but of another kind.
+  desk.claim(ann, 4, [{ name: 'laser', amount: 1 }])
+  expect(desk.news).toEqual(['ann: nothing, needy'])
+  desk.claim(ann, 4, gpu(0))
+  expect(desk.news).toEqual([])
+  expect(desk.told(500)).toEqual(['ann: 0, needy'])
+})
+
+test('what is urgent and cannot run at a node gives the owner’s other tasks no precedence there', () => {
+  const desk = new Desk()
+  const urgent = desk.submit(40, { targets: ['ann/0'], priority: 5 })
+  const others = desk.submit(40)
+  // As many wait there for that engine as may.
+  expect(countOf(desk.claim(ann, 17), urgent)).toBe(16)
+  expect(desk.news).toEqual([])
+  expect(desk.claim(ann, 1)).toBe(others.at(-1))
+  expect(desk.news).toEqual([])
+  expect(desk.told(300)).toEqual([])
+  desk.submit(1, { priority: 6 })
+  expect(desk.told()).toEqual(['ann: 6'])
 })
