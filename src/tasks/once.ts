@@ -51,7 +51,7 @@ export class Once {
     const isOurs = [...batch.indexes.keys()].filter((at) => this.#asked.delete(batch.indexes[at] as number))
     const isWaitedFor = ({ index, holder, attempt }: Permit): boolean =>
       queue.isHeldBy(index, holder, attempt)
-    return grouped(permitsIn([pickAt(batch, isOurs)]).filter(isWaitedFor))
+    return grouped(permitsIn([pickAt(batch, isOurs)]).filter(isWaitedFor), queue.places)
   }
 
   look(queue: Queue, now: Millis, isUp: (peer: PeerId) => boolean): void {

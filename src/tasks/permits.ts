@@ -10,6 +10,7 @@ import { toString as toText } from 'uint8arrays/to-string'
 import { type Attempt, isPeerId, type PeerId, type ShardKey } from '../ids.ts'
 import { type Batch, pack, valueAt } from './batch.ts'
 import { permitBase, permitsEnd, shardTasksMax } from './messages.ts'
+import type { Picked } from './queue.ts'
 
 /** Attempts of a task that may get a permit; after that it ends as TASK_UNKNOWN. */
 export const permitsMax = Math.floor((permitsEnd - permitBase) / shardTasksMax)
@@ -47,15 +48,18 @@ export function permitAt(batch: Batch, at: number): Permit | undefined {
 export const permitsIn = (batches: Iterable<Batch>): Permit[] =>
   [...batches].flatMap((batch) => [...batch.indexes.keys()].flatMap((at) => permitAt(batch, at) ?? []))
 
-/** The permits of these that go together: one holder and one attempt. */
+/** The permits of these that go together: one holder, one attempt, and the same engine or any. */
 export function grouped(
-  permits: readonly Permit[]
-): { holder: PeerId; attempt: Attempt; indexes: number[] }[] {
-  const groups = new Map<string, { holder: PeerId; attempt: Attempt; indexes: number[] }>()
+  permits: readonly Permit[],
+  engines: ReadonlyMap<number, string>
+): (Picked & { readonly holder: PeerId })[] {
+  const groups = new Map<string, Picked & { readonly holder: PeerId }>()
   for (const { index, attempt, holder } of permits) {
-    const group = groups.get(`${holder} ${attempt}`) ?? { holder, attempt, indexes: [] }
+    const engine = engines.get(index)
+    const name = `${holder} ${attempt} ${engine ?? ''}`
+    const group = groups.get(name) ?? { holder, attempt, engine, indexes: [] }
     group.indexes.push(index)
-    groups.set(`${holder} ${attempt}`, group)
+    groups.set(name, group)
   }
   return [...groups.values()]
 }

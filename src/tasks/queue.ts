@@ -68,7 +68,7 @@ export class Queue {
   #early: Uint8Array | undefined
   readonly tried = new Tried()
   /** Engines of tasks that may run nowhere else while it is there. */
-  readonly #places = new Map<number, string>()
+  readonly places = new Map<number, string>()
 
   /** `firstAttempt` is above 1 for an owner that took over: what ran before it had lower numbers. */
   constructor(count: number, firstAttempt: Attempt = 1) {
@@ -105,7 +105,7 @@ export class Queue {
     if (!this.#isEarly(index) || this.#early === undefined) return
     this.#early[index] = 0
     if (this.#state[index] !== TASK.waiting) return
-    if (engine !== undefined) this.#places.set(index, engine)
+    if (engine !== undefined) this.places.set(index, engine)
     this.#back.push({ index, avoid: undefined })
     this.#waiting++
   }
@@ -120,7 +120,7 @@ export class Queue {
 
   /** Tasks that are to run on engines that are not there any more may run anywhere. */
   unplace(isThere: (engine: string) => boolean): void {
-    for (const [index, engine] of this.#places) if (!isThere(engine)) this.#places.delete(index)
+    for (const [index, engine] of this.places) if (!isThere(engine)) this.places.delete(index)
   }
 
   /** The highest attempt that any task of the shard had or waits for. */
@@ -363,7 +363,7 @@ export class Queue {
     let company = this.heldBy(peer).reduce((sum, index) => sum + weightOf(this.losses(index)), 0)
     this.#back = this.#back.filter(({ index, avoid }) => {
       if (this.#state[index] !== TASK.waiting) return false
-      const place = this.#places.get(index)
+      const place = this.places.get(index)
       if (indexes.length >= most || (elsewhere && avoid === peer && place === undefined)) return true
       if (!suited(index)) return true
       if (place !== undefined && !place.startsWith(`${peer}/`)) return true

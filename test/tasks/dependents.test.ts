@@ -51,9 +51,9 @@ test('a task that follows another to a node that is back, and is not what it req
   expect(ended.get(0)?.message).toMatch('to an engine that is not what it requires')
 })
 
-test('a task that follows another to a node that is back, and is what it requires, goes there and nowhere else', () => {
+test('a task that follows another to a node that is back, and is what it requires, goes to that engine and no other', () => {
   const solo = started([['gpu', 'k80']])
   expect(solo.granted(near)).toEqual([])
-  expect(solo.granted(far)).toHaveLength(1)
+  expect(solo.granted(far).map(({ header }) => header.requires.targets)).toEqual([[`${far}/0`]])
   expect(solo.ended.has(0)).toBe(false)
 })
