@@ -69,6 +69,8 @@ class Libp2pTransport implements Transport {
   private readonly gossip: Gossip
   private readonly seeds: Seeds
   private readonly dialing = new Set<PeerId>()
+  /** Who was here as a node, and may come again. */
+  private readonly nodes = new Set<string>()
   private readonly stopping = new AbortController()
   private host: Libp2p | undefined
   private search: Search | undefined
@@ -90,6 +92,7 @@ class Libp2pTransport implements Transport {
       counters,
       addresses: () => this.addresses(),
       onConnected: (peer, addresses, connection) => {
+        this.nodes.add(peer)
         this.gossip.connect(peer, connection)
         this.seeds.woke(peer)
         this.emit({ kind: 'peer-connected', peer, addresses })
@@ -142,7 +145,11 @@ class Libp2pTransport implements Transport {
       const peer = peerOf(connection)
       await this.options.serveData(talk, this.peers.has(peer) ? peer : undefined)
     })
-    host.addEventListener('peer:disconnect', ({ detail }) => this.gossip.forget(detail))
+    host.addEventListener('peer:disconnect', ({ detail }) => {
+      this.gossip.forget(detail)
+      // libp2p would remember each for two days, and every client has a new name.
+      if (!this.nodes.has(detail.toString())) host.peerStore.delete(detail).catch(() => {})
+    })
     await startHost(host, listen)
     this.gossip.start()
     this.seeds.start()

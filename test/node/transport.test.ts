@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { Libp2p } from '@libp2p/interface'
 import { afterEach, describe, expect, test } from 'vitest'
 import { gossipBytesMax } from '../../src/node/gossip.ts'
 import { createKey } from '../../src/node/key.ts'
@@ -297,6 +298,27 @@ describe('clients', () => {
     link.send(Buffer.from('to nobody'))
     await expect(link.attach(node.address)).rejects.toMatchObject({ code: 'SHOAL_NO_MESH' })
     await expect(link.attach('nowhere')).rejects.toMatchObject({ code: 'SHOAL_BAD_OPTION' })
+  })
+
+  test('who came as a client and went is not remembered, and a node is', async () => {
+    const key = createKey()
+    const [node, other] = [await startNode(key), await startNode(key)]
+    const { host } = node.transport as unknown as { host: Libp2p }
+    const gone = Promise.withResolvers<void>()
+    let left = 4
+    host.addEventListener('peer:disconnect', () => {
+      if (--left === 0) gone.resolve()
+    })
+    await connect(node, other)
+    for (let i = 0; i < 3; i++) {
+      const { link } = await startLink(key)
+      await link.attach(node.address)
+      await link.close()
+    }
+    await other.transport.stop()
+    await gone.promise
+    const known = (await host.peerStore.all()).map(({ id }) => id.toString())
+    expect(known).toEqual([other.transport.self])
   })
 
   test('one client that is dropped does not end another of the same node', async () => {
