@@ -169,7 +169,7 @@ test('each of several hanging tasks meets its own timeout', async () => {
       [2, 0],
       [3, 3]
     ],
-    { timeoutMs: 40 }
+    { timeoutMs: 400 }
   )
   expect(all.map(({ failure }) => failure?.code)).toEqual(['TASK_TIMEOUT', undefined, 'TASK_TIMEOUT'])
 })
