@@ -6,7 +6,6 @@
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { performance } from 'node:perf_hooks'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { call, connect, type RunMetadata, type TaskError } from '../../src/index.ts'
 import { Mesh, until, upTo } from './mesh.ts'
