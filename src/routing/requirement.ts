@@ -127,6 +127,9 @@ export function on(engine: string, { text }: Requirement): Requirement {
 export const isNarrow = ({ resources, targets }: Requirement): boolean =>
   resources.length > 0 || targets.some(isEngine)
 
+/** The resources that it needs. */
+export const namesOf = ({ resources }: Requirement): string[] => resources.map(([name]) => name)
+
 export const isEngine = (target: string): boolean => target.includes('/')
 
 interface Budget {

@@ -16,7 +16,7 @@ import {
   shardName
 } from '../ids.ts'
 import { amounts } from '../routing/messages.ts'
-import { anywhere, requirement } from '../routing/requirement.ts'
+import { anywhere, requirement, resourcesMax } from '../routing/requirement.ts'
 import {
   added,
   bytes,
@@ -287,9 +287,9 @@ export const taskKinds = {
   },
   /**
    * Tasks wait at this owner which the node may run, the most urgent of this priority; or none do any more. Those that need any of
-   * its resources apart from the others. It may be lost.
+   * its resources, and which, apart from the others. It may be lost.
    */
-  waits: { priority: finite, isNeedy: flag, isOver: flag },
+  waits: { priority: finite, needs: list(text(128), resourcesMax), isOver: flag },
   /** `isStarted`: they ran for a while, so their next run is another attempt, which counts as nobody's failure. */
   handback: { key, attempt: uint(attemptsMax), isStarted: flag, indexes: tasks },
   outcomes: { key, outcomes: batch },

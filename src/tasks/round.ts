@@ -9,12 +9,13 @@
 import type { PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { type Claim, nextGrant } from '../routing/portions.ts'
-import type { Requirement } from '../routing/requirement.ts'
+import { namesOf, type Requirement } from '../routing/requirement.ts'
 import { type Send, send } from './effects.ts'
 import type { Lead } from './lead.ts'
 import type { Shares } from './shares.ts'
 import type { Speeds } from './speeds.ts'
 import type { Asks, Standings } from './standings.ts'
+import type { Waiting } from './tidings.ts'
 
 export interface RoundView {
   readonly self: PeerId
@@ -60,23 +61,23 @@ export class Round {
   }
 
   /** What is left that the node may run: who asks for nothing hears of it, and who asks in vain. */
-  #tell({ peer, credit, depth, hasRoom }: Asks): void {
+  #tell({ peer, credit, depth, room }: Asks): void {
     const { tidings } = this.#view.standings
     const [plain, needy] = [false, true].map((isNeedy) => this.#mostUrgent(peer, depth, isNeedy))
-    const isAsking = credit > 0
-    const isKept = needy === undefined || hasRoom
-    this.#effects.push(...tidings.tell(peer, false, plain, isAsking, this.#now))
-    this.#effects.push(...tidings.tell(peer, true, needy, isAsking && isKept, this.#now))
+    const isVain = (needs: readonly string[]): boolean =>
+      credit > 0 && needs.every((name) => (room.get(name) ?? 0) > 0)
+    this.#effects.push(...tidings.tell(peer, false, plain, isVain, this.#now))
+    this.#effects.push(...tidings.tell(peer, true, needy, isVain, this.#now))
   }
 
-  #mostUrgent(peer: PeerId, depth: number, isNeedy: boolean): number | undefined {
-    let most: number | undefined
+  #mostUrgent(peer: PeerId, depth: number, isNeedy: boolean): Waiting | undefined {
+    let most: Waiting | undefined
     for (const { requires, tasks, leads } of this.#waiting.values()) {
       if (tasks <= 0 || requires.resources.length > 0 !== isNeedy) continue
       if (requires.text !== '' && !this.#view.standings.canRun(peer, requires)) continue
       const first = leads.find((lead) => depthOf(lead) >= depth && lead.waiting(this.#now) > 0)
-      if (first !== undefined && priorityOf(first) > (most ?? Number.NEGATIVE_INFINITY))
-        most = priorityOf(first)
+      if (first !== undefined && priorityOf(first) > (most?.priority ?? Number.NEGATIVE_INFINITY))
+        most = { priority: priorityOf(first), needs: namesOf(requires) }
     }
     return most
   }

@@ -35,8 +35,8 @@ export interface Asks {
   readonly peer: PeerId
   readonly credit: number
   readonly depth: number
-  /** It has resources for more. */
-  readonly hasRoom: boolean
+  /** What of its resources further grants may take. */
+  readonly room: ReadonlyMap<string, number>
 }
 
 export interface StandingsView {
@@ -112,10 +112,8 @@ export class Standings {
 
   /** Who asked at any time, and for what it still does. */
   *asks(): Iterable<Asks> {
-    for (const [peer, { credit, depth, room }] of this.#claims) {
-      const hasRoom = [...room.values()].some((left) => left > 0)
-      if (this.#view.isUp(peer)) yield { peer, credit, depth, hasRoom }
-    }
+    for (const [peer, { credit, depth, room }] of this.#claims)
+      if (this.#view.isUp(peer)) yield { peer, credit, depth, room }
   }
 
   /** Nodes that asked for work at any time and could run this, now or later. */

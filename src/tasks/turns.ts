@@ -8,6 +8,7 @@
 import type { PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Amount } from '../routing/match.ts'
+import { namesOf } from '../routing/requirement.ts'
 import type { Wants } from './claims.ts'
 import type { JobHeader, TaskMessageOf } from './messages.ts'
 import { Shares } from './shares.ts'
@@ -20,6 +21,8 @@ export const answerWithinMs = 200
 interface Demand {
   plain?: number | undefined
   needy?: number | undefined
+  /** The resources that the latter need. */
+  needs?: readonly string[]
   /** Since when something is kept for it. */
   keptFrom?: Millis | undefined
 }
@@ -54,15 +57,15 @@ export class Turns {
   }
 
   /** It says what waits. */
-  heard(owner: PeerId, { priority, isNeedy, isOver }: TaskMessageOf<'waits'>): void {
-    this.#set(owner, isNeedy, isOver ? undefined : priority)
+  heard(owner: PeerId, { priority, needs, isOver }: TaskMessageOf<'waits'>): void {
+    this.#set(owner, needs, isOver ? undefined : priority)
   }
 
   /** Of its tasks so many came, and so many more wait. */
   granted(owner: PeerId, { priority, requires }: JobHeader, waiting: number): void {
     const demand = this.#of(owner)
     demand.keptFrom = undefined
-    if (waiting > 0) this.#set(owner, requires.resources.length > 0, priority)
+    if (waiting > 0) this.#set(owner, namesOf(requires), priority)
     else demand.plain = demand.needy = undefined
   }
 
@@ -70,7 +73,7 @@ export class Turns {
   took(owner: PeerId, header: JobHeader, taken: number, back: number): void {
     // Who sends what cannot run here has had its turn as well.
     this.#shares.charge(owner, Math.max(1, taken) * this.#speeds.costOf(header))
-    if (back > 0) this.#set(owner, header.requires.resources.length > 0, header.priority)
+    if (back > 0) this.#set(owner, namesOf(header.requires), header.priority)
   }
 
   forget(owner: PeerId): void {
@@ -119,11 +122,12 @@ export class Turns {
   /** Owners whose tasks could begin here. */
   #rivals(owners: readonly PeerId[], room: readonly Amount[]): Rival[] {
     if (this.#demands.size < 2) return []
-    const hasRoom = room.some(({ amount }) => amount > 0)
+    const free = new Set(room.filter(({ amount }) => amount > 0).map(({ name }) => name))
     return owners.flatMap((owner) => {
       const demand = this.#demands.get(owner)
-      const { plain, keptFrom } = demand ?? {}
-      const needy = hasRoom ? demand?.needy : undefined
+      const { plain, keptFrom, needs = [] } = demand ?? {}
+      // Who needs what is not free is in nobody's way, whatever else there is.
+      const needy = needs.every((name) => free.has(name)) ? demand?.needy : undefined
       if (plain === undefined && needy === undefined) return []
       const urgency = Math.max(plain ?? Number.NEGATIVE_INFINITY, needy ?? Number.NEGATIVE_INFINITY)
       return [{ owner, plain, needy, keptFrom, urgency }]
@@ -149,9 +153,9 @@ export class Turns {
     return line
   }
 
-  #set(owner: PeerId, isNeedy: boolean, priority: number | undefined): void {
+  #set(owner: PeerId, needs: readonly string[], priority: number | undefined): void {
     const demand = this.#of(owner)
-    if (isNeedy) demand.needy = priority
+    if (needs.length > 0) Object.assign(demand, { needy: priority, needs })
     else demand.plain = priority
   }
 

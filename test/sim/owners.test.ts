@@ -11,16 +11,18 @@ import { type JobPlan, PLAIN_JOB } from './plan.ts'
 import { World } from './world.ts'
 
 const gpu: readonly Amount[] = [{ name: 'gpu', amount: 1 }]
+/** And something that no task needs. */
+const more: readonly Amount[] = [...gpu, { name: 'memory', amount: 8 }]
 const onGpu = { requires: requirementOf({ resources: { gpu: 1 } }) }
 
 const startsAt = [2_000, 2_700] as const
 
 /** Whose tasks begin, in order, once the second submitter's are there too; `first` and `second` name the owners of their shards. */
-function beginnings(first: string, second: string, jobs: readonly JobPlan[]): string {
+function beginnings(first: string, second: string, jobs: readonly JobPlan[], resources = gpu): string {
   for (let seed = 1; ; seed++) {
     const owners = new Map<string, string>()
     let begun = ''
-    const hosts = [{ ...host('peerLab', 2), resources: gpu }, host('peerAnn', 0), host('peerBen', 0)]
+    const hosts = [{ ...host('peerLab', 2), resources }, host('peerAnn', 0), host('peerBen', 0)]
     const world = new World(seed, {
       plan: { ...planOf(hosts, jobs, 12_000), clients: 2 },
       onNote: () => {},
@@ -60,13 +62,18 @@ test.each([
 })
 
 test.each([
-  ['peerLab', 'peerAnn'],
-  ['peerAnn', 'peerBen']
-])('so do those that need a unit of which there is one, of owners at %s and %s', (first, second) => {
-  const more = { taskMs: 300, ...onGpu }
-  const begun = beginnings(first, second, [job(0, 12, more), job(1, 4, more)])
-  expect(before(begun)).toBeLessThanOrEqual(5)
-})
+  ['peerLab', 'peerAnn', gpu],
+  ['peerAnn', 'peerBen', gpu],
+  ['peerLab', 'peerAnn', more],
+  ['peerAnn', 'peerBen', more]
+])(
+  'so do those that need a unit of which there is one, of owners at %s and %s (%#)',
+  (first, second, has) => {
+    const needs = { taskMs: 300, ...onGpu }
+    const begun = beginnings(first, second, [job(0, 12, needs), job(1, 4, needs)], has)
+    expect(before(begun)).toBeLessThanOrEqual(5)
+  }
+)
 
 test.each([{}, onGpu])('short ones, too (%#)', (needs) => {
   const more = { taskMs: 20, ...needs }
@@ -74,8 +81,12 @@ test.each([{}, onGpu])('short ones, too (%#)', (needs) => {
   expect(before(begun)).toBeLessThanOrEqual(20)
 })
 
-test.each([{}, onGpu])('what is more urgent at another owner goes first (%#)', (more) => {
-  const jobs = [job(0, 20, { taskMs: 300, ...more }), job(1, 4, { taskMs: 300, priority: 5, ...more })]
-  const begun = beginnings('peerLab', 'peerAnn', jobs)
+test.each([
+  [{}, gpu],
+  [onGpu, gpu],
+  [onGpu, more]
+])('what is more urgent at another owner goes first (%#)', (needs, has) => {
+  const jobs = [job(0, 20, { taskMs: 300, ...needs }), job(1, 4, { taskMs: 300, priority: 5, ...needs })]
+  const begun = beginnings('peerLab', 'peerAnn', jobs, has)
   expect(before(begun)).toBeLessThanOrEqual(2)
 })

@@ -19,13 +19,14 @@ import { recordOf } from './record.ts'
 
 const [self, ann, ben] = ['self', 'ann', 'ben'] as [PeerId, PeerId, PeerId]
 const gpu = (amount: number): Amount[] => [{ name: 'gpu', amount }]
+const laser = (amount: number): Amount[] => [{ name: 'laser', amount }]
 
 interface Work extends Partial<Omit<JobHeader, 'requires'>> {
   readonly requires?: Requires
   readonly targets?: readonly string[]
 }
 
-/** An owner of some shards, and two nodes: ann has two GPUs, ben has none. */
+/** An owner of some shards, and two nodes: ann has two GPUs and a laser, ben has neither. */
 class Desk {
   readonly keeper = new Keeper(self)
   readonly owner: Owner
@@ -36,7 +37,7 @@ class Desk {
   constructor() {
     const base = { slots: 2, labels: [], sources: [] }
     const nodes = new Map<PeerId, Traits>([
-      [ann, { ...base, peer: ann, resources: gpu(2), labels: [['lab', 'optics']] }],
+      [ann, { ...base, peer: ann, resources: [...gpu(2), ...laser(1)], labels: [['lab', 'optics']] }],
       [ben, { ...base, peer: ben, resources: [] }]
     ])
     const view = {
@@ -86,8 +87,10 @@ class Desk {
     this.news = []
     for (const { to, message } of this.owner.flush(++this.#now)) {
       if (message.kind === 'waits') {
-        const { priority, isNeedy, isOver } = message
-        this.news.push(`${to}: ${isOver ? 'nothing' : priority}${isNeedy ? ', needy' : ''}`)
+        const { priority, needs, isOver } = message
+        this.news.push(
+          `${to}: ${isOver ? 'nothing' : priority}${needs.map((name) => `, needs ${name}`).join('')}`
+        )
       }
       if (message.kind !== 'grant') continue
       const size = message.inputs.indexes.length
@@ -258,14 +261,28 @@ test('a node that asks for nothing hears once that something waits for it, and a
 test('who has room for nothing hears what waits that needs some, and what it cannot have is not offered at once again', () => {
   const desk = new Desk()
   desk.claim(ann, 4, gpu(0))
-  desk.submit(2, { requires: { resources: { gpu: 1 } } })
-  expect(desk.told()).toEqual(['ann: 0, needy'])
-  // There is room, but of another kind.
-  desk.claim(ann, 4, [{ name: 'laser', amount: 1 }])
-  expect(desk.news).toEqual(['ann: nothing, needy'])
+  const job = desk.submit(40, { requires: { resources: { gpu: 1 } }, targets: ['ann/0'] })
+  expect(desk.told()).toEqual(['ann: 0, needs gpu'])
+  // As many wait there for that engine as may.
+  expect(countOf(desk.claim(ann, 17, gpu(40)), job)).toBe(16)
+  expect(desk.news).toEqual(['ann: nothing, needs gpu'])
   desk.claim(ann, 4, gpu(0))
   expect(desk.news).toEqual([])
-  expect(desk.told(500)).toEqual(['ann: 0, needy'])
+  expect(desk.told(500)).toEqual(['ann: 0, needs gpu'])
+})
+
+test('who has room for something else is told once what waits, and asked in vain for nothing', () => {
+  const desk = new Desk()
+  desk.submit(2, { requires: { resources: { gpu: 1 } } })
+  desk.claim(ann, 4, laser(1))
+  expect(desk.news).toEqual(['ann: 0, needs gpu'])
+  expect(desk.told()).toEqual([])
+  // A grant says that more waits, and not what that needs.
+  desk.submit(1, { requires: { resources: { laser: 1 } } })
+  expect(desk.claim(ann, 4, laser(1))).toBe('2')
+  expect(desk.news).toEqual([])
+  desk.claim(ann, 4, laser(1))
+  expect(desk.news).toEqual(['ann: 0, needs gpu'])
 })
 
 test('what is urgent and cannot run at a node gives the owner’s other tasks no precedence there', () => {

@@ -52,9 +52,9 @@ test('what is enough for all is divided, and one slot goes to each in turn', () 
 test('one alone is in nobody’s way', () => {
   const turns = waiting([ann, plain()])
   expect(offered(turns, 1)).toBe('')
-  turns.heard(ben, { kind: 'waits', priority: 0, isNeedy: false, isOver: false })
+  turns.heard(ben, { kind: 'waits', priority: 0, needs: [], isOver: false })
   expect(offered(turns, 1)).not.toBe('')
-  turns.heard(ben, { kind: 'waits', priority: 0, isNeedy: false, isOver: true })
+  turns.heard(ben, { kind: 'waits', priority: 0, needs: [], isOver: true })
   expect(offered(turns, 1)).toBe('')
 })
 
@@ -75,7 +75,7 @@ test('who does not answer holds nothing up for long, and has its turn again when
   expect(offered(turns, 1, 99 + answerWithinMs)).toBe('0* 1* 0*')
   // The time runs from the first offer, and not again with each.
   expect(offered(turns, 1, 100 + answerWithinMs)).toBe('0* 0* 1*')
-  turns.heard(ann, { kind: 'waits', priority: 0, isNeedy: false, isOver: false })
+  turns.heard(ann, { kind: 'waits', priority: 0, needs: [], isOver: false })
   expect(offered(turns, 1, 101 + answerWithinMs)).toBe('0* 1* 0*')
   // As soon as it has answered nothing is counted any more.
   turns.granted(ann, plain(), 3)
@@ -91,6 +91,17 @@ test('a unit goes to one owner at a time, and keeps no slot from others', () => 
   // None is free: whoever needs one is in nobody's way.
   expect(offered(turns, 3)).toBe('')
   expect(offered(turns, 1, 0, gpus(1))).toBe('0 1* 0')
+})
+
+test('who needs what is not free is in nobody’s way, though there is something else', () => {
+  const turns = waiting([self, needy(5)], [ann, plain()])
+  const room = (gpu: number) => [...gpus(gpu), { name: 'memory', amount: 8 }]
+  expect(offered(turns, 1, 0, room(0))).toBe('')
+  expect(offered(turns, 1, 0, room(1))).toBe('1* 0 0')
+  turns.granted(self, needy(5), 0)
+  turns.heard(self, { kind: 'waits', priority: 5, needs: ['gpu', 'memory'], isOver: false })
+  expect(offered(turns, 1, 0, room(0))).toBe('')
+  expect(offered(turns, 1, 0, room(1))).toBe('1* 0 0')
 })
 
 test('what had to go back is known to wait, and whoever sent it has had its turn', () => {
