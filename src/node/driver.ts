@@ -69,7 +69,7 @@ export class Driver {
   #timer: ReturnType<typeof setTimeout> | undefined
   #flushTimer: ReturnType<typeof setTimeout> | undefined
   #flushAt = Number.POSITIVE_INFINITY
-  #timerAt = Number.POSITIVE_INFINITY
+  #timerAt = Number.NEGATIVE_INFINITY
   #addressesAt = 0
   #addresses = ''
   #isFlushing = false
@@ -108,10 +108,11 @@ export class Driver {
     )
   }
 
-  /** Reads back what the disk holds. First of all calls. */
+  /** Reads back what the disk holds. First of all calls; no timer is set before all of it is here. */
   async restore(): Promise<void> {
     this.#step({ kind: 'data-here', ids: this.data.files.ids(), isRestored: true })
     for await (const records of this.#journal.read()) this.#step({ kind: 'restoring', records })
+    this.#timerAt = Number.POSITIVE_INFINITY
     this.#step({ kind: 'restored' })
   }
 
@@ -305,10 +306,9 @@ export class Driver {
   }
 
   readonly #wake = (): void => {
-    const now = performance.now()
-    const late = now - this.#timerAt
+    const [now, due] = [performance.now(), this.#timerAt]
     this.#timerAt = Number.POSITIVE_INFINITY
-    this.#step({ kind: 'slowed', delayMs: late > lateMs ? late : 0 })
+    this.#step({ kind: 'slowed', delayMs: now - due > lateMs ? now - due : 0 })
     this.#step({ kind: 'wake' })
     if (now >= this.#addressesAt) this.#lookAtAddresses(now)
   }

@@ -3,20 +3,23 @@
  *
  * Not here: libp2p and threads. Three drivers talk through plain function calls, with stores and executors made for the case.
  */
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createLocalClient } from '../../src/client/local.ts'
 import type { Client } from '../../src/client/types.ts'
 import { ShoalError } from '../../src/errors.ts'
-import type { ClientId, PeerId } from '../../src/ids.ts'
+import { type ClientId, type JobId, type PeerId, shardKey } from '../../src/ids.ts'
 import { type Blobs, openBlobs } from '../../src/node/blobs.ts'
+import { NodeCore } from '../../src/node/core.ts'
 import { DataFiles } from '../../src/node/datafiles.ts'
 import { Driver } from '../../src/node/driver.ts'
+import { joinFrame, peerMessages } from '../../src/node/messages.ts'
 import { openStore, type Store } from '../../src/node/store.ts'
 import { openTemporary } from '../../src/node/temporary.ts'
 import type { Transport } from '../../src/node/transport.ts'
 import { seededRandom } from '../../src/random.ts'
 import { encodeOutcome, pack, STATUS, valueAt } from '../../src/tasks/batch.ts'
 import type { Executor, ExecutorEvent, RunBatch } from '../../src/tasks/executor/executor.ts'
+import { recordOf } from '../tasks/record.ts'
 
 class Peer {
   readonly id: PeerId
@@ -212,6 +215,38 @@ test('short tasks travel by the hundred, however many there are', async () => {
   expect(await peers[0].client.map(echo, inputs)).toEqual(inputs)
   const runs = peers.reduce((sum, { ran }) => sum + ran.length, 0)
   expect(count / runs).toBeGreaterThan(32)
+})
+
+test('however long the disk takes, a node does nothing of itself before it has read back all of it', async () => {
+  const seconds = async (): Promise<void> => {
+    await new Promise(setImmediate)
+    await vi.advanceTimersByTimeAsync(10_000)
+    await new Promise(setImmediate)
+  }
+  const store: Store = {
+    ...full,
+    read: async function* () {
+      for (let at = 0; at < 5_000; at++) {
+        const key = shardKey(`job-${at + 10_000}` as JobId, 0, 0)
+        const record = recordOf('peerA' as PeerId, 1, { key })
+        const stored = peerMessages.encode({ kind: 'store', record, isRepair: false })
+        yield { key: `s/${key}/0000000000000001`, value: joinFrame([stored]) }
+      }
+      await seconds()
+    }
+  }
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const steps = vi.spyOn(NodeCore.prototype, 'step')
+  try {
+    await net.add('peerA', store)
+    await seconds()
+    const heard = steps.mock.calls.map(([{ kind }]) => kind)
+    expect(heard.slice(0, 4)).toEqual(['data-here', 'restoring', 'restoring', 'restored'])
+    expect(heard).toContain('wake')
+  } finally {
+    steps.mockRestore()
+    vi.useRealTimers()
+  }
 })
 
 test('a node that comes back from its disk knows what it kept', async () => {
