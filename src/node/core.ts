@@ -215,11 +215,12 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     return this.membership.peers().length === 0
   }
 
-  /** What others have yet to take from a node that leaves; of one that is alone, the shards that it does not finish. */
-  burden(now: Millis): { tasks: number; shards: number } {
+  /** What others have yet to take from a node that leaves, of shards up to `most`; of one that is alone, the shards that it does not finish. */
+  burden(now: Millis, most?: number): { tasks: number; shards: number } {
     const unfinished = [...this.owner.leads.values()].filter(({ queue }) => queue.unfinished > 0)
-    const movable = this.owner.repairs.movable(now) + this.stock.movable(now) + this.cells.movable(now)
-    return { tasks: this.runner.held, shards: this.isAlone ? unfinished.length : movable }
+    if (this.isAlone) return { tasks: this.runner.held, shards: unfinished.length }
+    const movable = this.owner.repairs.movable(now, most) + this.stock.movable(now) + this.cells.movable(now)
+    return { tasks: this.runner.held, shards: movable }
   }
 
   #wake(now: Millis): void {

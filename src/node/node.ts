@@ -133,12 +133,14 @@ async function handOver(driver: Driver, timeout: number): Promise<Burden> {
     if (performance.now() >= giveBackAt && (await endSources(driver)))
       giveBackAt += Math.min(readersMs, timeout / 4)
     const now = performance.now()
-    const burden = core.burden(now)
+    const tasks = core.runner.held
     if (core.runner.running > 0) ranAt = now
     const isLate = now >= giveBackAt
     // Where nobody takes over, there is nothing to wait for but the end of what runs.
-    const isVain = core.isAlone && (burden.tasks === 0 || isLate || now - ranAt >= loneOutcomesMs)
-    if (burden.tasks + burden.shards === 0 || isVain || now - from >= timeout) return burden
+    const isVain = core.isAlone && (tasks === 0 || isLate || now - ranAt >= loneOutcomesMs)
+    // One that is left is enough to go on: a look at all that are kept, again and again, would stop the handing over itself.
+    const isOver = tasks === 0 && core.burden(now, 1).shards === 0
+    if (isOver || isVain || now - from >= timeout) return core.burden(now)
     if (isPatient && isLate) {
       driver.leave('give back')
       isPatient = false

@@ -75,7 +75,7 @@ export class Holdings {
   }
 
   /** May be gone on with later: what is kept since then comes at the end. */
-  eachKey(): Iterator<ShardKey> {
+  eachKey(): IterableIterator<ShardKey> {
     return this.shards.keys()
   }
 

@@ -96,10 +96,15 @@ export class Repairs {
 
   /**
    * Shards kept here that would be better kept by other nodes. One whose next list is decided, but not there yet, is one of
-   * them: if this was its only keeper, nobody else has it.
+   * them: if this was its only keeper, nobody else has it. Counted up to `most`.
    */
-  movable(now: Millis): number {
-    return this.#view.keeper.keys().filter((key) => this.#isUnderWay(key) || this.#needs(key, now)).length
+  movable(now: Millis, most = Number.POSITIVE_INFINITY): number {
+    let count = 0
+    for (const key of this.#view.keeper.eachKey()) {
+      if (this.#isUnderWay(key) || this.#needs(key, now)) count++
+      if (count >= most) break
+    }
+    return count
   }
 
   /** Begins changes and sees them through. A shard that nobody needs to own any more is owned again for that, by `tryToOwn`. */

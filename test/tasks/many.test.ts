@@ -190,3 +190,25 @@ test('when a node is gone, the shards that it kept are found some at a time, and
   }
   expect(begun.size).toBe(count)
 })
+
+test('a node that leaves sees by one shard that others have yet to take some', () => {
+  const keeper = new Keeper(self)
+  keep(keeper, 0, 5_000)
+  const next = `12D3KooW${'D'.repeat(44)}` as PeerId
+  const { counted, view } = counting(keeper)
+  const repairs = new Repairs(
+    {
+      self,
+      isGone: (peer) => peer === self,
+      isUp: () => true,
+      canVote: () => true,
+      keepersFor: () => [...peers, next],
+      situation: () => 'this one leaves',
+      keeper: view
+    },
+    new Map()
+  )
+  expect(repairs.movable(0, 1)).toBe(1)
+  expect(counted.record).toBe(1)
+  expect(repairs.movable(0)).toBe(5_000)
+})
