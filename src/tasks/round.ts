@@ -63,11 +63,14 @@ export class Round {
   /** What is left that the node may run: who asks for nothing hears of it, and who asks in vain. */
   #tell({ peer, credit, depth, room }: Asks): void {
     const { tidings } = this.#view.standings
-    const [plain, needy] = [false, true].map((isNeedy) => this.#mostUrgent(peer, depth, isNeedy))
     const isVain = (needs: readonly string[]): boolean =>
       credit > 0 && needs.every((name) => (room.get(name) ?? 0) > 0)
-    this.#effects.push(...tidings.tell(peer, false, plain, isVain, this.#now))
-    this.#effects.push(...tidings.tell(peer, true, needy, isVain, this.#now))
+    for (const isNeedy of [false, true]) {
+      // Of many that all ask for more, and were told of nothing, none has to be compared with all that waits.
+      if (!isNeedy && credit > 0 && !tidings.isTold(peer)) continue
+      const most = this.#mostUrgent(peer, depth, isNeedy)
+      this.#effects.push(...tidings.tell(peer, isNeedy, most, isVain, this.#now))
+    }
   }
 
   #mostUrgent(peer: PeerId, depth: number, isNeedy: boolean): Waiting | undefined {

@@ -127,6 +127,8 @@ export class Standings {
   canRun(peer: PeerId, requires: Requirement): boolean {
     const member = this.#view.member(peer)
     if (member === undefined) return false
+    // Seen at once, and not worth remembering: of a task for each node, all but one are for others.
+    if (slotsFor(requires.targets, member)?.length === 0) return false
     if (this.#known.size > requirementsMax) this.#known.clear()
     const known = this.#known.get(requires.text) ?? new Map()
     this.#known.set(requires.text, known)

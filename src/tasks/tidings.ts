@@ -52,6 +52,11 @@ export class Tidings {
       })
   }
 
+  /** True if the node believes that something waits which needs no resource. */
+  isTold(peer: PeerId): boolean {
+    return this.#told.get(peer)?.plain.priority !== undefined
+  }
+
   /** `isVain`: the node asks for what needs these, and gets nothing of it. */
   tell(
     peer: PeerId,

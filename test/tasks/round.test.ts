@@ -14,6 +14,7 @@ import { Keeper } from '../../src/tasks/keeper.ts'
 import type { JobHeader, TaskMessageOf } from '../../src/tasks/messages.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { Shares } from '../../src/tasks/shares.ts'
+import { Standings } from '../../src/tasks/standings.ts'
 import { headerOf } from './header.ts'
 import { recordOf } from './record.ts'
 
@@ -297,4 +298,23 @@ test('what is urgent and cannot run at a node gives the owner’s other tasks no
   expect(desk.told(300)).toEqual([])
   desk.submit(1, { priority: 6 })
   expect(desk.told()).toEqual(['ann: 6'])
+})
+
+test('of tasks for each node of many, a node is compared in full with those that may be for it', () => {
+  let looks = 0
+  const traits: Traits = {
+    ...{ peer: ann, labels: [], sources: [], resources: [] },
+    get slots() {
+      looks++
+      return 2
+    }
+  }
+  const standings = new Standings({ isUp: () => true, member: () => traits })
+  const each = Array.from({ length: 300 }, (_, i) => requirementOf({}, i === 7 ? [ann] : [`peer${i}`]))
+  const canRun = (): number => each.filter((requires) => standings.canRun(ann, requires)).length
+  expect(canRun()).toBe(1)
+  looks = 0
+  expect(canRun()).toBe(1)
+  // Each was looked at for its target alone, and what is for the node is remembered.
+  expect(looks).toBeLessThanOrEqual(300)
 })
