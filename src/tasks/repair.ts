@@ -24,6 +24,7 @@ const lookEveryMs = 100
 const scanEveryMs = 1_000
 /** Shards in one look; the rest has its turn soon after. */
 const scanMax = 8_192
+/** Until that turn. */
 const scanOnMs = 50
 
 export interface RepairView {
@@ -178,9 +179,12 @@ export class Repairs {
   }
 
   #needs(key: ShardKey, now: Millis): boolean {
-    const brief = this.#leads.get(key)?.record ?? this.#view.keeper.brief(key)
+    const { keeper } = this.#view
+    const led = this.#leads.get(key)?.record
+    const brief = led ?? keeper.brief(key)
+    // Most lack nothing, and need not be unpacked for that.
     if (brief === undefined || lacks(brief, this.#view, now).missing === 0) return false
-    const record = this.#leads.get(key)?.record ?? this.#view.keeper.record(key)
+    const record = led ?? keeper.record(key)
     return record !== undefined && improve(record, this.#view, now) !== undefined
   }
 
