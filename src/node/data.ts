@@ -58,8 +58,8 @@ export class Data {
   readonly #coming = new Map<DataId, Promise<void>>()
   /** Of those who wait for the first chunk. */
   readonly #begun = new Map<DataId, PromiseWithResolvers<void> & { waiting: number }>()
-  /** What comes from a client, and so waits for no other node. */
-  readonly #uploads = new Set<DataId>()
+  /** What comes from a client, and so waits for no other node: settled once it can be read as it comes. */
+  readonly #uploads = new Map<DataId, Promise<unknown>>()
   readonly #keeping = new Keeping()
   readonly #closing = new AbortController()
   readonly #gate = new Gate(fetchesMax)
@@ -198,6 +198,8 @@ export class Data {
 
   /** To another node, unless so many are sent it now that it gets it sooner from one that was. */
   async #pass(talk: Talk, id: DataId, node: PeerId): Promise<void> {
+    // Who is to keep it is told of it before its file is made.
+    await this.#uploads.get(id)?.catch(() => {})
     const chunks = await this.#lying(id, this.#uploads.has(id))
     if (chunks === undefined) return talk.say({ kind: 'absent', reason: '', at: [] })
     const answer = await this.#turns.next(id, node)
@@ -265,14 +267,15 @@ export class Data {
 
   async #upload(talk: Talk, id: DataId, list: Uint8Array): Promise<void> {
     if (await this.#isSound(id)) return this.#here(id)
-    this.#uploads.add(id)
-    const part = await this.files.begin(id, list)
-    this.#hasBegun(id)
+    const begins = this.files.begin(id, list)
+    this.#uploads.set(id, begins)
     try {
-      await this.#fill(part, talk)
-    } catch (error) {
-      await this.files.pause(part, error)
-      throw error
+      const part = await begins
+      this.#hasBegun(id)
+      await this.#fill(part, talk).catch(async (error: unknown) => {
+        await this.files.pause(part, error)
+        throw error
+      })
     } finally {
       this.#uploads.delete(id)
     }

@@ -9,7 +9,7 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { ClientData } from '../../src/client/data.ts'
 import { closeEnvelope } from '../../src/data/envelope.ts'
 import type { DataId, PeerId, ShardKey } from '../../src/ids.ts'
-import { type Chunks, chunkBytes } from '../../src/node/chunks.ts'
+import { type Chunks, chunkBytes, chunksOfBytes } from '../../src/node/chunks.ts'
 import { give } from '../../src/node/courier.ts'
 import { Data } from '../../src/node/data.ts'
 import { DataFiles } from '../../src/node/datafiles.ts'
@@ -157,6 +157,36 @@ test('what is put again replaces a copy that was damaged, by whomever it is put'
       expect((await readFile(files.path(id))).equals(bytes)).toBe(true)
     }
   }
+})
+
+test('who is told of what is only coming gets it, however long its file takes to be made', async () => {
+  const asked = Promise.withResolvers<void>()
+  const entry = await depot({
+    serve: async (data, talk, _node, from) => {
+      const word = talk.word.bind(talk)
+      talk.word = async (patienceMs) => {
+        const heard = await word(patienceMs)
+        if (heard.kind === 'ask') setImmediate(asked.resolve)
+        return heard
+      }
+      await data.serve(talk, from === guest.node.transport.self ? undefined : from)
+    }
+  })
+  const guest = await depot({ peers: [entry.node] })
+  const reader = await depot({ peers: [entry.node] })
+  const begin = entry.files.begin.bind(entry.files)
+  const begins = Promise.withResolvers<void>()
+  entry.files.begin = async (id, list) => {
+    begins.resolve()
+    await asked.promise
+    return await begin(id, list)
+  }
+  const talk = (): Promise<Talk> => guest.node.transport.talkTo(entry.node.transport.self)
+  const put = new ClientData({ door: { talk }, attached: async () => {} }).put(bytes)
+  await begins.promise
+  await reader.data.fetch(chunksOfBytes(bytes).id, 0)
+  expect(reader.moved('in')).toBe(bytes.length)
+  await put
 })
 
 test('of many nodes that want the same at once, most get it from each other', async () => {
