@@ -15,8 +15,8 @@ import type { DataId } from '../ids.ts'
 import { giveMemory } from '../node/chunk-memory.ts'
 import { type Chunks, chunksIn, chunksOfBytes, chunksOfFile, inChunks } from '../node/chunks.ts'
 import { askFor, DamagedError, ElsewhereError, give, take } from '../node/courier.ts'
-import type { PutPlan } from '../node/data.ts'
 import { makeFolder } from '../node/folder.ts'
+import type { PutPlan } from '../node/keeping.ts'
 import type { Reading } from '../node/reading.ts'
 import type { Talk } from '../node/talk.ts'
 import { openTemporary } from '../node/temporary.ts'
@@ -35,7 +35,6 @@ const inputPinMs = 3_600_000
 const keepersMax = 15
 /** What is smaller is sent with each task: fetching it would take longer. */
 const sharedBytesMin = 1_024
-const programPinMs = 3_600_000
 const retentionMax = 0xffffffff
 
 /** A node that is no network away. */
@@ -86,7 +85,7 @@ export class ClientData {
     value: Uint8Array,
     { copies, signal }: Pick<Settings, 'copies' | 'signal'>
   ): Promise<Uint8Array> {
-    const id = await this.keep(value, { pinMs: inputPinMs, copies: copies.wanted }, signal)
+    const id = await this.keep(value, { pinMs: inputPinMs, isForJob: true, copies: copies.wanted }, signal)
     return closeEnvelope({ kind: 'far', ids: [id, ...idsIn(value)], inner: new Uint8Array(0) })
   }
 
@@ -110,8 +109,7 @@ export class ClientData {
 
   /** For files of programs: they stay until the records of their job name them. */
   putter(signal: AbortSignal | undefined): (source: DataSource) => Promise<DataId> {
-    const options = { retention: programPinMs, ...(signal && { signal }) }
-    return async (source) => idOf(await this.put(source, options))
+    return async (source) => await this.keep(source, { pinMs: inputPinMs, isForJob: true, copies: 0 }, signal)
   }
 
   async get(ref: Ref, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Uint8Array> {
@@ -213,7 +211,7 @@ export class ClientData {
   async #offer(chunks: Chunks, plan: PutPlan, signal: AbortSignal | undefined): Promise<DataId> {
     const { id } = chunks
     await this.#insist(signal, async (talk, progress) => {
-      talk.say({ kind: 'offer', id, ...plan })
+      talk.say({ kind: 'offer', id, isForJob: false, ...plan })
       const read = async (index: number): Promise<Uint8Array> => {
         progress()
         return await chunks.read(index)

@@ -6,7 +6,7 @@
 import { isErrorCode, ShoalError } from '../errors.ts'
 import type { DataId } from '../ids.ts'
 import { inChunks } from '../node/chunks.ts'
-import type { PutPlan } from '../node/data.ts'
+import type { PutPlan } from '../node/keeping.ts'
 import type { Reading } from '../node/reading.ts'
 import type { Errand, Told } from '../tasks/executor/guest.ts'
 import type { OwnData } from './data.ts'
@@ -24,9 +24,9 @@ export class PortData implements OwnData {
 
   async put(
     pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-    { pinMs, copies }: PutPlan
+    { pinMs, copies, isForJob = false }: PutPlan
   ): Promise<{ id: DataId }> {
-    const begun = this.#ask({ what: 'put', pinMs, copies })
+    const begun = this.#ask({ what: 'put', pinMs, copies, isForJob })
     const of = this.#last
     await begun
     try {

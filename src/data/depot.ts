@@ -23,6 +23,8 @@ export const restoredPinMs = 86_400_000
 export const cacheMs = 600_000
 /** After nobody had what was wanted; then twice as long each time, and at last `renewEveryMs`. */
 const fetchAgainMs = 2_000
+/** When the last records let go of what was put for them; those of others may be on their way. */
+export const lingerMs = 10_000
 /** Pins are made longer only if that says something new: or two clocks would make them eternal. */
 const pinSlackMs = 2 * renewEveryMs
 /** Data whose pins were ended, and are not brought back by who was away. */
@@ -33,17 +35,31 @@ interface Item {
   state: 'absent' | 'coming' | 'here'
   readonly leases: Map<PeerId, Millis>
   pinnedUntil: Millis
+  /** It was put for a job whose records are to name it by then. */
+  bridgedUntil: Millis
+  /** When it was last put for one, and when other records were last seen to name it. */
+  bridgedAt: Millis
+  namedAt: Millis
+  /** Records named it, and do not any more: the bridge led somewhere. */
+  isCrossed: boolean
   /** Said by somebody, and not only found on the disk: this node then sees to the other copies too (guard.ts). */
   isPinned: boolean
   /** It was needed once, so that it goes when it is not any more; else it is here for use. */
   isKept: boolean
   copies: number
+  /** So many put it here, and wait until others have it: nobody else may. */
+  putters: number
   usedAt: Millis
   /** Nobody had it: it is asked for again then, and so much later the next time, unless somebody is said to have it. */
   fetchAt: Millis
   againMs: Millis
   /** Who wants to hear when it is here. */
   readonly askers: Set<PeerId>
+}
+
+export interface PinLeft {
+  readonly pinMs: Millis
+  readonly bridgeMs: Millis
 }
 
 export class Depot {
@@ -83,28 +99,32 @@ export class Depot {
       if (item.state === 'here' && this.#isNeeded(item, now)) yield { id, copies: item.copies }
   }
 
-  /** For how long it is to stay by a pin that somebody gave; 0 if by none. */
-  pinLeft(id: DataId, now: Millis): Millis {
+  /** For how long it is to stay by a pin that somebody gave, and by a bridge; 0 if by none. */
+  pinLeft(id: DataId, now: Millis): PinLeft {
     const item = this.#items.get(id)
-    return item?.isPinned ? Math.max(0, Math.floor(item.pinnedUntil - now)) : 0
+    if (item === undefined) return { pinMs: 0, bridgeMs: 0 }
+    const left = (until: Millis): Millis => Math.max(0, Math.floor(until - now))
+    return { pinMs: item.isPinned ? left(item.pinnedUntil) : 0, bridgeMs: left(item.bridgedUntil) }
   }
 
   hold(from: PeerId, message: DataMessageOf<'hold'>, now: Millis): DataEffect[] {
-    const { ids, isNamed, pinMs, isNew, copies, at } = message
+    const { ids, isNamed, pinMs, bridgeMs, isNew, copies, at } = message
     const here: DataId[] = []
     const over: DataId[] = []
     const effects: DataEffect[] = []
     for (const id of ids) {
-      if (isNew) this.#unpinned.delete(id)
-      if (!isNamed && this.#unpinned.has(id)) {
+      if (isNew && pinMs > 0) this.#unpinned.delete(id)
+      if (!isNamed && bridgeMs === 0 && this.#unpinned.has(id)) {
         over.push(id)
         continue
       }
       const item = this.#item(id, now)
       item.isKept = true
       item.copies = Math.max(item.copies, copies)
+      if (isNamed && !item.leases.has(from)) item.namedAt = now
       if (isNamed) item.leases.set(from, now)
       if (pinMs > 0 && !this.#unpinned.has(id)) pin(item, now + pinMs, isNew)
+      if (bridgeMs > 0) bridge(item, now, bridgeMs, isNew)
       if (item.state === 'here') here.push(id)
       else {
         item.askers.add(from)
@@ -121,7 +141,9 @@ export class Depot {
   unhold(from: PeerId, ids: readonly DataId[], now: Millis): DataEffect[] {
     return ids.flatMap((id) => {
       const item = this.#items.get(id)
-      return item?.leases.delete(from) ? this.#expire(id, item, now) : []
+      if (item === undefined || !item.leases.delete(from)) return []
+      unnamed(item, now)
+      return this.#expire(id, item, now)
     })
   }
 
@@ -130,7 +152,8 @@ export class Depot {
       this.#unpinned.add(id)
       if (this.#unpinned.size > unpinnedMax)
         this.#unpinned.delete(this.#unpinned.values().next().value as DataId)
-      return this.unpinHere(id, now)
+      const item = this.#items.get(id)
+      return item === undefined ? [] : this.#unpinItem(id, item, now)
     })
   }
 
@@ -138,9 +161,19 @@ export class Depot {
   unpinHere(id: DataId, now: Millis): DataEffect[] {
     const item = this.#items.get(id)
     if (item === undefined) return []
-    item.pinnedUntil = 0
-    item.isPinned = false
-    return this.#expire(id, item, now)
+    item.bridgedUntil = 0
+    return this.#unpinItem(id, item, now)
+  }
+
+  /** One more who puts it here, which comes now. Until `settled` it stays, however little room there is. */
+  putting(id: DataId, now: Millis): void {
+    this.#item(id, now).putters++
+  }
+
+  /** So many of those wait no longer. */
+  settled(id: DataId, putters: number): void {
+    const item = this.#items.get(id)
+    if (item !== undefined) item.putters -= putters
   }
 
   /** On disk at the start. */
@@ -183,7 +216,7 @@ export class Depot {
     if (item?.state !== 'here') return []
     item.state = 'absent'
     this.#bytes -= item.bytes
-    if (this.#isNeeded(item, now)) return [this.#fetch(id, item, [])]
+    if (item.putters > 0 || this.#isNeeded(item, now)) return [this.#fetch(id, item, [])]
     this.#items.delete(id)
     return []
   }
@@ -216,9 +249,14 @@ export class Depot {
       state: 'absent',
       leases: new Map(),
       pinnedUntil: 0,
+      bridgedUntil: 0,
+      bridgedAt: 0,
+      namedAt: 0,
+      isCrossed: false,
       isPinned: false,
       isKept: false,
       copies: 0,
+      putters: 0,
       usedAt: now,
       fetchAt: now,
       againMs: fetchAgainMs,
@@ -239,17 +277,23 @@ export class Depot {
     return { kind: 'fetch-data', id, at }
   }
 
-  #isNeeded({ leases, pinnedUntil }: Item, now: Millis): boolean {
-    if (pinnedUntil > now) return true
-    for (const [peer, at] of leases) {
+  #isNeeded(item: Item, now: Millis): boolean {
+    for (const [peer, at] of item.leases) {
       if (now - at < (this.#view.isUp(peer) ? leaseMs : absentLeaseMs)) return true
-      leases.delete(peer)
+      item.leases.delete(peer)
+      unnamed(item, now)
     }
-    return false
+    return item.pinnedUntil > now || item.bridgedUntil > now
+  }
+
+  #unpinItem(id: DataId, item: Item, now: Millis): DataEffect[] {
+    item.pinnedUntil = 0
+    item.isPinned = false
+    return this.#expire(id, item, now)
   }
 
   #expire(id: DataId, item: Item, now: Millis): DataEffect[] {
-    if (this.#isNeeded(item, now)) return []
+    if (item.putters > 0 || this.#isNeeded(item, now)) return []
     if (item.state === 'here' && !item.isKept && now - item.usedAt < cacheMs) return []
     return this.#drop(id, item)
   }
@@ -265,13 +309,31 @@ export class Depot {
   #makeRoom(now: Millis): DataEffect[] {
     if (this.#bytes <= this.#quota) return []
     const effects: DataEffect[] = []
-    const spare = [...this.#items].filter(([, item]) => item.state === 'here' && !this.#isNeeded(item, now))
+    const spare = [...this.#items].filter(
+      ([, item]) => item.state === 'here' && item.putters === 0 && !this.#isNeeded(item, now)
+    )
     for (const [id, item] of spare.sort(([, a], [, b]) => a.usedAt - b.usedAt)) {
       if (this.#bytes <= this.#quota) break
       effects.push(...this.#drop(id, item))
     }
     return effects
   }
+}
+
+/** By who has just put it, or by others who go on to see to it. */
+function bridge(item: Item, now: Millis, forMs: Millis, isNew: boolean): void {
+  if (isNew) {
+    item.bridgedAt = now
+    item.isCrossed = false
+  } else if (item.isCrossed || now + forMs <= item.bridgedUntil + pinSlackMs) return
+  item.bridgedUntil = Math.max(item.bridgedUntil, now + forMs)
+}
+
+/** Records let go of it. What was put since records first named it was put for others. */
+function unnamed(item: Item, now: Millis): void {
+  if (item.leases.size > 0 || item.bridgedAt > item.namedAt) return
+  item.isCrossed = true
+  item.bridgedUntil = Math.min(item.bridgedUntil, now + lingerMs)
 }
 
 function pin(item: Item, until: Millis, isNew: boolean): void {

@@ -10,7 +10,7 @@ import type { DataId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { hash32 } from '../random.ts'
 import { majorityOf } from '../routing/placement.ts'
-import { type Depot, renewEveryMs } from './depot.ts'
+import { type Depot, type PinLeft, renewEveryMs } from './depot.ts'
 import { type DataEffect, type DataSurroundings, sendData } from './effects.ts'
 import { type DataMessageOf, idsMax } from './messages.ts'
 
@@ -39,7 +39,7 @@ interface Watch {
   readonly again: Map<PeerId, Millis>
   /** Who was told that records here name it. */
   readonly leased: Set<PeerId>
-  asks: { readonly ask: number; readonly pinMs: Millis }[]
+  asks: ({ readonly ask: number } & PinLeft)[]
 }
 
 type Hold = Omit<DataMessageOf<'hold'>, 'ids'>
@@ -86,10 +86,11 @@ export class Guard {
     return this.#tend(over, now)
   }
 
-  /** Somebody put it: it is to stay for `pinMs`. Answered by `data-kept`. */
-  keep(id: DataId, ask: number, pinMs: Millis, copies: number, now: Millis): DataEffect[] {
+  /** Somebody put it: it is to stay for so long. Answered by `data-kept`. */
+  keep(id: DataId, ask: number, pin: PinLeft, copies: number, now: Millis): DataEffect[] {
     const watch = this.#watch(id, copies, now)
-    watch.asks.push({ ask, pinMs })
+    watch.asks.push({ ask, ...pin })
+    this.#depot.putting(id, now)
     // Who has it already is to know of the pin before that is answered.
     watch.again.clear()
     watch.has.clear()
@@ -98,13 +99,18 @@ export class Guard {
 
   /** Nobody waits for the answer any more. */
   unask(ask: number): void {
-    for (const watch of this.#watched.values()) watch.asks = watch.asks.filter((one) => one.ask !== ask)
+    for (const [id, watch] of this.#watched) {
+      const left = watch.asks.filter((one) => one.ask !== ask)
+      this.#depot.settled(id, watch.asks.length - left.length)
+      watch.asks = left
+    }
   }
 
   /** These were pinned here by somebody who asks the others at this very moment; from then on this node does that too. */
   pinned(ids: readonly DataId[], copies: number, now: Millis): void {
     for (const id of ids) {
-      if (this.#watched.has(id) || this.#depot.pinLeft(id, now) === 0) continue
+      const { pinMs, bridgeMs } = this.#depot.pinLeft(id, now)
+      if (this.#watched.has(id) || (pinMs === 0 && bridgeMs === 0)) continue
       const watch = this.#watch(id, copies, now)
       for (const peer of watch.targets) watch.again.set(peer, now + renewEveryMs)
     }
@@ -116,7 +122,7 @@ export class Guard {
       if (watch === undefined) return []
       watch.has.add(from)
       watch.again.set(from, now + renewEveryMs)
-      return this.#kept(watch)
+      return this.#kept(id, watch)
     })
   }
 
@@ -208,10 +214,11 @@ export class Guard {
   }
 
   /** A majority of those that shall have it. */
-  #kept(watch: Watch): DataEffect[] {
+  #kept(id: DataId, watch: Watch): DataEffect[] {
     if (watch.asks.length === 0) return []
     const copies = watch.targets.filter((peer) => watch.has.has(peer)).length
     if (watch.targets.length === 0 || copies < majorityOf(watch.targets.length)) return []
+    this.#depot.settled(id, watch.asks.length)
     return watch.asks.splice(0).map(({ ask }) => ({ kind: 'data-kept', ask, copies }))
   }
 
@@ -228,18 +235,17 @@ export class Guard {
   #look(id: DataId, watch: Watch, mail: Mail, now: Millis): DataEffect[] {
     const { isNamed, isLeft, asks, targets, has, again } = watch
     const { isUp } = this.#view
-    const pinMs = Math.max(
-      this.#depot.pinLeft(id, now),
-      isLeft ? leavingPinMs : 0,
-      ...asks.map((one) => one.pinMs)
-    )
+    const left = this.#depot.pinLeft(id, now)
+    const pinMs = Math.max(left.pinMs, ...asks.map((one) => one.pinMs))
+    const bridgeMs = Math.max(left.bridgeMs, isLeft ? leavingPinMs : 0, ...asks.map((one) => one.bridgeMs))
     if (!isNamed) this.#unlease(id, watch, watch.leased, mail)
-    if (!isNamed && pinMs === 0) {
+    if (!isNamed && pinMs === 0 && bridgeMs === 0) {
       this.#watched.delete(id)
       return []
     }
     const at = [...has].slice(0, sourcesMax)
-    const hold: Hold = { kind: 'hold', isNamed, pinMs, copies: watch.copies, isNew: asks.length > 0, at }
+    const isNew = asks.length > 0
+    const hold: Hold = { kind: 'hold', isNamed, pinMs, bridgeMs, copies: watch.copies, isNew, at }
     for (const peer of targets) {
       if (!isUp(peer) || (again.get(peer) ?? 0) > now) continue
       again.set(peer, now + (has.has(peer) ? renewEveryMs : askAgainMs))
@@ -279,8 +285,8 @@ class Mail {
   readonly #unholds = new Map<PeerId, DataId[]>()
 
   hold(to: PeerId, hold: Hold, id: DataId): void {
-    const { isNamed, pinMs, copies, isNew, at } = hold
-    const name = `${to} ${isNamed} ${pinMs} ${copies} ${isNew} ${at}`
+    const { isNamed, pinMs, bridgeMs, copies, isNew, at } = hold
+    const name = `${to} ${isNamed} ${pinMs} ${bridgeMs} ${copies} ${isNew} ${at}`
     const letter = this.#holds.get(name) ?? { to, hold, ids: [] }
     this.#holds.set(name, letter)
     letter.ids.push(id)

@@ -4,7 +4,7 @@
  * Not here: the bytes, which go from shell to shell (node/courier.ts), and what is done about it (depot.ts, guard.ts).
  */
 import { isDataId, isPeerId } from '../ids.ts'
-import { flag, list, type MessageOf, text, uint } from '../wire.ts'
+import { added, flag, list, type MessageOf, text, uint } from '../wire.ts'
 
 /** Ids in one message; more go in another one. */
 export const idsMax = 512
@@ -12,8 +12,9 @@ const ids = list(text(64, isDataId), idsMax)
 
 export const dataKinds = {
   /**
-   * The sender has a reason for these to be there: its records name them, or they are to stay for `pinMs`.
-   * `at`: who has them, as far as it knows. `copies`: how many there should be. `isNew`: somebody has just put them.
+   * The sender has a reason for these to be there: its records name them, or they are to stay for `pinMs`, or for `bridgeMs`
+   * unless records name them before. `at`: who has them, as far as it knows. `copies`: how many there should be. `isNew`:
+   * somebody has just put them.
    */
   hold: {
     ids,
@@ -21,7 +22,8 @@ export const dataKinds = {
     pinMs: uint(),
     copies: uint(15),
     isNew: flag,
-    at: list(text(128, isPeerId), 16)
+    at: list(text(128, isPeerId), 16),
+    bridgeMs: added(uint(), 0)
   },
   /** They are on this node's disk. */
   held: { ids },

@@ -6,7 +6,7 @@
 import type { ClientData, OwnData } from '../client/data.ts'
 import type { DataId } from '../ids.ts'
 import { assert } from '../machine.ts'
-import type { PutPlan } from '../node/data.ts'
+import type { PutPlan } from '../node/keeping.ts'
 import type { Reading } from '../node/reading.ts'
 
 export class DataThrough implements OwnData {

@@ -14,7 +14,7 @@ import { type Chunks, piecesOfFile } from './chunks.ts'
 import { askFor, DamagedError, ElsewhereError, give, listOf, take } from './courier.ts'
 import type { DataFiles } from './datafiles.ts'
 import { Gate } from './gate.ts'
-import { Keeping } from './keeping.ts'
+import { Keeping, type PutPlan, pinOf } from './keeping.ts'
 import type { Part } from './part.ts'
 import { type Reading, readSoundly } from './reading.ts'
 import type { DataInput } from './stock.ts'
@@ -27,8 +27,6 @@ const fetchesMax = 16
 const tryAgainMs = 500
 /** Somebody waits for it here: then it counts as lost. */
 export const insistMs = 30_000
-/** What was put stays for so long, unless jobs need it for longer. */
-export const retentionMs = 86_400_000
 const firstWordMs = 20_000
 /** How often one node is asked in the same search: another may send us back to it. */
 const asksMax = 3
@@ -43,13 +41,6 @@ export interface DataOptions {
   /** To the core. */
   readonly tell: (input: DataInput) => void
   readonly onNote: (text: string) => void
-}
-
-export interface PutPlan {
-  /** Milliseconds that it stays at least; 0 = `retentionMs`. */
-  readonly pinMs: number
-  /** 0 = as usual. */
-  readonly copies: number
 }
 
 export class Data {
@@ -91,8 +82,10 @@ export class Data {
     plan: PutPlan
   ): Promise<{ id: DataId; copies: number }> {
     const id = await this.files.add(pieces)
+    // Said first: what nobody needs goes at once where there is no room.
+    const copies = this.#keep(id, plan)
     this.#options.tell({ kind: 'data-here', ids: [id], isRestored: false })
-    return { id, copies: await this.#keep(id, plan) }
+    return { id, copies: await copies }
   }
 
   /** Sees to it that it is here and sound, and stays until as many calls of `files.release`. Rejects with SHOAL_NOT_FOUND. */
@@ -251,12 +244,12 @@ export class Data {
     return false
   }
 
-  async #receive(talk: Talk, { id, pinMs, copies }: WordOf<'offer'>): Promise<void> {
+  async #receive(talk: Talk, { id, ...plan }: WordOf<'offer'>): Promise<void> {
     try {
       const list = await listOf(talk, id)
       const arrives = this.#coming.get(id) ?? this.#arrives(id, () => this.#upload(talk, id, list))
       // Others are told at once, and get each chunk as it comes.
-      const kept = this.#keep(id, { pinMs, copies })
+      const kept = this.#keep(id, plan)
       kept.catch(() => {})
       await arrives.catch(() => this.#arrives(id, () => this.#upload(talk, id, list)))
       talk.say({ kind: 'kept', copies: await kept })
@@ -281,11 +274,11 @@ export class Data {
     }
   }
 
-  #keep(id: DataId, { pinMs, copies }: PutPlan): Promise<number> {
+  #keep(id: DataId, plan: PutPlan): Promise<number> {
     const { tell } = this.#options
     return this.#keeping.until(
       id,
-      (ask) => tell({ kind: 'data-put', id, ask, pinMs: pinMs || retentionMs, copies }),
+      (ask) => tell({ kind: 'data-put', id, ask, pin: pinOf(plan), copies: plan.copies }),
       (ask) => tell({ kind: 'data-unasked', ask })
     )
   }

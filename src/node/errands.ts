@@ -97,13 +97,13 @@ export class Errands {
     open.set(ask, transfer)
   }
 
-  #put({ pinMs, copies }: ErrandOf<'put'>): Put {
+  #put({ pinMs, copies, isForJob }: ErrandOf<'put'>): Put {
     const within = (value: number, most: number): boolean =>
       Number.isInteger(value) && value >= 0 && value <= most
     if (!within(pinMs, pinMsMax) || !within(copies, copiesMax)) throw unknown()
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
     const writer = writable.getWriter()
-    const done = this.#data().put(readable, { pinMs, copies })
+    const done = this.#data().put(readable, { pinMs, copies, isForJob: isForJob === true })
     done.catch((error: unknown) => writer.abort(error)).catch(() => {})
     return {
       kind: 'put',

@@ -1,16 +1,34 @@
 /**
- * Those who wait until enough nodes have what they put: for as long as its bytes move, and not much longer.
+ * What is asked for what is put, and those who wait until enough nodes have it: for as long as its bytes move, and not much longer.
  *
  * Not here: which nodes, and how many are enough (data/guard.ts).
  * Like a parcel that is followed: nobody gives it up while it is reported from one station after the other.
  */
+import type { PinLeft } from '../data/depot.ts'
 import { ShoalError } from '../errors.ts'
 import { type DataId, dataName } from '../ids.ts'
 
+/** What was put stays for so long, unless jobs need it for longer. */
+export const retentionMs = 86_400_000
 /** Nothing of it moved for so long. */
 export const keepMs = 60_000
 /** Bytes in a millisecond that count as no progress, where it goes from one node to the next unseen by this one. */
 const slowestBytesPerMs = 1_000
+
+export interface PutPlan {
+  /** Milliseconds that it stays at least; 0 = `retentionMs`. */
+  readonly pinMs: number
+  /** Records of a job are to name it within that time: then it stays as long as they do. */
+  readonly isForJob?: boolean
+  /** 0 = as usual. */
+  readonly copies: number
+}
+
+/** By a user it is pinned, for a job it is bridged (data/depot.ts). */
+export function pinOf({ pinMs, isForJob = false }: PutPlan): PinLeft {
+  const forMs = pinMs || retentionMs
+  return isForJob ? { pinMs: 0, bridgeMs: forMs } : { pinMs: forMs, bridgeMs: 0 }
+}
 
 interface Wait {
   readonly id: DataId

@@ -196,7 +196,7 @@ async function open(
   const code = (digest: Digest): string => blobs.path(digest)
   const dataFolder = files.folder
   const keepFile = (path: string): Promise<Ref> =>
-    driver.data.putFile(path, { pinMs: resultPinMs, copies: 0 })
+    driver.data.putFile(path, { pinMs: resultPinMs, isForJob: true, copies: 0 })
   const limits = { heapMb, programMb, nice }
   const engines = { slots, node: peer, ...limits, isolation, code, folder, dataFolder, keepFile, allowRun }
   const executor = await openExecutor(engines, {

@@ -177,7 +177,7 @@ export class Provisions {
     const header = readOutcomeHeader(outcome)
     const value = outcome.subarray(OUTCOME_HEADER_BYTES)
     try {
-      const { id } = await this.#options.data.put([value], { pinMs: resultPinMs, copies: 0 })
+      const { id } = await this.#options.data.put([value], { pinMs: resultPinMs, isForJob: true, copies: 0 })
       const far = closeEnvelope({ kind: 'far', ids: [id, ...idsIn(value)], inner: new Uint8Array(0) })
       return withOutput(encodeOutcome(header, far), output)
     } catch (error) {

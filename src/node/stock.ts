@@ -3,7 +3,7 @@
  *
  * Not here: each of these (tasks/references.ts, data/depot.ts, data/guard.ts), and the bytes (data.ts).
  */
-import { Depot } from '../data/depot.ts'
+import { Depot, type PinLeft } from '../data/depot.ts'
 import type { DataEffect, DataSurroundings } from '../data/effects.ts'
 import { Guard } from '../data/guard.ts'
 import { type DataMessage, idsMax } from '../data/messages.ts'
@@ -23,7 +23,7 @@ export type DataInput =
   | { kind: 'data-lost'; id: DataId }
   | { kind: 'data-used'; id: DataId }
   /** Somebody put it here and wants it kept; answered by `data-kept`, until `data-unasked`. */
-  | { kind: 'data-put'; id: DataId; ask: number; pinMs: Millis; copies: number }
+  | { kind: 'data-put'; id: DataId; ask: number; pin: PinLeft; copies: number }
   | { kind: 'data-unasked'; ask: number }
   /** Somebody does not need these any more. */
   | { kind: 'data-freed'; ids: readonly DataId[] }
@@ -84,7 +84,7 @@ export class Stock {
     switch (message.kind) {
       case 'hold': {
         const effects = this.#depot.hold(from, message, now)
-        if (message.pinMs > 0) this.#guard.pinned(message.ids, message.copies, now)
+        if (message.pinMs > 0 || message.bridgeMs > 0) this.#guard.pinned(message.ids, message.copies, now)
         return effects
       }
       case 'held':
@@ -112,7 +112,7 @@ export class Stock {
         this.#depot.used(input.id, now)
         return []
       case 'data-put':
-        return this.#guard.keep(input.id, input.ask, input.pinMs, input.copies, now)
+        return this.#guard.keep(input.id, input.ask, input.pin, input.copies, now)
       case 'data-unasked':
         this.#guard.unask(input.ask)
         return []

@@ -7,7 +7,7 @@
 import { elsewhereMax } from '../data/crowd.ts'
 import { explainError, ShoalError } from '../errors.ts'
 import { isDataId, isPeerId } from '../ids.ts'
-import { added, bytes, codec, list, type MessageOf, text, uint } from '../wire.ts'
+import { added, bytes, codec, flag, list, type MessageOf, text, uint } from '../wire.ts'
 import { chunksMax, hashBytes } from './chunks.ts'
 import type { Counters, FrameStream, FrameStreamOptions } from './stream.ts'
 
@@ -26,7 +26,7 @@ const kinds = {
   /** I want it. */
   ask: { id },
   /** I have it, and it is to be kept in `copies` copies for `pinMs`; 0 = as usual. */
-  offer: { id, copies: uint(15), pinMs: uint() },
+  offer: { id, copies: uint(15), pinMs: uint(), isForJob: added(flag, false) },
   /** The hashes of its chunks. */
   list: { hashes: bytes(chunksMax * hashBytes) },
   /** Not here, or not now. `at`: who has it. */

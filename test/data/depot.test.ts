@@ -4,13 +4,14 @@
  * Not here: files (test/node/datafiles.test.ts), who is asked to hold what (the simulator).
  */
 import { expect, test } from 'vitest'
-import { absentLeaseMs, cacheMs, Depot, renewEveryMs } from '../../src/data/depot.ts'
+import { absentLeaseMs, cacheMs, Depot, leaseMs, lingerMs, renewEveryMs } from '../../src/data/depot.ts'
 import type { DataEffect } from '../../src/data/effects.ts'
 import { type DataId, dataId, type PeerId } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
 
 const [self, ann, ben] = ['self', 'ann', 'ben'] as [PeerId, PeerId, PeerId]
 const mb = 1_000_000
+const hour = 3_600_000
 const named = (name: string | number, size = mb): DataId => dataId(String(name).padEnd(43, '_'), size)
 
 /** A node of this quota; `isDown`: members that are. */
@@ -23,8 +24,14 @@ function depotOf(quota: number, isDown: ReadonlySet<PeerId> = new Set()): Depot 
 
 /** Records of that node name these, or somebody pinned them. */
 function hold(depot: Depot, from: PeerId, ids: readonly DataId[], now: number, pinMs = 0): DataEffect[] {
-  const said = { isNamed: pinMs === 0, pinMs, isNew: pinMs > 0, copies: 3, at: [] }
+  const said = { isNamed: pinMs === 0, pinMs, bridgeMs: 0, isNew: pinMs > 0, copies: 3, at: [] }
   return depot.hold(from, { kind: 'hold', ids, ...said }, now)
+}
+
+/** Somebody put these for a job, or goes on to see to that. */
+function bridge(depot: Depot, ids: readonly DataId[], now: number, isNew = true): void {
+  const said = { isNamed: false, pinMs: 0, bridgeMs: hour, isNew, copies: 3, at: [] }
+  depot.hold(self, { kind: 'hold', ids, ...said }, now)
 }
 
 const dropped = (effects: readonly DataEffect[]): DataId[] =>
@@ -73,6 +80,50 @@ test('a pin and a job are two reasons: each alone is enough', () => {
   expect(dropped(depot.unhold(ben, [id], 2_001))).toEqual([id])
 })
 
+test('what was put for a job waits for its records, and goes soon after the last of them, not only when its time is over', () => {
+  const depot = depotOf(100 * mb)
+  const [ofNobody, ofJob] = [named('of nobody'), named('of a job')] as [DataId, DataId]
+  bridge(depot, [ofNobody, ofJob], 0)
+  for (const id of [ofNobody, ofJob]) depot.arrived(id, 1)
+  hold(depot, ann, [ofJob], 10)
+  hold(depot, ben, [ofJob], 20)
+  expect([depot.unhold(ann, [ofJob], 1_000), depot.wake(2_000)]).toEqual([[], []])
+  expect(depot.unhold(ben, [ofJob], 2_000)).toEqual([])
+  // Somebody has not heard yet that it is over.
+  bridge(depot, [ofJob], 2_001, false)
+  expect(depot.wake(2_000 + lingerMs - 1)).toEqual([])
+  expect(dropped(depot.wake(2_000 + lingerMs))).toEqual([ofJob])
+  expect(dropped(depot.wake(hour))).toEqual([ofNobody])
+})
+
+test('what was put for a job goes, too, when those whose records named it say so no more', () => {
+  const depot = depotOf(100 * mb)
+  const id = named('of a job')
+  bridge(depot, [id], 0)
+  depot.arrived(id, 1)
+  hold(depot, ann, [id], 10)
+  expect([depot.wake(leaseMs), depot.wake(leaseMs + 10)]).toEqual([[], []])
+  expect(dropped(depot.wake(leaseMs + 10 + lingerMs))).toEqual([id])
+})
+
+test('what one job lets go of stays for another that has put it since, and for a user who has', () => {
+  const depot = depotOf(100 * mb)
+  const [shared, pinned] = [named('shared'), named('pinned')] as [DataId, DataId]
+  bridge(depot, [shared, pinned], 0)
+  hold(depot, self, [pinned], 1, 2 * hour)
+  for (const id of [shared, pinned]) depot.arrived(id, 1)
+  hold(depot, ann, [shared, pinned], 10)
+  bridge(depot, [shared], 20)
+  depot.unhold(ann, [shared, pinned], 30)
+  expect(depot.wake(hour)).toEqual([])
+  expect(dropped(depot.wake(hour + 20))).toEqual([shared])
+  // What a user lets go of stays for a job that is yet to name it.
+  bridge(depot, [pinned], hour + 30)
+  expect(depot.unpin([pinned], hour + 40)).toEqual([])
+  bridge(depot, [pinned], hour + 50, false)
+  expect(dropped(depot.wake(2 * hour + 50))).toEqual([pinned])
+})
+
 test('who is up and says nothing any more names nothing; who is down may come back with its records', () => {
   const depot = depotOf(100 * mb, new Set([ben]))
   const [ofAnn, ofBen] = [named('of ann'), named('of ben')]
@@ -97,7 +148,7 @@ test('what nobody is known to have is looked for ever more rarely, and at once w
   const depot = depotOf(100 * mb)
   const id = named('half put')
   const asked = (now: number, isNew: boolean, at: PeerId[]): boolean => {
-    const said = { isNamed: false, pinMs: 86_400_000, isNew, copies: 3, at }
+    const said = { isNamed: false, pinMs: 86_400_000, bridgeMs: 0, isNew, copies: 3, at }
     const isFetched = depot.hold(ann, { kind: 'hold', ids: [id], ...said }, now).length > 0
     if (isFetched) depot.failed(id, now)
     return isFetched

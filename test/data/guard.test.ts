@@ -20,6 +20,29 @@ const id = dataId('named'.padEnd(43, '_'), 1_000)
 const letGo = (effects: readonly DataEffect[]): PeerId[] =>
   effects.flatMap((one) => (one.kind === 'send' && one.message.kind === 'unhold' ? [one.to] : []))
 
+test.each(['has it', 'takes too long'])(
+  'what is put by a node that is full stays there until somebody else %s',
+  (how) => {
+    const view = {
+      self,
+      isUp: () => true,
+      peers: () => [third],
+      keepersFor: () => [third],
+      isGone: () => false,
+      situation: () => ''
+    }
+    const depot = new Depot(view, 500)
+    const guard = new Guard(view, depot)
+    const asked = guard.keep(id, 7, { pinMs: 60_000, bridgeMs: 0 }, 3, 0)
+    expect(asked).toMatchObject([{ kind: 'send', to: third, message: { kind: 'hold', ids: [id] } }])
+    expect([depot.arrived(id, 1), depot.wake(1_000), guard.wake(1_000)]).toEqual([[], [], []])
+    if (how === 'has it')
+      expect(guard.held(third, [id], 1_001)).toMatchObject([{ kind: 'data-kept', ask: 7 }])
+    else guard.unask(7)
+    expect(depot.wake(2_000)).toEqual([{ kind: 'drop-data', id }])
+  }
+)
+
 test('one that leaves keeps its copy until as many others have one as are wanted', () => {
   const keepers = [self, leaver]
   const view = {

@@ -105,6 +105,27 @@ test('results are forgotten after their retention, and what they took on disk is
   for (let i = 0; i < 3; i++) expect(await bytesIn(join(folder, `n${i}`, 'store'))).toBeLessThan(2_000_000)
 })
 
+test('large inputs and results go with their job, and what a user put stays', async () => {
+  const [first, second] = nodes as [Node, Node]
+  const ref = await first.client.put(new Uint8Array(200_000).fill(7))
+  const reverse = (bytes: Uint8Array): Uint8Array => bytes.reverse()
+  const inputs = [1, 2, 3].map((n) => new Uint8Array(300_000).fill(n, 1_000))
+  const job = first.client.map(reverse, inputs)
+  const results = await job
+  expect(results.map((bytes) => [bytes[0], bytes.at(-1)])).toEqual([
+    [1, 0],
+    [2, 0],
+    [3, 0]
+  ])
+  const lying = async (): Promise<string[]> =>
+    (await Promise.all(nodes.map((_, i) => readdir(join(folder, `n${i}`, 'data'))))).flat()
+  expect((await lying()).length).toBeGreaterThan(2 * 7)
+  await job.release()
+  while ((await lying()).length > 3) await sleep(100)
+  expect(new Set(await lying())).toEqual(new Set([`${ref.hash}.${ref.size}`]))
+  expect((await second.client.get(ref)).byteLength).toBe(200_000)
+})
+
 async function bytesIn(path: string): Promise<number> {
   const files = await readdir(path)
   const sizes = await Promise.all(files.map(async (file) => (await stat(join(path, file))).size))

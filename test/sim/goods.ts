@@ -220,7 +220,8 @@ export class Goods {
       }
     })
     this.#add(node, id)
-    node.step({ kind: 'data-put', id, ask, pinMs, copies: copies.wanted })
+    const pin = { pinMs: 0, bridgeMs: pinMs }
+    node.step({ kind: 'data-put', id, ask, pin, copies: copies.wanted })
     clock.after(answerMs, give)
   }
 

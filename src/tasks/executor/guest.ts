@@ -12,7 +12,7 @@ export type Saying = { readonly kind: 'says'; readonly parts: readonly Uint8Arra
 
 /** About data; each is answered under its number. `of` is the errand that began what this one goes on with. */
 export type Errand = { readonly kind: 'errand'; readonly ask: number } & (
-  | { readonly what: 'put'; readonly pinMs: number; readonly copies: number }
+  | { readonly what: 'put'; readonly pinMs: number; readonly copies: number; readonly isForJob: boolean }
   /** Of what is put; none at its end, which is answered when it is kept. */
   | { readonly what: 'piece'; readonly of: number; readonly bytes: Uint8Array | undefined }
   | { readonly what: 'open'; readonly id: string }
