@@ -29,6 +29,8 @@ export const lingerMs = 10_000
 const pinSlackMs = 2 * renewEveryMs
 /** Data whose pins were ended, and are not brought back by who was away. */
 const unpinnedMax = 10_000
+/** Data of jobs that are over, and is not brought back by who did not hear of it. */
+const crossedMax = 10_000
 
 interface Item {
   readonly bytes: number
@@ -67,6 +69,7 @@ export class Depot {
   readonly #quota: number
   readonly #items = new Map<DataId, Item>()
   readonly #unpinned = new Set<DataId>()
+  readonly #crossed = new Set<DataId>()
   #bytes = 0
 
   constructor(view: DataSurroundings, quota: number) {
@@ -111,11 +114,17 @@ export class Depot {
     const { ids, isNamed, pinMs, bridgeMs, isNew, copies, at } = message
     const here: DataId[] = []
     const over: DataId[] = []
+    const crossed: DataId[] = []
     const effects: DataEffect[] = []
     for (const id of ids) {
       if (isNew && pinMs > 0) this.#unpinned.delete(id)
       if (!isNamed && bridgeMs === 0 && this.#unpinned.has(id)) {
         over.push(id)
+        continue
+      }
+      if (isNew || isNamed) this.#crossed.delete(id)
+      else if (pinMs === 0 && (this.#crossed.has(id) || this.#items.get(id)?.isCrossed)) {
+        crossed.push(id)
         continue
       }
       const item = this.#item(id, now)
@@ -124,7 +133,8 @@ export class Depot {
       if (isNamed && !item.leases.has(from)) item.namedAt = now
       if (isNamed) item.leases.set(from, now)
       if (pinMs > 0 && !this.#unpinned.has(id)) pin(item, now + pinMs, isNew)
-      if (bridgeMs > 0) bridge(item, now, bridgeMs, isNew)
+      // Who names it says so: what it said before comes late.
+      if (bridgeMs > 0) bridge(item, now, bridgeMs, isNew && (isNamed || !item.leases.has(from)))
       if (item.state === 'here') here.push(id)
       else {
         item.askers.add(from)
@@ -135,6 +145,7 @@ export class Depot {
     }
     if (here.length > 0) effects.push(sendData(from, { kind: 'held', ids: here }))
     if (over.length > 0) effects.push(sendData(from, { kind: 'unpin', ids: over }))
+    if (crossed.length > 0) effects.push(sendData(from, { kind: 'crossed', ids: crossed }))
     return effects
   }
 
@@ -147,11 +158,17 @@ export class Depot {
     })
   }
 
+  /** Said by one where records of others were that named these. */
+  crossed(ids: readonly DataId[], now: Millis): void {
+    for (const id of ids) {
+      const item = this.#items.get(id)
+      if (item !== undefined) cross(item, now)
+    }
+  }
+
   unpin(ids: readonly DataId[], now: Millis): DataEffect[] {
     return ids.flatMap((id) => {
-      this.#unpinned.add(id)
-      if (this.#unpinned.size > unpinnedMax)
-        this.#unpinned.delete(this.#unpinned.values().next().value as DataId)
+      remember(this.#unpinned, id, unpinnedMax)
       const item = this.#items.get(id)
       return item === undefined ? [] : this.#unpinItem(id, item, now)
     })
@@ -300,6 +317,7 @@ export class Depot {
 
   #drop(id: DataId, item: Item): DataEffect[] {
     this.#items.delete(id)
+    if (item.isCrossed) remember(this.#crossed, id, crossedMax)
     if (item.state !== 'here') return []
     this.#bytes -= item.bytes
     return [{ kind: 'drop-data', id }]
@@ -329,11 +347,21 @@ function bridge(item: Item, now: Millis, forMs: Millis, isNew: boolean): void {
   item.bridgedUntil = Math.max(item.bridgedUntil, now + forMs)
 }
 
-/** Records let go of it. What was put since records first named it was put for others. */
+/** Records let go of it. */
 function unnamed(item: Item, now: Millis): void {
-  if (item.leases.size > 0 || item.bridgedAt > item.namedAt) return
+  if (item.leases.size === 0) cross(item, now)
+}
+
+/** What was put since records first named it was put for others. */
+function cross(item: Item, now: Millis): void {
+  if (item.bridgedAt > item.namedAt) return
   item.isCrossed = true
   item.bridgedUntil = Math.min(item.bridgedUntil, now + lingerMs)
+}
+
+function remember(ids: Set<DataId>, id: DataId, most: number): void {
+  ids.add(id)
+  if (ids.size > most) ids.delete(ids.values().next().value as DataId)
 }
 
 function pin(item: Item, until: Millis, isNew: boolean): void {

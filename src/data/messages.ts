@@ -30,7 +30,9 @@ export const dataKinds = {
   /** The sender has no reason for them any more. */
   unhold: { ids },
   /** Nobody needs them any more but for jobs that name them. */
-  unpin: { ids }
+  unpin: { ids },
+  /** Jobs that these were put for came and went, unless they were put once more. */
+  crossed: { ids }
 } as const
 
 export type DataMessage = MessageOf<typeof dataKinds>

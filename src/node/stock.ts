@@ -93,6 +93,9 @@ export class Stock {
         return this.#depot.unhold(from, message.ids, now)
       case 'unpin':
         return this.#depot.unpin(message.ids, now)
+      case 'crossed':
+        this.#depot.crossed(message.ids, now)
+        return []
     }
   }
 

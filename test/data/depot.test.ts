@@ -29,9 +29,9 @@ function hold(depot: Depot, from: PeerId, ids: readonly DataId[], now: number, p
 }
 
 /** Somebody put these for a job, or goes on to see to that. */
-function bridge(depot: Depot, ids: readonly DataId[], now: number, isNew = true): void {
+function bridge(depot: Depot, ids: readonly DataId[], now: number, isNew = true): DataEffect[] {
   const said = { isNamed: false, pinMs: 0, bridgeMs: hour, isNew, copies: 3, at: [] }
-  depot.hold(self, { kind: 'hold', ids, ...said }, now)
+  return depot.hold(self, { kind: 'hold', ids, ...said }, now)
 }
 
 const dropped = (effects: readonly DataEffect[]): DataId[] =>
@@ -89,10 +89,12 @@ test('what was put for a job waits for its records, and goes soon after the last
   hold(depot, ben, [ofJob], 20)
   expect([depot.unhold(ann, [ofJob], 1_000), depot.wake(2_000)]).toEqual([[], []])
   expect(depot.unhold(ben, [ofJob], 2_000)).toEqual([])
-  // Somebody has not heard yet that it is over.
-  bridge(depot, [ofJob], 2_001, false)
+  // Somebody has not heard yet that it is over, and is told.
+  const told = [{ kind: 'send', to: self, message: { kind: 'crossed', ids: [ofJob] } }]
+  expect(bridge(depot, [ofJob], 2_001, false)).toEqual(told)
   expect(depot.wake(2_000 + lingerMs - 1)).toEqual([])
   expect(dropped(depot.wake(2_000 + lingerMs))).toEqual([ofJob])
+  expect(bridge(depot, [ofJob], 3_000 + lingerMs, false)).toEqual(told)
   expect(dropped(depot.wake(hour))).toEqual([ofNobody])
 })
 
@@ -104,6 +106,20 @@ test('what was put for a job goes, too, when those whose records named it say so
   hold(depot, ann, [id], 10)
   expect([depot.wake(leaseMs), depot.wake(leaseMs + 10)]).toEqual([[], []])
   expect(dropped(depot.wake(leaseMs + 10 + lingerMs))).toEqual([id])
+})
+
+test('who missed that records let go of what was put for them is told by others, and lets it go, too', () => {
+  const depot = depotOf(100 * mb)
+  const [named1, again] = [named('named'), named('put again')] as [DataId, DataId]
+  bridge(depot, [named1, again], 0)
+  for (const id of [named1, again]) depot.arrived(id, 1)
+  hold(depot, ann, [named1, again], 10)
+  bridge(depot, [again], 20)
+  depot.crossed([named1, again], 30)
+  // Ann's lease ends some time.
+  const gone = [leaseMs + 10, leaseMs + 11 + lingerMs, hour].map((now) => dropped(depot.wake(now)))
+  expect(gone).toEqual([[named1], [], []])
+  expect(dropped(depot.wake(hour + 20))).toEqual([again])
 })
 
 test('what one job lets go of stays for another that has put it since, and for a user who has', () => {

@@ -339,6 +339,13 @@ export const mutations: readonly Mutation[] = [
     why: 'one node that has some data is enough to say that it is kept'
   },
   {
+    name: 'pin-for-jobs',
+    file: 'src/data/depot.ts',
+    from: '  item.isCrossed = true\n  item.bridgedUntil = Math.min(item.bridgedUntil, now + lingerMs)',
+    to: '  item.isCrossed = now < 0',
+    why: 'data of a job that was released stays as if nobody had named it yet'
+  },
+  {
     name: 'held-when-asked',
     file: 'src/data/depot.ts',
     from: "if (item.state === 'here') here.push(id)",

@@ -27,6 +27,8 @@ export class Network {
   #next = 0
   #inFlight = 0
   bytes = 0
+  /** Ever, between any two. */
+  wasCut = false
   frames = 0
 
   constructor(world: World, random: Random) {
@@ -110,6 +112,7 @@ export class Network {
   }
 
   cut(from: PeerId, to: PeerId): void {
+    this.wasCut = true
     const way = `${from}>${to}`
     this.#cut.set(way, (this.#cut.get(way) ?? 0) + 1)
   }
