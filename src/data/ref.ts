@@ -8,7 +8,7 @@ import { type DataId, dataId, isDataId } from '../ids.ts'
 
 /** Data in the mesh. Anywhere in arguments or inputs, it arrives in the task as its bytes. */
 export interface Ref {
-  /** SHA-256, base64url: of the bytes, or of the list of hashes of their chunks if they are more than one MiB. */
+  /** SHA-256, base64url: of the bytes, or of the list of hashes of their chunks if they are more than one (1,088 KiB). */
   readonly hash: string
   /** Bytes. */
   readonly size: number

@@ -11,7 +11,7 @@ import { clientMessages, entryMessages } from '../../src/client/protocol.ts'
 import { Porter } from '../../src/hosted/porter.ts'
 import { type FromHost, unheardBytesMax } from '../../src/hosted/words.ts'
 import { dataId } from '../../src/ids.ts'
-import { inChunks } from '../../src/node/chunks.ts'
+import { chunkBytes, inChunks } from '../../src/node/chunks.ts'
 import { Errands } from '../../src/node/errands.ts'
 
 const nothing = async (): Promise<void> => {}
@@ -89,7 +89,7 @@ test('a piece is made when the last one was taken and brings no neighbours along
     for (; made < 6; made++) yield bytes.subarray(made << 20, (made + 1) << 20)
   }
   expect(await port.put(windows(), plan)).toEqual({ id })
-  expect(taken).toEqual(Array.from({ length: 6 }, () => 1 << 20))
+  expect(taken).toEqual(Array.from({ length: 6 }, () => chunkBytes))
   async function* broken(): AsyncGenerator<Uint8Array> {
     yield bytes.subarray(0, 8)
     throw new Error('torn off')

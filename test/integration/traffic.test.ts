@@ -9,6 +9,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { type Client, connect, moduleFunction, type Node, type NodeOptions } from '../../src/index.ts'
+import { chunkBytes } from '../../src/node/chunks.ts'
 import { Mesh, until, upTo } from '../conformance/mesh.ts'
 
 let mesh: Mesh
@@ -105,7 +106,6 @@ test('a file of many tasks is sent to each node once, also if it is given again 
 
 test('a slow reader holds its sender, and not its memory: a few chunks are ahead of it, and no more', async () => {
   const [node] = (await open(1, { slots: 0 })) as [Node]
-  const chunkBytes = 1 << 20
   const aheadMax = 4
   const bytes = randomBytes(64 * chunkBytes)
   const other = await client.put(bytes.subarray(0, 8 * chunkBytes))
