@@ -8,6 +8,7 @@ import { idsIn, openEnvelope } from '../data/envelope.ts'
 import { explainError } from '../errors.ts'
 import type { DataId, JobId } from '../ids.ts'
 import { Gate } from '../node/gate.ts'
+import { discard } from '../node/spent.ts'
 import {
   type Batch,
   encodeOutcome,
@@ -25,13 +26,16 @@ import { encodeFailure } from './values.ts'
 /** Large results on their way to one client at a time. */
 const arrivingMax = 8
 
+/** Brings the bytes, and says what was made of them; they are not to be kept. */
+export type With = (id: DataId, make: (bytes: Uint8Array) => Uint8Array) => Promise<Uint8Array>
+
 export class Arrivals {
-  readonly #bytes: (id: DataId) => Promise<Uint8Array>
+  readonly #with: With
   readonly #behind = new Map<JobId, Promise<void>>()
   readonly #gate = new Gate(arrivingMax)
 
-  constructor(bytes: (id: DataId) => Promise<Uint8Array>) {
-    this.#bytes = bytes
+  constructor(bringWith: With) {
+    this.#with = bringWith
   }
 
   /** Calls `then` with the outcomes as they are once their values are here, after everything that was taken before of this job. */
@@ -53,7 +57,9 @@ export class Arrivals {
       values[at] = await this.#near(values[at] as Uint8Array)
     }
     await Promise.all(far.map((at) => this.#gate.through(() => fetch(at))))
-    return pack(outcomes.node, outcomes.indexes, values)
+    const whole = pack(outcomes.node, outcomes.indexes, values)
+    if (values.length > 1) for (const at of far) discard(values[at] as Uint8Array)
+    return whole
   }
 
   async #near(whole: Uint8Array): Promise<Uint8Array> {
@@ -64,7 +70,7 @@ export class Arrivals {
     const near = (as: OutcomeHeader, payload: Uint8Array): Uint8Array =>
       withStory(withOutput(encodeOutcome(as, payload), output), told)
     try {
-      return near(header, await this.#bytes(id as DataId))
+      return await this.#with(id as DataId, (bytes) => near(header, bytes))
     } catch (error) {
       const message = `the result cannot be had: ${explainError(error)}`
       const failure = { code: 'TASK_DATA_LOST', name: 'DataError', message, stack: '' } as const

@@ -51,7 +51,7 @@ const inFlightDefault = 1_024
 export class MeshClient extends Verbs implements Client, JobHost {
   readonly #line: Line
   protected readonly data: ClientData
-  readonly #arrivals = new Arrivals((id) => this.data.bytes(id))
+  readonly #arrivals = new Arrivals((id, make) => this.data.with(id, make))
   readonly #session = new Session()
   protected readonly beside: Beside
   readonly #jobs = new Map<JobId, Job<unknown>>()

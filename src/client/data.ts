@@ -17,7 +17,9 @@ import { type Chunks, chunksIn, chunksOfBytes, chunksOfFile, inChunks } from '..
 import { askFor, DamagedError, ElsewhereError, give, take } from '../node/courier.ts'
 import { makeFolder } from '../node/folder.ts'
 import type { PutPlan } from '../node/keeping.ts'
+import type { Place } from '../node/near.ts'
 import type { Reading } from '../node/reading.ts'
+import { areAlone } from '../node/spent.ts'
 import type { Talk } from '../node/talk.ts'
 import { openTemporary } from '../node/temporary.ts'
 import { unlessAborted } from './abortable.ts'
@@ -45,7 +47,13 @@ export interface OwnData {
 }
 
 /** How a client reaches data: in its own node, or by a stream to its entry. */
-export type DataDoor = { readonly own: OwnData } | { readonly talk: () => Promise<Talk> }
+export type DataDoor =
+  | { readonly own: OwnData }
+  | {
+      readonly talk: () => Promise<Talk>
+      /** Writes a chunk where a node on this machine can read it. */
+      readonly place?: (chunk: Uint8Array) => Promise<Place | undefined>
+    }
 
 export interface DataHost {
   readonly door: DataDoor
@@ -113,7 +121,20 @@ export class ClientData {
   }
 
   async get(ref: Ref, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Uint8Array> {
-    return await this.bytes(idOf(checked(ref)), options.signal)
+    const bytes = await this.bytes(idOf(checked(ref)), options.signal)
+    // Users look at the memory of what they get, too.
+    if (areAlone(bytes)) return new Uint8Array(bytes.buffer)
+    const own = new Uint8Array(bytes)
+    this.#giveBack(bytes)
+    return own
+  }
+
+  /** What is made of the bytes, which are not kept. */
+  async with<T>(id: DataId, make: (bytes: Uint8Array) => T): Promise<T> {
+    const bytes = await this.bytes(id)
+    const made = make(bytes)
+    this.#giveBack(bytes)
+    return made
   }
 
   async bytes(id: DataId, signal?: AbortSignal): Promise<Uint8Array> {
@@ -178,7 +199,8 @@ export class ClientData {
   async keep(source: DataSource, plan: PutPlan, signal?: AbortSignal): Promise<DataId> {
     const { door } = this.#host
     if ('own' in door) return (await unlessAborted(door.own.put(piecesOf(source, signal), plan), signal)).id
-    if (source instanceof Uint8Array) return await this.#offer(chunksOfBytes(source), plan, signal)
+    if (source instanceof Uint8Array)
+      return await this.#offer(placed(chunksOfBytes(source), door.place), plan, signal)
     if (isFile(source)) return await this.#offerFile(source.file, plan, signal)
     // A source that can be read once only is written down first: its entry may be lost in the middle.
     const { folder, close } = await openTemporary()
@@ -216,7 +238,11 @@ export class ClientData {
         progress()
         return await chunks.read(index)
       }
-      const answer = await give(talk, { ...chunks, read })
+      const place = async (index: number): Promise<Place | undefined> => {
+        progress()
+        return await chunks.place?.(index)
+      }
+      const answer = await give(talk, { ...chunks, read, place })
       if (answer.kind === 'damaged') throw new Error('it was damaged on the way, or changed meanwhile')
     })
     return id
@@ -305,6 +331,15 @@ export class ClientData {
     if (since.isOver) throw givenUp(error)
     await sleep(againMs)
   }
+}
+
+function placed(
+  chunks: Chunks,
+  place: ((chunk: Uint8Array) => Promise<Place | undefined>) | undefined
+): Chunks {
+  return place === undefined
+    ? chunks
+    : { ...chunks, place: async (index) => await place(await chunks.read(index)) }
 }
 
 function givenUp(cause: unknown): ShoalError {

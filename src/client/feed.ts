@@ -7,6 +7,7 @@
 import { inlineBytesMax } from '../data/envelope.ts'
 import { ShoalError } from '../errors.ts'
 import { Gate } from '../node/gate.ts'
+import { areAlone, discard } from '../node/spent.ts'
 import { type Batch, pack } from '../tasks/batch.ts'
 import { shardsMax } from '../tasks/messages.ts'
 import { encodeArgs } from './values.ts'
@@ -31,7 +32,7 @@ export interface Sink {
   room(): Promise<number>
   readonly shardsAhead: number
   submit(inputs: Batch, isLast: boolean): void
-  /** An input as it travels; default: as the argument of a function. */
+  /** An input as it travels, made for this; default: as the argument of a function. */
   encode?(input: unknown, index: number): Uint8Array
   /** What travels instead of a value that is too large. */
   shrink(value: Uint8Array): Promise<Uint8Array>
@@ -139,12 +140,19 @@ class Packer {
       return
     }
     this.#shrinking++
-    const small = this.#gate.through(() => this.#sink.shrink(value)).finally(() => this.#shrinking--)
+    const small = this.#gate.through(() => this.#shrink(value)).finally(() => this.#shrinking--)
     // Whoever takes it hears of it.
     small.catch(() => {})
     this.#values.push(small)
     // Tasks begin when their shard is full, so shards of large values are cut sooner than those of as many small ones.
     this.bytes += value.byteLength / largeShare
+  }
+
+  async #shrink(value: Uint8Array): Promise<Uint8Array> {
+    const small = await this.#sink.shrink(value)
+    // It was made here, and lies in the mesh now.
+    if (small !== value && areAlone(value)) discard(value)
+    return small
   }
 
   async take(): Promise<Batch> {

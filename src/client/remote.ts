@@ -129,7 +129,8 @@ export class RemoteLine implements Line {
       talk: async () => {
         if (this.#open === undefined) throw new Error('there is no entry now')
         return await this.#open.talk()
-      }
+      },
+      place: async (chunk) => await this.#open?.place(chunk)
     }
   }
 

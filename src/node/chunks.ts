@@ -1,14 +1,17 @@
 /**
- * How data is cut and named: chunks of one MiB, each with its hash; the name is the hash of the list of hashes, and the size.
+ * How data is cut and named: chunks of 1,088 KiB, each with its hash; the name is the hash of the list of hashes, and the size.
  *
  * Not here: files (datafiles.ts), and transfers (courier.ts).
  * So every chunk can be checked by itself, whoever it comes from, and a broken transfer goes on with the next chunk.
  */
 import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { ShoalError } from '../errors.ts'
 import { type DataId, dataId, dataName } from '../ids.ts'
 import { chunkBytes, giveMemory, takeMemory } from './chunk-memory.ts'
+import type { Place } from './near.ts'
 
 export { chunkBytes }
 /** Bytes of one piece of data; more is refused with SHOAL_BAD_VALUE. */
@@ -121,6 +124,8 @@ export interface Chunks {
   readonly id: DataId
   readonly list: Uint8Array
   read(index: number): Promise<Uint8Array>
+  /** Where it lies in a file, once it does. Not there, or undefined, if it has to be sent. */
+  readonly place?: (index: number) => Promise<Place | undefined>
   /** Nobody uses what `read` gave any more. Not there if others have it, too. */
   readonly free?: (bytes: Uint8Array) => void
   close(): Promise<void>
@@ -141,6 +146,7 @@ export function chunksOfBytes(bytes: Uint8Array): Chunks {
 /** Reads the file once for its hashes; its chunks are read again when they are wanted. */
 export async function chunksOfFile(path: string | URL): Promise<Chunks> {
   const file = await open(path, 'r')
+  const lies = path instanceof URL ? fileURLToPath(path) : resolve(path)
   try {
     const before = await file.stat()
     const lister = new Lister()
@@ -158,6 +164,7 @@ export async function chunksOfFile(path: string | URL): Promise<Chunks> {
         if (isTouched && !isChunk(bytes, list, id, index)) throw changed(path)
         return bytes
       },
+      place: async (index) => ({ path: lies, offset: index * chunkBytes }),
       free: giveMemory,
       close: () => file.close()
     }

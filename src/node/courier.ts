@@ -6,13 +6,18 @@
  */
 import { knownCode, ShoalError } from '../errors.ts'
 import type { DataId, PeerId } from '../ids.ts'
-import { type Chunks, isChunk, isListOf } from './chunks.ts'
-import type { Talk } from './talk.ts'
+import { type Chunks, chunkLength, isChunk, isListOf } from './chunks.ts'
+import { NearFiles, type Place } from './near.ts'
+import type { Talk, WordOf } from './talk.ts'
 
 /** Chunks that are asked for and were not taken yet. */
 const aheadMax = 4
 /** Sent chunks whose memory is used again once the other side says that it has them; of more, it has its time. */
 const unheardMax = 16
+/** What is smaller is sent sooner than a file is opened. */
+const nearBytesMin = 32_768
+/** Chunks of a transfer that were not where they were said to lie; after that they are sent. */
+const missesMax = 2
 /** The other side says nothing though it is its turn. */
 const silenceMs = 20_000
 /** A reader that is slow holds its sender for so long at most. */
@@ -49,6 +54,12 @@ export async function listOf(talk: Talk, id: DataId): Promise<Uint8Array> {
   return word.hashes
 }
 
+interface Answer {
+  readonly index: number
+  readonly place?: Place
+  readonly bytes?: Uint8Array
+}
+
 export interface Piece {
   readonly index: number
   readonly bytes: Uint8Array
@@ -62,30 +73,52 @@ export async function* take(
   indexes: Iterable<number>
 ): AsyncGenerator<Piece> {
   const source = indexes[Symbol.iterator]()
-  const asked: number[] = []
+  const files = new NearFiles(talk.nearness)
+  /** In order; `again` comes before what is left of the source. */
+  let asked: number[] = []
+  let again: number[] = []
   let taken = 0
+  let misses = 0
+  const isNear = (index: number): boolean =>
+    talk.nearness.isNear && misses < missesMax && chunkLength(id, index) >= nearBytesMin
   const askAhead = (): void => {
     while (asked.length < aheadMax) {
-      const next = source.next()
-      if (next.done) return
-      asked.push(next.value)
-      talk.say({ kind: 'want', index: next.value, taken })
+      const index = again.shift() ?? source.next().value
+      if (index === undefined) return
+      asked.push(index)
+      talk.say({ kind: 'want', index, taken, near: isNear(index) ? 1 : 0 })
     }
   }
-  for (askAhead(); asked.length > 0; askAhead()) {
+  const next = async (index: number): Promise<Answer> => {
     const word = await talk.word(silenceMs)
-    if (word.kind === 'absent') throw new Error(`it sends no more (${word.reason})`)
-    const index = asked.shift() as number
-    if (word.kind !== 'chunk' || word.index !== index) throw new Error('it sent something else')
-    const bytes = await talk.frame(silenceMs)
-    talk.received(bytes.byteLength)
     taken++
-    if (!isChunk(bytes, list, id, index)) {
-      talk.count('data-chunks-damaged')
-      talk.say({ kind: 'damaged', index })
-      throw new DamagedError(`chunk ${index} was damaged`)
+    if (word.kind === 'absent') throw new Error(`it sends no more (${word.reason})`)
+    if (word.kind === 'place' && word.index === index) return { index, place: word }
+    if (word.kind !== 'chunk' || word.index !== index) throw new Error('it sent something else')
+    return { index, bytes: await talk.frame(silenceMs) }
+  }
+  try {
+    for (askAhead(); asked.length > 0; askAhead()) {
+      const { index, place, bytes: sent } = await next(asked.shift() as number)
+      const bytes = sent ?? (place && (await files.read(place, chunkLength(id, index))))
+      if (bytes !== undefined) talk.received(bytes.byteLength)
+      if (bytes !== undefined && isChunk(bytes, list, id, index)) {
+        yield { index, bytes }
+        continue
+      }
+      if (sent !== undefined) {
+        talk.count('data-chunks-damaged')
+        talk.say({ kind: 'damaged', index })
+        throw new DamagedError(`chunk ${index} was damaged`)
+      }
+      // It may have been renamed just now.
+      misses++
+      again = [index, ...asked, ...again]
+      for (const late of asked) await next(late)
+      asked = []
     }
-    yield { index, bytes }
+  } finally {
+    await files.close()
   }
 }
 
@@ -97,34 +130,70 @@ export async function give(
   talk: Talk,
   chunks: Chunks
 ): Promise<{ kind: 'kept'; copies: number } | { kind: 'damaged' }> {
+  const sent = new Sent()
   talk.say({ kind: 'list', hashes: chunks.list })
-  /** Chunks that may still be on their way; of others the memory is free. */
-  const sent: Uint8Array[] = []
-  let freed = 0
-  for (;;) {
-    const word = await talk.word(slowReaderMs)
-    switch (word.kind) {
-      case 'want':
-        for (; freed < word.taken && sent.length > 0; freed++) chunks.free?.(sent.shift() as Uint8Array)
-        break
-      case 'kept':
-        for (const bytes of sent) chunks.free?.(bytes)
-        return { kind: 'kept', copies: word.copies }
-      case 'damaged':
-        return { kind: 'damaged' }
-      case 'refused':
-        throw new ShoalError(knownCode(word.code), word.message)
-      default:
-        throw new Error('it said something else')
+  try {
+    for (;;) {
+      const word = await talk.word(slowReaderMs)
+      switch (word.kind) {
+        case 'want':
+          sent.taken(word.taken)
+          await send(talk, chunks, word, sent)
+          break
+        case 'kept':
+          sent.taken(Number.POSITIVE_INFINITY)
+          return { kind: 'kept', copies: word.copies }
+        case 'damaged':
+          return { kind: 'damaged' }
+        case 'refused':
+          throw new ShoalError(knownCode(word.code), word.message)
+        default:
+          throw new Error('it said something else')
+      }
     }
-    const bytes = await chunks.read(word.index).catch((error: unknown) => {
-      talk.say({ kind: 'absent', reason: String(error).slice(0, 400), at: [] })
-      throw error
-    })
-    if (sent.push(bytes) > unheardMax) {
-      sent.shift()
-      freed++
-    }
-    await talk.sendChunk(word.index, bytes)
+  } finally {
+    sent.end()
+  }
+}
+
+async function send(talk: Talk, chunks: Chunks, { index, near }: WordOf<'want'>, sent: Sent): Promise<void> {
+  const place = near && talk.nearness.isNear ? await chunks.place?.(index) : undefined
+  if (place !== undefined) {
+    sent.add({ inFile: true, free: place.free })
+    if (talk.sendPlace(index, place, chunkLength(chunks.id, index))) return
+  }
+  const bytes = await chunks.read(index).catch((error: unknown) => {
+    talk.say({ kind: 'absent', reason: String(error).slice(0, 400), at: [] })
+    throw error
+  })
+  sent.add({ inFile: false, free: () => chunks.free?.(bytes) })
+  await talk.sendChunk(index, bytes)
+}
+
+interface OnItsWay {
+  readonly inFile: boolean
+  readonly free: (() => void) | undefined
+}
+
+/** Chunks whose memory, or place in a file, may still be read. */
+class Sent {
+  readonly #sent: OnItsWay[] = []
+  #freed = 0
+
+  add(one: OnItsWay): void {
+    if (this.#sent.push(one) <= unheardMax) return
+    this.#freed++
+    const oldest = this.#sent.shift()
+    if (oldest?.inFile) oldest.free?.()
+  }
+
+  /** The other side is done with so many. */
+  taken(count: number): void {
+    for (; this.#freed < count && this.#sent.length > 0; this.#freed++) this.#sent.shift()?.free?.()
+  }
+
+  /** Memory may be on its way for longer than the talk; what lies in a file is checked by who reads it. */
+  end(): void {
+    for (const { inFile, free } of this.#sent.splice(0)) if (inFile) free?.()
   }
 }

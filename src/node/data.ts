@@ -15,6 +15,7 @@ import { askFor, DamagedError, ElsewhereError, give, listOf, take } from './cour
 import type { DataFiles } from './datafiles.ts'
 import { Gate } from './gate.ts'
 import { Keeping, type PutPlan, pinOf } from './keeping.ts'
+import type { Place } from './near.ts'
 import type { Part } from './part.ts'
 import { type Reading, readSoundly } from './reading.ts'
 import type { DataInput } from './stock.ts'
@@ -219,7 +220,11 @@ export class Data {
           throw error
         })
       }
-      const { kind } = await give(talk, { ...chunks, read })
+      const place = async (index: number): Promise<Place | undefined> => {
+        this.#keeping.moved(id)
+        return await chunks.place?.(index)
+      }
+      const { kind } = await give(talk, { ...chunks, read, place })
       if (kind === 'damaged') await this.#isSound(id, true)
       return kind === 'kept'
     } finally {

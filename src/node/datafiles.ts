@@ -8,11 +8,22 @@
  */
 import { randomBytes } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { explainError, ShoalError } from '../errors.ts'
 import { type DataId, dataName, isDataId } from '../ids.ts'
 import { giveMemory } from './chunk-memory.ts'
-import { type Chunks, chunksIn, inChunks, isChunk, isListOf, Lister, readChunk, soleList } from './chunks.ts'
+import {
+  type Chunks,
+  chunkBytes,
+  chunksIn,
+  inChunks,
+  isChunk,
+  isListOf,
+  Lister,
+  readChunk,
+  soleList
+} from './chunks.ts'
+import type { Place } from './near.ts'
 import { Part } from './part.ts'
 
 const LIST = '.list'
@@ -70,7 +81,11 @@ export class DataFiles {
       if (!isListOf(list, id)) throw new Error('its list was damaged')
       const file = await open(this.path(id), 'r')
       const read = (index: number): Promise<Uint8Array> => readChunk(file, id, index)
-      return { id, list, read, free: giveMemory, close: () => file.close() }
+      const place = async (index: number): Promise<Place> => ({
+        path: resolve(this.path(id)),
+        offset: index * chunkBytes
+      })
+      return { id, list, read, place, free: giveMemory, close: () => file.close() }
     } catch (error) {
       throw diskError(`${this.path(id)} cannot be read`, error)
     }
@@ -96,7 +111,9 @@ export class DataFiles {
     const { id } = part
     try {
       await part.end(!this.#isTemporary)
-      await this.#settle(part.path, id, part.list)
+      await this.#settle(part.path, id, part.list, () => {
+        part.path = this.path(id)
+      })
     } catch (error) {
       await this.abandon(part, error)
       throw diskError(`data ${id} cannot be written`, error)
@@ -225,7 +242,7 @@ export class DataFiles {
   }
 
   /** List first: what has its name is whole. */
-  async #settle(from: string, id: DataId, list: Uint8Array): Promise<void> {
+  async #settle(from: string, id: DataId, list: Uint8Array, onMoved = (): void => {}): Promise<void> {
     const isSynced = !this.#isTemporary
     await this.#removing.get(id)
     if (chunksIn(id) > 1) {
@@ -238,6 +255,7 @@ export class DataFiles {
       }
     }
     await rename(from, this.path(id))
+    onMoved()
     if (isSynced && process.platform !== 'win32') {
       const folder = await open(this.folder, 'r')
       await folder.sync().finally(() => folder.close())

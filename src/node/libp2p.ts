@@ -29,6 +29,7 @@ import {
   startHost
 } from './host.ts'
 import type { MeshKey } from './key.ts'
+import { nearnessOf } from './near.ts'
 import { PEER_PROTOCOL, Peers, peerStreamsMax } from './peers.ts'
 import { Seeds } from './seeds.ts'
 import { Counters, FrameStream } from './stream.ts'
@@ -141,7 +142,8 @@ class Libp2pTransport implements Transport {
       serveBlob(stream, this.options.blobs, this.counts)
     )
     await this.handle(host, DATA_PROTOCOL, dataStreamsMax, async (stream, connection) => {
-      const talk = await Talk.open(this.counts, async (handlers) => this.frames(stream, handlers))
+      const nearness = nearnessOf(connection)
+      const talk = await Talk.open(this.counts, nearness, async (handlers) => this.frames(stream, handlers))
       const peer = peerOf(connection)
       await this.options.serveData(talk, this.peers.has(peer) ? peer : undefined)
     })
@@ -228,7 +230,7 @@ class Libp2pTransport implements Transport {
   async talkTo(peer: PeerId): Promise<Talk> {
     const connection = this.peers.connectionOf(peer)
     if (connection === undefined) throw new Error('it is not connected')
-    return await Talk.open(this.counts, async (handlers) => {
+    return await Talk.open(this.counts, nearnessOf(connection), async (handlers) => {
       const signal = AbortSignal.any([AbortSignal.timeout(dialMs), this.stopping.signal])
       const options = { signal, maxOutboundStreams: dataStreamsMax }
       return this.frames(await connection.newStream(DATA_PROTOCOL, options), handlers)

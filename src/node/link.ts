@@ -13,6 +13,8 @@ import { Admission } from './admission.ts'
 import { CLIENT_PROTOCOL } from './clients.ts'
 import { closeConnection, createHost, dialMs, parseAddress, peerOf, reasonOf, searchMdns } from './host.ts'
 import type { MeshKey } from './key.ts'
+import { nearnessOf, type Place } from './near.ts'
+import { Spool } from './spool.ts'
 import { Counters, FrameStream } from './stream.ts'
 import { DATA_PROTOCOL, dataStreamsMax, Talk } from './talk.ts'
 
@@ -45,6 +47,8 @@ export interface Link {
   resume(): void
   /** A stream for one transfer of data. Rejects without a line. */
   talk(): Promise<Talk>
+  /** Writes a chunk where a node on this machine can read it; undefined if there is no room. */
+  place(chunk: Uint8Array): Promise<Place | undefined>
   detach(): Promise<void>
   /** Addresses of nodes that answer by mDNS: soon after the first one, or none after `timeoutMs` or at `signal`. */
   discover(timeoutMs: number, signal?: AbortSignal): Promise<string[]>
@@ -72,6 +76,7 @@ class HostLink implements Link {
   private readonly admission: Admission
   private readonly counters = new Counters()
   private readonly closing = new AbortController()
+  private readonly spool = new Spool()
   private line: Line | undefined
   private attaching: Promise<PeerId> | undefined
 
@@ -117,12 +122,16 @@ class HostLink implements Link {
   async talk(): Promise<Talk> {
     const { line, counters } = this
     if (line === undefined) throw new Error('there is no line')
-    return await Talk.open(counters, async (handlers) => {
+    return await Talk.open(counters, nearnessOf(line.connection), async (handlers) => {
       const signal = AbortSignal.any([AbortSignal.timeout(dialMs), this.closing.signal])
       const options = { signal, maxOutboundStreams: dataStreamsMax }
       const raw = await line.connection.newStream(DATA_PROTOCOL, options)
       return new FrameStream(raw, { counters, ...handlers })
     })
+  }
+
+  async place(chunk: Uint8Array): Promise<Place | undefined> {
+    return await this.spool.place(chunk)
   }
 
   async detach(): Promise<void> {
@@ -155,6 +164,7 @@ class HostLink implements Link {
     this.closing.abort(new ShoalError('SHOAL_CLOSED', 'the link is closed'))
     await this.detach()
     await this.host.stop()
+    await this.spool.close()
   }
 
   private async open(address: string, outer: AbortSignal | undefined): Promise<PeerId> {

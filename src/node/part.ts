@@ -5,14 +5,16 @@
  * Chunks can be passed on as they come, so that a transfer through a node takes hardly longer than one to it.
  */
 import { type FileHandle, open } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { DataId } from '../ids.ts'
 import { giveMemory } from './chunk-memory.ts'
 import { type Chunks, chunkBytes, chunksIn, readChunk } from './chunks.ts'
+import type { Place } from './near.ts'
 
 export class Part {
   readonly id: DataId
   readonly list: Uint8Array
-  readonly path: string
+  path: string
   readonly #file: FileHandle
   readonly #has: Uint8Array
   /** Of those who want a chunk that is not there. */
@@ -57,6 +59,7 @@ export class Part {
       id: this.id,
       list: this.list,
       read: (index) => this.#read(index),
+      place: (index) => this.#place(index),
       free: giveMemory,
       close: async () => {
         if (isClosed) return
@@ -96,12 +99,21 @@ export class Part {
   }
 
   async #read(index: number): Promise<Uint8Array> {
+    await this.#until(index)
+    return await readChunk(this.#file, this.id, index)
+  }
+
+  async #place(index: number): Promise<Place> {
+    await this.#until(index)
+    return { path: resolve(this.path), offset: index * chunkBytes }
+  }
+
+  async #until(index: number): Promise<void> {
     if (this.#has[index] === 0) {
       if (!this.isComing) throw new Error('it comes no further')
       const waiting = this.#waiting.get(index) ?? Promise.withResolvers<void>()
       this.#waiting.set(index, waiting)
       await waiting.promise
     }
-    return await readChunk(this.#file, this.id, index)
   }
 }

@@ -9,6 +9,7 @@ import { explainError, ShoalError } from '../errors.ts'
 import { isDataId, isPeerId } from '../ids.ts'
 import { added, bytes, codec, flag, list, type MessageOf, text, uint } from '../wire.ts'
 import { chunksMax, hashBytes } from './chunks.ts'
+import type { Nearness, Place } from './near.ts'
 import type { Counters, FrameStream, FrameStreamOptions } from './stream.ts'
 
 export const DATA_PROTOCOL = '/shoal/data/1.0.0'
@@ -21,6 +22,9 @@ const unreadBytesMax = 16 * 1024 * 1024
 /** Bytes handed to the network that it has not sent; then the next chunk is not even read. */
 const writeAheadMax = 2 * 1024 * 1024
 
+/** Characters of a path; what lies deeper is sent. */
+const pathMax = 1_024
+
 const id = text(64, isDataId)
 const kinds = {
   /** I want it. */
@@ -31,10 +35,12 @@ const kinds = {
   list: { hashes: bytes(chunksMax * hashBytes) },
   /** Not here, or not now. `at`: who has it. */
   absent: { reason: text(400), at: added(list(text(128, isPeerId), elsewhereMax), []) },
-  /** Credit for one chunk. `taken`: so many have come whole on this stream. */
-  want: { index: uint(chunksMax), taken: added(uint(), 0) },
+  /** Credit for one chunk. `taken`: so many of this stream are done with. `near`: 1 = a file of the other side would do. */
+  want: { index: uint(chunksMax), taken: added(uint(), 0), near: added(uint(1), 0) },
   /** The next frame is this chunk. */
   chunk: { index: uint(chunksMax) },
+  /** This chunk lies there; only to who said `near`. */
+  place: { index: uint(chunksMax), path: text(pathMax), offset: uint() },
   /** The chunk was not what the list says. */
   damaged: { index: uint(chunksMax) },
   /** So many nodes have it on disk; of who asked for it: it is on its own. */
@@ -59,13 +65,16 @@ export class Talk {
   #reader: PromiseWithResolvers<Uint8Array> | undefined
   #end: Error | undefined
   readonly #counters: Counters
+  /** Of the other side. */
+  readonly nearness: Nearness
 
-  private constructor(counters: Counters) {
+  private constructor(counters: Counters, nearness: Nearness) {
     this.#counters = counters
+    this.nearness = nearness
   }
 
-  static async open(counters: Counters, openStream: OpenStream): Promise<Talk> {
-    const talk = new Talk(counters)
+  static async open(counters: Counters, nearness: Nearness, openStream: OpenStream): Promise<Talk> {
+    const talk = new Talk(counters, nearness)
     talk.#stream = await openStream({
       onFrame: (frame) => talk.#received(frame),
       onEnd: (reason) => talk.#ended(new Error(reason))
@@ -89,6 +98,14 @@ export class Talk {
     this.#stream?.write(chunk)
     this.#counters.add('data-bytes-out', chunk.byteLength)
     if ((this.#stream?.queuedBytes ?? 0) > writeAheadMax) await this.#stream?.drained()
+  }
+
+  /** Instead of sending the chunk. False if it lies too deep to say. */
+  sendPlace(index: number, { path, offset }: Place, length: number): boolean {
+    if (path.length > pathMax) return false
+    this.say({ kind: 'place', index, path, offset })
+    this.#counters.add('data-bytes-out', length)
+    return true
   }
 
   /** The next word. Rejects if the stream ends or says nothing for so long. */

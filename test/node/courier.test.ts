@@ -25,7 +25,7 @@ async function freedBy(words: readonly Word[]): Promise<number[][]> {
   return [...seen, freed]
 }
 
-const want = (index: number, taken: number): Word => ({ kind: 'want', index, taken })
+const want = (index: number, taken: number): Word => ({ kind: 'want', index, taken, near: 0 })
 
 test('a chunk is free when the other side has taken it, and each of them once', async () => {
   const words = [want(5, 0), want(6, 0), want(7, 1), want(8, 1), want(9, 3)]

@@ -61,7 +61,8 @@ async function depot({
 function upTo(count: number, breaks: (node: TestNode) => Promise<never>): Serve {
   return async (data, talk, node) => {
     const word = await talk.word(5_000)
-    const chunks = (word.kind === 'ask' && (await data.files.chunks(word.id as DataId, false))) as Chunks
+    const all = (word.kind === 'ask' && (await data.files.chunks(word.id as DataId, false))) as Chunks
+    const { place: _, ...chunks } = all
     const read = (index: number): Promise<Uint8Array> => (index < count ? chunks.read(index) : breaks(node))
     await give(talk, { ...chunks, read }).catch(() => talk.abort('broken'))
     await chunks.close()
