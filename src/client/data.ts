@@ -13,7 +13,7 @@ import { idOf, isRef, makeRef, type Ref, typeDefault } from '../data/ref.ts'
 import { explainError, isErrorCode, ShoalError } from '../errors.ts'
 import type { DataId } from '../ids.ts'
 import { giveMemory } from '../node/chunk-memory.ts'
-import { type Chunks, chunksIn, chunksOfBytes, chunksOfFile, inChunks } from '../node/chunks.ts'
+import { type Chunks, chunksIn, chunksOfBytes, chunksOfFile, inChunks, watched } from '../node/chunks.ts'
 import { askFor, DamagedError, ElsewhereError, give, take } from '../node/courier.ts'
 import { makeFolder } from '../node/folder.ts'
 import type { PutPlan } from '../node/keeping.ts'
@@ -234,15 +234,7 @@ export class ClientData {
     const { id } = chunks
     await this.#insist(signal, async (talk, progress) => {
       talk.say({ kind: 'offer', id, isForJob: false, ...plan })
-      const read = async (index: number): Promise<Uint8Array> => {
-        progress()
-        return await chunks.read(index)
-      }
-      const place = async (index: number): Promise<Place | undefined> => {
-        progress()
-        return await chunks.place?.(index)
-      }
-      const answer = await give(talk, { ...chunks, read, place })
+      const answer = await give(talk, watched(chunks, progress))
       if (answer.kind === 'damaged') throw new Error('it was damaged on the way, or changed meanwhile')
     })
     return id
@@ -269,8 +261,12 @@ export class ClientData {
     const since = new Patience()
     while (next < chunksIn(id)) {
       let talk: Talk | undefined
+      let isDone = false
+      const stop = (): void => talk?.abort('not wanted any more')
       try {
         talk = await this.#talk(door.talk, signal)
+        signal?.addEventListener('abort', stop, { once: true })
+        signal?.throwIfAborted()
         const list = await askFor(talk, id)
         for await (const { bytes } of take(talk, id, list, rest())) {
           next++
@@ -279,11 +275,14 @@ export class ClientData {
           signal?.throwIfAborted()
           since.progress()
         }
-        await talk.close()
+        talk.say({ kind: 'kept', copies: 1 })
+        isDone = true
       } catch (error) {
         await this.#failed(error, since, talk, signal)
       } finally {
-        talk?.abort('not wanted any more')
+        signal?.removeEventListener('abort', stop)
+        if (isDone) await talk?.rest()
+        else stop()
       }
     }
   }
@@ -298,13 +297,18 @@ export class ClientData {
     const since = new Patience()
     for (;;) {
       let talk: Talk | undefined
+      const stop = (): void => talk?.abort('not wanted any more')
       try {
         talk = await this.#talk(door.talk, signal)
+        signal?.addEventListener('abort', stop, { once: true })
+        signal?.throwIfAborted()
         await work(talk, () => since.progress())
-        await talk.close()
-        return
+        signal?.removeEventListener('abort', stop)
+        return await talk.rest()
       } catch (error) {
         await this.#failed(error, since, talk, signal)
+      } finally {
+        signal?.removeEventListener('abort', stop)
       }
     }
   }
@@ -312,9 +316,7 @@ export class ClientData {
   async #talk(open: () => Promise<Talk>, signal: AbortSignal | undefined): Promise<Talk> {
     signal?.throwIfAborted()
     await unlessAborted(this.#host.attached(), signal)
-    const talk = await unlessAborted(open(), signal, (late) => late.abort('not wanted any more'))
-    signal?.addEventListener('abort', () => talk.abort('not wanted any more'), { once: true })
-    return talk
+    return await unlessAborted(open(), signal, (late) => late.abort('not wanted any more'))
   }
 
   /** Waits a little if trying again may help, else throws. */

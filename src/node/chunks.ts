@@ -131,6 +131,22 @@ export interface Chunks {
   close(): Promise<void>
 }
 
+/** The same; `moved` hears of each chunk that is wanted, and `unread` of one that cannot be read. */
+export function watched(chunks: Chunks, moved: () => void, unread = async (): Promise<void> => {}): Chunks {
+  const read = async (index: number): Promise<Uint8Array> => {
+    moved()
+    return await chunks.read(index).catch(async (error: unknown) => {
+      await unread()
+      throw error
+    })
+  }
+  const place = async (index: number): Promise<Place | undefined> => {
+    moved()
+    return await chunks.place?.(index)
+  }
+  return { ...chunks, read, place }
+}
+
 export function chunksOfBytes(bytes: Uint8Array): Chunks {
   const lister = new Lister()
   for (let at = 0; at < bytes.byteLength; at += chunkBytes) lister.add(bytes.subarray(at, at + chunkBytes))

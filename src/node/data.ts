@@ -10,16 +10,15 @@ import { idOf, makeRef, type Ref } from '../data/ref.ts'
 import { explainError, ShoalError } from '../errors.ts'
 import type { DataId, PeerId } from '../ids.ts'
 import { giveMemory } from './chunk-memory.ts'
-import { type Chunks, piecesOfFile } from './chunks.ts'
+import { type Chunks, piecesOfFile, watched } from './chunks.ts'
 import { askFor, DamagedError, ElsewhereError, give, listOf, take } from './courier.ts'
 import type { DataFiles } from './datafiles.ts'
 import { Gate } from './gate.ts'
 import { Keeping, type PutPlan, pinOf } from './keeping.ts'
-import type { Place } from './near.ts'
 import type { Part } from './part.ts'
 import { type Reading, readSoundly } from './reading.ts'
 import type { DataInput } from './stock.ts'
-import { refusal, type Talk, type WordOf } from './talk.ts'
+import { refusal, type Talk, type Word, type WordOf } from './talk.ts'
 import { Turns } from './turns.ts'
 
 /** Data that is brought here at a time; the rest waits. */
@@ -29,6 +28,8 @@ const tryAgainMs = 500
 /** Somebody waits for it here: then it counts as lost. */
 export const insistMs = 30_000
 const firstWordMs = 20_000
+/** Whoever opened a stream closes it before (talks.ts), if it is there. */
+const nextWordMs = 60_000
 /** How often one node is asked in the same search: another may send us back to it. */
 const asksMax = 3
 /** Somebody reads it through this node. */
@@ -155,18 +156,28 @@ export class Data {
   /** Answers the node that opened this stream, or a client, which may be made to wait until it comes from elsewhere. Never rejects. */
   async serve(talk: Talk, node: PeerId | undefined): Promise<void> {
     try {
-      const word = await talk.word(firstWordMs)
-      if (word.kind === 'ask')
-        await (node === undefined ? this.#show(talk, word.id) : this.#pass(talk, word.id, node))
-      else if (word.kind === 'offer') await this.#receive(talk, word)
-      else if (word.kind === 'free') {
-        this.free(word.ids)
-        talk.say({ kind: 'freed' })
-      } else talk.say(refusal(new ShoalError('SHOAL_BAD_MESSAGE', 'this begins no transfer')))
+      let word: Word | undefined = await talk.word(firstWordMs)
+      while (word !== undefined && (await this.#answer(talk, word, node)))
+        word = await talk.word(nextWordMs).catch(() => undefined)
       await talk.close()
     } catch (error) {
       talk.abort(explainError(error))
     }
+  }
+
+  /** False if nothing can follow. */
+  async #answer(talk: Talk, word: Word, node: PeerId | undefined): Promise<boolean> {
+    if (word.kind === 'ask')
+      await (node === undefined ? this.#show(talk, word.id) : this.#pass(talk, word.id, node))
+    else if (word.kind === 'offer') await this.#receive(talk, word)
+    else if (word.kind === 'free') {
+      this.free(word.ids)
+      talk.say({ kind: 'freed' })
+    } else {
+      talk.say(refusal(new ShoalError('SHOAL_BAD_MESSAGE', 'this begins no transfer')))
+      return false
+    }
+    return true
   }
 
   close(): void {
@@ -211,20 +222,13 @@ export class Data {
 
   /** True if the other side says that it has all of it now. */
   async #give(talk: Talk, id: DataId, chunks: Chunks): Promise<boolean> {
+    // Whoever asks again after this gets it from elsewhere.
+    const unread = async (): Promise<void> => void (await this.#isSound(id, true))
     try {
-      const read = async (index: number): Promise<Uint8Array> => {
-        this.#keeping.moved(id)
-        // Whoever asks again after this gets it from elsewhere.
-        return await chunks.read(index).catch(async (error: unknown) => {
-          await this.#isSound(id, true)
-          throw error
-        })
-      }
-      const place = async (index: number): Promise<Place | undefined> => {
-        this.#keeping.moved(id)
-        return await chunks.place?.(index)
-      }
-      const { kind } = await give(talk, { ...chunks, read, place })
+      const { kind } = await give(
+        talk,
+        watched(chunks, () => this.#keeping.moved(id), unread)
+      )
       if (kind === 'damaged') await this.#isSound(id, true)
       return kind === 'kept'
     } finally {
@@ -364,14 +368,15 @@ export class Data {
       this.#hasBegun(id)
       await this.#fill(part, talk)
       talk.say({ kind: 'kept', copies: 1 })
-      await talk.close()
+      await talk.rest()
       return undefined
     } catch (error) {
       if (error instanceof DamagedError) {
         this.#options.onNote(`${peer} sent damaged data ${id}: ${error.message}; it is fetched elsewhere`)
         // In good order, so that the other side hears what was wrong.
         await talk?.close()
-      } else talk?.abort(explainError(error))
+      } else if (error instanceof ElsewhereError) await talk?.rest()
+      else talk?.abort(explainError(error))
       return error
     }
   }

@@ -34,6 +34,7 @@ import { PEER_PROTOCOL, Peers, peerStreamsMax } from './peers.ts'
 import { Seeds } from './seeds.ts'
 import { Counters, FrameStream } from './stream.ts'
 import { DATA_PROTOCOL, dataStreamsMax, type OpenStream, Talk } from './talk.ts'
+import { Talks } from './talks.ts'
 import type { Transport, TransportEvent } from './transport.ts'
 
 export interface Libp2pTransportOptions {
@@ -73,6 +74,7 @@ class Libp2pTransport implements Transport {
   /** Who was here as a node, and may come again. */
   private readonly nodes = new Set<string>()
   private readonly stopping = new AbortController()
+  private readonly talks = new Talks(this.counts, this.stopping.signal)
   private host: Libp2p | undefined
   private search: Search | undefined
   private isStray = false
@@ -142,8 +144,8 @@ class Libp2pTransport implements Transport {
       serveBlob(stream, this.options.blobs, this.counts)
     )
     await this.handle(host, DATA_PROTOCOL, dataStreamsMax, async (stream, connection) => {
-      const nearness = nearnessOf(connection)
-      const talk = await Talk.open(this.counts, nearness, async (handlers) => this.frames(stream, handlers))
+      const options = { counters: this.counts, nearness: nearnessOf(connection) }
+      const talk = await Talk.open(options, async (handlers) => this.frames(stream, handlers))
       const peer = peerOf(connection)
       await this.options.serveData(talk, this.peers.has(peer) ? peer : undefined)
     })
@@ -230,11 +232,7 @@ class Libp2pTransport implements Transport {
   async talkTo(peer: PeerId): Promise<Talk> {
     const connection = this.peers.connectionOf(peer)
     if (connection === undefined) throw new Error('it is not connected')
-    return await Talk.open(this.counts, nearnessOf(connection), async (handlers) => {
-      const signal = AbortSignal.any([AbortSignal.timeout(dialMs), this.stopping.signal])
-      const options = { signal, maxOutboundStreams: dataStreamsMax }
-      return this.frames(await connection.newStream(DATA_PROTOCOL, options), handlers)
-    })
+    return await this.talks.to(connection)
   }
 
   counters(): Readonly<Record<string, number>> {

@@ -13,10 +13,11 @@ import { Admission } from './admission.ts'
 import { CLIENT_PROTOCOL } from './clients.ts'
 import { closeConnection, createHost, dialMs, parseAddress, peerOf, reasonOf, searchMdns } from './host.ts'
 import type { MeshKey } from './key.ts'
-import { nearnessOf, type Place } from './near.ts'
+import type { Place } from './near.ts'
 import { Spool } from './spool.ts'
 import { Counters, FrameStream } from './stream.ts'
-import { DATA_PROTOCOL, dataStreamsMax, Talk } from './talk.ts'
+import type { Talk } from './talk.ts'
+import { Talks } from './talks.ts'
 
 /** After the first answer of mDNS, others get this long. */
 const moreAnswersMs = 150
@@ -77,6 +78,7 @@ class HostLink implements Link {
   private readonly counters = new Counters()
   private readonly closing = new AbortController()
   private readonly spool = new Spool()
+  private readonly talks = new Talks(this.counters, this.closing.signal)
   private line: Line | undefined
   private attaching: Promise<PeerId> | undefined
 
@@ -120,14 +122,8 @@ class HostLink implements Link {
   }
 
   async talk(): Promise<Talk> {
-    const { line, counters } = this
-    if (line === undefined) throw new Error('there is no line')
-    return await Talk.open(counters, nearnessOf(line.connection), async (handlers) => {
-      const signal = AbortSignal.any([AbortSignal.timeout(dialMs), this.closing.signal])
-      const options = { signal, maxOutboundStreams: dataStreamsMax }
-      const raw = await line.connection.newStream(DATA_PROTOCOL, options)
-      return new FrameStream(raw, { counters, ...handlers })
-    })
+    if (this.line === undefined) throw new Error('there is no line')
+    return await this.talks.to(this.line.connection)
   }
 
   async place(chunk: Uint8Array): Promise<Place | undefined> {

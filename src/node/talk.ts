@@ -58,6 +58,13 @@ export type WordOf<K extends Word['kind']> = Extract<Word, { kind: K }>
 /** Opens a stream whose frames and end go to these. */
 export type OpenStream = (handlers: Pick<FrameStreamOptions, 'onFrame' | 'onEnd'>) => Promise<FrameStream>
 
+export interface TalkOptions {
+  readonly counters: Counters
+  readonly nearness: Nearness
+  /** It may be used for another transfer. False if it is not to be. */
+  readonly onRest?: (talk: Talk) => boolean
+}
+
 export class Talk {
   #stream: FrameStream | undefined
   #frames: Uint8Array[] = []
@@ -67,14 +74,16 @@ export class Talk {
   readonly #counters: Counters
   /** Of the other side. */
   readonly nearness: Nearness
+  readonly #onRest: (talk: Talk) => boolean
 
-  private constructor(counters: Counters, nearness: Nearness) {
+  private constructor({ counters, nearness, onRest = () => false }: TalkOptions) {
     this.#counters = counters
     this.nearness = nearness
+    this.#onRest = onRest
   }
 
-  static async open(counters: Counters, nearness: Nearness, openStream: OpenStream): Promise<Talk> {
-    const talk = new Talk(counters, nearness)
+  static async open(options: TalkOptions, openStream: OpenStream): Promise<Talk> {
+    const talk = new Talk(options)
     talk.#stream = await openStream({
       onFrame: (frame) => talk.#received(frame),
       onEnd: (reason) => talk.#ended(new Error(reason))
@@ -85,6 +94,11 @@ export class Talk {
   /** Nothing that is said is heard any more. */
   get isOver(): boolean {
     return this.#end !== undefined
+  }
+
+  /** It goes on, and all that was said was heard. */
+  get isQuiet(): boolean {
+    return !this.isOver && this.#frames.length === 0
   }
 
   say(word: Word): void {
@@ -141,6 +155,11 @@ export class Talk {
 
   count(name: string): void {
     this.#counters.add(name)
+  }
+
+  /** Of who opened it, once its transfer is over for both: another one may follow. */
+  async rest(): Promise<void> {
+    if (!this.isQuiet || !this.#onRest(this)) await this.close()
   }
 
   /** Sends what is queued, and ends. */
