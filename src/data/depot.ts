@@ -9,10 +9,19 @@
 import { type DataId, dataName, type PeerId } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type DataEffect, type DataSurroundings, sendData } from './effects.ts'
+import {
+  bridge,
+  cross,
+  fetchAgainMs,
+  type Item,
+  lingerMs,
+  newItem,
+  pin,
+  renewEveryMs,
+  unnamed
+} from './item.ts'
 import type { DataMessageOf } from './messages.ts'
 
-/** Between two words of a node that its records name what is held elsewhere. */
-export const renewEveryMs = 60_000
 /** The lease of a node that is up and does not renew it. */
 export const leaseMs = 5 * renewEveryMs
 /** The lease of a node that is down: its records may come back. */
@@ -21,43 +30,10 @@ export const absentLeaseMs = 7 * 86_400_000
 export const restoredPinMs = 86_400_000
 /** What was fetched for use, and is not used any more. */
 export const cacheMs = 600_000
-/** After nobody had what was wanted; then twice as long each time, and at last `renewEveryMs`. */
-const fetchAgainMs = 2_000
-/** When the last records let go of what was put for them; those of others may be on their way. */
-export const lingerMs = 10_000
-/** Pins are made longer only if that says something new: or two clocks would make them eternal. */
-const pinSlackMs = 2 * renewEveryMs
 /** Data whose pins were ended, and are not brought back by who was away. */
 const unpinnedMax = 10_000
 /** Data of jobs that are over, and is not brought back by who did not hear of it. */
 const crossedMax = 10_000
-
-interface Item {
-  readonly bytes: number
-  state: 'absent' | 'coming' | 'here'
-  readonly leases: Map<PeerId, Millis>
-  pinnedUntil: Millis
-  /** It was put for a job whose records are to name it by then. */
-  bridgedUntil: Millis
-  /** When it was last put for one, and when other records were last seen to name it. */
-  bridgedAt: Millis
-  namedAt: Millis
-  /** Records named it, and do not any more: the bridge led somewhere. */
-  isCrossed: boolean
-  /** Said by somebody, and not only found on the disk: this node then sees to the other copies too (guard.ts). */
-  isPinned: boolean
-  /** It was needed once, so that it goes when it is not any more; else it is here for use. */
-  isKept: boolean
-  copies: number
-  /** So many put it here, and wait until others have it: nobody else may. */
-  putters: number
-  usedAt: Millis
-  /** Nobody had it: it is asked for again then, and so much later the next time, unless somebody is said to have it. */
-  fetchAt: Millis
-  againMs: Millis
-  /** Who wants to hear when it is here. */
-  readonly askers: Set<PeerId>
-}
 
 export interface PinLeft {
   readonly pinMs: Millis
@@ -111,7 +87,7 @@ export class Depot {
   }
 
   hold(from: PeerId, message: DataMessageOf<'hold'>, now: Millis): DataEffect[] {
-    const { ids, isNamed, pinMs, bridgeMs, isNew, copies, at } = message
+    const { ids, isNamed, pinMs, bridgeMs, isNew, put, copies, at } = message
     const here: DataId[] = []
     const over: DataId[] = []
     const crossed: DataId[] = []
@@ -134,7 +110,8 @@ export class Depot {
       if (isNamed) item.leases.set(from, now)
       if (pinMs > 0 && !this.#unpinned.has(id)) pin(item, now + pinMs, isNew)
       // Who names it says so: what it said before comes late.
-      if (bridgeMs > 0) bridge(item, now, bridgeMs, isNew && (isNamed || !item.leases.has(from)))
+      const isPut = isNew && (isNamed || !item.leases.has(from))
+      if (bridgeMs > 0) bridge(item, now, bridgeMs, isPut ? `${from} ${put}` : '')
       if (item.state === 'here') here.push(id)
       else {
         item.askers.add(from)
@@ -261,24 +238,7 @@ export class Depot {
   #item(id: DataId, now: Millis): Item {
     const old = this.#items.get(id)
     if (old !== undefined) return old
-    const item: Item = {
-      bytes: dataName(id).size,
-      state: 'absent',
-      leases: new Map(),
-      pinnedUntil: 0,
-      bridgedUntil: 0,
-      bridgedAt: 0,
-      namedAt: 0,
-      isCrossed: false,
-      isPinned: false,
-      isKept: false,
-      copies: 0,
-      putters: 0,
-      usedAt: now,
-      fetchAt: now,
-      againMs: fetchAgainMs,
-      askers: new Set()
-    }
+    const item = newItem(dataName(id).size, now)
     this.#items.set(id, item)
     return item
   }
@@ -338,34 +298,7 @@ export class Depot {
   }
 }
 
-/** By who has just put it, or by others who go on to see to it. */
-function bridge(item: Item, now: Millis, forMs: Millis, isNew: boolean): void {
-  if (isNew) {
-    item.bridgedAt = now
-    item.isCrossed = false
-  } else if (item.isCrossed || now + forMs <= item.bridgedUntil + pinSlackMs) return
-  item.bridgedUntil = Math.max(item.bridgedUntil, now + forMs)
-}
-
-/** Records let go of it. */
-function unnamed(item: Item, now: Millis): void {
-  if (item.leases.size === 0) cross(item, now)
-}
-
-/** What was put since records first named it was put for others. */
-function cross(item: Item, now: Millis): void {
-  if (item.bridgedAt > item.namedAt) return
-  item.isCrossed = true
-  item.bridgedUntil = Math.min(item.bridgedUntil, now + lingerMs)
-}
-
 function remember(ids: Set<DataId>, id: DataId, most: number): void {
   ids.add(id)
   if (ids.size > most) ids.delete(ids.values().next().value as DataId)
-}
-
-function pin(item: Item, until: Millis, isNew: boolean): void {
-  if (until > item.pinnedUntil + pinSlackMs || isNew || !item.isPinned)
-    item.pinnedUntil = Math.max(until, item.isPinned ? item.pinnedUntil : 0)
-  item.isPinned = true
 }

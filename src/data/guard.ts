@@ -10,8 +10,9 @@ import type { DataId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { hash32 } from '../random.ts'
 import { majorityOf } from '../routing/placement.ts'
-import { type Depot, type PinLeft, renewEveryMs } from './depot.ts'
+import type { Depot, PinLeft } from './depot.ts'
 import { type DataEffect, type DataSurroundings, sendData } from './effects.ts'
+import { renewEveryMs } from './item.ts'
 import { type DataMessageOf, idsMax } from './messages.ts'
 
 /** Between two looks. */
@@ -245,7 +246,8 @@ export class Guard {
     }
     const at = [...has].slice(0, sourcesMax)
     const isNew = asks.length > 0
-    const hold: Hold = { kind: 'hold', isNamed, pinMs, bridgeMs, copies: watch.copies, isNew, at }
+    const put = asks.at(-1)?.ask ?? 0
+    const hold: Hold = { kind: 'hold', isNamed, pinMs, bridgeMs, copies: watch.copies, isNew, put, at }
     for (const peer of targets) {
       if (!isUp(peer) || (again.get(peer) ?? 0) > now) continue
       again.set(peer, now + (has.has(peer) ? renewEveryMs : askAgainMs))
@@ -285,8 +287,8 @@ class Mail {
   readonly #unholds = new Map<PeerId, DataId[]>()
 
   hold(to: PeerId, hold: Hold, id: DataId): void {
-    const { isNamed, pinMs, bridgeMs, copies, isNew, at } = hold
-    const name = `${to} ${isNamed} ${pinMs} ${bridgeMs} ${copies} ${isNew} ${at}`
+    const { isNamed, pinMs, bridgeMs, copies, isNew, put, at } = hold
+    const name = `${to} ${isNamed} ${pinMs} ${bridgeMs} ${copies} ${isNew} ${put} ${at}`
     const letter = this.#holds.get(name) ?? { to, hold, ids: [] }
     this.#holds.set(name, letter)
     letter.ids.push(id)

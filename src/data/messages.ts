@@ -14,7 +14,7 @@ export const dataKinds = {
   /**
    * The sender has a reason for these to be there: its records name them, or they are to stay for `pinMs`, or for `bridgeMs`
    * unless records name them before. `at`: who has them, as far as it knows. `copies`: how many there should be. `isNew`:
-   * somebody has just put them.
+   * somebody has just put them, `put`: the sender's number of that.
    */
   hold: {
     ids,
@@ -23,7 +23,8 @@ export const dataKinds = {
     copies: uint(15),
     isNew: flag,
     at: list(text(128, isPeerId), 16),
-    bridgeMs: added(uint(), 0)
+    bridgeMs: added(uint(), 0),
+    put: added(uint(), 0)
   },
   /** They are on this node's disk. */
   held: { ids },

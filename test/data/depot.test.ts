@@ -4,8 +4,9 @@
  * Not here: files (test/node/datafiles.test.ts), who is asked to hold what (the simulator).
  */
 import { expect, test } from 'vitest'
-import { absentLeaseMs, cacheMs, Depot, leaseMs, lingerMs, renewEveryMs } from '../../src/data/depot.ts'
+import { absentLeaseMs, cacheMs, Depot, leaseMs } from '../../src/data/depot.ts'
 import type { DataEffect } from '../../src/data/effects.ts'
+import { lingerMs, renewEveryMs } from '../../src/data/item.ts'
 import { type DataId, dataId, type PeerId } from '../../src/ids.ts'
 import { seededRandom } from '../../src/random.ts'
 
@@ -24,13 +25,13 @@ function depotOf(quota: number, isDown: ReadonlySet<PeerId> = new Set()): Depot 
 
 /** Records of that node name these, or somebody pinned them. */
 function hold(depot: Depot, from: PeerId, ids: readonly DataId[], now: number, pinMs = 0): DataEffect[] {
-  const said = { isNamed: pinMs === 0, pinMs, bridgeMs: 0, isNew: pinMs > 0, copies: 3, at: [] }
+  const said = { isNamed: pinMs === 0, pinMs, bridgeMs: 0, isNew: pinMs > 0, put: 0, copies: 3, at: [] }
   return depot.hold(from, { kind: 'hold', ids, ...said }, now)
 }
 
-/** Somebody put these for a job, or goes on to see to that. */
-function bridge(depot: Depot, ids: readonly DataId[], now: number, isNew = true): DataEffect[] {
-  const said = { isNamed: false, pinMs: 0, bridgeMs: hour, isNew, copies: 3, at: [] }
+/** Somebody put these for a job, the sender's `put`th, or goes on to see to that. */
+function bridge(depot: Depot, ids: readonly DataId[], now: number, isNew = true, put = 1): DataEffect[] {
+  const said = { isNamed: false, pinMs: 0, bridgeMs: hour, isNew, put, copies: 3, at: [] }
   return depot.hold(self, { kind: 'hold', ids, ...said }, now)
 }
 
@@ -118,7 +119,7 @@ test('who missed that records let go of what was put for them is told by others,
   depot.crossed([named1, again], 30)
   // Ann's lease ends some time.
   const gone = [leaseMs + 10, leaseMs + 11 + lingerMs, hour].map((now) => dropped(depot.wake(now)))
-  expect(gone).toEqual([[named1], [], []])
+  expect(gone).toEqual([[], [named1], []])
   expect(dropped(depot.wake(hour + 20))).toEqual([again])
 })
 
@@ -138,6 +139,41 @@ test('what one job lets go of stays for another that has put it since, and for a
   expect(depot.unpin([pinned], hour + 40)).toEqual([])
   bridge(depot, [pinned], hour + 50, false)
   expect(dropped(depot.wake(2 * hour + 50))).toEqual([pinned])
+})
+
+test('records of others may come late for the second time, too, and long after data was put', () => {
+  const depot = depotOf(100 * mb)
+  const id = named('handed on')
+  bridge(depot, [id], 0)
+  depot.arrived(id, 1)
+  hold(depot, ann, [id], 10)
+  for (const [at, [from, to]] of [
+    [ann, ben],
+    [ben, ann]
+  ].entries()) {
+    hold(depot, from as PeerId, [id], (1 + at) * hour - 2)
+    const letGo = depot.unhold(from as PeerId, [id], (1 + at) * hour)
+    expect([letGo, depot.wake((1 + at) * hour + lingerMs - 1)].map(dropped)).toEqual([[], []])
+    hold(depot, to as PeerId, [id], (1 + at) * hour + lingerMs - 1)
+  }
+  expect(dropped(depot.wake(3 * hour))).toEqual([])
+  expect(dropped(depot.wake(3 * hour + lingerMs))).toEqual([id])
+})
+
+test('what was put for two jobs before records of either named it does not go with the first of them', () => {
+  const depot = depotOf(100 * mb)
+  const [once, twice] = [named('once'), named('twice')] as [DataId, DataId]
+  bridge(depot, [once, twice], 0)
+  // Who puts it says so until it is here.
+  bridge(depot, [once], 1)
+  bridge(depot, [twice], 1, true, 2)
+  for (const id of [once, twice]) depot.arrived(id, 2)
+  hold(depot, ann, [once, twice], 10)
+  depot.unhold(ann, [once, twice], 20)
+  expect(dropped(depot.wake(20 + lingerMs))).toEqual([once])
+  depot.crossed([twice], 30_000)
+  expect(depot.wake(hour)).toEqual([])
+  expect(dropped(depot.wake(hour + 1))).toEqual([twice])
 })
 
 test('who is up and says nothing any more names nothing; who is down may come back with its records', () => {
@@ -164,7 +200,7 @@ test('what nobody is known to have is looked for ever more rarely, and at once w
   const depot = depotOf(100 * mb)
   const id = named('half put')
   const asked = (now: number, isNew: boolean, at: PeerId[]): boolean => {
-    const said = { isNamed: false, pinMs: 86_400_000, bridgeMs: 0, isNew, copies: 3, at }
+    const said = { isNamed: false, pinMs: 86_400_000, bridgeMs: 0, isNew, put: 0, copies: 3, at }
     const isFetched = depot.hold(ann, { kind: 'hold', ids: [id], ...said }, now).length > 0
     if (isFetched) depot.failed(id, now)
     return isFetched

@@ -4,9 +4,10 @@
  * Not here: who is to hold what (src/data). A piece of data is its name only, as in the core; a fetch takes a while and fails
  * where a real one would: the other node is gone, cannot be reached, or has it no more.
  */
-import { cacheMs, renewEveryMs } from '../../src/data/depot.ts'
+import { cacheMs } from '../../src/data/depot.ts'
 import type { DataEffect } from '../../src/data/effects.ts'
 import { closeEnvelope } from '../../src/data/envelope.ts'
+import { renewEveryMs } from '../../src/data/item.ts'
 import { type DataId, dataId, dataName, type JobId, type PeerId, shardName } from '../../src/ids.ts'
 import type { Random } from '../../src/random.ts'
 import { majorityOf } from '../../src/routing/placement.ts'

@@ -340,7 +340,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'pin-for-jobs',
-    file: 'src/data/depot.ts',
+    file: 'src/data/item.ts',
     from: '  item.isCrossed = true\n  item.bridgedUntil = Math.min(item.bridgedUntil, now + lingerMs)',
     to: '  item.isCrossed = now < 0',
     why: 'data of a job that was released stays as if nobody had named it yet'
