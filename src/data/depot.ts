@@ -14,6 +14,7 @@ import {
   cross,
   fetchAgainMs,
   type Item,
+  isGoing,
   lingerMs,
   newItem,
   pin,
@@ -99,7 +100,7 @@ export class Depot {
         continue
       }
       if (isNew || isNamed) this.#crossed.delete(id)
-      else if (pinMs === 0 && (this.#crossed.has(id) || this.#items.get(id)?.isCrossed)) {
+      else if (pinMs === 0 && this.#isOver(id, now)) {
         crossed.push(id)
         continue
       }
@@ -139,8 +140,30 @@ export class Depot {
   crossed(ids: readonly DataId[], now: Millis): void {
     for (const id of ids) {
       const item = this.#items.get(id)
-      if (item !== undefined) cross(item, now)
+      if (item === undefined) continue
+      cross(item, now)
+      // What was only found here is not kept for a user of whom that one would know.
+      const isFound = item.isCrossed && !item.isPinned && item.leases.size === 0
+      if (isFound) item.pinnedUntil = Math.min(item.pinnedUntil, now + lingerMs)
     }
+  }
+
+  /** The sender found these on its disk: of those whose jobs are over, as is known here, it is told. */
+  stray(from: PeerId, ids: readonly DataId[], now: Millis): DataEffect[] {
+    const over = ids.filter((id) => this.#isOver(id, now))
+    return over.length === 0 ? [] : [sendData(from, { kind: 'crossed', ids: over })]
+  }
+
+  /** What was found on the disk, and is here for nobody who is known. */
+  *found(now: Millis): Generator<DataId> {
+    for (const [id, item] of this.#items)
+      if (item.pinnedUntil > now && !item.isPinned && item.leases.size === 0 && !isGoing(item, now)) yield id
+  }
+
+  /** It stays here for a moment only. */
+  isGoing(id: DataId, now: Millis): boolean {
+    const item = this.#items.get(id)
+    return item !== undefined && isGoing(item, now)
   }
 
   unpin(ids: readonly DataId[], now: Millis): DataEffect[] {
@@ -261,6 +284,13 @@ export class Depot {
       unnamed(item, now)
     }
     return item.pinnedUntil > now || item.bridgedUntil > now
+  }
+
+  /** Jobs that it was put for came and went, and nobody else needs it. */
+  #isOver(id: DataId, now: Millis): boolean {
+    const item = this.#items.get(id)
+    if (item === undefined) return this.#crossed.has(id)
+    return (item.isCrossed || this.#crossed.has(id)) && item.leases.size === 0 && item.pinnedUntil <= now
   }
 
   #unpinItem(id: DataId, item: Item, now: Millis): DataEffect[] {

@@ -83,6 +83,10 @@ export class Guard {
       if (watch === undefined) continue
       watch.isNamed = false
       over.push(id)
+      if (watch.leased.size >= watch.copies) continue
+      // In an earlier life it may have told others.
+      this.#place(id, watch, now)
+      for (const peer of watch.targets) watch.leased.add(peer)
     }
     return this.#tend(over, now)
   }
@@ -147,6 +151,7 @@ export class Guard {
   movable(now: Millis): number {
     let count = 0
     for (const { id } of this.#depot.kept(now)) {
+      if (this.#depot.isGoing(id, now)) continue
       const watch = this.#watched.get(id)
       const others = watch?.targets.filter((peer) => peer !== this.#view.self) ?? []
       if (watch === undefined || (others.length > 0 && !others.every((peer) => watch.has.has(peer)))) count++
@@ -174,7 +179,8 @@ export class Guard {
     if (now < this.#tendAt) return []
     this.#tendAt = now + tendEveryMs
     if (this.#isLeaving)
-      for (const { id, copies } of this.#depot.kept(now)) this.#watch(id, copies, now).isLeft = true
+      for (const { id, copies } of this.#depot.kept(now))
+        if (!this.#depot.isGoing(id, now)) this.#watch(id, copies, now).isLeft = true
     const situation = this.#watched.size === 0 ? '' : this.#view.situation(now)
     const isNews = situation !== this.#situation
     this.#situation = situation

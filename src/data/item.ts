@@ -69,6 +69,11 @@ export function newItem(bytes: number, now: Millis): Item {
   }
 }
 
+/** Its jobs are over, and what is left is the wait for records of others. */
+export function isGoing({ isCrossed, isPinned, leases, pinnedUntil }: Item, now: Millis): boolean {
+  return isCrossed && !isPinned && leases.size === 0 && pinnedUntil <= now + lingerMs
+}
+
 /** By who has just put it, or by others who go on to see to it: ''. */
 export function bridge(item: Item, now: Millis, forMs: Millis, putBy: string): void {
   if (putBy !== '') {

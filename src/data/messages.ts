@@ -33,7 +33,9 @@ export const dataKinds = {
   /** Nobody needs them any more but for jobs that name them. */
   unpin: { ids },
   /** Jobs that these were put for came and went, unless they were put once more. */
-  crossed: { ids }
+  crossed: { ids },
+  /** The sender found these on its disk, and knows nobody who needs them. */
+  stray: { ids }
 } as const
 
 export type DataMessage = MessageOf<typeof dataKinds>

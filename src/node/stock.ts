@@ -1,12 +1,13 @@
 /**
  * All that a node's core knows and decides of data: what its records name, what lies here, and what others are to hold.
  *
- * Not here: each of these (tasks/references.ts, data/depot.ts, data/guard.ts), and the bytes (data.ts).
+ * Not here: each of these (tasks/references.ts, data/depot.ts, data/guard.ts, data/strays.ts), and the bytes (data.ts).
  */
 import { Depot, type PinLeft } from '../data/depot.ts'
 import type { DataEffect, DataSurroundings } from '../data/effects.ts'
 import { Guard } from '../data/guard.ts'
 import { type DataMessage, idsMax } from '../data/messages.ts'
+import { Strays } from '../data/strays.ts'
 import type { DataId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Keeper } from '../tasks/keeper.ts'
@@ -32,12 +33,14 @@ export class Stock {
   readonly #view: DataSurroundings
   readonly #depot: Depot
   readonly #guard: Guard
+  readonly #strays: Strays
   readonly #references: References
 
   constructor(view: DataSurroundings, keeper: Keeper, quota: number) {
     this.#view = view
     this.#depot = new Depot(view, quota)
     this.#guard = new Guard(view, this.#depot)
+    this.#strays = new Strays(view, this.#depot)
     this.#references = new References(keeper)
   }
 
@@ -96,6 +99,8 @@ export class Stock {
       case 'crossed':
         this.#depot.crossed(message.ids, now)
         return []
+      case 'stray':
+        return this.#depot.stray(from, message.ids, now)
     }
   }
 
@@ -139,7 +144,7 @@ export class Stock {
 
   wake(now: Millis): DataEffect[] {
     if (now < this.#guard.wakeAt()) return []
-    return [...this.#guard.wake(now), ...this.#depot.wake(now)]
+    return [...this.#guard.wake(now), ...this.#depot.wake(now), ...this.#strays.wake(now)]
   }
 
   wakeAt(): Millis | undefined {

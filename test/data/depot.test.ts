@@ -160,6 +160,36 @@ test('records of others may come late for the second time, too, and long after d
   expect(dropped(depot.wake(3 * hour + lingerMs))).toEqual([id])
 })
 
+test('what was found on the disk goes when one who knows says that its jobs are over, unless somebody is known to need it', () => {
+  const [mine, other] = [depotOf(100 * mb), depotOf(100 * mb)]
+  const [over, live, pinned, unknown] = ['over', 'live', 'pinned', 'unknown'].map((name) => named(name)) as [
+    DataId,
+    DataId,
+    DataId,
+    DataId
+  ]
+  const ofJobs = [over, live, pinned]
+  bridge(other, ofJobs, 0)
+  for (const id of ofJobs) other.arrived(id, 1)
+  hold(other, ann, ofJobs, 10)
+  hold(other, self, [pinned], 20, hour)
+  other.unhold(ann, [over, pinned], 30)
+  mine.restored([over, live, pinned, unknown], 40)
+  const answers = (now: number): DataEffect[] => other.stray(self, [...mine.found(now)], now)
+  const told = [{ kind: 'send', to: self, message: { kind: 'crossed', ids: [over] } }]
+  expect(answers(50)).toEqual(told)
+  // Also when it is gone there.
+  expect(dropped(other.wake(50 + lingerMs))).toEqual([over])
+  expect(answers(60 + lingerMs)).toEqual(told)
+  hold(mine, ben, [over], 20_000)
+  mine.crossed([over], 20_001)
+  mine.unhold(ben, [over], 20_002)
+  expect([mine.isGoing(over, 20_003), mine.wake(40_000)]).toEqual([false, []])
+  mine.crossed([over], 40_001)
+  expect([mine.isGoing(over, 40_002), [...mine.found(40_002)]]).toEqual([true, [live, pinned, unknown]])
+  expect(dropped(mine.wake(40_001 + lingerMs))).toEqual([over])
+})
+
 test('what was put for two jobs before records of either named it does not go with the first of them', () => {
   const depot = depotOf(100 * mb)
   const [once, twice] = [named('once'), named('twice')] as [DataId, DataId]

@@ -43,6 +43,43 @@ test.each(['has it', 'takes too long'])(
   }
 )
 
+test('who was restarted lets go of what it had asked others for before, also if it did not come to ask them again', () => {
+  const keepers = [self]
+  const view = {
+    self,
+    isUp: (peer: PeerId) => keepers.includes(peer),
+    peers: () => keepers,
+    keepersFor: () => keepers,
+    isGone: () => false,
+    situation: () => keepers.join()
+  }
+  const guard = new Guard(view, new Depot(view, 1_000_000))
+  guard.name([id], 3, 0)
+  keepers.push(third, fourth)
+  expect(letGo(guard.unname([id], 10))).toEqual([self, third, fourth])
+})
+
+test('one that leaves does not wait for others to take what is over', () => {
+  const view = {
+    self,
+    isUp: () => true,
+    peers: () => [third],
+    keepersFor: () => [third],
+    isGone: () => false,
+    situation: () => ''
+  }
+  const depot = new Depot(view, 1_000_000)
+  depot.restored([id], 0)
+  const guard = new Guard(view, depot)
+  guard.leave()
+  const asked = guard.wake(1_000)
+  expect(asked).toMatchObject([{ kind: 'send', to: third, message: { kind: 'hold', isNamed: false } }])
+  expect(guard.movable(1_000)).toBe(1)
+  // That was what others had said who know its jobs.
+  depot.crossed([id], 1_001)
+  expect(guard.movable(1_002)).toBe(0)
+})
+
 test('one that leaves keeps its copy until as many others have one as are wanted', () => {
   const keepers = [self, leaver]
   const view = {
