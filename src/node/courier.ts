@@ -54,6 +54,12 @@ export async function listOf(talk: Talk, id: DataId): Promise<Uint8Array> {
   return word.hashes
 }
 
+interface Asked {
+  readonly index: number
+  /** 1: told where it lies is enough. */
+  readonly near: number
+}
+
 interface Answer {
   readonly index: number
   readonly place?: Place
@@ -75,7 +81,7 @@ export async function* take(
   const source = indexes[Symbol.iterator]()
   const files = new NearFiles(talk.nearness)
   /** In order; `again` comes before what is left of the source. */
-  let asked: number[] = []
+  let asked: Asked[] = []
   let again: number[] = []
   let taken = 0
   let misses = 0
@@ -85,21 +91,22 @@ export async function* take(
     while (asked.length < aheadMax) {
       const index = again.shift() ?? source.next().value
       if (index === undefined) return
-      asked.push(index)
-      talk.say({ kind: 'want', index, taken, near: isNear(index) ? 1 : 0 })
+      const near = isNear(index) ? 1 : 0
+      asked.push({ index, near })
+      talk.say({ kind: 'want', index, taken, near })
     }
   }
-  const next = async (index: number): Promise<Answer> => {
+  const next = async ({ index, near }: Asked): Promise<Answer> => {
     const word = await talk.word(silenceMs)
     taken++
     if (word.kind === 'absent') throw new Error(`it sends no more (${word.reason})`)
-    if (word.kind === 'place' && word.index === index) return { index, place: word }
+    if (word.kind === 'place' && word.index === index && near === 1) return { index, place: word }
     if (word.kind !== 'chunk' || word.index !== index) throw new Error('it sent something else')
     return { index, bytes: await talk.frame(silenceMs) }
   }
   try {
     for (askAhead(); asked.length > 0; askAhead()) {
-      const { index, place, bytes: sent } = await next(asked.shift() as number)
+      const { index, place, bytes: sent } = await next(asked.shift() as Asked)
       const bytes = sent ?? (place && (await files.read(place, chunkLength(id, index))))
       if (bytes !== undefined) talk.received(bytes.byteLength)
       if (bytes !== undefined && isChunk(bytes, list, id, index)) {
@@ -113,7 +120,7 @@ export async function* take(
       }
       // It may have been renamed just now.
       misses++
-      again = [index, ...asked, ...again]
+      again = [index, ...asked.map((late) => late.index), ...again]
       for (const late of asked) await next(late)
       asked = []
     }
@@ -159,8 +166,9 @@ export async function give(
 async function send(talk: Talk, chunks: Chunks, { index, near }: WordOf<'want'>, sent: Sent): Promise<void> {
   const place = near && talk.nearness.isNear ? await chunks.place?.(index) : undefined
   if (place !== undefined) {
-    sent.add({ inFile: true, free: place.free })
-    if (talk.sendPlace(index, place, chunkLength(chunks.id, index))) return
+    if (talk.sendPlace(index, place, chunkLength(chunks.id, index)))
+      return sent.add({ inFile: true, free: place.free })
+    place.free?.()
   }
   const bytes = await chunks.read(index).catch((error: unknown) => {
     talk.say({ kind: 'absent', reason: String(error).slice(0, 400), at: [] })

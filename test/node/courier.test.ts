@@ -4,24 +4,26 @@
  * Not here: transfers between nodes (data.test.ts).
  */
 import { expect, test } from 'vitest'
-import { chunksOfBytes } from '../../src/node/chunks.ts'
+import { type Chunks, chunksOfBytes } from '../../src/node/chunks.ts'
 import { give } from '../../src/node/courier.ts'
 import type { Talk, Word } from '../../src/node/talk.ts'
 
 /** What was freed when each chunk was sent, and at the end, if the other side says these words. */
-async function freedBy(words: readonly Word[]): Promise<number[][]> {
+async function freedBy(words: readonly Word[], place?: Chunks['place']): Promise<number[][]> {
   const bytes = new Uint8Array(1)
   const freed: number[] = []
   const seen: number[][] = []
   const left = [...words, { kind: 'kept', copies: 1 } as const]
   const talk = {
+    nearness: { isNear: true, misses: 0 },
     say: () => {},
+    sendPlace: () => false,
     word: async () => left.shift(),
     sendChunk: async () => void seen.push([...freed])
   } as unknown as Talk
   const read = async (index: number): Promise<Uint8Array> => Uint8Array.of(index)
   const free = ([index]: Uint8Array): void => void freed.push(index as number)
-  await give(talk, { ...chunksOfBytes(bytes), read, free })
+  await give(talk, { ...chunksOfBytes(bytes), read, free, ...(place && { place }) })
   return [...seen, freed]
 }
 
@@ -43,6 +45,14 @@ test('of many chunks that nobody says are taken the first are forgotten, and nev
   const words = [...Array.from({ length: 40 }, (_, index) => want(index, 0)), want(40, 30)]
   const freed = (await freedBy(words)).at(-2) as number[]
   expect(freed).toEqual([24, 25, 26, 27, 28, 29])
+})
+
+test('what lies too deep in folders to say where is sent, and free as soon as all else', async () => {
+  let freed = 0
+  const place = async () => ({ path: '', offset: 0, free: () => freed++ })
+  const words = [want(5, 0), want(6, 1), want(7, 2)].map((word) => ({ ...word, near: 1 }))
+  expect(await freedBy(words, place)).toEqual([[], [5], [5, 6], [5, 6, 7]])
+  expect(freed).toBe(3)
 })
 
 test('a refusal with a code of another version is an error of ours all the same', async () => {

@@ -113,6 +113,30 @@ test('who cannot read the files of the other end stops asking for them', async (
   expect(places).toBe(8)
 })
 
+test('a place is only looked at by who asked for it: another one ends the transfer', async () => {
+  const { id, list } = chunksOfBytes(bytes.subarray(0, 20_000))
+  let answers = 0
+  const holder = await startNode(key, {
+    serveData: async (talk) => {
+      await talk.word(5_000)
+      talk.say({ kind: 'list', hashes: list })
+      for (; answers < 100; answers++) {
+        const word = await talk.word(5_000).catch(() => undefined)
+        if (word?.kind !== 'want') return
+        expect(word.near).toBe(0)
+        talk.say({ kind: 'place', index: word.index, path: '/nowhere/at/all', offset: 0 })
+      }
+    }
+  })
+  const reader = await startNode(key, {})
+  await connect(reader, holder)
+  const talk = await reader.transport.talkTo(holder.transport.self)
+  await askFor(talk, id)
+  await expect(Array.fromAsync(take(talk, id, list, [0]))).rejects.toThrow('it sent something else')
+  talk.abort('that was all')
+  expect(answers).toBe(1)
+})
+
 test('a client hands over what is in memory by places of one file, which are used again', async () => {
   const spool = new Spool()
   const content = (n: number): Buffer => Buffer.alloc(chunkBytes - n, n)
