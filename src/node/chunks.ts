@@ -17,7 +17,7 @@ export { chunkBytes }
 /** Bytes of one piece of data; more is refused with SHOAL_BAD_VALUE. */
 export const dataBytesMax = 64 * 2 ** 30
 export const hashBytes = 32
-export const chunksMax = dataBytesMax / chunkBytes
+export const chunksMax = Math.ceil(dataBytesMax / chunkBytes)
 
 export const hashOf = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest()
 

@@ -4,9 +4,16 @@
  * Not here: transfers between nodes (data.test.ts).
  */
 import { expect, test } from 'vitest'
-import { type Chunks, chunksOfBytes } from '../../src/node/chunks.ts'
+import {
+  type Chunks,
+  chunksIn,
+  chunksOfBytes,
+  dataBytesMax,
+  hashBytes,
+  nameOf
+} from '../../src/node/chunks.ts'
 import { give } from '../../src/node/courier.ts'
-import type { Talk, Word } from '../../src/node/talk.ts'
+import { dataWords, type Talk, type Word } from '../../src/node/talk.ts'
 
 /** What was freed when each chunk was sent, and at the end, if the other side says these words. */
 async function freedBy(words: readonly Word[], place?: Chunks['place']): Promise<number[][]> {
@@ -53,6 +60,11 @@ test('what lies too deep in folders to say where is sent, and free as soon as al
   const words = [want(5, 0), want(6, 1), want(7, 2)].map((word) => ({ ...word, near: 1 }))
   expect(await freedBy(words, place)).toEqual([[], [5], [5, 6], [5, 6, 7]])
   expect(freed).toBe(3)
+})
+
+test('the largest data has a list that can be said', () => {
+  const hashes = new Uint8Array(chunksIn(nameOf(new Uint8Array(1), dataBytesMax)) * hashBytes)
+  expect(dataWords.parse(dataWords.encode({ kind: 'list', hashes }))).toEqual({ kind: 'list', hashes })
 })
 
 test('a refusal with a code of another version is an error of ours all the same', async () => {
