@@ -5,10 +5,11 @@
  * Its places are used again: pages that are there cost a tenth of fresh ones, and most of it never reaches a disk.
  */
 import { type FileHandle, open } from 'node:fs/promises'
-import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { chunkBytes } from './chunk-memory.ts'
 import type { Place } from './near.ts'
-import { openTemporary, type Temporary } from './temporary.ts'
+import { openTemporary, sweepTemporary, type Temporary } from './temporary.ts'
 
 /** Chunks that lie there at a time; what comes beyond is sent. */
 const placesMax = 32
@@ -20,10 +21,15 @@ interface Opened {
 }
 
 export class Spool {
+  readonly #base: string
   #opened: Promise<Opened> | undefined
   #isClosed = false
   readonly #free: number[] = []
   #count = 0
+
+  constructor(base = tmpdir()) {
+    this.#base = resolve(base)
+  }
 
   /** Undefined if there is no room, also on the disk. */
   async place(bytes: Uint8Array): Promise<Place | undefined> {
@@ -51,7 +57,9 @@ export class Spool {
   }
 
   async #open(): Promise<Opened> {
-    const temporary = await openTemporary()
+    // Killed, or ended without closing, each left some MB there; and a node may not start for long.
+    void sweepTemporary(this.#base)
+    const temporary = await openTemporary(this.#base)
     const path = join(temporary.folder, 'spool')
     return { file: await open(path, 'wx+', 0o600), path, temporary }
   }

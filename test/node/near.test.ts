@@ -3,11 +3,13 @@
  *
  * Not here: transfers as such (data.test.ts), and whole meshes (test/integration/data.test.ts).
  */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { type Chunks, chunkBytes, chunksIn, chunksOfBytes, chunksOfFile } from '../../src/node/chunks.ts'
 import { askFor, give, take } from '../../src/node/courier.ts'
@@ -135,6 +137,33 @@ test('a place is only looked at by who asked for it: another one ends the transf
   await expect(Array.fromAsync(take(talk, id, list, [0]))).rejects.toThrow('it sent something else')
   talk.abort('that was all')
   expect(answers).toBe(1)
+})
+
+const leaver = `
+const { Spool } = await import(${JSON.stringify(new URL('../../src/node/spool.ts', import.meta.url).href)})
+console.log((await new Spool(process.argv[1]).place(new Uint8Array(100_000))).path)
+setInterval(() => {}, 1000)`
+
+test('what a client left that was killed goes when the next one hands something over', async () => {
+  const base = await folderOf()
+  const child = spawn(process.execPath, ['--input-type=module', '-e', leaver, base], {
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  ended({ stop: () => child.kill('SIGKILL') })
+  const [line] = await once(child.stdout, 'data')
+  const left = String(line).trim()
+  expect((await stat(left)).size).toBe(100_000)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  const spool = new Spool(base)
+  ended({ stop: () => spool.close() })
+  await spool.place(new Uint8Array(1))
+  const isThere = (): Promise<boolean> =>
+    stat(left).then(
+      () => true,
+      () => false
+    )
+  while (await isThere()) await sleep(20)
 })
 
 test('a client hands over what is in memory by places of one file, which are used again', async () => {
