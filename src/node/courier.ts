@@ -80,6 +80,8 @@ export async function* take(
 ): AsyncGenerator<Piece> {
   const source = indexes[Symbol.iterator]()
   const files = new NearFiles(talk.nearness)
+  // Who takes one chunk and never asks for the next does not end this.
+  const forget = talk.whenOver(() => void files.close().catch(() => {}))
   /** In order; `again` comes before what is left of the source. */
   let asked: Asked[] = []
   let again: number[] = []
@@ -125,6 +127,7 @@ export async function* take(
       asked = []
     }
   } finally {
+    forget()
     await files.close()
   }
 }

@@ -71,6 +71,7 @@ export class Talk {
   #unreadBytes = 0
   #reader: PromiseWithResolvers<Uint8Array> | undefined
   #end: Error | undefined
+  readonly #whenOver = new Set<() => void>()
   readonly #counters: Counters
   /** Of the other side. */
   readonly nearness: Nearness
@@ -99,6 +100,13 @@ export class Talk {
   /** It goes on, and all that was said was heard. */
   get isQuiet(): boolean {
     return !this.isOver && this.#frames.length === 0
+  }
+
+  /** Calls it once this is over; at once if it is, and not after what is returned was called. */
+  whenOver(act: () => void): () => void {
+    if (this.isOver) act()
+    else this.#whenOver.add(act)
+    return () => void this.#whenOver.delete(act)
   }
 
   say(word: Word): void {
@@ -190,6 +198,8 @@ export class Talk {
     this.#end ??= error
     this.#reader?.reject(error)
     this.#reader = undefined
+    for (const act of this.#whenOver) act()
+    this.#whenOver.clear()
   }
 }
 

@@ -6,7 +6,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, readlink, stat, truncate, writeFile } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,6 +16,7 @@ import { askFor, give, take } from '../../src/node/courier.ts'
 import { createKey } from '../../src/node/key.ts'
 import { isOwnAddress, type Place } from '../../src/node/near.ts'
 import { Spool } from '../../src/node/spool.ts'
+import type { Talk } from '../../src/node/talk.ts'
 import { openTemporary } from '../../src/node/temporary.ts'
 import { connect, ended, startNode, stopAll } from './helpers.ts'
 
@@ -42,8 +43,9 @@ async function pair(chunks: Chunks) {
   const reader = await startNode(key, {})
   await connect(reader, holder)
   const counted = (name: string): number => reader.transport.counters()[name] ?? 0
+  const open = (): Promise<Talk> => reader.transport.talkTo(holder.transport.self)
   const read = async (): Promise<Buffer> => {
-    const talk = await reader.transport.talkTo(holder.transport.self)
+    const talk = await open()
     const list = await askFor(talk, chunks.id)
     const indexes = Array.from({ length: chunksIn(chunks.id) }, (_, index) => index)
     const pieces: Buffer[] = []
@@ -55,7 +57,7 @@ async function pair(chunks: Chunks) {
     await talk.close()
     return Buffer.concat(pieces)
   }
-  return { read, counted }
+  return { open, read, counted }
 }
 
 test('what lies in a file of the same machine is not sent through the network, and counts as moved all the same', async () => {
@@ -165,6 +167,30 @@ test('what a client left that was killed goes when the next one hands something 
     )
   while (await isThere()) await sleep(20)
 })
+
+/** As often as this process has it open. */
+async function openings(path: string): Promise<number> {
+  const fds = await readdir('/proc/self/fd')
+  const opened = await Promise.all(fds.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+  return opened.filter((one) => one === path).length
+}
+
+test.runIf(process.platform === 'linux')(
+  'who reads no further has the file open for as long as the transfer at most',
+  async () => {
+    const path = join(await folderOf(), 'file')
+    await writeFile(path, bytes)
+    const place = async (index: number): Promise<Place> => ({ path, offset: index * chunkBytes })
+    const chunks = { ...chunksOfBytes(bytes), place }
+    const { open } = await pair(chunks)
+    const talk = await open()
+    const pieces = take(talk, chunks.id, await askFor(talk, chunks.id), [0, 1, 2, 3])
+    await pieces.next()
+    expect(await openings(path)).toBe(1)
+    talk.abort('nobody reads it any more')
+    while ((await openings(path)) > 0) await sleep(20)
+  }
+)
 
 test('a client hands over what is in memory by places of one file, which are used again', async () => {
   const spool = new Spool()
