@@ -12,7 +12,7 @@ import type { DataId, PeerId } from '../ids.ts'
 import { giveMemory } from './chunk-memory.ts'
 import { type Chunks, piecesOfFile, watched } from './chunks.ts'
 import { askFor, DamagedError, ElsewhereError, give, listOf, take } from './courier.ts'
-import type { DataFiles } from './datafiles.ts'
+import { type DataFiles, diskError } from './datafiles.ts'
 import { Gate } from './gate.ts'
 import { Keeping, type PutPlan, pinOf } from './keeping.ts'
 import type { Part } from './part.ts'
@@ -256,11 +256,14 @@ export class Data {
   async #receive(talk: Talk, { id, ...plan }: WordOf<'offer'>): Promise<void> {
     try {
       const list = await listOf(talk, id)
-      const arrives = this.#coming.get(id) ?? this.#arrives(id, () => this.#upload(talk, id, list))
+      // Of those who wait for another one in vain, the first goes on with it.
+      const arrives = (): Promise<void> =>
+        this.#coming.get(id)?.catch(arrives) ?? this.#arrives(id, () => this.#upload(talk, id, list))
+      const arriving = arrives()
       // Others are told at once, and get each chunk as it comes.
       const kept = this.#keep(id, plan)
       kept.catch(() => {})
-      await arrives.catch(() => this.#arrives(id, () => this.#upload(talk, id, list)))
+      await arriving
       talk.say({ kind: 'kept', copies: await kept })
     } catch (error) {
       talk.say(refusal(error))
@@ -383,7 +386,9 @@ export class Data {
 
   async #fill(part: Part, talk: Talk): Promise<void> {
     for await (const { index, bytes } of take(talk, part.id, part.list, part.missing())) {
-      await part.write(index, bytes)
+      await part.write(index, bytes).catch((error: unknown) => {
+        throw diskError('data cannot be written', error)
+      })
       giveMemory(bytes)
       this.#keeping.moved(part.id)
     }

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
 import { ClientData } from '../../src/client/data.ts'
 import { closeEnvelope } from '../../src/data/envelope.ts'
@@ -15,6 +16,7 @@ import { Data } from '../../src/node/data.ts'
 import { DataFiles } from '../../src/node/datafiles.ts'
 import { Keeping } from '../../src/node/keeping.ts'
 import { createKey } from '../../src/node/key.ts'
+import { Part } from '../../src/node/part.ts'
 import { Provisions } from '../../src/node/provisions.ts'
 import type { Talk } from '../../src/node/talk.ts'
 import { openTemporary } from '../../src/node/temporary.ts'
@@ -158,6 +160,48 @@ test('what is put again replaces a copy that was damaged, by whomever it is put'
       expect((await readFile(files.path(id))).equals(bytes)).toBe(true)
     }
   }
+})
+
+/** Who puts things at a depot over a socket. */
+async function putter() {
+  const { node, files } = await depot({ serve: (data, talk) => data.serve(talk, undefined) })
+  const guest = await depot({ peers: [node] })
+  const talk = (): Promise<Talk> => guest.node.transport.talkTo(node.transport.self)
+  const client = new ClientData({ door: { talk }, attached: async () => {} })
+  return { node, files, talk, client, moved: guest.moved }
+}
+
+test('what is put where the disk is full is refused, and it is said why', async () => {
+  const { client } = await putter()
+  const write = vi.spyOn(Part.prototype, 'write').mockRejectedValue(new Error('ENOSPC: no space left'))
+  try {
+    const refused = { code: 'SHOAL_DISK', message: expect.stringContaining('ENOSPC') }
+    await expect(client.put(bytes)).rejects.toMatchObject(refused)
+  } finally {
+    write.mockRestore()
+  }
+})
+
+test('of those who wait for what another client puts, one goes on when that is lost', async () => {
+  const { client, talk, files, moved } = await putter()
+  const lost = await talk()
+  const chunks = chunksOfBytes(bytes)
+  lost.say({ kind: 'offer', id: chunks.id, copies: 0, pinMs: 0, isForJob: false })
+  const begun = Promise.withResolvers<void>()
+  const read = async (index: number): Promise<Uint8Array> => {
+    if (index < 3) return await chunks.read(index)
+    begun.resolve()
+    return await new Promise(() => {})
+  }
+  give(lost, { ...chunks, read }).catch(() => {})
+  await begun.promise
+  const puts = Array.from({ length: 8 }, () => client.put(bytes))
+  await sleep(200)
+  lost.abort('its client was killed')
+  expect(new Set((await Promise.all(puts)).map(({ hash }) => hash)).size).toBe(1)
+  expect((await readFile(files.path(chunks.id))).equals(bytes)).toBe(true)
+  // Not once for each.
+  expect(moved('out')).toBeLessThan(bytes.length + 4 * chunkBytes)
 })
 
 test('who is told of what is only coming gets it, however long its file takes to be made', async () => {
