@@ -12,7 +12,7 @@ import type { DataId, PeerId } from '../ids.ts'
 import { giveMemory } from './chunk-memory.ts'
 import { type Chunks, piecesOfFile, watched } from './chunks.ts'
 import { askFor, DamagedError, ElsewhereError, give, listOf, take } from './courier.ts'
-import { type DataFiles, diskError } from './datafiles.ts'
+import type { DataFiles } from './datafiles.ts'
 import { Gate } from './gate.ts'
 import { Keeping, type PutPlan, pinOf } from './keeping.ts'
 import type { Part } from './part.ts'
@@ -225,10 +225,8 @@ export class Data {
     // Whoever asks again after this gets it from elsewhere.
     const unread = async (): Promise<void> => void (await this.#isSound(id, true))
     try {
-      const { kind } = await give(
-        talk,
-        watched(chunks, () => this.#keeping.moved(id), unread)
-      )
+      const given = watched(chunks, () => this.#keeping.moved(id), unread)
+      const { kind } = await give(talk, given)
       if (kind === 'damaged') await this.#isSound(id, true)
       return kind === 'kept'
     } finally {
@@ -323,9 +321,7 @@ export class Data {
   }
 
   #arrives(id: DataId, bring: () => Promise<void>): Promise<void> {
-    const arriving = bring().finally(() => {
-      this.#coming.delete(id)
-    })
+    const arriving = bring().finally(() => void this.#coming.delete(id))
     this.#coming.set(id, arriving)
     arriving.catch(() => {})
     return arriving
@@ -386,9 +382,7 @@ export class Data {
 
   async #fill(part: Part, talk: Talk): Promise<void> {
     for await (const { index, bytes } of take(talk, part.id, part.list, part.missing())) {
-      await part.write(index, bytes).catch((error: unknown) => {
-        throw diskError('data cannot be written', error)
-      })
+      await this.files.write(part, index, bytes)
       giveMemory(bytes)
       this.#keeping.moved(part.id)
     }

@@ -98,12 +98,18 @@ export class DataFiles {
       old.isComing = true
       return old
     }
-    const part = await Part.create(this.path(id) + UNFINISHED, id, list).catch((error: unknown) => {
-      throw diskError('data cannot be written', error)
-    })
+    const part = await Part.create(this.path(id) + UNFINISHED, id, list).catch(unwritten)
     part.isComing = true
     this.#parts.set(id, part)
     return part
+  }
+
+  /** A chunk that was checked. Rejects with SHOAL_DISK; then all that came before is gone, too, and the disk has room again. */
+  async write(part: Part, index: number, bytes: Uint8Array): Promise<void> {
+    await part.write(index, bytes).catch(async (error: unknown) => {
+      await this.abandon(part, error)
+      unwritten(error)
+    })
   }
 
   /** All of its chunks were written: it is on the disk for good when this resolves. */
@@ -140,13 +146,11 @@ export class DataFiles {
   async add(pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<DataId> {
     const path = join(this.folder, randomBytes(9).toString('base64url') + UNFINISHED)
     const lister = new Lister()
-    const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
-      throw diskError('data cannot be written', error)
-    })
+    const file = await open(path, 'wx', 0o600).catch(unwritten)
     try {
       for await (const chunk of inChunks(pieces)) {
         lister.add(chunk)
-        await writeAll(file, chunk)
+        await writeAll(file, chunk).catch(unwritten)
       }
       const { id, list } = lister.end()
       if (this.has(id) && (await this.check(id))) return id
@@ -288,6 +292,10 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
 function isShort(error: unknown): boolean {
   const { code } = Object((error as { cause?: unknown }).cause ?? error) as { code?: unknown }
   return code === 'EMFILE' || code === 'ENFILE'
+}
+
+function unwritten(error: unknown): never {
+  throw diskError('data cannot be written', error)
 }
 
 export function diskError(what: string, error: unknown): ShoalError {

@@ -5,11 +5,12 @@
  * elsewhere those tests are left out, and say so.
  */
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { Client, NodeStatus } from '../../src/index.ts'
+import { type Client, connect, createNode, type NodeStatus } from '../../src/index.ts'
 import { Lab, type NodeProcess, untilMeshed, untilStatus } from './processes.ts'
 
 let lab: Lab
@@ -96,6 +97,29 @@ testUnless(
     const alone = await lab.attach(c)
     expect(await alone.map((x: number) => x + 1, count(30))).toEqual(count(30).map((x) => x + 1))
     await goesOn(mesh, c, { id: job.id, results: expected })
+  }
+)
+
+testUnless(
+  noTmpfs,
+  'data that a disk has no room for is refused as SHOAL_DISK, whoever puts it',
+  async () => {
+    const data = join(lab.folder, 'small')
+    await mkdir(data)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', data])
+    lab.undo(() => execFileSync('umount', [data]))
+    const node = await createNode({ key: lab.key, data, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false })
+    const guest = await connect({ key: lab.key, peers: node.addresses })
+    try {
+      const refused = { code: 'SHOAL_DISK', message: expect.stringContaining('ENOSPC') }
+      for (const client of [node.client, guest, node.client])
+        await expect(client.put(randomBytes(20_000_000))).rejects.toMatchObject(refused)
+      const small = randomBytes(100_000)
+      expect(Buffer.compare(await guest.get(await guest.put(small)), small)).toBe(0)
+    } finally {
+      await guest.close()
+      await node.stop()
+    }
   }
 )
 
