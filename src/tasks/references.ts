@@ -1,5 +1,6 @@
 /**
- * Which data the records of this keeper name: inputs of shards that are not settled, and outcomes.
+ * Which data the records of this keeper name: inputs of shards that are not settled, what other tasks brought for these, and
+ * outcomes.
  *
  * Not here: what follows from that (data/guard.ts). A value says in its first bytes which data it needs (data/envelope.ts),
  * so nothing is written down that is not in the records anyway.
@@ -24,6 +25,10 @@ export class References {
   readonly #keeper: Keeper
   readonly #ofShard = new Map<ShardKey, Set<DataId>>()
   readonly #counts = new Map<DataId, number>()
+  /** Shards that are not settled, by those that their tasks wait for. */
+  readonly #waiting = new Map<ShardKey, Set<ShardKey>>()
+  /** What these wait for, and which data came from there. */
+  readonly #brought = new Map<ShardKey, { readonly from: readonly ShardKey[]; readonly ids: Set<DataId> }>()
 
   constructor(keeper: Keeper) {
     this.#keeper = keeper
@@ -36,25 +41,68 @@ export class References {
 
   /** What all records name that were read back from the disk. */
   restored(): Named[] {
-    return this.#keeper.keys().map((key) => this.#replace(key, this.#read(key)))
+    return this.#keeper.keys().map((key) => {
+      if (this.#isOpen(key)) this.#waits(key)
+      return this.#replace(key, this.#read(key))
+    })
   }
 
   /** After the keeper has heard it. */
   heard(message: TaskMessage): Named {
     switch (message.kind) {
       case 'store':
+        if (message.record.needs.length > 0 && this.#isOpen(message.record.key))
+          this.#waits(message.record.key)
         return this.#add(message.record.key, inputsIn(message.record.inputs))
+      case 'awaited':
+        return this.#came(message.key, outcomesIn(message.outcomes))
       case 'accept':
         return this.#add(message.key, outcomesIn(message.outcomes))
       case 'settle':
       case 'moved':
+        if (!this.#isOpen(message.key)) this.#ended(message.key)
         return this.#ofShard.has(message.key) ? this.#replace(message.key, this.#read(message.key)) : nothing
       case 'forget': {
         const gone = keysOf(message.name, this.#ofShard.keys())
+        for (const key of keysOf(message.name, this.#brought.keys())) this.#ended(key)
         return { ...nothing, over: gone.flatMap((key) => this.#replace(key, new Set()).over) }
       }
       default:
         return nothing
+    }
+  }
+
+  /** Tasks of this shard may wait for others. */
+  #waits(key: ShardKey): void {
+    const [needs] = this.#keeper.record(key)?.needs ?? []
+    if (needs === undefined || this.#brought.has(key)) return
+    const from = needs.shards.map((shard) => shard.key)
+    this.#brought.set(key, { from, ids: new Set() })
+    for (const on of from) this.#waiting.set(on, (this.#waiting.get(on) ?? new Set()).add(key))
+  }
+
+  /** Their owner has it now, wherever it came from, and whether or not that is released meanwhile. */
+  #came(on: ShardKey, ids: ReadonlySet<DataId>): Named {
+    if (ids.size === 0) return nothing
+    const named = [...(this.#waiting.get(on) ?? [])].map((key) => {
+      for (const id of ids) this.#brought.get(key)?.ids.add(id)
+      return this.#add(key, ids)
+    })
+    const copies = Math.max(0, ...named.map((one) => one.copies))
+    return { ...nothing, fresh: named.flatMap(({ fresh }) => fresh), copies }
+  }
+
+  #isOpen(key: ShardKey): boolean {
+    return this.#keeper.record(key) !== undefined && !this.#keeper.isSettled(key)
+  }
+
+  #ended(key: ShardKey): void {
+    const { from } = this.#brought.get(key) ?? { from: [] }
+    this.#brought.delete(key)
+    for (const on of from) {
+      const keys = this.#waiting.get(on)
+      keys?.delete(key)
+      if (keys?.size === 0) this.#waiting.delete(on)
     }
   }
 
@@ -67,6 +115,7 @@ export class References {
     // A settled shard has no inputs.
     const record = this.#keeper.isSettled(key) ? undefined : this.#keeper.record(key)
     const ids = new Set(record === undefined ? [] : inputsIn(record.inputs))
+    for (const id of this.#brought.get(key)?.ids ?? []) ids.add(id)
     for (const [index, { batch, at }] of this.#keeper.outcomes(key))
       if (index < shardTasksMax) for (const id of idsIn(payloadAt(batch, at))) ids.add(id)
     return ids

@@ -22,7 +22,12 @@ const keyOf = (job: JobId): ShardKey => shardKey(job, 0, 0)
 
 class Records {
   readonly #keeper = new Keeper(self)
-  readonly references = new References(this.#keeper)
+  references = new References(this.#keeper)
+
+  restart(): void {
+    this.references = new References(this.#keeper)
+    this.references.restored()
+  }
 
   hears(message: TaskMessage): { fresh: readonly DataId[]; over: readonly DataId[] } {
     this.#keeper.step(self, message)
@@ -30,7 +35,13 @@ class Records {
     return { fresh, over }
   }
 
-  stores(job: JobId, inputs: readonly Uint8Array[]): { fresh: readonly DataId[]; over: readonly DataId[] } {
+  /** `on`: a job for one task of which a task of this one waits. */
+  stores(
+    job: JobId,
+    inputs: readonly Uint8Array[],
+    on?: JobId
+  ): { fresh: readonly DataId[]; over: readonly DataId[] } {
+    const shards = on === undefined ? [] : [{ key: keyOf(on), keepers: [self], first: 0, count: 1 }]
     const record = {
       key: keyOf(job),
       ...firstSeating([self]),
@@ -41,7 +52,7 @@ class Records {
       shards: 1,
       inputs: pack('', [...inputs.keys()], inputs),
       root: [],
-      needs: []
+      needs: on === undefined ? [] : [{ shards, words: new Uint32Array(0) }]
     }
     return this.hears({ kind: 'store', record, isRepair: false })
   }
@@ -76,3 +87,31 @@ test('a settled job needs its inputs no more, and its results until it is forgot
   })
   expect(records.hears({ kind: 'forget', name: one })).toEqual({ fresh: [], over: [result] })
 })
+
+test.each(['settled', 'forgotten', 'read back and settled'])(
+  'a result that other tasks wait for is theirs, too, once their owner has it, until they are %s',
+  (end) => {
+    const records = new Records()
+    const result = data('result')
+    records.stores(other, [Uint8Array.of(0)], one)
+    const header = { status: STATUS.ok, slot: 0, attempt: 1, elapsedMs: 1, startedAt: 1 }
+    const outcomes = pack('peerB' as PeerId, [0], [encodeOutcome(header, naming(result))])
+    if (end.startsWith('read back')) records.restart()
+    const awaited = { kind: 'awaited', key: keyOf(one), outcomes } as TaskMessage
+    expect([records.hears(awaited), records.hears(awaited)]).toEqual([
+      { fresh: [result], over: [] },
+      { fresh: [], over: [] }
+    ])
+    expect(records.hears({ kind: 'forget', name: one })).toEqual({ fresh: [], over: [] })
+    const place = { key: keyOf(other), list: 0, ballot: 0 }
+    const own = pack(self, [0], [encodeOutcome(header, Uint8Array.of(0))])
+    records.hears({ kind: 'accept', ...place, serial: 1, outcomes: own } as TaskMessage)
+    const isOver = records.hears(
+      end === 'forgotten'
+        ? { kind: 'forget', name: other }
+        : ({ kind: 'settle', ...place, by: 0 } as TaskMessage)
+    )
+    expect(isOver).toEqual({ fresh: [], over: [result] })
+    expect(records.hears(awaited)).toEqual({ fresh: [], over: [] })
+  }
+)
