@@ -127,11 +127,12 @@ export class Depot {
     return effects
   }
 
-  unhold(from: PeerId, ids: readonly DataId[], now: Millis): DataEffect[] {
+  /** `isOver`: as jobs are; else they may be submitted once more. */
+  unhold(from: PeerId, ids: readonly DataId[], isOver: boolean, now: Millis): DataEffect[] {
     return ids.flatMap((id) => {
       const item = this.#items.get(id)
       if (item === undefined || !item.leases.delete(from)) return []
-      unnamed(item, now)
+      unnamed(item, isOver, now)
       return this.#expire(id, item, now)
     })
   }
@@ -281,7 +282,7 @@ export class Depot {
     for (const [peer, at] of item.leases) {
       if (now - at < (this.#view.isUp(peer) ? leaseMs : absentLeaseMs)) return true
       item.leases.delete(peer)
-      unnamed(item, now)
+      unnamed(item, false, now)
     }
     return item.pinnedUntil > now || item.bridgedUntil > now
   }

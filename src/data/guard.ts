@@ -31,6 +31,8 @@ interface Watch {
   copies: number
   /** This node's records name it. */
   isNamed: boolean
+  /** They did, of jobs that are over. */
+  isOver: boolean
   /** This node leaves, and others shall have it before. */
   isLeft: boolean
   targets: readonly PeerId[]
@@ -76,12 +78,14 @@ export class Guard {
     return this.#tend(ids, now)
   }
 
-  unname(ids: readonly DataId[], now: Millis): DataEffect[] {
+  /** `isOver`: since jobs are. */
+  unname(ids: readonly DataId[], isOver: boolean, now: Millis): DataEffect[] {
     const over: DataId[] = []
     for (const id of ids) {
       const watch = this.#watched.get(id)
       if (watch === undefined) continue
       watch.isNamed = false
+      watch.isOver = isOver
       over.push(id)
       if (watch.leased.size >= watch.copies) continue
       // In an earlier life it may have told others.
@@ -200,6 +204,7 @@ export class Guard {
     const fresh: Watch = {
       copies: copies || copiesDefault,
       isNamed: false,
+      isOver: false,
       isLeft: false,
       targets: [],
       has: new Set(this.#depot.has(id) ? [this.#view.self] : []),
@@ -245,7 +250,7 @@ export class Guard {
     const left = this.#depot.pinLeft(id, now)
     const pinMs = Math.max(left.pinMs, ...asks.map((one) => one.pinMs))
     const bridgeMs = Math.max(left.bridgeMs, isLeft ? leavingPinMs : 0, ...asks.map((one) => one.bridgeMs))
-    if (!isNamed) this.#unlease(id, watch, watch.leased, mail)
+    if (!isNamed) this.#unlease(id, watch, watch.leased, watch.isOver, mail)
     if (!isNamed && pinMs === 0 && bridgeMs === 0) {
       this.#watched.delete(id)
       return []
@@ -273,15 +278,16 @@ export class Guard {
       id,
       watch,
       others.filter((peer) => watch.leased.has(peer)),
+      false,
       mail
     )
     for (const peer of others) has.delete(peer)
     return others.includes(this.#view.self) ? this.#depot.unpinHere(id, now) : []
   }
 
-  #unlease(id: DataId, watch: Watch, peers: Iterable<PeerId>, mail: Mail): void {
+  #unlease(id: DataId, watch: Watch, peers: Iterable<PeerId>, isOver: boolean, mail: Mail): void {
     for (const peer of [...peers]) {
-      mail.unhold(peer, id)
+      mail.unhold(peer, isOver, id)
       watch.leased.delete(peer)
     }
   }
@@ -290,7 +296,7 @@ export class Guard {
 /** Messages of one look: ids that go to one node for the same reason go together. */
 class Mail {
   readonly #holds = new Map<string, { to: PeerId; hold: Hold; ids: DataId[] }>()
-  readonly #unholds = new Map<PeerId, DataId[]>()
+  readonly #unholds = new Map<string, { to: PeerId; isOver: boolean; ids: DataId[] }>()
 
   hold(to: PeerId, hold: Hold, id: DataId): void {
     const { isNamed, pinMs, bridgeMs, copies, isNew, put, at } = hold
@@ -300,18 +306,19 @@ class Mail {
     letter.ids.push(id)
   }
 
-  unhold(to: PeerId, id: DataId): void {
-    const ids = this.#unholds.get(to) ?? []
-    this.#unholds.set(to, ids)
-    ids.push(id)
+  unhold(to: PeerId, isOver: boolean, id: DataId): void {
+    const name = `${to} ${isOver}`
+    const letter = this.#unholds.get(name) ?? { to, isOver, ids: [] }
+    this.#unholds.set(name, letter)
+    letter.ids.push(id)
   }
 
   sends(): DataEffect[] {
     const holds = [...this.#holds.values()].flatMap(({ to, hold, ids }) =>
       inParts(ids).map((part) => sendData(to, { ...hold, ids: part }))
     )
-    const unholds = [...this.#unholds].flatMap(([to, ids]) =>
-      inParts(ids).map((part) => sendData(to, { kind: 'unhold', ids: part }))
+    const unholds = [...this.#unholds.values()].flatMap(({ to, isOver, ids }) =>
+      inParts(ids).map((part) => sendData(to, { kind: 'unhold', isOver, ids: part }))
     )
     return [...holds, ...unholds]
   }

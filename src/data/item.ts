@@ -26,6 +26,8 @@ export interface Item {
   /** When it was last put for one, and when other records were last seen to name it. */
   bridgedAt: Millis
   namedAt: Millis
+  /** When records last let go of it since their job was over. */
+  overAt: Millis
   /** Who put it last, and whether somebody else had before: of these nobody knows whose records named it. */
   putBy: string
   isShared: boolean
@@ -55,6 +57,7 @@ export function newItem(bytes: number, now: Millis): Item {
     bridgedUntil: 0,
     bridgedAt: 0,
     namedAt: 0,
+    overAt: 0,
     putBy: '',
     isShared: false,
     isCrossed: false,
@@ -85,11 +88,13 @@ export function bridge(item: Item, now: Millis, forMs: Millis, putBy: string): v
   item.bridgedUntil = Math.max(item.bridgedUntil, now + forMs)
 }
 
-/** Records let go of it. */
-export function unnamed(item: Item, now: Millis): void {
+/** Records let go of it. `isOver`: as their job is; else it may be submitted once more. */
+export function unnamed(item: Item, isOver: boolean, now: Millis): void {
+  if (isOver) item.overAt = now
   if (item.leases.size > 0) return
-  cross(item, now)
+  if (item.overAt > 0 && item.overAt >= item.namedAt) cross(item, now)
   // Others may come for the second time, too, and after the time in which the first of them had to.
+  if (item.bridgedUntil > 0) item.bridgedUntil = Math.max(item.bridgedUntil, now + lingerMs)
   if (item.isCrossed && item.bridgedUntil > 0) item.bridgedUntil = now + lingerMs
 }
 

@@ -28,8 +28,8 @@ export const dataKinds = {
   },
   /** They are on this node's disk. */
   held: { ids },
-  /** The sender has no reason for them any more. */
-  unhold: { ids },
+  /** The sender has no reason for them any more. `isOver`: since jobs are over that needed them. */
+  unhold: { ids, isOver: added(flag, false) },
   /** Nobody needs them any more but for jobs that name them. */
   unpin: { ids },
   /** Jobs that these were put for came and went, unless they were put once more. */

@@ -93,7 +93,7 @@ export class Stock {
       case 'held':
         return this.#guard.held(from, message.ids, now)
       case 'unhold':
-        return this.#depot.unhold(from, message.ids, now)
+        return this.#depot.unhold(from, message.ids, message.isOver, now)
       case 'unpin':
         return this.#depot.unpin(message.ids, now)
       case 'crossed':
@@ -155,9 +155,9 @@ export class Stock {
     this.#depot.check()
   }
 
-  #named({ fresh, over, copies }: Named, now: Millis): DataEffect[] {
+  #named({ fresh, over, isOver, copies }: Named, now: Millis): DataEffect[] {
     const effects = fresh.length === 0 ? [] : this.#guard.name(fresh, copies, now)
-    return over.length === 0 ? effects : [...effects, ...this.#guard.unname(over, now)]
+    return over.length === 0 ? effects : [...effects, ...this.#guard.unname(over, isOver, now)]
   }
 
   #free(ids: readonly DataId[], now: Millis): DataEffect[] {

@@ -6,7 +6,7 @@
  * so nothing is written down that is not in the records anyway.
  */
 import { idsIn, namesData } from '../data/envelope.ts'
-import type { DataId, ShardKey } from '../ids.ts'
+import { type DataId, isJobId, type ShardKey } from '../ids.ts'
 import { type Batch, OUTCOME_HEADER_BYTES, valueAt } from './batch.ts'
 import type { Keeper } from './keeper.ts'
 import { keysOf, shardTasksMax, type TaskMessage } from './messages.ts'
@@ -15,11 +15,13 @@ import { openParcel, PARCEL } from './parcel.ts'
 export interface Named {
   readonly fresh: readonly DataId[]
   readonly over: readonly DataId[]
+  /** What is over is so because tasks or jobs are, which need nothing any more. */
+  readonly isOver: boolean
   /** Copies that there should be of what is new. */
   readonly copies: number
 }
 
-const nothing: Named = { fresh: [], over: [], copies: 0 }
+const nothing: Named = { fresh: [], over: [], isOver: false, copies: 0 }
 
 export class References {
   readonly #keeper: Keeper
@@ -59,13 +61,17 @@ export class References {
       case 'accept':
         return this.#add(message.key, outcomesIn(message.outcomes))
       case 'settle':
-      case 'moved':
+      case 'moved': {
         if (!this.#isOpen(message.key)) this.#ended(message.key)
-        return this.#ofShard.has(message.key) ? this.#replace(message.key, this.#read(message.key)) : nothing
+        if (!this.#ofShard.has(message.key)) return nothing
+        return { ...this.#replace(message.key, this.#read(message.key)), isOver: message.kind === 'settle' }
+      }
       case 'forget': {
         const gone = keysOf(message.name, this.#ofShard.keys())
         for (const key of keysOf(message.name, this.#brought.keys())) this.#ended(key)
-        return { ...nothing, over: gone.flatMap((key) => this.#replace(key, new Set()).over) }
+        const over = gone.flatMap((key) => this.#replace(key, new Set()).over)
+        // Of a shard under one name only, the client may be about to submit it under another.
+        return { ...nothing, over, isOver: isJobId(message.name) }
       }
       default:
         return nothing
@@ -130,7 +136,7 @@ export class References {
     const over = [...before].filter((id) => !ids.has(id) && this.#count(id, -1) === 0)
     if (ids.size > 0) this.#ofShard.set(key, new Set(ids))
     else this.#ofShard.delete(key)
-    return { fresh, over, copies: brief?.copies ?? 0 }
+    return { fresh, over, isOver: false, copies: brief?.copies ?? 0 }
   }
 
   #count(id: DataId, by: 1 | -1): number {

@@ -66,8 +66,8 @@ test('data goes with the last job that names it, of whatever node', () => {
   hold(depot, ann, [id], 0)
   hold(depot, ben, [id], 0)
   depot.arrived(id, 1)
-  expect(depot.unhold(ann, [id], 2)).toEqual([])
-  expect(dropped(depot.unhold(ben, [id], 3))).toEqual([id])
+  expect(depot.unhold(ann, [id], true, 2)).toEqual([])
+  expect(dropped(depot.unhold(ben, [id], true, 3))).toEqual([id])
   expect(depot.has(id)).toBe(false)
 })
 
@@ -78,7 +78,7 @@ test('a pin and a job are two reasons: each alone is enough', () => {
   hold(depot, ben, [id], 0)
   depot.arrived(id, 1)
   expect(depot.wake(2_000)).toEqual([])
-  expect(dropped(depot.unhold(ben, [id], 2_001))).toEqual([id])
+  expect(dropped(depot.unhold(ben, [id], true, 2_001))).toEqual([id])
 })
 
 test('what was put for a job waits for its records, and goes soon after the last of them, not only when its time is over', () => {
@@ -88,8 +88,8 @@ test('what was put for a job waits for its records, and goes soon after the last
   for (const id of [ofNobody, ofJob]) depot.arrived(id, 1)
   hold(depot, ann, [ofJob], 10)
   hold(depot, ben, [ofJob], 20)
-  expect([depot.unhold(ann, [ofJob], 1_000), depot.wake(2_000)]).toEqual([[], []])
-  expect(depot.unhold(ben, [ofJob], 2_000)).toEqual([])
+  expect([depot.unhold(ann, [ofJob], true, 1_000), depot.wake(2_000)]).toEqual([[], []])
+  expect(depot.unhold(ben, [ofJob], true, 2_000)).toEqual([])
   // Somebody has not heard yet that it is over, and is told.
   const told = [{ kind: 'send', to: self, message: { kind: 'crossed', ids: [ofJob] } }]
   expect(bridge(depot, [ofJob], 2_001, false)).toEqual(told)
@@ -99,14 +99,15 @@ test('what was put for a job waits for its records, and goes soon after the last
   expect(dropped(depot.wake(hour))).toEqual([ofNobody])
 })
 
-test('what was put for a job goes, too, when those whose records named it say so no more', () => {
+test('what was put for a job stays if its records are gone and the job is not over: it may be submitted once more', () => {
   const depot = depotOf(100 * mb)
-  const id = named('of a job')
-  bridge(depot, [id], 0)
-  depot.arrived(id, 1)
-  hold(depot, ann, [id], 10)
-  expect([depot.wake(leaseMs), depot.wake(leaseMs + 10)]).toEqual([[], []])
-  expect(dropped(depot.wake(leaseMs + 10 + lingerMs))).toEqual([id])
+  const [taken, silent] = [named('taken back'), named('silent')] as [DataId, DataId]
+  bridge(depot, [taken, silent], 0)
+  for (const id of [taken, silent]) depot.arrived(id, 1)
+  hold(depot, ann, [taken, silent], 10)
+  expect(depot.unhold(ann, [taken], false, 20)).toEqual([])
+  expect([depot.wake(hour / 2), depot.wake(hour - 1)]).toEqual([[], []])
+  expect(dropped(depot.wake(hour))).toEqual([taken, silent])
 })
 
 test('who missed that records let go of what was put for them is told by others, and lets it go, too', () => {
@@ -131,7 +132,7 @@ test('what one job lets go of stays for another that has put it since, and for a
   for (const id of [shared, pinned]) depot.arrived(id, 1)
   hold(depot, ann, [shared, pinned], 10)
   bridge(depot, [shared], 20)
-  depot.unhold(ann, [shared, pinned], 30)
+  depot.unhold(ann, [shared, pinned], true, 30)
   expect(depot.wake(hour)).toEqual([])
   expect(dropped(depot.wake(hour + 20))).toEqual([shared])
   // What a user lets go of stays for a job that is yet to name it.
@@ -152,7 +153,7 @@ test('records of others may come late for the second time, too, and long after d
     [ben, ann]
   ].entries()) {
     hold(depot, from as PeerId, [id], (1 + at) * hour - 2)
-    const letGo = depot.unhold(from as PeerId, [id], (1 + at) * hour)
+    const letGo = depot.unhold(from as PeerId, [id], true, (1 + at) * hour)
     expect([letGo, depot.wake((1 + at) * hour + lingerMs - 1)].map(dropped)).toEqual([[], []])
     hold(depot, to as PeerId, [id], (1 + at) * hour + lingerMs - 1)
   }
@@ -173,7 +174,7 @@ test('what was found on the disk goes when one who knows says that its jobs are 
   for (const id of ofJobs) other.arrived(id, 1)
   hold(other, ann, ofJobs, 10)
   hold(other, self, [pinned], 20, hour)
-  other.unhold(ann, [over, pinned], 30)
+  other.unhold(ann, [over, pinned], true, 30)
   mine.restored([over, live, pinned, unknown], 40)
   const answers = (now: number): DataEffect[] => other.stray(self, [...mine.found(now)], now)
   const told = [{ kind: 'send', to: self, message: { kind: 'crossed', ids: [over] } }]
@@ -183,7 +184,7 @@ test('what was found on the disk goes when one who knows says that its jobs are 
   expect(answers(60 + lingerMs)).toEqual(told)
   hold(mine, ben, [over], 20_000)
   mine.crossed([over], 20_001)
-  mine.unhold(ben, [over], 20_002)
+  mine.unhold(ben, [over], true, 20_002)
   expect([mine.isGoing(over, 20_003), mine.wake(40_000)]).toEqual([false, []])
   mine.crossed([over], 40_001)
   expect([mine.isGoing(over, 40_002), [...mine.found(40_002)]]).toEqual([true, [live, pinned, unknown]])
@@ -199,7 +200,7 @@ test('what was put for two jobs before records of either named it does not go wi
   bridge(depot, [twice], 1, true, 2)
   for (const id of [once, twice]) depot.arrived(id, 2)
   hold(depot, ann, [once, twice], 10)
-  depot.unhold(ann, [once, twice], 20)
+  depot.unhold(ann, [once, twice], true, 20)
   expect(dropped(depot.wake(20 + lingerMs))).toEqual([once])
   depot.crossed([twice], 30_000)
   expect(depot.wake(hour)).toEqual([])
@@ -259,7 +260,7 @@ test('whatever happens, what is needed stays, and the rest fits the quota', () =
       if (act === 0) depot.arrived(id, now)
       else if (act === 1) depot.used(id, now)
       else if (act === 2) hold(depot, who, [id], now)
-      else if (act === 3) depot.unhold(who, [id], now)
+      else if (act === 3) depot.unhold(who, [id], random.chance(0.5), now)
       else if (act === 4) hold(depot, who, [id], now, 50)
       else depot.wake(now)
       depot.check()

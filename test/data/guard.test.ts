@@ -56,7 +56,7 @@ test('who was restarted lets go of what it had asked others for before, also if 
   const guard = new Guard(view, new Depot(view, 1_000_000))
   guard.name([id], 3, 0)
   keepers.push(third, fourth)
-  expect(letGo(guard.unname([id], 10))).toEqual([self, third, fourth])
+  expect(letGo(guard.unname([id], true, 10))).toEqual([self, third, fourth])
 })
 
 test('one that leaves does not wait for others to take what is over', () => {

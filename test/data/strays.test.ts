@@ -41,7 +41,7 @@ test('about what is found those are asked who should have it, ever more rarely, 
   const named1 = { isNamed: true, pinMs: 0, bridgeMs: 0, isNew: false, put: 0, copies: 3, at: [] }
   depot.hold(ann, { kind: 'hold', ids: [id], ...named1 }, 130_000)
   expect(asked(200_000)).toEqual([])
-  depot.unhold(ann, [id], 210_000)
+  depot.unhold(ann, [id], true, 210_000)
   expect(asked(210_001)).toEqual([ann, ben])
   depot.hold(ann, { kind: 'hold', ids: [id], ...named1, isNamed: false, pinMs: 3_600_000 }, 211_000)
   expect(asked(220_000)).toEqual([])

@@ -53,6 +53,8 @@ export class Goods {
   readonly #cached = new Map<SimNode, Set<DataId>>()
   /** What was put once more: for another job, as far as a node may know that has heard of the first. */
   readonly #putAgain = new Set<DataId>()
+  /** What tasks began with. A job that ended before its records named any waits for them in vain. */
+  readonly #used = new Set<DataId>()
   #asks = 0
   #made = 0
   /** Bytes of that, and of all that was put. */
@@ -166,6 +168,7 @@ export class Goods {
   begun(inputs: Batch): void {
     if (this.#kept.size === 0) return
     const ids = inputsIn(inputs)
+    for (const id of ids) this.#used.add(id)
     if (ids.size === 0 || [...ids].every((id) => this.#isSomewhere(id))) return
     const named = this.#named(this.#world.nodes)
     for (const id of ids) if (named.has(id)) this.#mustBe(id)
@@ -197,7 +200,14 @@ export class Goods {
       this.#world.nodes.flatMap(({ core }) => core?.keeper.keys() ?? []).map((key) => shardName(key).job)
     )
     for (const [id, { job }] of this.#kept) {
-      if (!this.#world.isReleased(job) || jobs.has(job) || named.has(id) || this.#putAgain.has(id)) continue
+      if (
+        !this.#world.isReleased(job) ||
+        jobs.has(job) ||
+        named.has(id) ||
+        this.#putAgain.has(id) ||
+        !this.#used.has(id)
+      )
+        continue
       const node = this.#sound().find((one) => one.data.has(id) && !this.#cached.get(one)?.has(id))
       if (node !== undefined) return { node, id, job }
     }
