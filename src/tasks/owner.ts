@@ -138,9 +138,9 @@ export class Owner {
       case 'accept':
       case 'prepare':
         this.#succession.saw(message.key, message.list, message.ballot, now)
-        return []
+        return message.kind === 'accept' ? this.#outvoted(message, now) : []
       case 'leading':
-        return [...this.#outvoted(message, now), ...this.#dependencies.message(from, message, now)]
+        return [...this.#led(message, now), ...this.#dependencies.message(from, message, now)]
       case 'moved':
         return this.#moved(from, message, now)
       case 'forget':
@@ -188,10 +188,8 @@ export class Owner {
     this.dealer.forget(peer)
     this.#succession.peerDown(now)
     this.#isDirty = true
-    const lost = [...this.leads.values()].flatMap((lead) => {
-      lead.audience.gone(peer)
-      return lead.lost(peer, now)
-    })
+    for (const { audience } of this.leads.values()) audience.gone(peer)
+    const lost = [...this.leads.values()].flatMap((lead) => lead.lost(peer, now))
     return [...lost, ...this.#dependencies.peerDown(peer, now)]
   }
 
@@ -208,8 +206,7 @@ export class Owner {
     this.#isDirty = true
     const { effects, tries } = this.#succession.wake(now)
     for (const { record, ballot } of tries) {
-      if (this.#departure.spares(record, ballot, now)) continue
-      effects.push(...this.#tryToOwn(record, ballot, now))
+      if (!this.#departure.spares(record, ballot, now)) effects.push(...this.#tryToOwn(record, ballot, now))
     }
     effects.push(...this.#departure.wake(now))
     effects.push(...this.repairs.wake(now, (record) => this.#tryToOwn(record, 0, now)))
@@ -317,11 +314,14 @@ export class Owner {
     return record !== undefined && areRivals(record, list)
   }
 
-  /** Another one owns this list by a higher ballot, as no keeper of it may have told who is none of them any more. */
-  #outvoted(leading: TaskMessageOf<'leading'>, now: Millis): Send[] {
-    const { key, list, ballot } = leading
+  #led(leading: TaskMessageOf<'leading'>, now: Millis): Send[] {
     if (this.#isOfRivals(leading)) return []
-    this.#succession.hinted(key, leading, now)
+    this.#succession.hinted(leading.key, leading, now)
+    return this.#outvoted(leading, now)
+  }
+
+  /** Another one owns this list by a higher ballot. No answer says so to who proposes nothing, or is none of its keepers. */
+  #outvoted({ key, list, ballot }: TaskMessageOf<'leading' | 'accept'>, now: Millis): Send[] {
     return this.leads.get(key)?.record.list === list ? this.#rejected(key, ballot, now) : []
   }
 

@@ -6,7 +6,8 @@
 import { expect, test } from 'vitest'
 import type { PeerId } from '../../src/ids.ts'
 import { requirementOf } from '../../src/routing/requirement.ts'
-import { STATUS } from '../../src/tasks/batch.ts'
+import { pack, STATUS } from '../../src/tasks/batch.ts'
+import { attemptBase } from '../../src/tasks/messages.ts'
 
 import { upTo } from './record.ts'
 import { key, nodes, reader, Solo, self } from './solo.ts'
@@ -307,6 +308,21 @@ test('an owner that hears who owns the same list by a higher ballot grants nothi
   solo.says(b, { ...leading, ballot: 65_536 }, 3)
   solo.claim(b, 1, 0, 4)
   expect(solo.granted(b)).toEqual([])
+})
+
+test('an owner whose own keeper is sent what another one proposes by a higher ballot sends those there that run something', () => {
+  const [a, b] = nodes(2) as [PeerId, PeerId]
+  const list = { keepers: [self, b], seats: [0, 1] }
+  const solo = new Solo(2, {}, list)
+  solo.claim(a, 1, 0, 1)
+  const [{ inputs: { indexes } = pack('', [], []) } = {}] = solo.granted(a)
+  expect(indexes).toHaveLength(1)
+  const taken = { key, list: 0, ballot: 65_537 } as const
+  // It was out of reach when that one began, and itself proposes nothing as long as its task runs.
+  const mark = pack('', [attemptBase + 2], [new Uint8Array(0)])
+  solo.says(b, { kind: 'accept', ...taken, serial: 1, outcomes: mark }, 2)
+  solo.says(a, { kind: 'holding', key, attempt: 1, indexes }, 3)
+  expect(solo.sent.get(a)).toEqual([{ kind: 'leading', ...taken, ...list }])
 })
 
 test('an owner whose keeper has promised more to one that gave up settles by a ballot of its own', () => {
