@@ -12,7 +12,7 @@ import type { DataId, PeerId } from '../ids.ts'
 import { giveMemory } from './chunk-memory.ts'
 import { type Chunks, piecesOfFile, watched } from './chunks.ts'
 import { askFor, DamagedError, ElsewhereError, give, listOf, take } from './courier.ts'
-import type { DataFiles } from './datafiles.ts'
+import { type DataFiles, isDisk } from './datafiles.ts'
 import { Gate } from './gate.ts'
 import { Keeping, type PutPlan, pinOf } from './keeping.ts'
 import type { Part } from './part.ts'
@@ -57,6 +57,8 @@ export class Data {
   readonly #closing = new AbortController()
   readonly #gate = new Gate(fetchesMax)
   readonly #turns = new Turns()
+  /** Of the disk, since something could be written to it. */
+  #lastNote = ''
 
   constructor(options: DataOptions) {
     this.#options = options
@@ -189,7 +191,9 @@ export class Data {
     this.#bring(id, at).catch((error: unknown) => {
       if (this.#closing.signal.aborted) return
       this.#options.tell({ kind: 'data-failed', id })
-      if (isDisk(error)) this.#options.onNote(explainError(error))
+      if (!isDisk(error) || this.#lastNote === explainError(error)) return
+      this.#lastNote = explainError(error)
+      this.#options.onNote(this.#lastNote)
     })
   }
 
@@ -387,6 +391,7 @@ export class Data {
       this.#keeping.moved(part.id)
     }
     await this.files.finish(part)
+    this.#lastNote = ''
     this.#here(part.id)
   }
 
@@ -395,5 +400,3 @@ export class Data {
     return sleep(tryAgainMs, undefined, { signal: this.#closing.signal }).catch(() => {})
   }
 }
-
-const isDisk = (error: unknown): boolean => error instanceof ShoalError && error.code === 'SHOAL_DISK'

@@ -298,6 +298,8 @@ function unwritten(error: unknown): never {
   throw diskError('data cannot be written', error)
 }
 
+export const isDisk = (error: unknown): boolean => error instanceof ShoalError && error.code === 'SHOAL_DISK'
+
 export function diskError(what: string, error: unknown): ShoalError {
   if (error instanceof ShoalError) return error
   return new ShoalError('SHOAL_DISK', `${what} (${explainError(error)})`, { cause: error })

@@ -41,22 +41,28 @@ async function depot({
   const files = await DataFiles.open(folder, { isTemporary: true })
   ended({ stop: () => files.close().then(close) })
   const node: TestNode = await startNode(key, { serveData: (talk, from) => serve(data, talk, node, from) })
-  const { promise: noted, resolve: note } = Promise.withResolvers<string>()
+  const { promise: noted, resolve } = Promise.withResolvers<string>()
+  const notes: string[] = []
+  let failures = 0
   const data: Data = new Data({
     files,
     talkTo: (peer) => node.transport.talkTo(peer),
     sources: () => peers.map(({ transport }) => transport.self),
     // One copy is enough here.
     tell: (input) => {
+      if (input.kind === 'data-failed') failures++
       if (input.kind === 'data-put')
         queueMicrotask(() => data.perform({ kind: 'data-kept', ask: input.ask, copies: 1 }))
     },
-    onNote: note
+    onNote: (text) => {
+      notes.push(text)
+      resolve(text)
+    }
   })
   ended({ stop: () => data.close() })
   for (const peer of peers) await connect(node, peer)
   const moved = (way: 'in' | 'out'): number => node.transport.counters()[`data-bytes-${way}`] ?? 0
-  return { node, data, files, moved, noted }
+  return { node, data, files, moved, noted, notes, failures: () => failures }
 }
 
 /** Sends so many chunks, and then `breaks`. */
@@ -180,6 +186,22 @@ test('what is put where the disk is full is refused, and it is said why', async 
   } finally {
     write.mockRestore()
   }
+})
+
+test('that the disk is full is noted once, and not whenever the core wants it again', async () => {
+  const holder = await depot()
+  const id = await holder.files.add([bytes])
+  const reader = await depot({ peers: [holder.node] })
+  const write = vi.spyOn(Part.prototype, 'write').mockRejectedValue(new Error('ENOSPC: no space left'))
+  try {
+    for (let times = 1; times <= 3; times++) {
+      reader.data.perform({ kind: 'fetch-data', id, at: [] })
+      while (reader.failures() < times) await sleep(10)
+    }
+  } finally {
+    write.mockRestore()
+  }
+  expect(reader.notes).toEqual([expect.stringContaining('ENOSPC')])
 })
 
 test('of those who wait for what another client puts, one goes on when that is lost', async () => {
