@@ -26,7 +26,7 @@ export interface Place {
 export interface Nearness {
   /** It is on this machine, and its files can be read as far as is known. */
   isNear: boolean
-  /** Chunks in a row that could not be read where they were said to lie. */
+  /** Transfers in a row of which a chunk could not be read where it was said to lie, also when that was asked once more. */
   misses: number
 }
 
@@ -58,6 +58,7 @@ export class NearFiles {
   readonly #nearness: Nearness
   #path = ''
   #file: FileHandle | undefined
+  #hasMissed = false
 
   constructor(nearness: Nearness) {
     this.#nearness = nearness
@@ -77,7 +78,9 @@ export class NearFiles {
       return bytes
     } catch {
       giveMemory(bytes)
-      if (++this.#nearness.misses >= missesMax) this.#nearness.isNear = false
+      // The first one may have been renamed just now, as many are at a time.
+      if (this.#hasMissed && ++this.#nearness.misses >= missesMax) this.#nearness.isNear = false
+      this.#hasMissed = true
       return undefined
     }
   }
