@@ -140,10 +140,8 @@ export class Data {
     const until = performance.now() + chunksWithinMs
     for (;;) {
       const found = await this.#lying(id, true)
-      if (found !== undefined) {
-        this.#options.tell({ kind: 'data-used', id })
-        return found
-      }
+      if (found !== undefined) this.#options.tell({ kind: 'data-used', id })
+      if (found !== undefined) return found
       const failure = await this.#begins(id).catch((error: unknown) => error)
       if (failure === undefined) continue
       if (performance.now() > until || this.#closing.signal.aborted || isOver()) throw failure
@@ -289,11 +287,10 @@ export class Data {
   }
 
   #keep(id: DataId, plan: PutPlan): Promise<number> {
-    const { tell } = this.#options
     return this.#keeping.until(
       id,
-      (ask) => tell({ kind: 'data-put', id, ask, pin: pinOf(plan), copies: plan.copies }),
-      (ask) => tell({ kind: 'data-unasked', ask })
+      (ask) => this.#options.tell({ kind: 'data-put', id, ask, pin: pinOf(plan), copies: plan.copies }),
+      (ask) => this.#options.tell({ kind: 'data-unasked', ask })
     )
   }
 
