@@ -7,11 +7,14 @@
 import type { PinLeft } from '../data/depot.ts'
 import { ShoalError } from '../errors.ts'
 import { type DataId, dataName } from '../ids.ts'
+import { chunksIn } from './chunks.ts'
 
 /** What was put stays for so long, unless jobs need it for longer. */
 export const retentionMs = 86_400_000
 /** Nothing of it moved for so long. */
 export const keepMs = 60_000
+/** How often each of its chunks may move: once for each copy, and as often for nothing. More is no progress. */
+const movesMax = 32
 /** Bytes in a millisecond that count as no progress, where it goes from one node to the next unseen by this one. */
 const slowestBytesPerMs = 1_000
 
@@ -32,6 +35,8 @@ export function pinOf({ pinMs, isForJob = false }: PutPlan): PinLeft {
 
 interface Wait {
   readonly id: DataId
+  /** How many chunks may still move that somebody waits for. */
+  left: number
   readonly resolve: (copies: number) => void
   readonly timer: NodeJS.Timeout
 }
@@ -51,7 +56,7 @@ export class Keeping {
       const advice = 'start more nodes, or see `shoal status` for those that are full'
       reject(new ShoalError('SHOAL_NO_KEEPERS', `${what}; ${advice}`))
     }, patienceMs)
-    this.#waits.set(ask, { id, resolve, timer })
+    this.#waits.set(ask, { id, left: chunksIn(id) * movesMax, resolve, timer })
     tell(ask)
     try {
       return await promise
@@ -68,7 +73,7 @@ export class Keeping {
 
   /** A piece of it came here, or went from here to another node. */
   moved(id: DataId): void {
-    for (const wait of this.#waits.values()) if (wait.id === id) wait.timer.refresh()
+    for (const wait of this.#waits.values()) if (wait.id === id && wait.left-- > 0) wait.timer.refresh()
   }
 
   close(): void {

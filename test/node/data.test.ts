@@ -296,6 +296,14 @@ test('who puts data waits for other nodes as long as they take it, and not for e
     await vi.advanceTimersByTimeAsync(1)
     expect(unasked).toEqual([2])
     await ends
+    // Chunks that are sent again and again, as to a full disk, are no progress.
+    const lost = expect(wait()).rejects.toMatchObject({ code: 'SHOAL_NO_KEEPERS' })
+    for (let minute = 0; minute < 300; minute++) {
+      await vi.advanceTimersByTimeAsync(60_000)
+      keeping.moved(id)
+    }
+    expect(unasked).toEqual([2, 3])
+    await lost
   } finally {
     vi.useRealTimers()
   }
