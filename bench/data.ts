@@ -2,8 +2,8 @@
  * How fast does data go in and out? Beside it what a bare libp2p stream carries to another process.
  *
  * Not here: what small values cost (overhead.ts).
- * The stream neither hashes nor writes to a disk. What is put with one copy crosses the network once, as on the stream; with
- * three copies it crosses it three times on this machine.
+ * The stream neither hashes nor writes to a disk. All is on one machine, so chunks are handed over by files (src/node/near.ts); a
+ * stream of as many bytes is what they would take between machines, once for each copy.
  */
 import { randomBytes } from 'node:crypto'
 import type { Stream } from '@libp2p/interface'
