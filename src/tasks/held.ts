@@ -3,7 +3,7 @@
  *
  * Not here: what follows from it (runner.ts). One byte of state per task, as at the owner (queue.ts).
  */
-import type { ShardKey } from '../ids.ts'
+import type { PeerId, ShardKey } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Batch, bytesIn } from './batch.ts'
 import { type Send, send } from './effects.ts'
@@ -12,8 +12,9 @@ import { shardTasksMax, type TaskMessageOf } from './messages.ts'
 import { patienceFor } from './patience.ts'
 import { Trail } from './trail.ts'
 
-/** What ended of a shard that none of its keepers has: how often it is offered, and for how long. Then it is let go. */
+/** What ended of a shard that none of its keepers has, or of those that are up: how often it is offered. */
 const orphanPatienceMs = 10_000
+/** After so long it is let go, if none of all has it. */
 const orphanMaxMs = 600_000
 
 export const HELD = { none: 0, queued: 1, running: 2, ended: 3 } as const
@@ -64,9 +65,13 @@ export function holdingOf(key: ShardKey, held: Held, queued: Iterable<Chunk>, ru
 }
 
 /** What was not confirmed in time is to be said again. */
-export function isDue({ outcomes, sentAt, trail }: Held, now: Millis): boolean {
+export function isDue(
+  { outcomes, sentAt, trail }: Held,
+  isUp: (peer: PeerId) => boolean,
+  now: Millis
+): boolean {
   if (outcomes.length === 0) return false
-  const isOrphan = trail.orphanedFor(now) > 0
+  const isOrphan = trail.orphanedFor(now) > 0 || trail.isLackedByAll(isUp)
   return now - sentAt >= (isOrphan ? orphanPatienceMs : patienceFor(bytesIn(outcomes)))
 }
 

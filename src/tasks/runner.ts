@@ -215,7 +215,7 @@ export class Runner {
     const effects: RunnerEffect[] = []
     for (const [key, held] of this.#held) {
       if (isForNobody(held, now)) effects.push(...this.#revoked(key, everyTask, now))
-      else if (isDue(held, now)) effects.push(...this.#again(key, held, now))
+      else if (isDue(held, this.#view.isUp, now)) effects.push(...this.#again(key, held, now))
     }
     const back = this.#handBack(now)
     if (back.length === 0) return effects

@@ -81,6 +81,13 @@ export class Trail {
     return true
   }
 
+  /** Each that is there has said so: the others may have it when they are back. */
+  isLackedByAll(isUp: (peer: PeerId) => boolean): boolean {
+    return (
+      this.#lacking.size > 0 && this.#keepers.every((keeper) => this.#lacking.has(keeper) || !isUp(keeper))
+    )
+  }
+
   /** How long ago every keeper had said so, if since then none of them said otherwise. */
   orphanedFor(now: Millis): Millis {
     return this.#orphanedAt === undefined ? 0 : now - this.#orphanedAt

@@ -26,11 +26,14 @@ class Node {
   readonly #answers: [PeerId, TaskMessage][] = []
   /** Who has the shard after all. */
   owner: PeerId | undefined
+  /** Who says nothing, and is known to be away. */
+  away: PeerId | undefined
   now = 0
 
   constructor(tasks = 1) {
     const me = { peer: self, slots: 1, labels: [], resources: [], sources: [] }
-    const view = { isUp: () => true, mayKnow: () => [ann, ben, cat], owners: () => [ann, ben] }
+    const isUp = (peer: PeerId): boolean => peer !== this.away
+    const view = { isUp, mayKnow: () => [ann, ben, cat], owners: () => [ann, ben] }
     this.#runner = new Runner({ self, slots: 1, me: () => me, keeper: new Keeper(self), ...view })
     const indexes = [...Array(tasks).keys()]
     const inputs = pack(
@@ -51,7 +54,7 @@ class Node {
   waits(ms: number): void {
     for (const end = this.now + ms; this.now < end; ) {
       this.now += 500
-      for (const [from, answer] of this.#answers.splice(0)) this.#hear(from, answer)
+      for (const [from, answer] of this.#answers.splice(0)) if (from !== this.away) this.#hear(from, answer)
       this.#perform(this.#runner.wake(this.now))
     }
   }
@@ -106,6 +109,21 @@ test('is given to who has it, once somebody knows', () => {
   node.owner = cat
   node.waits(60_000)
   expect(node.offered.at(-1)).toBe(cat)
+  expect(node.held).toBe(0)
+})
+
+test('is offered now and then, too, while one keeper is away, and not let go before that one has said so', () => {
+  const node = new Node()
+  node.away = ann
+  node.waits(60_000)
+  expect(new Set(node.offered.slice(1))).toEqual(new Set([ben]))
+  expect(node.offered.length).toBeLessThan(12)
+  node.waits(hour)
+  expect(node.held).toBe(1)
+  node.away = undefined
+  node.waits(60_000)
+  expect(node.offered.slice(-6)).toContain(ann)
+  node.waits(hour)
   expect(node.held).toBe(0)
 })
 
