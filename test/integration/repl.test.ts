@@ -37,15 +37,18 @@ class Terminal {
     this.#child.stdin?.write(keys)
   }
 
-  /** Until it has shown this since the last one. */
+  /** Until it has shown this since the last one; within a minute, or what it shows instead is told. */
   async shows(wanted: RegExp): Promise<void> {
+    const signal = AbortSignal.timeout(60_000)
     for (;;) {
       const found = wanted.exec(this.#shown)
       if (found !== null) {
         this.#shown = this.#shown.slice(found.index + found[0].length)
         return
       }
-      const [part] = await once(this.#child.stdout ?? this.#child, 'data')
+      const [part] = await once(this.#child.stdout ?? this.#child, 'data', { signal }).catch(() => {
+        throw new Error(`it does not show ${wanted}, but ${JSON.stringify(this.#shown)}`)
+      })
       // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a terminal is told by.
       this.#shown += String(part).replaceAll(/\x1b\[[0-9;?]*[A-Za-z]/g, '')
     }
