@@ -1,7 +1,7 @@
 /**
  * Chunks that lie in a file on this machine, read where they lie: two processes of one machine need no network between them.
  *
- * Not here: who says where they lie (courier.ts), and what is written there (client/spool.ts, datafiles.ts).
+ * Not here: who says where they lie (courier.ts), and what is written there (spool.ts, datafiles.ts).
  * Through a socket a chunk is copied some ten times, encrypted and decrypted; a file costs one read. Nobody is trusted for it:
  * what was read is checked by its hash like what was sent, and what cannot be read is sent after all. So it need not be known
  * whether both see the same files (a container does not, nor who came through a tunnel); it is tried.

@@ -99,7 +99,7 @@ export class References {
   }
 
   #isOpen(key: ShardKey): boolean {
-    return this.#keeper.record(key) !== undefined && !this.#keeper.isSettled(key)
+    return !this.#keeper.isSettled(key) && this.#keeper.record(key) !== undefined
   }
 
   #ended(key: ShardKey): void {

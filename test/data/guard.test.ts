@@ -5,7 +5,7 @@
  */
 import { expect, test } from 'vitest'
 import { Depot } from '../../src/data/depot.ts'
-import type { DataEffect } from '../../src/data/effects.ts'
+import type { DataEffect, DataSurroundings } from '../../src/data/effects.ts'
 import { Guard } from '../../src/data/guard.ts'
 import { dataId, type PeerId } from '../../src/ids.ts'
 
@@ -17,20 +17,23 @@ const [self, leaver, third, fourth] = ['self', 'leaver', 'third', 'fourth'] as [
 ]
 const id = dataId('named'.padEnd(43, '_'), 1_000)
 
+/** Where these keep everything, and are the only ones there. */
+const viewOf = (keepers: readonly PeerId[]): DataSurroundings => ({
+  self,
+  isUp: () => true,
+  peers: () => keepers,
+  keepersFor: () => keepers,
+  isGone: () => false,
+  situation: () => keepers.join()
+})
+
 const letGo = (effects: readonly DataEffect[]): PeerId[] =>
   effects.flatMap((one) => (one.kind === 'send' && one.message.kind === 'unhold' ? [one.to] : []))
 
 test.each(['has it', 'takes too long'])(
   'what is put by a node that is full stays there until somebody else %s',
   (how) => {
-    const view = {
-      self,
-      isUp: () => true,
-      peers: () => [third],
-      keepersFor: () => [third],
-      isGone: () => false,
-      situation: () => ''
-    }
+    const view = viewOf([third])
     const depot = new Depot(view, 500)
     const guard = new Guard(view, depot)
     const asked = guard.keep(id, 7, { pinMs: 60_000, bridgeMs: 0 }, 3, 0)
@@ -45,14 +48,7 @@ test.each(['has it', 'takes too long'])(
 
 test('who was restarted lets go of what it had asked others for before, also if it did not come to ask them again', () => {
   const keepers = [self]
-  const view = {
-    self,
-    isUp: (peer: PeerId) => keepers.includes(peer),
-    peers: () => keepers,
-    keepersFor: () => keepers,
-    isGone: () => false,
-    situation: () => keepers.join()
-  }
+  const view = { ...viewOf(keepers), isUp: (peer: PeerId) => keepers.includes(peer) }
   const guard = new Guard(view, new Depot(view, 1_000_000))
   guard.name([id], 3, 0)
   keepers.push(third, fourth)
@@ -60,14 +56,7 @@ test('who was restarted lets go of what it had asked others for before, also if 
 })
 
 test('one that leaves does not wait for others to take what is over', () => {
-  const view = {
-    self,
-    isUp: () => true,
-    peers: () => [third],
-    keepersFor: () => [third],
-    isGone: () => false,
-    situation: () => ''
-  }
+  const view = viewOf([third])
   const depot = new Depot(view, 1_000_000)
   depot.restored([id], 0)
   const guard = new Guard(view, depot)
@@ -82,14 +71,7 @@ test('one that leaves does not wait for others to take what is over', () => {
 
 test('one that leaves keeps its copy until as many others have one as are wanted', () => {
   const keepers = [self, leaver]
-  const view = {
-    self,
-    isUp: () => true,
-    peers: () => keepers,
-    keepersFor: () => keepers,
-    isGone: () => false,
-    situation: () => keepers.join()
-  }
+  const view = viewOf(keepers)
   const depot = new Depot(view, 1_000_000)
   depot.arrived(id, 0)
   const guard = new Guard(view, depot)
