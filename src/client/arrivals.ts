@@ -1,20 +1,19 @@
 /**
  * Brings large results to the client before their job hears of them.
  *
- * Not here: where they lie (data.ts), what a job does with results (job.ts). What a job is told stays in order, so nobody hears
- * of its end before its results are here.
+ * Not here: where they lie (data.ts), what a job does with results (job.ts). Each is told when it is here, whatever came before;
+ * nobody hears of the end of a job before.
  */
 import { idsIn, openEnvelope } from '../data/envelope.ts'
 import { explainError } from '../errors.ts'
 import type { DataId, JobId } from '../ids.ts'
 import { Gate } from '../node/gate.ts'
-import { discard } from '../node/spent.ts'
 import {
   type Batch,
   encodeOutcome,
   OUTCOME_HEADER_BYTES,
-  type OutcomeHeader,
   pack,
+  pickAt,
   readOutcomeHeader,
   STATUS,
   valueAt
@@ -26,55 +25,66 @@ import { encodeFailure } from './values.ts'
 /** Large results on their way to one client at a time. */
 const arrivingMax = 8
 
-/** Brings the bytes, and says what was made of them; they are not to be kept. */
-export type With = (id: DataId, make: (bytes: Uint8Array) => Uint8Array) => Promise<Uint8Array>
+/** Brings the bytes, which `make` may not keep. */
+export type With = <T>(id: DataId, make: (bytes: Uint8Array) => T) => Promise<T>
+
+/** Hears of outcomes; of a single one whose value lay elsewhere, with the value, which is not to be kept. */
+export type Arrived = (outcomes: Batch, value?: Uint8Array) => void
 
 export class Arrivals {
   readonly #with: With
-  readonly #behind = new Map<JobId, Promise<void>>()
+  readonly #behind = new Map<JobId, Promise<unknown>>()
   readonly #gate = new Gate(arrivingMax)
 
   constructor(bringWith: With) {
     this.#with = bringWith
   }
 
-  /** Calls `then` with the outcomes as they are once their values are here, after everything that was taken before of this job. */
-  take(job: JobId, outcomes: Batch, then: (outcomes: Batch) => void): void {
+  /** Calls `then` with the outcomes, of those that are here at once, of each other one when its value is. */
+  take(job: JobId, outcomes: Batch, then: Arrived): void {
+    const far = new Set(farIn(outcomes))
+    if (far.size === 0) return then(outcomes)
+    const here = [...outcomes.indexes.keys()].filter((at) => !far.has(at))
+    if (here.length > 0) then(pickAt(outcomes, here))
+    const bring = (at: number): Promise<void> => this.#bring(pickAt(outcomes, [at]), then)
+    this.#after(
+      job,
+      [...far].map((at) => this.#gate.through(() => bring(at)))
+    )
+  }
+
+  /** Calls `then` once all that was taken before of this job is here. */
+  end(job: JobId, then: () => void): void {
     const before = this.#behind.get(job)
-    const far = farIn(outcomes)
-    if (before === undefined && far.length === 0) return then(outcomes)
-    const told = Promise.all([this.#fetch(outcomes, far), before]).then(([near]) => {
-      if (this.#behind.get(job) === told) this.#behind.delete(job)
-      then(near)
+    if (before === undefined) then()
+    else void before.then(then)
+  }
+
+  #after(job: JobId, coming: readonly Promise<void>[]): void {
+    const all = Promise.all([this.#behind.get(job), ...coming]).then(() => {
+      if (this.#behind.get(job) === all) this.#behind.delete(job)
     })
-    this.#behind.set(job, told)
+    this.#behind.set(job, all)
   }
 
-  async #fetch(outcomes: Batch, far: readonly number[]): Promise<Batch> {
-    if (far.length === 0) return outcomes
-    const values = [...outcomes.indexes.keys()].map((at) => valueAt(outcomes, at))
-    const fetch = async (at: number): Promise<void> => {
-      values[at] = await this.#near(values[at] as Uint8Array)
-    }
-    await Promise.all(far.map((at) => this.#gate.through(() => fetch(at))))
-    const whole = pack(outcomes.node, outcomes.indexes, values)
-    if (values.length > 1) for (const at of far) discard(values[at] as Uint8Array)
-    return whole
-  }
-
-  async #near(whole: Uint8Array): Promise<Uint8Array> {
-    const { outcome: printed, told } = splitStory(whole)
+  /** The value of a single outcome. */
+  async #bring(far: Batch, then: Arrived): Promise<void> {
+    const { outcome: printed, told } = splitStory(valueAt(far, 0))
     const { outcome, output } = splitOutput(printed)
-    const header = readOutcomeHeader(outcome)
     const [id] = idsIn(outcome.subarray(OUTCOME_HEADER_BYTES))
-    const near = (as: OutcomeHeader, payload: Uint8Array): Uint8Array =>
-      withStory(withOutput(encodeOutcome(as, payload), output), told)
+    let isHere = false
     try {
-      return await this.#with(id as DataId, (bytes) => near(header, bytes))
+      await this.#with(id as DataId, (value) => {
+        isHere = true
+        then(far, value)
+      })
     } catch (error) {
+      if (isHere) throw error
       const message = `the result cannot be had: ${explainError(error)}`
       const failure = { code: 'TASK_DATA_LOST', name: 'DataError', message, stack: '' } as const
-      return near({ ...header, status: STATUS.error }, encodeFailure(failure))
+      const header = { ...readOutcomeHeader(outcome), status: STATUS.error }
+      const failed = withStory(withOutput(encodeOutcome(header, encodeFailure(failure)), output), told)
+      then(pack(far.node, far.indexes, [failed]))
     }
   }
 }

@@ -8,7 +8,6 @@ import { performance } from 'node:perf_hooks'
 import { ShoalError } from '../errors.ts'
 import { isJobId, type JobId, shardName } from '../ids.ts'
 import { unreachable } from '../machine.ts'
-import { pack } from '../tasks/batch.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import { Arrivals } from './arrivals.ts'
@@ -311,17 +310,15 @@ export class MeshClient extends Verbs implements Client, JobHost {
       case 'send':
         return this.#line.send(effect.message)
       case 'outcomes':
-        return this.#arrivals.take(effect.job, effect.outcomes, (outcomes) =>
-          this.#jobs.get(effect.job)?.ended(effect.first, outcomes)
+        return this.#arrivals.take(effect.job, effect.outcomes, (outcomes, value) =>
+          this.#jobs.get(effect.job)?.ended(effect.first, outcomes, value)
         )
       case 'accepted':
         return this.#jobs.get(effect.job)?.shardAccepted(effect.placement, effect.copies)
       case 'found':
         return this.#jobs.get(effect.job)?.found(effect.header.submittedAt)
       case 'complete':
-        return this.#arrivals.take(effect.job, pack('', [], []), () =>
-          this.#jobs.get(effect.job)?.completed(effect.tasks)
-        )
+        return this.#arrivals.end(effect.job, () => this.#jobs.get(effect.job)?.completed(effect.tasks))
       case 'refused':
         return this.#jobs.get(effect.job)?.fail(new ShoalError(effect.code, effect.message))
       case 'absent':

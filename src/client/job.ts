@@ -279,11 +279,11 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     this.#shelf.changed()
   }
 
-  /** Tasks `first + indexes[i]` ended. */
-  ended(first: number, outcomes: Batch): void {
+  /** Tasks `first + indexes[i]` ended; `value` is that of a single one, if it lay elsewhere. */
+  ended(first: number, outcomes: Batch, value?: Uint8Array): void {
     for (let at = 0; at < outcomes.indexes.length; at++) {
       const index = first + (outcomes.indexes[at] as number)
-      const settled = settledOf(this.id, index, { outcomes, at, submitted: this.submittedAt })
+      const settled = settledOf(this.id, index, { outcomes, at, value, submitted: this.submittedAt })
       this.#shelf.put(index, settled)
       this.#fates.get(index)?.settle(settled)
       this.#timing.ran(settled.run)

@@ -29,18 +29,20 @@ interface Where {
   readonly outcomes: Batch
   /** Position in the batch. */
   readonly at: number
+  /** Of what lay elsewhere. */
+  readonly value?: Uint8Array | undefined
   readonly submitted: number
 }
 
 /** The outcome of the task at `index` of its job. */
-export function settledOf(job: JobId, index: number, { outcomes, at, submitted }: Where): Settled {
+export function settledOf(job: JobId, index: number, { outcomes, at, value, submitted }: Where): Settled {
   const { outcome: printed, told } = splitStory(valueAt(outcomes, at))
   const { outcome, output } = splitOutput(printed)
   const { status } = readOutcomeHeader(outcome)
   const payload = outcome.subarray(OUTCOME_HEADER_BYTES)
   const run = runOf(outcomes.node, outcome, { ...output, told, submitted })
   try {
-    if (status === STATUS.ok) return { value: decodeValue(payload), error: undefined, run }
+    if (status === STATUS.ok) return { value: decodeValue(value ?? payload), error: undefined, run }
     const failure = status === STATUS.cancelled ? cancelled : decodeFailure(payload)
     return { value: undefined, error: new TaskError(taskId(job, index), failure, run), run }
   } catch (error) {
