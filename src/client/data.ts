@@ -267,8 +267,7 @@ export class ClientData {
         talk = await this.#talk(door.talk, signal)
         signal?.addEventListener('abort', stop, { once: true })
         signal?.throwIfAborted()
-        const list = await askFor(talk, id)
-        for await (const { bytes } of take(talk, id, list, rest())) {
+        for await (const { bytes } of take(talk, id, await askFor(talk, id), rest())) {
           next++
           since.progress()
           yield bytes

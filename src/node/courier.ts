@@ -6,9 +6,9 @@
  */
 import { knownCode, ShoalError } from '../errors.ts'
 import type { DataId, PeerId } from '../ids.ts'
-import { type Chunks, chunkLength, isChunk, isListOf } from './chunks.ts'
+import { type Chunks, chunkLength, chunksIn, isChunk, isListOf, soleList } from './chunks.ts'
 import { NearFiles, type Place } from './near.ts'
-import type { Talk, WordOf } from './talk.ts'
+import type { Talk, Word, WordOf } from './talk.ts'
 
 /** Chunks that are asked for and were not taken yet. */
 const aheadMax = 4
@@ -39,15 +39,32 @@ export class ElsewhereError extends Error {
   }
 }
 
+/** What was said of data that was asked for. */
+export interface Promised {
+  readonly list: Uint8Array
+  /** The word of its only chunk, which comes unasked. */
+  readonly first?: Word | undefined
+}
+
 /** Asks for it. Rejects if the other side does not have it. */
-export async function askFor(talk: Talk, id: DataId): Promise<Uint8Array> {
-  talk.say({ kind: 'ask', id })
-  return await listOf(talk, id)
+export async function askFor(talk: Talk, id: DataId): Promise<Promised> {
+  const isBrief = chunksIn(id) === 1
+  const near = isBrief && mayBeNear(talk, id, 0) ? 1 : 0
+  talk.say({ kind: 'ask', id, isBrief, near })
+  const word = await talk.word(silenceMs)
+  const isChunk = word.kind === 'chunk' || (word.kind === 'place' && near === 1)
+  // An earlier version says the list in any case.
+  return isBrief && isChunk ? { list: soleList(id), first: word } : { list: listIn(word, id) }
 }
 
 /** What the other side says its chunks are. */
-export async function listOf(talk: Talk, id: DataId): Promise<Uint8Array> {
-  const word = await talk.word(silenceMs)
+export const listOf = async (talk: Talk, id: DataId): Promise<Uint8Array> =>
+  listIn(await talk.word(silenceMs), id)
+
+const mayBeNear = (talk: Talk, id: DataId, index: number): boolean =>
+  talk.nearness.isNear && chunkLength(id, index) >= nearBytesMin
+
+function listIn(word: Word, id: DataId): Uint8Array {
   if (word.kind === 'absent') throw new ElsewhereError(word.reason, word.at)
   if (word.kind !== 'list' || !isListOf(word.hashes, id))
     throw new DamagedError('it sent no list of these bytes')
@@ -71,11 +88,11 @@ export interface Piece {
   readonly bytes: Uint8Array
 }
 
-/** The chunks of these indexes, in order, each checked. Asks for no more than are taken. */
+/** The chunks of these indexes, in order, each checked. Asks for no more than are taken. If there is a `first`, they are [0]. */
 export async function* take(
   talk: Talk,
   id: DataId,
-  list: Uint8Array,
+  { list, first }: Promised,
   indexes: Iterable<number>
 ): AsyncGenerator<Piece> {
   const source = indexes[Symbol.iterator]()
@@ -87,19 +104,20 @@ export async function* take(
   let again: number[] = []
   let taken = 0
   let misses = 0
-  const isNear = (index: number): boolean =>
-    talk.nearness.isNear && misses < missesMax && chunkLength(id, index) >= nearBytesMin
+  let unread = first
+  const isNear = (index: number): boolean => misses < missesMax && mayBeNear(talk, id, index)
   const askAhead = (): void => {
     while (asked.length < aheadMax) {
       const index = again.shift() ?? source.next().value
       if (index === undefined) return
-      const near = isNear(index) ? 1 : 0
+      const near = unread !== undefined || isNear(index) ? 1 : 0
       asked.push({ index, near })
-      talk.say({ kind: 'want', index, taken, near })
+      if (unread === undefined) talk.say({ kind: 'want', index, taken, near })
     }
   }
   const next = async ({ index, near }: Asked): Promise<Answer> => {
-    const word = await talk.word(silenceMs)
+    const word = unread ?? (await talk.word(silenceMs))
+    unread = undefined
     taken++
     if (word.kind === 'absent') throw new Error(`it sends no more (${word.reason})`)
     if (word.kind === 'place' && word.index === index && near === 1) return { index, place: word }
@@ -138,11 +156,14 @@ export async function* take(
  */
 export async function give(
   talk: Talk,
-  chunks: Chunks
+  chunks: Chunks,
+  ask?: Pick<WordOf<'ask'>, 'isBrief' | 'near'>
 ): Promise<{ kind: 'kept'; copies: number } | { kind: 'damaged' }> {
   const sent = new Sent()
-  talk.say({ kind: 'list', hashes: chunks.list })
   try {
+    if (ask?.isBrief && chunksIn(chunks.id) === 1)
+      await send(talk, chunks, { index: 0, near: ask.near }, sent)
+    else talk.say({ kind: 'list', hashes: chunks.list })
     for (;;) {
       const word = await talk.word(slowReaderMs)
       switch (word.kind) {
@@ -166,7 +187,12 @@ export async function give(
   }
 }
 
-async function send(talk: Talk, chunks: Chunks, { index, near }: WordOf<'want'>, sent: Sent): Promise<void> {
+async function send(
+  talk: Talk,
+  chunks: Chunks,
+  { index, near }: Pick<WordOf<'want'>, 'index' | 'near'>,
+  sent: Sent
+): Promise<void> {
   const place = near && talk.nearness.isNear ? await chunks.place?.(index) : undefined
   if (place !== undefined) {
     if (talk.sendPlace(index, place, chunkLength(chunks.id, index)))

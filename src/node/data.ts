@@ -168,7 +168,7 @@ export class Data {
   /** False if nothing can follow. */
   async #answer(talk: Talk, word: Word, node: PeerId | undefined): Promise<boolean> {
     if (word.kind === 'ask')
-      await (node === undefined ? this.#show(talk, word.id) : this.#pass(talk, word.id, node))
+      await (node === undefined ? this.#show(talk, word) : this.#pass(talk, word, node))
     else if (word.kind === 'offer') await this.#receive(talk, word)
     else if (word.kind === 'free') {
       this.free(word.ids)
@@ -196,40 +196,40 @@ export class Data {
   }
 
   /** To a client. */
-  async #show(talk: Talk, id: DataId): Promise<void> {
-    const chunks = await this.#open(id, () => talk.isOver).catch((error: unknown) => {
+  async #show(talk: Talk, ask: WordOf<'ask'>): Promise<void> {
+    const chunks = await this.#open(ask.id, () => talk.isOver).catch((error: unknown) => {
       talk.say({ kind: 'absent', reason: explainError(error).slice(0, 400), at: [] })
     })
-    if (chunks !== undefined) await this.#give(talk, id, chunks)
+    if (chunks !== undefined) await this.#give(talk, ask, chunks)
   }
 
   /** To another node, unless so many are sent it now that it gets it sooner from one that was. */
-  async #pass(talk: Talk, id: DataId, node: PeerId): Promise<void> {
+  async #pass(talk: Talk, ask: WordOf<'ask'>, node: PeerId): Promise<void> {
     // Who is to keep it is told of it before its file is made.
-    await this.#uploads.get(id)?.catch(() => {})
-    const chunks = await this.#lying(id, this.#uploads.has(id))
+    await this.#uploads.get(ask.id)?.catch(() => {})
+    const chunks = await this.#lying(ask.id, this.#uploads.has(ask.id))
     if (chunks === undefined) return talk.say({ kind: 'absent', reason: '', at: [] })
-    const answer = await this.#turns.next(id, node)
+    const answer = await this.#turns.next(ask.id, node)
     if (answer.kind === 'elsewhere') {
       await chunks.close()
       return talk.say({ kind: 'absent', reason: '', at: answer.at })
     }
     let hasIt = false
     try {
-      hasIt = await this.#give(talk, id, chunks)
+      hasIt = await this.#give(talk, ask, chunks)
     } finally {
       answer.ended(hasIt)
     }
   }
 
   /** True if the other side says that it has all of it now. */
-  async #give(talk: Talk, id: DataId, chunks: Chunks): Promise<boolean> {
+  async #give(talk: Talk, ask: WordOf<'ask'>, chunks: Chunks): Promise<boolean> {
     // Whoever asks again after this gets it from elsewhere.
-    const unread = async (): Promise<void> => void (await this.#isSound(id, true))
+    const unread = async (): Promise<void> => void (await this.#isSound(ask.id, true))
     try {
-      const given = watched(chunks, () => this.#keeping.moved(id), unread)
-      const { kind } = await give(talk, given)
-      if (kind === 'damaged') await this.#isSound(id, true)
+      const given = watched(chunks, () => this.#keeping.moved(ask.id), unread)
+      const { kind } = await give(talk, given, ask)
+      if (kind === 'damaged') await this.#isSound(ask.id, true)
       return kind === 'kept'
     } finally {
       await chunks.close()
@@ -363,10 +363,11 @@ export class Data {
     let talk: Talk | undefined
     try {
       talk = await this.#options.talkTo(peer)
-      const part = await this.files.begin(id, await askFor(talk, id))
+      const promised = await askFor(talk, id)
+      const part = await this.files.begin(id, promised.list)
       onBegun(part)
       this.#hasBegun(id)
-      await this.#fill(part, talk)
+      await this.#fill(part, talk, promised.first)
       talk.say({ kind: 'kept', copies: 1 })
       await talk.rest()
       return undefined
@@ -381,8 +382,8 @@ export class Data {
     }
   }
 
-  async #fill(part: Part, talk: Talk): Promise<void> {
-    for await (const { index, bytes } of take(talk, part.id, part.list, part.missing())) {
+  async #fill(part: Part, talk: Talk, first?: Word): Promise<void> {
+    for await (const { index, bytes } of take(talk, part.id, { list: part.list, first }, part.missing())) {
       await this.files.write(part, index, bytes)
       giveMemory(bytes)
       this.#keeping.moved(part.id)

@@ -27,8 +27,8 @@ const pathMax = 1_024
 
 const id = text(64, isDataId)
 const kinds = {
-  /** I want it. */
-  ask: { id },
+  /** I want it. `isBrief`: what is one chunk is sent at once, without its list; `near` is as in `want`. */
+  ask: { id, isBrief: added(flag, false), near: added(uint(1), 0) },
   /** I have it, and it is to be kept in `copies` copies for `pinMs`; 0 = as usual. */
   offer: { id, copies: uint(15), pinMs: uint(), isForJob: added(flag, false) },
   /** The hashes of its chunks. */

@@ -19,6 +19,7 @@ test('what no node has is told as such by an entry that looked for it, and not a
   vi.useFakeTimers({ toFake: ['performance'] })
   const reason = 'SHOAL_NOT_FOUND: no node has the data'
   const talk = {
+    nearness: { isNear: false, misses: 0 },
     say: () => {},
     word: async () => {
       vi.advanceTimersByTime(40_000)

@@ -156,7 +156,9 @@ test.each(Object.entries(tooLong))('what is too long on %s is not waited for', a
 })
 
 test('more frames than were asked for end a talk about data', async () => {
-  const ask = framed(dataWords.encode({ kind: 'ask', id: `${'A'.repeat(43)}.5` as DataId }))
+  const ask = framed(
+    dataWords.encode({ kind: 'ask', id: `${'A'.repeat(43)}.5` as DataId, isBrief: false, near: 0 })
+  )
   await speak(
     '/shoal/data/1.0.0',
     [ask, ...Array.from({ length: 100 }, () => framed(new Uint8Array(10)))],

@@ -31,12 +31,12 @@ async function folderOf(): Promise<string> {
   return folder
 }
 
-/** Two nodes, one of which sends these chunks as often as the other asks. */
-async function pair(chunks: Chunks) {
+/** Two nodes, one of which sends these chunks as often as the other asks. One of an earlier version sends its list first. */
+async function pair(chunks: Chunks, { isEarlier = false } = {}) {
   const holder = await startNode(key, {
     serveData: async (talk) => {
-      await talk.word(5_000)
-      await give(talk, chunks)
+      const ask = await talk.word(5_000)
+      await give(talk, chunks, ask.kind === 'ask' && !isEarlier ? ask : undefined)
       await talk.close()
     }
   })
@@ -69,6 +69,33 @@ test('what lies in a file of the same machine is not sent through the network, a
   expect(counted('bytes-in')).toBeLessThan(20_000)
   expect(counted('data-bytes-in')).toBe(bytes.length)
   await chunks.close()
+})
+
+test.each([
+  ['by a path', { isNear: true, isEarlier: false }, ['ask', 'kept']],
+  ['as it is', { isNear: false, isEarlier: false }, ['ask', 'kept']],
+  ['by a path, by an earlier version', { isNear: true, isEarlier: true }, ['ask', 'want', 'kept']],
+  ['as it is, by an earlier version', { isNear: false, isEarlier: true }, ['ask', 'want', 'kept']]
+])('what is one chunk comes at the first word, %s', async (_how, { isNear, isEarlier }, words) => {
+  const path = join(await folderOf(), 'file')
+  const small = bytes.subarray(0, 100_000)
+  await writeFile(path, small)
+  const chunks = { ...chunksOfBytes(small), place: async (): Promise<Place> => ({ path, offset: 0 }) }
+  const { open, counted } = await pair(chunks, { isEarlier })
+  const talk = await open()
+  talk.nearness.isNear = isNear
+  const said: string[] = []
+  const say = talk.say.bind(talk)
+  talk.say = (word) => {
+    said.push(word.kind)
+    say(word)
+  }
+  const pieces = await Array.fromAsync(take(talk, chunks.id, await askFor(talk, chunks.id), [0]))
+  talk.say({ kind: 'kept', copies: 1 })
+  expect(pieces.map((piece) => Buffer.from(piece.bytes).equals(small))).toEqual([true])
+  expect(said).toEqual(words)
+  expect(counted('bytes-in') > 100_000).toBe(!isNear)
+  await talk.close()
 })
 
 const places: Record<string, (path: string) => Promise<void>> = {
@@ -148,7 +175,7 @@ test('a place is only looked at by who asked for it: another one ends the transf
   await connect(reader, holder)
   const talk = await reader.transport.talkTo(holder.transport.self)
   await askFor(talk, id)
-  await expect(Array.fromAsync(take(talk, id, list, [0]))).rejects.toThrow('it sent something else')
+  await expect(Array.fromAsync(take(talk, id, { list }, [0]))).rejects.toThrow('it sent something else')
   talk.abort('that was all')
   expect(answers).toBe(1)
 })
