@@ -72,7 +72,7 @@ export class Data {
 
   /** What the core wants. */
   perform(effect: Exclude<DataEffect, { kind: 'send' }>): void {
-    if (effect.kind === 'drop-data') this.files.drop(effect.id)
+    if (effect.kind === 'drop-data') void this.files.drop(effect.id)
     else if (effect.kind === 'data-kept') this.#keeping.kept(effect.ask, effect.copies)
     else this.#wanted(effect.id, effect.at)
   }

@@ -6,8 +6,7 @@
  * than one chunk lies the list of the chunks' hashes. A file is believed once it was hashed in this life of the node and as
  * long as nobody touched it; every chunk is checked again by whoever receives it.
  */
-import { randomBytes } from 'node:crypto'
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { explainError, ShoalError } from '../errors.ts'
 import { type DataId, dataName, isDataId } from '../ids.ts'
@@ -24,10 +23,10 @@ import {
   soleList
 } from './chunks.ts'
 import type { Place } from './near.ts'
-import { Part } from './part.ts'
+import { Part, writeAll } from './part.ts'
+import { type Opened, Spares, UNFINISHED } from './spares.ts'
 
 const LIST = '.list'
-const UNFINISHED = '.part'
 /** Transfers that broke and are remembered, to be gone on with. */
 const idlePartsMax = 16
 
@@ -39,19 +38,26 @@ export class DataFiles {
   readonly #here = new Map<DataId, number | undefined>()
   readonly #parts = new Map<DataId, Part>()
   readonly #uses = new Map<DataId, number>()
+  /** How many have its file open. */
+  readonly #readers = new Map<DataId, number>()
+  readonly #spares: Spares
   readonly #condemned = new Set<DataId>()
   /** What comes again under the same name waits until the old file is gone. */
   readonly #removing = new Map<DataId, Promise<void>>()
 
-  private constructor(folder: string, isTemporary: boolean) {
+  private constructor(folder: string, isTemporary: boolean, quota: number) {
     this.folder = folder
     this.#isTemporary = isTemporary
+    this.#spares = new Spares(folder, { quota, isSynced: !isTemporary })
   }
 
   /** In `<folder>/data`. What is temporary need not outlive a power cut, and is not synced. Rejects with SHOAL_DISK. */
-  static async open(folder: string, { isTemporary = false } = {}): Promise<DataFiles> {
+  static async open(
+    folder: string,
+    { isTemporary = false, quota = Number.POSITIVE_INFINITY } = {}
+  ): Promise<DataFiles> {
     try {
-      const files = new DataFiles(join(folder, 'data'), isTemporary)
+      const files = new DataFiles(join(folder, 'data'), isTemporary, quota)
       await mkdir(files.folder, { recursive: true })
       await files.#restore()
       return files
@@ -76,6 +82,7 @@ export class DataFiles {
   async chunks(id: DataId, alsoComing: boolean): Promise<Chunks | undefined> {
     const part = this.#parts.get(id)
     if (!this.has(id)) return alsoComing && part?.isComing ? part.chunks() : undefined
+    const closed = this.#reads(id)
     try {
       const list = chunksIn(id) === 1 ? soleList(id) : await readFile(this.path(id) + LIST)
       if (!isListOf(list, id)) throw new Error('its list was damaged')
@@ -85,8 +92,9 @@ export class DataFiles {
         path: resolve(this.path(id)),
         offset: index * chunkBytes
       })
-      return { id, list, read, place, free: giveMemory, close: () => file.close() }
+      return { id, list, read, place, free: giveMemory, close: () => file.close().finally(closed) }
     } catch (error) {
+      closed()
       throw diskError(`${this.path(id)} cannot be read`, error)
     }
   }
@@ -98,7 +106,7 @@ export class DataFiles {
       old.isComing = true
       return old
     }
-    const part = await Part.create(this.path(id) + UNFINISHED, id, list).catch(unwritten)
+    const part = new Part(await this.#spares.open(dataName(id).size).catch(unwritten), id, list)
     part.isComing = true
     this.#parts.set(id, part)
     return part
@@ -106,7 +114,7 @@ export class DataFiles {
 
   /** A chunk that was checked. Rejects with SHOAL_DISK; then all that came before is gone, too, and the disk has room again. */
   async write(part: Part, index: number, bytes: Uint8Array): Promise<void> {
-    await part.write(index, bytes).catch(async (error: unknown) => {
+    await this.#withRoom(() => part.write(index, bytes)).catch(async (error: unknown) => {
       await this.abandon(part, error)
       unwritten(error)
     })
@@ -115,6 +123,7 @@ export class DataFiles {
   /** All of its chunks were written: it is on the disk for good when this resolves. */
   async finish(part: Part): Promise<void> {
     const { id } = part
+    void part.closed.then(this.#reads(id))
     try {
       await part.end(!this.#isTemporary)
       await this.#settle(part.path, id, part.list, () => {
@@ -144,22 +153,26 @@ export class DataFiles {
 
   /** Takes it in whole; for what is made on this machine. Rejects with SHOAL_DISK, SHOAL_BAD_VALUE or what the source throws. */
   async add(pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<DataId> {
-    const path = join(this.folder, randomBytes(9).toString('base64url') + UNFINISHED)
     const lister = new Lister()
-    const file = await open(path, 'wx', 0o600).catch(unwritten)
+    let opened: Opened | undefined
     try {
       for await (const chunk of inChunks(pieces)) {
+        const at = lister.size
         lister.add(chunk)
-        await writeAll(file, chunk).catch(unwritten)
+        opened ??= await this.#spares.open(chunk.byteLength).catch(unwritten)
+        const { file } = opened
+        await this.#withRoom(() => writeAll(file, chunk, at)).catch(unwritten)
       }
       const { id, list } = lister.end()
       if (this.has(id) && (await this.check(id))) return id
-      if (!this.#isTemporary) await file.sync()
-      await this.#settle(path, id, list)
+      opened ??= await this.#spares.open(0).catch(unwritten)
+      if (opened.size > lister.size) await opened.file.truncate(lister.size)
+      if (!this.#isTemporary) await opened.file.sync()
+      await this.#settle(opened.path, id, list)
       return id
     } finally {
-      await file.close()
-      await rm(path, { force: true })
+      await opened?.file.close()
+      if (opened !== undefined) await rm(opened.path, { force: true })
     }
   }
 
@@ -198,12 +211,13 @@ export class DataFiles {
       return
     }
     this.#uses.delete(id)
-    if (this.#condemned.delete(id)) void this.#remove(id)
+    if (this.#condemned.delete(id)) void this.#remove(id, true)
   }
 
-  drop(id: DataId): void {
+  /** Resolves when it is gone; at once, if it goes later. */
+  async drop(id: DataId): Promise<void> {
     if (this.#uses.has(id)) this.#condemned.add(id)
-    else void this.#remove(id)
+    else await this.#remove(id, true)
   }
 
   /** It is wanted again before it went. */
@@ -213,21 +227,45 @@ export class DataFiles {
 
   async close(): Promise<void> {
     for (const part of [...this.#parts.values()]) await this.abandon(part, new Error('the node stops'))
+    await this.#spares.clear()
   }
 
-  #remove(id: DataId): Promise<void> {
+  /** Somebody has its file open until the returned function is called. */
+  #reads(id: DataId): () => void {
+    this.#readers.set(id, (this.#readers.get(id) ?? 0) + 1)
+    let isClosed = false
+    return () => {
+      if (isClosed) return
+      isClosed = true
+      const left = (this.#readers.get(id) ?? 1) - 1
+      if (left > 0) this.#readers.set(id, left)
+      else this.#readers.delete(id)
+    }
+  }
+
+  /** Once more, if files that wait for data took the room. */
+  async #withRoom(write: () => Promise<void>): Promise<void> {
+    await write().catch(async (error: unknown) => {
+      if (!(await this.#spares.clear())) throw error
+      await write()
+    })
+  }
+
+  #remove(id: DataId, isSound = false): Promise<void> {
     this.#here.delete(id)
-    const removing = this.#removeFiles(id, this.#removing.get(id)).finally(() => {
+    const removing = this.#removeFiles(id, isSound, this.#removing.get(id)).finally(() => {
       if (this.#removing.get(id) === removing) this.#removing.delete(id)
     })
     this.#removing.set(id, removing)
     return removing
   }
 
-  async #removeFiles(id: DataId, before: Promise<void> | undefined): Promise<void> {
+  async #removeFiles(id: DataId, isSound: boolean, before: Promise<void> | undefined): Promise<void> {
     await before
-    await rm(this.path(id), { force: true })
-    await rm(this.path(id) + LIST, { force: true })
+    // Who has it open is not to see other data in it.
+    if (isSound && !this.#readers.has(id)) await this.#spares.take(this.path(id))
+    else await rm(this.path(id), { force: true })
+    if (chunksIn(id) > 1) await rm(this.path(id) + LIST, { force: true })
   }
 
   async #isSound(id: DataId): Promise<boolean> {
@@ -262,7 +300,9 @@ export class DataFiles {
     onMoved()
     if (isSynced && process.platform !== 'win32') {
       const folder = await open(this.folder, 'r')
+      const synced = this.#spares.syncing()
       await folder.sync().finally(() => folder.close())
+      synced()
     }
     this.#here.set(id, (await stat(this.path(id))).mtimeMs)
     this.#condemned.delete(id)
@@ -281,11 +321,6 @@ export class DataFiles {
         await rm(join(this.folder, name), { force: true })
     }
   }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  let at = 0
-  while (at < bytes.byteLength) at += (await file.write(bytes, at)).bytesWritten
 }
 
 /** This process may open no more files, whatever is in this one. */

@@ -187,7 +187,7 @@ async function open(
   const folder = isTemporary ? await ownFolder(opened) : data
   const blobs = await openBlobs(folder, onNote)
   opened.push(() => blobs.close())
-  const files = await DataFiles.open(folder, { isTemporary })
+  const files = await DataFiles.open(folder, { isTemporary, quota: quota.data })
   opened.push(() => files.close())
   if (isTemporary) onNote(`has no data folder: keeps records in memory, and data in ${files.folder}`)
   const { privateKey, peerId: peer, storeId, boot } = await loadIdentity(store)

@@ -4,18 +4,23 @@
  * Not here: where they come from (fetcher.ts), and the file's place once it is whole (datafiles.ts).
  * Chunks can be passed on as they come, so that a transfer through a node takes hardly longer than one to it.
  */
-import { type FileHandle, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import type { DataId } from '../ids.ts'
+import { type DataId, dataName } from '../ids.ts'
 import { giveMemory } from './chunk-memory.ts'
 import { type Chunks, chunkBytes, chunksIn, readChunk } from './chunks.ts'
 import type { Place } from './near.ts'
+import type { Opened } from './spares.ts'
 
 export class Part {
   readonly id: DataId
   readonly list: Uint8Array
   path: string
+  /** Resolves when nobody has its file open any more. */
+  readonly closed: Promise<void>
   readonly #file: FileHandle
+  readonly #oldSize: number
+  readonly #close = Promise.withResolvers<void>()
   readonly #has: Uint8Array
   /** Of those who want a chunk that is not there. */
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>()
@@ -25,16 +30,14 @@ export class Part {
   /** Somebody brings it. */
   isComing = false
 
-  private constructor(path: string, id: DataId, list: Uint8Array, file: FileHandle) {
+  constructor({ path, file, size }: Opened, id: DataId, list: Uint8Array) {
     this.path = path
     this.id = id
     this.list = list
+    this.closed = this.#close.promise
     this.#file = file
+    this.#oldSize = size
     this.#has = new Uint8Array(chunksIn(id))
-  }
-
-  static async create(path: string, id: DataId, list: Uint8Array): Promise<Part> {
-    return new Part(path, id, list, await open(path, 'w+', 0o600))
   }
 
   *missing(): Generator<number> {
@@ -43,9 +46,7 @@ export class Part {
 
   /** The bytes were checked. */
   async write(index: number, bytes: Uint8Array): Promise<void> {
-    let at = 0
-    while (at < bytes.byteLength)
-      at += (await this.#file.write(bytes, at, bytes.byteLength - at, index * chunkBytes + at)).bytesWritten
+    await writeAll(this.#file, bytes, index * chunkBytes)
     this.#has[index] = 1
     this.#waiting.get(index)?.resolve()
     this.#waiting.delete(index)
@@ -72,6 +73,8 @@ export class Part {
 
   /** All chunks are there. */
   async end(isSynced: boolean): Promise<void> {
+    const { size } = dataName(this.id)
+    if (this.#oldSize > size) await this.#file.truncate(size)
     if (isSynced) await this.#file.sync()
   }
 
@@ -95,7 +98,7 @@ export class Part {
   async #closeIfUnused(): Promise<void> {
     if (!this.#isOver || this.#readers > 0 || this.#isClosed) return
     this.#isClosed = true
-    await this.#file.close()
+    await this.#file.close().finally(this.#close.resolve)
   }
 
   async #read(index: number): Promise<Uint8Array> {
@@ -116,4 +119,9 @@ export class Part {
       await waiting.promise
     }
   }
+}
+
+export async function writeAll(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let at = 0; at < bytes.byteLength; )
+    at += (await file.write(bytes, at, bytes.byteLength - at, offset + at)).bytesWritten
 }

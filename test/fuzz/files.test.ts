@@ -143,7 +143,7 @@ test('files of data: what is not what its name says is gone, and nothing else is
       expect(await files.chunks(id, true)).toBeUndefined()
       await files.add([first])
     }
-    files.drop(id)
+    void files.drop(id)
   })
   await files.close()
 })

@@ -10,7 +10,10 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { DataId } from '../../src/ids.ts'
 import { type Client, connect, createNode, type NodeStatus } from '../../src/index.ts'
+import { chunkBytes, chunksOfBytes } from '../../src/node/chunks.ts'
+import { DataFiles } from '../../src/node/datafiles.ts'
 import { Lab, type NodeProcess, untilMeshed, untilStatus } from './processes.ts'
 
 let lab: Lab
@@ -122,6 +125,30 @@ testUnless(
     }
   }
 )
+
+testUnless(noTmpfs, 'files that wait for other data make room when a disk is full', async () => {
+  const folder = join(lab.folder, 'small')
+  await mkdir(folder)
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=5m', 'tmpfs', folder])
+  lab.undo(() => execFileSync('umount', [folder]))
+  const files = await DataFiles.open(folder)
+  const come = async (size: number): Promise<DataId> => {
+    const { id, list, read } = chunksOfBytes(randomBytes(size))
+    const part = await files.begin(id, list)
+    for (const index of part.missing()) await files.write(part, index, await read(index))
+    await files.finish(part)
+    return id
+  }
+  for (const put of [come, (size: number) => files.add([randomBytes(size)])]) {
+    const many = [await put(chunkBytes), await put(chunkBytes), await put(chunkBytes)]
+    for (const id of many) await files.drop(id)
+    expect((await readdir(files.folder)).length).toBe(3)
+    const large = await put(4 * chunkBytes)
+    expect(await files.checkAgain(large)).toBe(true)
+    await files.drop(large)
+  }
+  await files.close()
+})
 
 testUnless(noImmutable, 'a data folder made read-only: the node says so and keeps no more', async () => {
   const [a, b, c, d] = (await lab.mesh(4)) as [NodeProcess, NodeProcess, NodeProcess, NodeProcess]
