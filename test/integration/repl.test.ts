@@ -26,11 +26,19 @@ afterAll(() => lab.close())
 class Terminal {
   readonly #child: ChildProcess
   #shown = ''
+  #changed = Promise.withResolvers<void>()
 
   constructor(command: readonly string[], env: NodeJS.ProcessEnv) {
     // The shell makes way: one that stayed would end by Ctrl-C itself, and say so for the command.
     const line = `exec ${command.map((word) => `'${word}'`).join(' ')}`
     this.#child = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'pipe', env })
+    // Heard from the begin: what comes while nobody listens is lost.
+    this.#child.stdout?.on('data', (part) => {
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a terminal is told by.
+      this.#shown += String(part).replaceAll(/\x1b\[[0-9;?]*[A-Za-z]/g, '')
+      this.#changed.resolve()
+      this.#changed = Promise.withResolvers()
+    })
   }
 
   type(keys: string): void {
@@ -39,18 +47,14 @@ class Terminal {
 
   /** Until it has shown this since the last one; within a minute, or what it shows instead is told. */
   async shows(wanted: RegExp): Promise<void> {
-    const signal = AbortSignal.timeout(60_000)
-    for (;;) {
-      const found = wanted.exec(this.#shown)
+    const late = sleep(60_000, true, { ref: false })
+    for (let found = wanted.exec(this.#shown); ; found = wanted.exec(this.#shown)) {
       if (found !== null) {
         this.#shown = this.#shown.slice(found.index + found[0].length)
         return
       }
-      const [part] = await once(this.#child.stdout ?? this.#child, 'data', { signal }).catch(() => {
+      if (await Promise.race([this.#changed.promise, late]))
         throw new Error(`it does not show ${wanted}, but ${JSON.stringify(this.#shown)}`)
-      })
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a terminal is told by.
-      this.#shown += String(part).replaceAll(/\x1b\[[0-9;?]*[A-Za-z]/g, '')
     }
   }
 
