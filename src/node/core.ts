@@ -30,7 +30,7 @@ import { settlesWithinMs } from '../tasks/search.ts'
 import { Upkeep } from '../tasks/upkeep.ts'
 import { AfterWrites } from './after.ts'
 import { Desk } from './desk.ts'
-import { Doorstep, takeBack } from './doorstep.ts'
+import { Doorstep } from './doorstep.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
 import { reportsOf } from './report.ts'
@@ -76,11 +76,11 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#disk = new AfterWrites(disk)
     this.keeper = new Keeper(me.peer, options.rewriteAboveBytes, options.openShardsMax)
     this.membership = new Membership(me, random.fork('membership'), now, reach)
-    this.#doorstep = new Doorstep(this.membership)
     const around = surroundingsOf(this.membership, replaceAfterMs, random.fork('seek'))
     const holders = (id: DataId): ReadonlySet<PeerId> => this.stock.holders(id)
     const keeping = { ...around, keeper: this.keeper, holders }
     this.owner = new Owner(keeping, random.fork('owner'))
+    this.#doorstep = new Doorstep(this.membership, this.owner.leads)
     if (!this.#disk.isSound) this.owner.retire()
     const aloneAt = now + (options.meetsWithinMs ?? 0)
     this.entry = new Entry({ ...around, room }, Math.min(aloneAt, now + settlesWithinMs))
@@ -225,7 +225,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #wake(now: Millis): void {
     this.#member(this.membership.wake(now), now)
-    takeBack(this.#doorstep.wake(now), this.owner.leads)
+    this.#doorstep.wake(now)
     this.#task(this.owner.wake(now))
     this.#task(this.runner.wake(now))
     this.#task(this.entry.wake(now))
@@ -350,7 +350,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
 
   #peerDown(peer: PeerId, now: Millis): void {
     this.#effects.push({ kind: 'note', text: `${peer} is down` })
-    takeBack(this.#doorstep.take(peer), this.owner.leads)
+    this.#doorstep.drop(peer)
     this.#board.forget(peer)
     this.#effects.push(...this.#sources.peerGone(peer))
     this.#task(this.owner.peerDown(peer, now))

@@ -2,7 +2,7 @@
  * What waits for a stream to a member that has none, in a mesh too large to hold one with everybody.
  *
  * Not here: dialling (routing/membership.ts). Nothing depends on one message having arrived, so what waits too long, or is too
- * much, is dropped and said again by whom it matters to.
+ * much, is dropped and said again by whom it matters to. Only grants are taken back at once: others may have the tasks.
  */
 import type { PeerId, ShardKey } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
@@ -19,20 +19,19 @@ export const waitingMax = 16_384
 /** For a stream that was dialled. */
 export const streamWithinMs = 5_000
 
-/** What was granted and never left this node cannot have begun, so it is as if it had not been granted: nobody is blamed. */
-export function takeBack(unsent: readonly Send[], leads: ReadonlyMap<ShardKey, Lead>): void {
-  for (const { to, message } of unsent)
-    if (message.kind === 'grant')
-      leads.get(message.key)?.returned(to, message.inputs.indexes, 'unstarted', message.attempt)
-}
-
 export class Doorstep {
   readonly #membership: Pick<Membership, 'isLinked' | 'isUp' | 'used'>
   readonly #waiting = new Map<PeerId, { readonly sends: Send[]; readonly since: Millis }>()
+  readonly #leads: ReadonlyMap<ShardKey, Lead>
   #count = 0
 
-  constructor(membership: Pick<Membership, 'isLinked' | 'isUp' | 'used'>) {
+  /** `leads`: whose grants may wait here. */
+  constructor(
+    membership: Pick<Membership, 'isLinked' | 'isUp' | 'used'>,
+    leads: ReadonlyMap<ShardKey, Lead>
+  ) {
     this.#membership = membership
+    this.#leads = leads
   }
 
   /** Appends to `leaving` what can be done now. Returns the members that must be dialled for the rest. */
@@ -44,14 +43,14 @@ export class Doorstep {
         if (!(effect.message.kind in routingKinds)) this.#membership.used(effect.to, now)
         leaving.push(effect)
       } else if (this.#membership.isUp(effect.to)) {
-        this.#add(effect, now)
+        if (!this.#add(effect, now)) this.#takeBack(effect)
         wanted.add(effect.to)
-      }
+      } else this.#takeBack(effect)
     }
     return wanted
   }
 
-  /** There is a stream, or never will be: these messages wait no more. */
+  /** There is a stream: these messages wait no more. */
   take(to: PeerId): readonly Send[] {
     const sends = this.#waiting.get(to)?.sends ?? []
     this.#waiting.delete(to)
@@ -59,10 +58,14 @@ export class Doorstep {
     return sends
   }
 
-  /** These messages waited too long, and wait no more. */
-  wake(now: Millis): readonly Send[] {
-    const late = [...this.#waiting].filter(([, { since }]) => now - since > streamWithinMs)
-    return late.flatMap(([to]) => this.take(to))
+  /** There never will be a stream. */
+  drop(to: PeerId): void {
+    for (const send of this.take(to)) this.#takeBack(send)
+  }
+
+  /** Drops what waited too long. */
+  wake(now: Millis): void {
+    for (const [to, { since }] of this.#waiting) if (now - since > streamWithinMs) this.drop(to)
   }
 
   check(): void {
@@ -73,11 +76,19 @@ export class Doorstep {
     )
   }
 
-  #add(send: Send, now: Millis): void {
+  /** False if there is no room for it. */
+  #add(send: Send, now: Millis): boolean {
     const waiting = this.#waiting.get(send.to) ?? { sends: [], since: now }
-    if (this.#count >= waitingMax || waiting.sends.length >= waitingForOneMax) return
+    if (this.#count >= waitingMax || waiting.sends.length >= waitingForOneMax) return false
     waiting.sends.push(send)
     this.#count++
     this.#waiting.set(send.to, waiting)
+    return true
+  }
+
+  /** What was granted and never left this node cannot have begun, so it is as if it had not been granted: nobody is blamed. */
+  #takeBack({ to, message }: Send): void {
+    if (message.kind === 'grant')
+      this.#leads.get(message.key)?.returned(to, message.inputs.indexes, 'unstarted', message.attempt)
   }
 }
