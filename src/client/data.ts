@@ -141,7 +141,11 @@ export class ClientData {
     let whole: Uint8Array | undefined
     let at = 0
     for await (const chunk of this.chunks(id, signal)) {
-      if (chunksIn(id) === 1) return chunk
+      // Not left early: who sent it is to hear that it came, and is asked for the next one by the same stream.
+      if (chunksIn(id) === 1) {
+        whole = chunk
+        continue
+      }
       whole ??= new Uint8Array(Number(id.slice(44)))
       whole.set(chunk, at)
       at += chunk.byteLength

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
 import { ClientData } from '../../src/client/data.ts'
 import { closeEnvelope } from '../../src/data/envelope.ts'
+import { makeRef } from '../../src/data/ref.ts'
 import type { DataId, PeerId, ShardKey } from '../../src/ids.ts'
 import { type Chunks, chunkBytes, chunksOfBytes } from '../../src/node/chunks.ts'
 import { give } from '../../src/node/courier.ts'
@@ -176,6 +177,38 @@ async function putter() {
   const client = new ClientData({ door: { talk }, attached: async () => {} })
   return { node, files, talk, client, moved: guest.moved }
 }
+
+test('a client gets one piece after the other by one stream, and tells that it has each, also a small one', async () => {
+  const said: string[] = []
+  const streams: Promise<void>[] = []
+  const holder = await depot({
+    serve: async (data, talk) => {
+      const word = talk.word.bind(talk)
+      talk.word = async (patience) => {
+        const next = await word(patience)
+        said.push(next.kind)
+        return next
+      }
+      streams.push(data.serve(talk, undefined))
+    }
+  })
+  const small = await holder.files.add([bytes.subarray(0, 100_000)])
+  const large = await holder.files.add([bytes.subarray(0, 2 * chunkBytes)])
+  const { node } = await depot({ peers: [holder.node] })
+  const talk = (): Promise<Talk> => node.transport.talkTo(holder.node.transport.self)
+  const client = new ClientData({ door: { talk }, attached: async () => {} })
+  for (const id of [small, large, small]) {
+    const size = Number(id.split('.')[1])
+    expect(bytes.subarray(0, size).equals(await client.get(makeRef(id)))).toBe(true)
+    await client.with(id, (whole) => expect(bytes.subarray(0, size).equals(whole)).toBe(true))
+  }
+  expect(streams.length).toBe(1)
+  await (await talk()).close()
+  await Promise.all(streams)
+  expect(said.filter((kind) => kind !== 'want')).toEqual(
+    Array.from({ length: 6 }, () => ['ask', 'kept']).flat()
+  )
+})
 
 test('what is put where the disk is full is refused, and it is said why', async () => {
   const { client } = await putter()
