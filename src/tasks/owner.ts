@@ -120,7 +120,7 @@ export class Owner {
   }
 
   message(from: PeerId, message: TaskMessage, now: Millis): Send[] {
-    this.repairs.heard(from, now)
+    this.repairs.heard(from, message, now)
     switch (message.kind) {
       case 'claim':
         this.dealer.claim(from, message, now)

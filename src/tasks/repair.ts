@@ -10,7 +10,7 @@ import { earlier, type Millis } from '../machine.ts'
 import type { Send } from './effects.ts'
 import { nextSeating, quorumOf, type Seating } from './keepers.ts'
 import type { Lead } from './lead.ts'
-import type { ShardRecord } from './messages.ts'
+import type { ShardRecord, TaskMessage } from './messages.ts'
 import { Recipients } from './recipients.ts'
 import type { Kept } from './whereabouts.ts'
 
@@ -129,12 +129,16 @@ export class Repairs {
     return effects
   }
 
-  /** Something came from there. */
-  heard(from: PeerId, now: Millis): void {
-    if (this.#recipients.heard(from, now)) this.#lookAt = now
+  /** It may be what a change waits for, which gives its place to the next one when it is done. */
+  heard(from: PeerId, message: TaskMessage, now: Millis): void {
+    const isStep = message.kind === 'accepted' || message.kind === 'promised'
+    const isWaitedFor = this.#recipients.heard(from, now) || (isStep && this.#running.has(message.key))
+    if (isWaitedFor) this.#lookAt = now
   }
 
   wakeAt(): Millis {
+    // While shards wait for those that are being changed, nothing is looked for.
+    if (this.#waiting.length > 0 && this.#lookAt !== undefined) return this.#lookAt
     return earlier(this.#scanAt, this.#lookAt) ?? this.#scanAt
   }
 

@@ -12,8 +12,9 @@ import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
 import { Keeper } from '../../src/tasks/keeper.ts'
 import { firstSeating } from '../../src/tasks/keepers.ts'
 import type { TaskMessage } from '../../src/tasks/messages.ts'
+import { Owner } from '../../src/tasks/owner.ts'
 import { Reconcile } from '../../src/tasks/reconcile.ts'
-import { Repairs } from '../../src/tasks/repair.ts'
+import { changesAtOnce, Repairs } from '../../src/tasks/repair.ts'
 import { Retention } from '../../src/tasks/retention.ts'
 import { headerOf } from './header.ts'
 import { recordOf } from './record.ts'
@@ -189,6 +190,40 @@ test('when a node is gone, the shards that it kept are found some at a time, and
     expect(counted.isSettled).toBeLessThan(10_000)
   }
   expect(begun.size).toBe(count)
+})
+
+test('a node looks now and then at what it moves, however much waits for that', () => {
+  const keeper = new Keeper(self)
+  keep(keeper, 0, 3 * changesAtOnce)
+  const next = `12D3KooW${'D'.repeat(44)}` as PeerId
+  const owner = new Owner(
+    {
+      self,
+      keeper,
+      isGone: (peer) => peer === other,
+      isUp: (peer) => peer !== other,
+      canVote: () => true,
+      keepersFor: () => [...peers, next],
+      situation: () => 'one went',
+      holders: () => undefined,
+      neighbours: () => peers,
+      member: () => undefined,
+      mayKnow: () => []
+    },
+    seededRandom(1)
+  )
+  let wakes = 0
+  for (let now = 0; now < 5_000; now = Math.max(now + 1, owner.wakeAt(now) ?? 5_000)) {
+    owner.wake(now)
+    wakes++
+    expect(owner.repairs.changes).toEqual({ now: changesAtOnce, later: 2 * changesAtOnce })
+  }
+  expect(wakes).toBeLessThan(100)
+  // Another one has its turn as soon as one is done, which is known by an answer.
+  const answer = { kind: 'accepted', key: keyOf(0), list: 0, ballot: 0, serial: 1 } as const
+  owner.wake(5_000)
+  owner.message(self, answer, 5_001)
+  expect(owner.wakeAt(5_001)).toBe(5_001)
 })
 
 test('a node that leaves sees by one shard that others have yet to take some', () => {
