@@ -191,6 +191,14 @@ export class Dependents {
     return undefined
   }
 
+  /** True if this engine is there, and still is what the tasks require. */
+  fits(engine: string): boolean {
+    const { requires } = this.#record.header
+    const member = this.#member(nodeOf(engine))
+    if (member === undefined || !isThere(engine, this.#member)) return false
+    return lacks(requires, member).length === 0 && isAllowed(engine, requires.targets)
+  }
+
   /** Inputs as engines get them: with the values that belong into them. */
   fill(inputs: Batch): Batch {
     const values = Array.from(inputs.indexes, (task, at) => {
@@ -251,15 +259,12 @@ export class Dependents {
 
   /** Why a task cannot begin although everything it waited for has ended as it should. */
   #unfit(task: number): Hopeless | undefined {
-    const { inputs, header } = this.#record
+    const { inputs } = this.#record
     const engine = this.place(task)
-    const member = engine === undefined ? undefined : this.#member(nodeOf(engine))
     const [first] = this.#waits.get(task)?.all ?? []
     const [[shard, index]] = (first?.need.of ?? [[0, 0]]) as [readonly [number, number]]
     const on = this.#nameOf(refOf(shard, index))
-    const isUnfit = member !== undefined && lacks(header.requires, member).length > 0
-    if (isUnfit || (engine !== undefined && !isAllowed(engine, header.requires.targets)))
-      return { why: 'unfit place', on, failure: undefined }
+    if (engine !== undefined && !this.fits(engine)) return { why: 'unfit place', on, failure: undefined }
     const own = inputs.indexes.length > 0 ? valueAt(inputs, task).byteLength : 0
     const bytes = this.#values(task).reduce((sum, { byteLength }) => sum + byteLength, own)
     return bytes > parcelBytesMax ? { why: 'too large', on, failure: undefined } : undefined

@@ -12,7 +12,7 @@ import { Audience } from './audience.ts'
 import { type Batch, OUTCOME_HEADER_BYTES, pickAt, readOutcomeHeader, STATUS, valueAt } from './batch.ts'
 import { isClosed } from './closing.ts'
 import { Deadline } from './deadline.ts'
-import { Dependents, isThere, type News } from './dependents.ts'
+import { Dependents, type News } from './dependents.ts'
 import { confirm, type Send, send } from './effects.ts'
 import { Entries } from './entries.ts'
 import { grantsOf, revoke, revokesOf } from './grants.ts'
@@ -349,7 +349,8 @@ export class Lead {
   /** Asks silent holders whether they have what they were granted. */
   probes(now: Millis, isUp: (peer: PeerId) => boolean): Send[] {
     if (this.#isOnce) this.#once.look(this.#queue, now, isUp)
-    if (this.dependents !== undefined) this.#queue.unplace((engine) => isThere(engine, this.#view.member))
+    const { dependents } = this
+    if (dependents !== undefined) this.#queue.unplace((engine) => dependents.fits(engine))
     return this.#silence.silent(this.#queue.holders().filter(isUp), now).flatMap((peer) => {
       const indexes = Uint32Array.from(this.#once.granted(peer, this.#queue))
       return indexes.length === 0 ? [] : [send(peer, { kind: 'probe', key: this.key, indexes })]

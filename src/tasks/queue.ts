@@ -118,9 +118,9 @@ export class Queue {
     return count
   }
 
-  /** Tasks that are to run on engines that are not there any more may run anywhere. */
-  unplace(isThere: (engine: string) => boolean): void {
-    for (const [index, engine] of this.places) if (!isThere(engine)) this.places.delete(index)
+  /** Tasks that are to run on engines that are not there any more, or not fit for them, may run anywhere. */
+  unplace(fits: (engine: string) => boolean): void {
+    for (const [index, engine] of this.places) if (!fits(engine)) this.places.delete(index)
   }
 
   /** The highest attempt that any task of the shard had or waits for. */

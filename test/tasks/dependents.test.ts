@@ -25,7 +25,7 @@ const nodeOf = (peer: PeerId, labels: Traits['labels']): Traits => ({
 })
 
 /** What it follows ran at `far`, which is away; `labels`: what that has when it is back, and the shard may start. */
-function started(labels: Traits['labels']): Solo {
+function started(labels: Traits['labels'], asking: readonly PeerId[] = [far, near]): Solo {
   const shards = [{ key: before, keepers: [near], first: 0, count: 1 }]
   const terms = { all: true, success: true, failure: false }
   const words = encodeNeeds([{ task: 0, kind: 'follow', ...terms, of: [[0, 0]] }])
@@ -41,7 +41,7 @@ function started(labels: Traits['labels']): Solo {
   solo.members.set(far, nodeOf(far, labels))
   const start = pack('', [startIndex], [new Uint8Array(0)])
   solo.says(reader, { kind: 'propose', key, outcomes: start }, 20)
-  for (const peer of [far, near]) solo.claim(peer, 1, 0, 30)
+  for (const peer of asking) solo.claim(peer, 1, 0, 30)
   return solo
 }
 
@@ -56,4 +56,16 @@ test('a task that follows another to a node that is back, and is what it require
   expect(solo.granted(near)).toEqual([])
   expect(solo.granted(far).map(({ header }) => header.requires.targets)).toEqual([[`${far}/0`]])
   expect(solo.ended.has(0)).toBe(false)
+})
+
+test('a task that follows another to a node that is at once back as another one runs elsewhere, and does not wait for ever', () => {
+  const solo = started([['gpu', 'k80']], [near])
+  expect(solo.granted(near)).toEqual([])
+  solo.lose(far, 40)
+  solo.back(far)
+  solo.members.set(far, nodeOf(far, []))
+  solo.claim(far, 1, 0, 50)
+  solo.at(1_000)
+  expect(solo.granted(far)).toEqual([])
+  expect(solo.granted(near).map(({ header }) => header.requires.targets)).toEqual([[]])
 })
