@@ -106,7 +106,7 @@ export class DataFiles {
       old.isComing = true
       return old
     }
-    const part = new Part(await this.#spares.open(dataName(id).size).catch(unwritten), id, list)
+    const part = new Part(await this.#open(dataName(id).size), id, list)
     part.isComing = true
     this.#parts.set(id, part)
     return part
@@ -153,19 +153,38 @@ export class DataFiles {
 
   /** Takes it in whole; for what is made on this machine. Rejects with SHOAL_DISK, SHOAL_BAD_VALUE or what the source throws. */
   async add(pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<DataId> {
+    let used: DataId | undefined
+    try {
+      const id = await this.#add(pieces, (named) => {
+        used = named
+        this.use(named)
+      })
+      // Whoever dropped it meanwhile did not know of this.
+      this.reprieve(id)
+      return id
+    } finally {
+      if (used !== undefined) this.release(used)
+    }
+  }
+
+  async #add(
+    pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    onNamed: (id: DataId) => void
+  ): Promise<DataId> {
     const lister = new Lister()
     let opened: Opened | undefined
     try {
       for await (const chunk of inChunks(pieces)) {
         const at = lister.size
         lister.add(chunk)
-        opened ??= await this.#spares.open(chunk.byteLength).catch(unwritten)
+        opened ??= await this.#open(chunk.byteLength)
         const { file } = opened
         await this.#withRoom(() => writeAll(file, chunk, at)).catch(unwritten)
       }
       const { id, list } = lister.end()
+      onNamed(id)
       if (this.has(id) && (await this.check(id))) return id
-      opened ??= await this.#spares.open(0).catch(unwritten)
+      opened ??= await this.#open(0)
       if (opened.size > lister.size) await opened.file.truncate(lister.size)
       if (!this.#isTemporary) await opened.file.sync()
       await this.#settle(opened.path, id, list)
@@ -182,7 +201,8 @@ export class DataFiles {
       const { mtimeMs, size } = await stat(this.path(id))
       if (size === dataName(id).size && this.#here.get(id) === mtimeMs) return true
       if (size === dataName(id).size && (await this.#isSound(id))) {
-        this.#here.set(id, mtimeMs)
+        // Unless it was dropped meanwhile.
+        if (this.has(id)) this.#here.set(id, mtimeMs)
         return true
       }
     } catch (error) {
@@ -227,7 +247,12 @@ export class DataFiles {
 
   async close(): Promise<void> {
     for (const part of [...this.#parts.values()]) await this.abandon(part, new Error('the node stops'))
-    await this.#spares.clear()
+    await this.#spares.close()
+    await Promise.all(this.#removing.values())
+  }
+
+  async #open(bytes: number): Promise<Opened> {
+    return await this.#withRoom(() => this.#spares.open(bytes)).catch(unwritten)
   }
 
   /** Somebody has its file open until the returned function is called. */
@@ -244,10 +269,12 @@ export class DataFiles {
   }
 
   /** Once more, if files that wait for data took the room. */
-  async #withRoom(write: () => Promise<void>): Promise<void> {
-    await write().catch(async (error: unknown) => {
-      if (!(await this.#spares.clear())) throw error
-      await write()
+  async #withRoom<T>(write: () => Promise<T>): Promise<T> {
+    const before = this.#spares.cleared
+    return await write().catch(async (error: unknown) => {
+      await this.#spares.clear()
+      if (this.#spares.cleared === before) throw error
+      return await write()
     })
   }
 
@@ -262,10 +289,14 @@ export class DataFiles {
 
   async #removeFiles(id: DataId, isSound: boolean, before: Promise<void> | undefined): Promise<void> {
     await before
-    // Who has it open is not to see other data in it.
-    if (isSound && !this.#readers.has(id)) await this.#spares.take(this.path(id))
-    else await rm(this.path(id), { force: true })
-    if (chunksIn(id) > 1) await rm(this.path(id) + LIST, { force: true })
+    try {
+      // Who has it open is not to see other data in it.
+      if (isSound && !this.#readers.has(id)) await this.#spares.take(this.path(id))
+      else await rm(this.path(id), { force: true })
+      if (chunksIn(id) > 1) await rm(this.path(id) + LIST, { force: true })
+    } catch {
+      // Of a disk that cannot be written any more nothing goes; a start finds it there.
+    }
   }
 
   async #isSound(id: DataId): Promise<boolean> {
@@ -287,16 +318,8 @@ export class DataFiles {
   async #settle(from: string, id: DataId, list: Uint8Array, onMoved = (): void => {}): Promise<void> {
     const isSynced = !this.#isTemporary
     await this.#removing.get(id)
-    if (chunksIn(id) > 1) {
-      const file = await open(this.path(id) + LIST, 'w', 0o600)
-      try {
-        await file.writeFile(list)
-        if (isSynced) await file.sync()
-      } finally {
-        await file.close()
-      }
-    }
-    await rename(from, this.path(id))
+    if (chunksIn(id) > 1) await this.#withRoom(() => this.#writeList(id, list))
+    await this.#withRoom(() => rename(from, this.path(id)))
     onMoved()
     if (isSynced && process.platform !== 'win32') {
       const folder = await open(this.folder, 'r')
@@ -306,6 +329,16 @@ export class DataFiles {
     }
     this.#here.set(id, (await stat(this.path(id))).mtimeMs)
     this.#condemned.delete(id)
+  }
+
+  async #writeList(id: DataId, list: Uint8Array): Promise<void> {
+    const file = await open(this.path(id) + LIST, 'w', 0o600)
+    try {
+      await file.writeFile(list)
+      if (!this.#isTemporary) await file.sync()
+    } finally {
+      await file.close()
+    }
   }
 
   async #restore(): Promise<void> {

@@ -43,6 +43,10 @@ export class Spares {
   /** Oldest first. */
   readonly #waiting: Spare[] = []
   #coming = 0
+  #isClosed = false
+  #clearing: Promise<void> | undefined
+  /** Files that made room for something else. */
+  cleared = 0
   #timer: NodeJS.Timeout | undefined
 
   /** `quota`: bytes of data that may lie there. Unless the folder is synced, there is nothing to wait for. */
@@ -72,22 +76,32 @@ export class Spares {
   async take(from: string): Promise<void> {
     const { size, mode, nlink } = await stat(from).catch(() => ({ size: 0, mode: 0, nlink: 0 }))
     const isFit = size >= spareBytesMin && size <= chunkBytes && nlink === 1 && (mode & 0o777) === ownMode
-    if (!isFit || this.#waiting.length + this.#coming >= this.#most) return await rm(from, { force: true })
+    const isFull = this.#waiting.length + this.#coming >= this.#most
+    if (!isFit || isFull || this.#isClosed) return await rm(from, { force: true })
     const path = this.#name()
     this.#coming++
     const isMoved = await rename(from, path).then(isTrue, isFalse)
     this.#coming--
-    if (isMoved) this.#keep(path, size)
-    else await rm(from, { force: true })
+    if (isMoved && !this.#isClosed) this.#keep(path, size)
+    else await rm(isMoved ? path : from, { force: true })
   }
 
-  /** Removes all, for want of room. False if there were none. */
-  async clear(): Promise<boolean> {
+  /** Removes all, for want of room. Resolves when also those are gone that somebody else is removing. */
+  async clear(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    const all = this.#waiting.splice(0)
-    for (const { path } of all) await rm(path, { force: true }).catch(() => {})
-    return all.length > 0
+    const removed = this.#waiting.splice(0).map(async ({ path }) => {
+      await rm(path, { force: true })
+      this.cleared++
+    })
+    this.#clearing = Promise.allSettled([this.#clearing, ...removed]).then(() => {})
+    await this.#clearing
+  }
+
+  /** Removes all, and takes no more. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.clear()
   }
 
   /** The folder is synced now; what is returned is to be called once it is. */

@@ -150,6 +150,27 @@ testUnless(noTmpfs, 'files that wait for other data make room when a disk is ful
   await files.close()
 })
 
+testUnless(noTmpfs, 'they make room for many at once, and for files that are too many', async () => {
+  const folder = join(lab.folder, 'small')
+  await mkdir(folder)
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=5m,nr_inodes=22', 'tmpfs', folder])
+  lab.undo(() => execFileSync('umount', [folder]))
+  const files = await DataFiles.open(folder)
+  const put = (count: number, size: number): Promise<DataId[]> =>
+    Promise.all(Array.from({ length: count }, () => files.add([randomBytes(size)])))
+  for (let round = 0; round < 5; round++) {
+    for (const id of await put(3, chunkBytes)) await files.drop(id)
+    const many = await put(16, 250_000)
+    for (const id of many) expect(await files.checkAgain(id)).toBe(true)
+    for (const id of many) await files.drop(id)
+    for (const id of await put(4, chunkBytes)) await files.drop(id)
+    const small = await put(18, 10)
+    for (const id of small) expect(await files.checkAgain(id)).toBe(true)
+    for (const id of small) await files.drop(id)
+  }
+  await files.close()
+})
+
 testUnless(noImmutable, 'a data folder made read-only: the node says so and keeps no more', async () => {
   const [a, b, c, d] = (await lab.mesh(4)) as [NodeProcess, NodeProcess, NodeProcess, NodeProcess]
   const mesh = await lab.attach(a, b)

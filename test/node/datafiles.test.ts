@@ -7,11 +7,13 @@ import { randomBytes } from 'node:crypto'
 import {
   chmod,
   link,
+  mkdir,
   mkdtemp,
   open,
   readdir,
   readFile,
   rm,
+  rmdir,
   stat,
   truncate,
   writeFile
@@ -166,6 +168,65 @@ test('a file that is cut or changed while it is put is told by its name; one tha
   await truncate(path, chunkBytes)
   await expect(chunks.read(1)).rejects.toMatchObject(told)
   await chunks.close()
+})
+
+test('what is put while it is dropped, or was dropped while somebody used it, stays', async () => {
+  const files = await DataFiles.open(folder)
+  const bytes = randomBytes(2 * chunkBytes)
+  const id = await files.add([bytes])
+  files.use(id)
+  await files.drop(id)
+  await files.add([bytes])
+  files.release(id)
+  for (let turns = 0; turns < 60; turns++) {
+    let isPut = false
+    const putting = files.add([bytes]).then(() => {
+      isPut = true
+    })
+    for (let at = 0; at < turns; at++) await new Promise(setImmediate)
+    if (isPut) break
+    await files.drop(id)
+    await putting
+    expect([files.has(id), await files.check(id)]).toEqual([true, true])
+  }
+})
+
+test('what is dropped while it is looked at is not here any more', async () => {
+  const files = await DataFiles.open(folder, { isTemporary: true })
+  for (let turns = 0; turns < 30; turns++) {
+    const id = await files.add([randomBytes(3 * chunkBytes)])
+    const checking = files.checkAgain(id)
+    for (let at = 0; at < turns; at++) await new Promise(setImmediate)
+    await files.drop(id)
+    await checking
+    expect(files.has(id)).toBe(false)
+  }
+})
+
+test('what cannot be removed is gone all the same, and nothing else ends by that', async () => {
+  const files = await DataFiles.open(folder)
+  const bytes = randomBytes(1_000)
+  const id = await files.add([bytes])
+  // As good as a disk that nobody may write to any more.
+  await rm(files.path(id))
+  await mkdir(files.path(id))
+  files.use(id)
+  await files.drop(id)
+  files.release(id)
+  expect(await files.check(id)).toBe(false)
+  await rmdir(files.path(id))
+  expect(await files.add([bytes])).toBe(id)
+})
+
+test('nothing is left of what is dropped while all ends', async () => {
+  for (let turns = 0; turns < 20; turns++) {
+    const files = await DataFiles.open(folder, { isTemporary: true })
+    const id = await files.add([randomBytes(chunkBytes)])
+    void files.drop(id)
+    for (let at = 0; at < turns; at++) await new Promise(setImmediate)
+    await files.close()
+    expect(await readdir(files.folder)).toEqual([])
+  }
 })
 
 const spares = async (files: DataFiles): Promise<string[]> =>
