@@ -20,6 +20,7 @@ import {
 } from '../tasks/batch.ts'
 import { splitOutput, withOutput } from '../tasks/output.ts'
 import { splitStory, withStory } from '../tasks/story.ts'
+import type { SessionEffect } from './shards.ts'
 import { encodeFailure } from './values.ts'
 
 /** Large results on their way to one client at a time. */
@@ -28,36 +29,57 @@ const arrivingMax = 8
 /** Brings the bytes, which `make` may not keep. */
 export type With = <T>(id: DataId, make: (bytes: Uint8Array) => T) => Promise<T>
 
-/** Hears of outcomes; of a single one whose value lay elsewhere, with the value, which is not to be kept. */
-export type Arrived = (outcomes: Batch, value?: Uint8Array) => void
+/** A job that hears of outcomes; of a single one whose value lay elsewhere, with the value, which is not to be kept. */
+export interface Hearer {
+  ended(first: number, outcomes: Batch, value?: Uint8Array): void
+  completed(tasks: number): void
+}
+
+type Effect<K extends SessionEffect['kind']> = Omit<Extract<SessionEffect, { kind: K }>, 'kind'>
+
+/** For who asked for it when it was on its way. */
+interface Bound {
+  readonly first: number
+  readonly hearer: Hearer
+  readonly isWanted: () => boolean
+}
 
 export class Arrivals {
   readonly #with: With
+  readonly #hearerOf: (job: JobId) => Hearer | undefined
   readonly #behind = new Map<JobId, Promise<unknown>>()
   readonly #gate = new Gate(arrivingMax)
 
-  constructor(bringWith: With) {
+  constructor(bringWith: With, hearerOf: (job: JobId) => Hearer | undefined) {
     this.#with = bringWith
+    this.#hearerOf = hearerOf
   }
 
-  /** Calls `then` with the outcomes, of those that are here at once, of each other one when its value is. */
-  take(job: JobId, outcomes: Batch, then: Arrived): void {
+  /** Tells the outcomes to their job: those that are here at once, each other one when its value is. */
+  take({ job, first, outcomes }: Effect<'outcomes'>): void {
+    const hearer = this.#hearerOf(job)
+    if (hearer === undefined) return
     const far = new Set(farIn(outcomes))
-    if (far.size === 0) return then(outcomes)
+    if (far.size === 0) return hearer.ended(first, outcomes)
     const here = [...outcomes.indexes.keys()].filter((at) => !far.has(at))
-    if (here.length > 0) then(pickAt(outcomes, here))
-    const bring = (at: number): Promise<void> => this.#bring(pickAt(outcomes, [at]), then)
+    if (here.length > 0) hearer.ended(first, pickAt(outcomes, here))
+    // One that is opened again under its name hears all of it for itself.
+    const bound = { first, hearer, isWanted: () => this.#hearerOf(job) === hearer }
+    const bring = (at: number): Promise<void> => this.#bring(pickAt(outcomes, [at]), bound)
     this.#after(
       job,
       [...far].map((at) => this.#gate.through(() => bring(at)))
     )
   }
 
-  /** Calls `then` once all that was taken before of this job is here. */
-  end(job: JobId, then: () => void): void {
+  /** Tells the job that it is complete once all is here that was taken before. */
+  end({ job, tasks }: Effect<'complete'>): void {
     const before = this.#behind.get(job)
-    if (before === undefined) then()
-    else void before.then(then)
+    const hearer = this.#hearerOf(job)
+    if (before === undefined) return hearer?.completed(tasks)
+    void before.then(() => {
+      if (this.#hearerOf(job) === hearer) hearer?.completed(tasks)
+    })
   }
 
   #after(job: JobId, coming: readonly Promise<void>[]): void {
@@ -68,7 +90,8 @@ export class Arrivals {
   }
 
   /** The value of a single outcome. */
-  async #bring(far: Batch, then: Arrived): Promise<void> {
+  async #bring(far: Batch, { first, hearer, isWanted }: Bound): Promise<void> {
+    if (!isWanted()) return
     const { outcome: printed, told } = splitStory(valueAt(far, 0))
     const { outcome, output } = splitOutput(printed)
     const [id] = idsIn(outcome.subarray(OUTCOME_HEADER_BYTES))
@@ -76,7 +99,7 @@ export class Arrivals {
     try {
       await this.#with(id as DataId, (value) => {
         isHere = true
-        then(far, value)
+        if (isWanted()) hearer.ended(first, far, value)
       })
     } catch (error) {
       if (isHere) throw error
@@ -84,7 +107,7 @@ export class Arrivals {
       const failure = { code: 'TASK_DATA_LOST', name: 'DataError', message, stack: '' } as const
       const header = { ...readOutcomeHeader(outcome), status: STATUS.error }
       const failed = withStory(withOutput(encodeOutcome(header, encodeFailure(failure)), output), told)
-      then(pack(far.node, far.indexes, [failed]))
+      if (isWanted()) hearer.ended(first, pack(far.node, far.indexes, [failed]))
     }
   }
 }

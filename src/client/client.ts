@@ -50,7 +50,10 @@ const inFlightDefault = 1_024
 export class MeshClient extends Verbs implements Client, JobHost {
   readonly #line: Line
   protected readonly data: ClientData
-  readonly #arrivals = new Arrivals((id, make) => this.data.with(id, make))
+  readonly #arrivals = new Arrivals(
+    (id, make) => this.data.with(id, make),
+    (id) => this.#jobs.get(id)
+  )
   readonly #session = new Session()
   protected readonly beside: Beside
   readonly #jobs = new Map<JobId, Job<unknown>>()
@@ -310,15 +313,13 @@ export class MeshClient extends Verbs implements Client, JobHost {
       case 'send':
         return this.#line.send(effect.message)
       case 'outcomes':
-        return this.#arrivals.take(effect.job, effect.outcomes, (outcomes, value) =>
-          this.#jobs.get(effect.job)?.ended(effect.first, outcomes, value)
-        )
+        return this.#arrivals.take(effect)
       case 'accepted':
         return this.#jobs.get(effect.job)?.shardAccepted(effect.placement, effect.copies)
       case 'found':
         return this.#jobs.get(effect.job)?.found(effect.header.submittedAt)
       case 'complete':
-        return this.#arrivals.end(effect.job, () => this.#jobs.get(effect.job)?.completed(effect.tasks))
+        return this.#arrivals.end(effect)
       case 'refused':
         return this.#jobs.get(effect.job)?.fail(new ShoalError(effect.code, effect.message))
       case 'absent':

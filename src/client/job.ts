@@ -12,6 +12,7 @@ import { Awaitable } from './awaitable.ts'
 import { whole } from './checks.ts'
 import { End, endOf } from './endings.ts'
 import type { JobPlan } from './job-plan.ts'
+import { Listeners } from './listeners.ts'
 import { Live } from './live.ts'
 import type { Gate, Nest } from './nest.ts'
 import { type Found, Places, tasksMax, tasksOf } from './places.ts'
@@ -41,7 +42,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   readonly #shelf: Shelf<R>
   readonly end = new End()
   readonly #timing = new Timing()
-  readonly #listeners = new Set<(progress: JobProgress) => void>()
+  readonly #listeners = new Listeners<JobProgress>()
   readonly #live = new Live()
   /** Of tasks that somebody asked for by themselves. */
   readonly #fates = new Map<number, Fate>()
@@ -194,8 +195,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   onProgress(listener: (progress: JobProgress) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   onOutput(listener: (printed: Printed) => void): () => void {
@@ -379,8 +379,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   #tell(): void {
-    const progress = { ...this.progress, running: this.#live.running }
-    for (const listener of this.#listeners) listener(progress)
+    this.#listeners.tell({ ...this.progress, running: this.#live.running })
   }
 
   #printed(stream: 'stdout' | 'stderr'): string[] {

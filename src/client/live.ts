@@ -6,20 +6,20 @@
  */
 import type { TaskWord } from '../tasks/messages.ts'
 import type { Output } from '../tasks/output.ts'
+import { Listeners } from './listeners.ts'
 import type { Printed, TaskProgress } from './types.ts'
 
 export class Live {
   readonly #running = new Map<number, TaskProgress>()
   readonly #heard = new Map<number, Output>()
-  readonly #listeners = new Set<(printed: Printed) => void>()
+  readonly #listeners = new Listeners<Printed>()
 
   get running(): TaskProgress[] {
     return [...this.#running.values()]
   }
 
   onOutput(listener: (printed: Printed) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   said(words: readonly TaskWord[]): void {
@@ -41,7 +41,7 @@ export class Live {
 
   #tell(printed: Printed): void {
     if (printed.stdout === '' && printed.stderr === '') return
-    for (const listener of this.#listeners) listener(printed)
+    this.#listeners.tell(printed)
   }
 }
 

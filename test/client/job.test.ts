@@ -4,7 +4,7 @@
  * Not here: the mesh. Outcomes are handed in as the session would.
  */
 import { inspect } from 'node:util'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { feed, mayBeEndless, shardTasks } from '../../src/client/feed.ts'
 import { Job } from '../../src/client/job.ts'
 import { encodeFailure, encodeValue } from '../../src/client/values.ts'
@@ -220,4 +220,24 @@ test('at a prompt a job and a task of it say how far they are, and that no resul
   expect(inspect(job)).toBe("Job { id: 'job', done: 2, total: 2, failed: 1, state: 'failed' }")
   expect(inspect(job.task(0))).toBe("Task { id: 'job:0', state: 'done' }")
   await expect(job.then()).rejects.toThrow('no')
+})
+
+test('what a listener throws ends nothing of the job, and keeps no other one from hearing', async () => {
+  const thrown: (() => void)[] = []
+  const later = vi.spyOn(globalThis, 'queueMicrotask').mockImplementation((act) => void thrown.push(act))
+  const { job } = newJob()
+  const heard: (number | undefined)[] = []
+  const stop = job.onProgress(() => {
+    throw new Error('not mine to end')
+  })
+  job.onProgress(({ done }) => heard.push(done))
+  job.ended(0, outcomes([0, ok('a')]))
+  stop()
+  job.ended(0, outcomes([1, ok('b')]))
+  job.completed(2)
+  later.mockRestore()
+  expect(await job).toEqual(['a', 'b'])
+  expect(heard).toEqual([1, 2])
+  expect(thrown.length).toBe(1)
+  expect(thrown[0]).toThrow('not mine to end')
 })
