@@ -42,6 +42,8 @@ interface Use {
 const ours = new Set(['shoal', 'shoal/task'])
 // As of loading: names that a program adds to globalThis later exist on its own machine only.
 const GLOBALS = new Set(Object.getOwnPropertyNames(globalThis))
+// A bundle adds these to the engine that it runs in (bundle.ts), which may have loaded it before this.
+for (const name of ['require', '__filename', '__dirname']) GLOBALS.delete(name)
 
 /** Reads a function's text, `fn.toString()`. Never throws. O(text). */
 export function capturesOf(source: string): Captures {

@@ -10,7 +10,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { capturesOf } from '../../src/client/captures.ts'
 import type { ModuleFunction, PlainFunction } from '../../src/client/functions.ts'
 import { isModuleFunction, moduleFunction, ship } from '../../src/client/functions.ts'
@@ -125,6 +125,18 @@ test.each([
   ['(', 'unreadable']
 ])('%s is no function that stands alone, but a %s', (text, kind) => {
   expect(capturesOf(text).kind).toBe(kind)
+})
+
+test('what modules that ran before have left in an engine is no part of Node', async () => {
+  const names = ['require', '__filename', '__dirname']
+  for (const name of names) vi.stubGlobal(name, '')
+  vi.resetModules()
+  try {
+    const { capturesOf } = await import('../../src/client/captures.ts')
+    expect(capturesOf(`() => [${names}]`)).toMatchObject({ names })
+  } finally {
+    vi.unstubAllGlobals()
+  }
 })
 
 test('a plain function travels, under its name and by its digest', async () => {
