@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { namesData } from '../data/envelope.ts'
 import { ShoalError } from '../errors.ts'
 import type { Digest } from '../ids.ts'
+import { plainExport, plainText } from '../tasks/executor/plain.ts'
 import { bundle } from './bundle.ts'
 import { capturesOf, isBindable } from './captures.ts'
 import { isItself } from './itself.ts'
@@ -129,9 +130,8 @@ function shipPlains(functions: readonly PlainFunction[], scope: Record<string, u
     return isNamed ? `(() => { const ${fn.name} = ${source}\nreturn ${fn.name} })()` : `(${source})`
   })
   const all = entries.join(',\n')
-  const text = `const $shoalGraph = [${all}]\nexport default (which, ...args) => (0, $shoalGraph[which])(...args)\n`
-  const prelude = `${nameKeeperText(all, scope)}${scopeText(scope)}`
-  return finish(new TextEncoder().encode(`${prelude}${text}`), 'default', 'graph')
+  const text = `const $shoalGraph = [${all}]\nreturn (which, ...args) => (0, $shoalGraph[which])(...args)\n`
+  return plain(`${nameKeeperText(all, scope)}${text}`, scope, 'graph')
 }
 
 /** An arrow function in a loop is a new object each time, and the same text. */
@@ -170,8 +170,12 @@ async function shipPlain(
   const source = fn.toString()
   const name = fn.name || 'anonymous'
   refuseUnless(fn, source, Object.keys(scope))
-  const prelude = `${nameKeeperText(source, scope)}${scopeText(scope)}`
-  return finish(new TextEncoder().encode(`${prelude}${exportText(source, fn.name, scope)}`), 'default', name)
+  return plain(`${nameKeeperText(source, scope)}${returnText(source, fn.name, scope)}`, scope, name)
+}
+
+function plain(body: string, scope: Record<string, unknown>, name: string): Shipped {
+  const { names, given } = scopeText(scope)
+  return finish(new TextEncoder().encode(plainText(body, names, given)), plainExport, name)
 }
 
 /** A function that goes through a list. `fn`: an expression. What a generator yields is its result, as where tasks are single. */
@@ -225,10 +229,10 @@ function captured(names: readonly string[]): string {
   return `${stays}; ${ways.join(', ')}, or use moduleFunction()`
 }
 
-/** Declares the values of `scope` in the module. */
-function scopeText(scope: Record<string, unknown>): string {
+/** The names of `scope` as a pattern, and its values as an expression. */
+function scopeText(scope: Record<string, unknown>): { names: string; given: string } {
   const names = Object.keys(scope)
-  if (names.length === 0) return ''
+  if (names.length === 0) return { names: '', given: '' }
   const odd = names.find((name) => !isBindable(name))
   if (odd !== undefined)
     throw refusal(`\`scope\` names ${JSON.stringify(odd)}, which cannot name a variable; rename it`)
@@ -237,10 +241,9 @@ function scopeText(scope: Record<string, unknown>): string {
   if (namesData(encoded[0]))
     throw refusal('`scope` has a Ref in it; give it as an argument, where it arrives as its bytes')
   const values = Buffer.from(encoded.subarray(1)).toString('base64')
-  return `import { deserialize as $shoalRead } from 'node:v8'
-import { Buffer as $shoalBytes } from 'node:buffer'
-const { ${names.join(', ')} } = $shoalRead($shoalBytes.from('${values}', 'base64'))
-`
+  const [v8, buffer] = ['v8', 'buffer'].map((module) => `process.getBuiltinModule('node:${module}')`)
+  const given = `${v8}.deserialize(${buffer}.Buffer.from('${values}', 'base64'))`
+  return { names: `{ ${names.join(', ')} }`, given }
 }
 
 function nameKeeperText(source: string, scope: Record<string, unknown>): string {
@@ -248,10 +251,10 @@ function nameKeeperText(source: string, scope: Record<string, unknown>): string 
   return `const ${nameKeeper} = (named) => named\n`
 }
 
-function exportText(source: string, name: string, scope: Record<string, unknown>): string {
-  if (!isBindable(name) || Object.hasOwn(scope, name)) return `export default ${source}\n`
+function returnText(source: string, name: string, scope: Record<string, unknown>): string {
+  if (!isBindable(name) || Object.hasOwn(scope, name)) return `return (${source}\n)\n`
   // Named, so that stack traces tell more and arrow functions can call themselves.
-  return `const ${name} = ${source}\nexport { ${name} as default }\n`
+  return `const ${name} = ${source}\nreturn ${name}\n`
 }
 
 /** Throws SHOAL_BAD_FUNCTION if it is too large to travel. */

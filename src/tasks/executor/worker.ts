@@ -21,6 +21,7 @@ import type { Port } from './engine.ts'
 import { encodeFailure, failureOf, interrupted } from './failure.ts'
 import { readArgs } from './gaps.ts'
 import { ear, type Told } from './guest.ts'
+import { loadPlain, plainExport, type UserFunction } from './plain.ts'
 import { catchPrints } from './prints.ts'
 import type { RunOrder, ToWorker, WorkerData } from './protocol.ts'
 import { sharedMillis } from './protocol.ts'
@@ -29,7 +30,6 @@ import { ThreadPort } from './thread-port.ts'
 /** Ended tasks are reported at most this late, as long as the thread gets to it. */
 const FLUSH_EVERY_MS = 5
 
-type UserFunction = (...args: unknown[]) => unknown
 /** A module that failed to load fails the same way for all of its tasks. */
 type Loaded = { fn: UserFunction } | { error: unknown }
 
@@ -167,12 +167,25 @@ function readData(path: string): Uint8Array {
 
 /** Imports once per file and export. Never throws. */
 async function load({ file, exportName }: RunOrder): Promise<Loaded> {
+  if (exportName === plainExport) {
+    const plain = compiled(file)
+    if (plain !== undefined) return plain
+  }
   const name = `${exportName} of ${file}`
   const before = loaded.get(name)
   if (before) return before
   const result = await importExport(file, exportName).catch((error: unknown) => ({ error }))
   loaded.set(name, result)
   return result
+}
+
+function compiled(file: string): Loaded | undefined {
+  try {
+    const fn = loadPlain(file)
+    return fn && { fn }
+  } catch (error) {
+    return { error }
+  }
 }
 
 async function importExport(file: string, exportName: string): Promise<Loaded> {
