@@ -142,13 +142,13 @@ export class Fitting {
     return deep.reduce((sum, { inputs }) => sum + inputs.indexes.length, 0)
   }
 
-  /** How many of these tasks the node takes. The others would be granted in vain. */
-  accepts({ requires, depth }: JobHeader, tasks: number, taskMs: Millis): number {
+  /** How many of these tasks the node takes. The others would be granted in vain. One that `isLate` waits for what it needs. */
+  accepts({ requires, depth }: JobHeader, tasks: number, taskMs: Millis, isLate = false): number {
     if (depth < this.#runs.depth) return 0
     if (requires.text === '') return tasks
     if (!matches(requires, this.#me())) return 0
     if (requires.resources.length === 0) return tasks
-    return Math.min(tasks, fitting(this.#roomFor(taskMs), requires))
+    return Math.min(tasks, Math.max(isLate ? 1 : 0, fitting(this.#roomFor(taskMs), requires)))
   }
 
   /** What further tasks may take, those included that are short enough to wait here for their turn. */

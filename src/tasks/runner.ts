@@ -245,8 +245,8 @@ export class Runner {
     this.#held.set(key, held)
     // Who grants is the owner, which after a takeover is not the first keeper.
     if (held.live === 0 || !this.#view.isUp(held.trail.owner)) held.trail.met(from)
-    const taskMs = this.#runs.pace(this.#speeds.last, now)
-    let room = this.#takesWork ? this.fitting.accepts(header, inputs.indexes.length, taskMs) : 0
+    const [taskMs, isLate] = [this.#runs.pace(this.#speeds.last, now), this.#asked.turns.isLate(from)]
+    let room = this.#takesWork ? this.fitting.accepts(header, inputs.indexes.length, taskMs, isLate) : 0
     const fresh: number[] = []
     const back: number[] = []
     let isHeld = false

@@ -16,6 +16,9 @@ import type { Speeds } from './speeds.ts'
 
 /** What is kept for an owner that does not answer is offered to others by then, until that owner says again that tasks wait. */
 export const answerWithinMs = 200
+/** Where tasks take long, more is kept for: this part of their time, at most so long. */
+const answerPart = 1 / 20
+export const answerMaxMs = 1_000
 
 /** The highest priority of the tasks that wait at an owner, if any do: of those that need no resource, and of those that do. */
 interface Demand {
@@ -43,6 +46,8 @@ export class Turns {
   readonly #speeds: Speeds
   readonly #shares = new Shares()
   readonly #demands = new Map<PeerId, Demand>()
+  /** Owners whose turn was over before they answered, if they do. */
+  readonly #late = new Set<PeerId>()
   /** When the turn of somebody who does not answer is over. */
   passAt: Millis | undefined
 
@@ -69,8 +74,14 @@ export class Turns {
     else demand.plain = demand.needy = undefined
   }
 
+  /** True if this is the answer for which nothing is kept any more. Who is always slower would never have its turn. */
+  isLate(owner: PeerId): boolean {
+    return this.#late.has(owner)
+  }
+
   /** So many of them were taken, and so many had to go back. */
   took(owner: PeerId, header: JobHeader, taken: number, back: number): void {
+    this.#late.delete(owner)
     // Who sends what cannot run here has had its turn as well.
     this.#shares.charge(owner, Math.max(1, taken) * this.#speeds.costOf(header))
     if (back > 0) this.#set(owner, namesOf(header.requires), header.priority)
@@ -78,6 +89,7 @@ export class Turns {
 
   forget(owner: PeerId): void {
     this.#demands.delete(owner)
+    this.#late.delete(owner)
   }
 
   /** Who has not answered in time has no work, as far as is known. */
@@ -86,10 +98,20 @@ export class Turns {
     const kept = new Map<PeerId, Millis>()
     for (const [owner, { keptFrom }] of this.#demands) {
       if (keptFrom === undefined) continue
-      if (now - keptFrom < answerWithinMs) kept.set(owner, keptFrom)
-      else this.#demands.delete(owner)
+      if (now - keptFrom < this.#patience) kept.set(owner, keptFrom)
+      else {
+        this.#demands.delete(owner)
+        this.#late.add(owner)
+      }
     }
     this.#keep(kept)
+  }
+
+  get #patience(): Millis {
+    const { last } = this.#speeds
+    return Number.isFinite(last)
+      ? Math.min(answerMaxMs, Math.max(answerWithinMs, last * answerPart))
+      : answerWithinMs
   }
 
   /** What each is offered; `undefined` if they are not in each other's way. */
@@ -138,7 +160,7 @@ export class Turns {
   #keep(kept: ReadonlyMap<PeerId, Millis>): undefined {
     if (this.passAt === undefined && kept.size === 0) return
     for (const [owner, demand] of this.#demands) demand.keptFrom = kept.get(owner)
-    this.passAt = kept.size === 0 ? undefined : Math.min(...kept.values()) + answerWithinMs
+    this.passAt = kept.size === 0 ? undefined : Math.min(...kept.values()) + this.#patience
   }
 
   #inTurn(rivals: readonly Rival[]): Rival[] {

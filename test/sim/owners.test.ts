@@ -17,12 +17,24 @@ const onGpu = { requires: requirementOf({ resources: { gpu: 1 } }) }
 
 const startsAt = [2_000, 2_700] as const
 
-/** Whose tasks begin, in order, once the second submitter's are there too; `first` and `second` name the owners of their shards. */
-function beginnings(first: string, second: string, jobs: readonly JobPlan[], resources = gpu): string {
+/**
+ * Whose tasks begin, in order, once the second submitter's are there too; `first` and `second` name the owners of their shards.
+ * `loopMs`: how long Ben's takes at most to hear anything.
+ */
+function beginnings(
+  first: string,
+  second: string,
+  jobs: readonly JobPlan[],
+  { resources = gpu, loopMs = 0 } = {}
+): string {
   for (let seed = 1; ; seed++) {
     const owners = new Map<string, string>()
     let begun = ''
-    const hosts = [{ ...host('peerLab', 2), resources }, host('peerAnn', 0), host('peerBen', 0)]
+    const hosts = [
+      { ...host('peerLab', 2), resources },
+      host('peerAnn', 0),
+      { ...host('peerBen', 0), loopMs }
+    ]
     const world = new World(seed, {
       plan: { ...planOf(hosts, jobs, 12_000), clients: 2 },
       onNote: () => {},
@@ -70,7 +82,7 @@ test.each([
   'so do those that need a unit of which there is one, of owners at %s and %s (%#)',
   (first, second, has) => {
     const needs = { taskMs: 300, ...onGpu }
-    const begun = beginnings(first, second, [job(0, 12, needs), job(1, 4, needs)], has)
+    const begun = beginnings(first, second, [job(0, 12, needs), job(1, 4, needs)], { resources: has })
     expect(before(begun)).toBeLessThanOrEqual(5)
   }
 )
@@ -87,6 +99,19 @@ test.each([
   [onGpu, more]
 ])('what is more urgent at another owner goes first (%#)', (needs, has) => {
   const jobs = [job(0, 20, { taskMs: 300, ...needs }), job(1, 4, { taskMs: 300, priority: 5, ...needs })]
-  const begun = beginnings('peerLab', 'peerAnn', jobs, has)
+  const begun = beginnings('peerLab', 'peerAnn', jobs, { resources: has })
   expect(before(begun)).toBeLessThanOrEqual(2)
 })
+
+test.each([
+  ['peerLab', 300, 1_500],
+  ['peerAnn', 1_000, 1_500],
+  ['peerAnn', 12_000, 900]
+])(
+  'an owner that nearly always answers too late has its turns, too, against %s with tasks of %i ms',
+  (first, taskMs, loopMs) => {
+    const needs = { taskMs, ...onGpu }
+    const begun = beginnings(first, 'peerBen', [job(0, 30, needs), job(1, 4, needs)], { loopMs })
+    expect(before(begun)).toBeLessThanOrEqual(15)
+  }
+)

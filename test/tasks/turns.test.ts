@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import type { PeerId } from '../../src/ids.ts'
 import { anywhere, requirementOf } from '../../src/routing/requirement.ts'
 import { Speeds } from '../../src/tasks/speeds.ts'
-import { answerWithinMs, Turns } from '../../src/tasks/turns.ts'
+import { answerMaxMs, answerWithinMs, Turns } from '../../src/tasks/turns.ts'
 import { headerOf } from './header.ts'
 
 const [self, ann, ben] = ['self', 'ann', 'ben'] as [PeerId, PeerId, PeerId]
@@ -82,6 +82,30 @@ test('who does not answer holds nothing up for long, and has its turn again when
   turns.took(ann, plain(), 1, 0)
   turns.pass(1_000_000)
   expect(turns.hasWork(ann)).toBe(true)
+})
+
+test('for who answers too late nothing is kept any more, but one of its tasks waits for the next turn', () => {
+  const turns = waiting([self, plain()], [ann, plain()])
+  turns.took(self, plain(), 1, 0)
+  offered(turns, 1)
+  turns.pass(answerWithinMs)
+  expect([self, ann].map((owner) => turns.isLate(owner))).toEqual([false, true])
+  turns.granted(ann, plain(), 3)
+  turns.took(ann, plain(), 1, 2)
+  expect(turns.isLate(ann)).toBe(false)
+})
+
+test.each([
+  [100, answerWithinMs],
+  [10_000, 500],
+  [100_000, answerMaxMs]
+])('an answer is waited for longer where tasks take long: %i ms', (taskMs, patience) => {
+  const speeds = new Speeds()
+  const turns = new Turns(speeds)
+  for (const owner of [self, ann]) turns.granted(owner, plain(), 10)
+  speeds.last = taskMs
+  offered(turns, 1)
+  expect(turns.passAt).toBe(patience)
 })
 
 test('a unit goes to one owner at a time, and keeps no slot from others', () => {
