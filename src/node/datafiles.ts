@@ -30,12 +30,17 @@ const LIST = '.list'
 /** Transfers that broke and are remembered, to be gone on with. */
 const idlePartsMax = 16
 
+/** One for each file that came under a name. */
+interface Here {
+  /** When the file was changed last, if it was hashed since. */
+  mtimeMs: number | undefined
+}
+
 export class DataFiles {
   readonly folder: string
   /** Nothing survives this process. */
   readonly #isTemporary: boolean
-  /** When the file was changed last, if it was hashed since. */
-  readonly #here = new Map<DataId, number | undefined>()
+  readonly #here = new Map<DataId, Here>()
   readonly #parts = new Map<DataId, Part>()
   readonly #uses = new Map<DataId, number>()
   /** How many have its file open. */
@@ -44,6 +49,8 @@ export class DataFiles {
   readonly #condemned = new Set<DataId>()
   /** What comes again under the same name waits until the old file is gone. */
   readonly #removing = new Map<DataId, Promise<void>>()
+  /** How many are getting their name: nothing is removed under it. */
+  readonly #settling = new Map<DataId, number>()
 
   private constructor(folder: string, isTemporary: boolean, quota: number) {
     this.folder = folder
@@ -197,25 +204,28 @@ export class DataFiles {
 
   /** False if the file is not what its name says; then it is removed. Rejects with SHOAL_DISK if nothing can be said of it. */
   async check(id: DataId): Promise<boolean> {
+    const here = this.#here.get(id)
     try {
       const { mtimeMs, size } = await stat(this.path(id))
-      if (size === dataName(id).size && this.#here.get(id) === mtimeMs) return true
+      if (size === dataName(id).size && here?.mtimeMs === mtimeMs) return true
       if (size === dataName(id).size && (await this.#isSound(id))) {
-        // Unless it was dropped meanwhile.
-        if (this.has(id)) this.#here.set(id, mtimeMs)
+        if (here !== undefined) here.mtimeMs = mtimeMs
         return true
       }
     } catch (error) {
       if (isShort(error)) throw diskError(`${this.path(id)} cannot be read`, error)
       // It is not there, or cannot be read: gone in any case.
     }
+    // What came under its name since is another file.
+    if (this.#here.get(id) !== here) return this.has(id)
     await this.#remove(id)
     return false
   }
 
   /** Checks it by all its bytes, whatever was known. */
   async checkAgain(id: DataId): Promise<boolean> {
-    if (this.has(id)) this.#here.set(id, undefined)
+    const here = this.#here.get(id)
+    if (here !== undefined) here.mtimeMs = undefined
     return await this.check(id)
   }
 
@@ -257,15 +267,7 @@ export class DataFiles {
 
   /** Somebody has its file open until the returned function is called. */
   #reads(id: DataId): () => void {
-    this.#readers.set(id, (this.#readers.get(id) ?? 0) + 1)
-    let isClosed = false
-    return () => {
-      if (isClosed) return
-      isClosed = true
-      const left = (this.#readers.get(id) ?? 1) - 1
-      if (left > 0) this.#readers.set(id, left)
-      else this.#readers.delete(id)
-    }
+    return counted(this.#readers, id)
   }
 
   /** Once more, if files that wait for data took the room. */
@@ -280,6 +282,7 @@ export class DataFiles {
 
   #remove(id: DataId, isSound = false): Promise<void> {
     this.#here.delete(id)
+    if (this.#settling.has(id)) return Promise.resolve()
     const removing = this.#removeFiles(id, isSound, this.#removing.get(id)).finally(() => {
       if (this.#removing.get(id) === removing) this.#removing.delete(id)
     })
@@ -314,30 +317,40 @@ export class DataFiles {
     }
   }
 
-  /** List first: what has its name is whole. */
   async #settle(from: string, id: DataId, list: Uint8Array, onMoved = (): void => {}): Promise<void> {
-    const isSynced = !this.#isTemporary
-    await this.#removing.get(id)
+    const settled = counted(this.#settling, id)
+    try {
+      await this.#removing.get(id)
+      await this.#give(from, id, list, onMoved)
+      this.#here.set(id, { mtimeMs: (await stat(this.path(id))).mtimeMs })
+      this.#condemned.delete(id)
+    } finally {
+      settled()
+    }
+  }
+
+  /** List first: what has its name is whole. */
+  async #give(from: string, id: DataId, list: Uint8Array, onMoved: () => void): Promise<void> {
     if (chunksIn(id) > 1) await this.#withRoom(() => this.#writeList(id, list))
     await this.#withRoom(() => rename(from, this.path(id)))
     onMoved()
-    if (isSynced && process.platform !== 'win32') {
-      const folder = await open(this.folder, 'r')
-      const synced = this.#spares.syncing()
-      await folder.sync().finally(() => folder.close())
-      synced()
-    }
-    this.#here.set(id, (await stat(this.path(id))).mtimeMs)
-    this.#condemned.delete(id)
+    if (this.#isTemporary || process.platform === 'win32') return
+    const folder = await open(this.folder, 'r')
+    const synced = this.#spares.syncing()
+    await folder.sync().finally(() => folder.close())
+    synced()
   }
 
+  /** It may be there, and be read: whoever comes with the same gives it another one of the same bytes. */
   async #writeList(id: DataId, list: Uint8Array): Promise<void> {
-    const file = await open(this.path(id) + LIST, 'w', 0o600)
+    const { path, file } = await this.#spares.open(0)
     try {
       await file.writeFile(list)
       if (!this.#isTemporary) await file.sync()
+      await rename(path, this.path(id) + LIST)
     } finally {
       await file.close()
+      await rm(path, { force: true })
     }
   }
 
@@ -345,7 +358,7 @@ export class DataFiles {
     const names = await readdir(this.folder)
     for (const name of names) {
       if (name.endsWith(UNFINISHED)) await rm(join(this.folder, name), { force: true })
-      else if (isDataId(name)) this.#here.set(name, undefined)
+      else if (isDataId(name)) this.#here.set(name, { mtimeMs: undefined })
     }
     // A list without its data was written by a node that then stopped.
     for (const name of names) {
@@ -353,6 +366,19 @@ export class DataFiles {
       if (name.endsWith(LIST) && !(isDataId(id) && this.has(id)))
         await rm(join(this.folder, name), { force: true })
     }
+  }
+}
+
+/** One more, until the returned function is called. */
+function counted(counts: Map<DataId, number>, id: DataId): () => void {
+  counts.set(id, (counts.get(id) ?? 0) + 1)
+  let isOver = false
+  return () => {
+    if (isOver) return
+    isOver = true
+    const left = (counts.get(id) ?? 1) - 1
+    if (left > 0) counts.set(id, left)
+    else counts.delete(id)
   }
 }
 

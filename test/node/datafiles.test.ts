@@ -4,6 +4,7 @@
  * Not here: transfers (test/integration/data.test.ts).
  */
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import {
   chmod,
   link,
@@ -188,6 +189,51 @@ test('what is put while it is dropped, or was dropped while somebody used it, st
     await files.drop(id)
     await putting
     expect([files.has(id), await files.check(id)]).toEqual([true, true])
+  }
+})
+
+test('who drops what was there does not take away what is just getting its name', async () => {
+  const files = await DataFiles.open(folder)
+  const { id, list, read } = chunksOfBytes(randomBytes(1_000))
+  for (let round = 0; round < 5; round++) {
+    const part = await files.begin(id, list)
+    await files.write(part, 0, await read(0))
+    const comes = files.finish(part)
+    while (!existsSync(files.path(id))) await new Promise(setImmediate)
+    await files.drop(id)
+    await comes
+    expect([files.has(id), await files.checkAgain(id)]).toEqual([true, true])
+    await files.drop(id)
+  }
+})
+
+test('who doubts what was there does not take away what came since', async () => {
+  const files = await DataFiles.open(folder, { isTemporary: true })
+  const bytes = randomBytes(2 * chunkBytes)
+  const id = await files.add([bytes])
+  for (let turns = 0; turns < 200; turns++) {
+    const doubts = files.checkAgain(id)
+    for (let at = 0; at < turns % 20; at++) await new Promise(setImmediate)
+    void files.drop(id)
+    await files.add([bytes])
+    await doubts
+    expect([files.has(id), await files.checkAgain(id)]).toEqual([true, true])
+  }
+})
+
+test('who reads data that is put once more, and once more, finds it whole', async () => {
+  const files = await DataFiles.open(folder, { isTemporary: true })
+  const bytes = randomBytes(2 * chunkBytes)
+  const { id } = chunksOfBytes(bytes)
+  for (let round = 0; round < 20; round++) {
+    let left = 4
+    const puts = Array.from({ length: left }, () => files.add([bytes]).finally(() => left--))
+    while (left > 0) {
+      if (files.has(id)) expect(bytes.equals(await read(files, id))).toBe(true)
+      await new Promise(setImmediate)
+    }
+    await Promise.all(puts)
+    await files.drop(id)
   }
 })
 
