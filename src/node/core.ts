@@ -328,7 +328,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       else if (effect.kind === 'peer-up') {
         this.#effects.push({ kind: 'note', text: `${effect.peer} is up` })
         this.#task(this.owner.peerUp(effect.peer, now))
-        this.#task(this.#upkeep.peerUp(effect.peer))
+        this.#task(this.#upkeep.peerUp(effect.peer, now))
         this.#task(this.entry.peerUp(effect.peer))
         this.stock.peerUp(effect.peer, now)
         this.#task(this.cells.peerUp(effect.peer, now))

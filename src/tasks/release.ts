@@ -2,7 +2,8 @@
  * Lets the mesh forget: jobs that somebody released, and those whose retention is over.
  *
  * Not here: when a job's time is over (retention.ts), what forgetting removes (keeper.ts), and how one who was away learns of it (reconcile.ts).
- * Everybody is told, since anybody may keep a part of a job; who released it hears when all that are up have done so.
+ * Everybody is told, since anybody may keep a part of a job; who released it hears when all that are up have done so. Who is
+ * away is told when it is back, also if it alone kept the job, and so has nobody to compare with.
  */
 import type { ClientId, JobId, PeerId } from '../ids.ts'
 import { earlier, type Millis } from '../machine.ts'
@@ -15,6 +16,9 @@ const orderForMs = 5_000
 /** Orders that are not carried out everywhere; with more, jobs past their retention wait, and clients are told that it is busy. */
 export const ordersMax = 10_000
 
+/** Released jobs of which it is remembered who has not heard; of more, the oldest goes. */
+export const releasedMax = 4_096
+
 interface Order {
   readonly name: Forgettable
   readonly open: Set<PeerId>
@@ -26,6 +30,8 @@ interface Order {
 export interface ReleaseView {
   readonly self: PeerId
   readonly peers: () => readonly PeerId[]
+  /** Whoever may keep something, up or not. */
+  readonly everybody: () => readonly PeerId[]
 }
 
 export interface Released {
@@ -38,6 +44,8 @@ export interface Released {
 export class Release {
   readonly #view: ReleaseView
   readonly #orders = new Map<Forgettable, Order>()
+  /** Who has not said yet that it forgot what somebody released. */
+  readonly #unheard = new Map<Forgettable, Set<PeerId>>()
 
   constructor(view: ReleaseView) {
     this.#view = view
@@ -51,6 +59,7 @@ export class Release {
   release(client: ClientId, ask: number, job: JobId, now: Millis): Send[] {
     const old = this.#orders.get(job)
     old?.asks.push({ client, ask })
+    this.#remember(job)
     return old === undefined ? this.#order(job, [{ client, ask }], now) : []
   }
 
@@ -59,7 +68,19 @@ export class Release {
     return this.isBusy || this.#orders.has(job) ? [] : this.#order(job, [], now)
   }
 
+  /** It has been away, and some of what was released meanwhile may be there. */
+  peerUp(peer: PeerId, now: Millis): Send[] {
+    const unheard = [...this.#unheard].filter(([, peers]) => peers.has(peer))
+    return unheard.flatMap(([name]) => {
+      const order = this.#orders.get(name)
+      order?.open.add(peer)
+      return order === undefined ? this.#order(name, [], now, [peer]) : [send(peer, { kind: 'forget', name })]
+    })
+  }
+
   forgotten(from: PeerId, name: Forgettable): Released[] {
+    const unheard = this.#unheard.get(name)
+    if (unheard?.delete(from) && unheard.size === 0) this.#unheard.delete(name)
     const order = this.#orders.get(name)
     if (!order?.open.delete(from) || order.open.size > 0) return []
     return this.#conclude(order)
@@ -89,9 +110,20 @@ export class Release {
     return at
   }
 
-  #order(name: Forgettable, asks: Order['asks'], now: Millis): Send[] {
-    const open = new Set([this.#view.self, ...this.#view.peers()])
-    const order: Order = { name, open, asks, askedAt: now, until: now + orderForMs }
+  #remember(job: JobId): void {
+    this.#unheard.delete(job)
+    this.#unheard.set(job, new Set([...this.#view.peers(), ...this.#view.everybody()]))
+    const [oldest] = this.#unheard.keys()
+    if (this.#unheard.size > releasedMax && oldest !== undefined) this.#unheard.delete(oldest)
+  }
+
+  #order(
+    name: Forgettable,
+    asks: Order['asks'],
+    now: Millis,
+    to: readonly PeerId[] = [this.#view.self, ...this.#view.peers()]
+  ): Send[] {
+    const order: Order = { name, open: new Set(to), asks, askedAt: now, until: now + orderForMs }
     this.#orders.set(name, order)
     return this.#say(order, now)
   }

@@ -33,8 +33,9 @@ export class Upkeep {
     return this.#rivals.restored(now)
   }
 
-  peerUp(peer: PeerId): Send[] {
-    return [...this.#reconcile.peerUp(peer), ...this.#rivals.peerUp(peer)]
+  peerUp(peer: PeerId, now: Millis): Send[] {
+    const told = [...this.#rivals.peerUp(peer), ...this.#view.release.peerUp(peer, now)]
+    return [...this.#reconcile.peerUp(peer), ...told]
   }
 
   /** After the keeper has heard it. */

@@ -46,3 +46,26 @@ test('a node that kept and ran a job, and comes back long after it was released,
   expect([tasksLeft, keptByOthers]).toEqual([0, 0])
   expect(after).toEqual({ runs: 0, keeps: 0 })
 })
+
+test('who alone kept a job, and was away when it was released, forgets it when it is back', () => {
+  for (let seed = 1; ; seed++) {
+    const copies = { wanted: 1, least: 1 }
+    const job = { ...PLAIN_JOB, at: 1_000, taskMs: 10, shards: [3], copies, releaseAfter: 3_000 }
+    const act: Act = { kind: 'crash', pick: 'ben', disk: 'synced', isSilent: false, backAfter: 10_000 }
+    const hosts = ['ann', 'ben', 'cat'].map((name) => host(name))
+    let [kept, keeps] = [0, 0]
+    const world = new World(seed, {
+      plan: planOf(hosts, [job], 30_000, [{ at: 3_000, act }]),
+      onNote: () => {},
+      onStep: (at) => {
+        keeps = world.nodes.find(({ id }) => id === 'ben')?.core?.keeper.size ?? keeps
+        if (at < 3_000) kept = keeps
+      }
+    })
+    world.run()
+    // In other worlds it is another node that keeps it, to which the client is attached.
+    if (kept === 0) continue
+    expect([kept, keeps]).toEqual([1, 0])
+    return
+  }
+})

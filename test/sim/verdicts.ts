@@ -195,7 +195,8 @@ export class Verdicts {
   #unforgotten(released: ReadonlySet<JobId>): string | undefined {
     for (const { id, core } of this.#sound()) {
       // Who alone kept a shard shares it with nobody, and hears nothing of it.
-      // Keepers of a shard tell each other; if none of them that is left was told, nobody knows of it (an open fault).
+      // Keepers of a shard tell each other. If none of them that is left was told, only the node knows at which the job was
+      // released, and that may have restarted since (an open fault).
       const hasHeard = (peer: PeerId, job: JobId): boolean =>
         this.#checkers.over.has(peer) && this.#checkers.durable.hasForgotten(peer, job)
       const left = core?.keeper.keys().find((key) => {
