@@ -44,7 +44,8 @@ export class Errands {
     const { ask } = errand
     const open = this.#open.get(engine) ?? new Map<number, Transfer>()
     this.#open.set(engine, open)
-    this.#do(open, errand).then(
+    const isGone = (): boolean => this.#open.get(engine) !== open
+    this.#do(open, errand, isGone).then(
       (value) => this.#answer(engine, { kind: 'done', ask, value, error: undefined }),
       (error: unknown) =>
         this.#answer(engine, { kind: 'done', ask, value: undefined, error: refusalOf(error) })
@@ -59,7 +60,7 @@ export class Errands {
     this.#open.delete(engine)
   }
 
-  async #do(open: Map<number, Transfer>, errand: Errand): Promise<unknown> {
+  async #do(open: Map<number, Transfer>, errand: Errand, isGone: () => boolean): Promise<unknown> {
     switch (errand.what) {
       case 'put':
         this.#room(open)
@@ -68,6 +69,7 @@ export class Errands {
         this.#room(open)
         const id = wanted(errand.id)
         const chunks = await this.#data().chunks(id)
+        if (isGone()) return await chunks.close()
         return this.#begin(open, errand, { kind: 'get', chunks })
       }
       case 'piece':

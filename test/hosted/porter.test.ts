@@ -98,3 +98,20 @@ test('a piece is made when the last one was taken and brings no neighbours along
   made = 6
   expect(await port.put([bytes], plan)).toEqual({ id })
 })
+
+test('what is opened for an engine that has ended meanwhile is closed', async () => {
+  const found = Promise.withResolvers<void>()
+  const closed = Promise.withResolvers<string>()
+  const chunks = async () => {
+    await found.promise
+    return { read: async () => new Uint8Array(1), close: async () => closed.resolve('closed') }
+  }
+  const errands = new Errands(
+    () => ({ ...own, chunks }),
+    () => closed.resolve('left open')
+  )
+  errands.run(1, { kind: 'errand', ask: 1, what: 'open', id: dataId('x'.repeat(43), 1) })
+  errands.gone(1)
+  found.resolve()
+  expect(await closed.promise).toBe('closed')
+})
