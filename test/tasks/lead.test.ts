@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import type { PeerId } from '../../src/ids.ts'
 import { requirementOf } from '../../src/routing/requirement.ts'
 import { pack, STATUS } from '../../src/tasks/batch.ts'
-import { attemptBase } from '../../src/tasks/messages.ts'
+import { attemptBase, startIndex } from '../../src/tasks/messages.ts'
 
 import { upTo } from './record.ts'
 import { key, nodes, reader, Solo, self } from './solo.ts'
@@ -230,6 +230,31 @@ test('a new owner counts queueTimeout anew, and does not touch what it hears to 
   solo.outcome(a, 0, STATUS.ok, 1, tookOverAt + 5_000)
   expect(solo.ended.get(0)?.code).toBe('ok')
 })
+
+test.each([
+  { says: 'ends it', code: 'ok' },
+  { says: 'has not got it', code: 'TASK_UNKNOWN' },
+  { says: 'is lost', code: 'TASK_UNKNOWN' }
+])(
+  'a new owner leaves what may run once to who had begun it, whatever its queueTimeout: that one $says',
+  ({ says, code }) => {
+    const solo = new Solo(1, { atMostOnce: true, queueTimeoutMs: 500 })
+    const [a, b] = nodes(2) as [PeerId, PeerId]
+    solo.says(reader, { kind: 'propose', key, outcomes: pack('', [startIndex], [new Uint8Array(0)]) }, 0)
+    solo.claim(a, 1, 0, 1)
+    expect(solo.granted(a).length).toBe(1)
+    solo.restart(400)
+    solo.claim(b, 1, 0, 401)
+    for (let now = 450; now < 100_000; now += 500) solo.at(now)
+    expect(solo.ended.size).toBe(0)
+    if (says === 'ends it') solo.outcome(a, 0, STATUS.ok, 1, 100_000)
+    else if (says === 'is lost') solo.lose(a, 100_000)
+    else solo.says(a, { kind: 'missing', key, indexes: Uint32Array.of(0) }, 100_000)
+    for (let now = 100_001; now < 120_000; now += 500) solo.at(now)
+    expect(solo.ended.get(0)).toMatchObject({ code, attempt: 1 })
+    expect(solo.granted(b)).toEqual([])
+  }
+)
 
 test('who is no member is granted nothing, and nothing waits for it', () => {
   const solo = new Solo(4, { retries: 1 })
