@@ -22,8 +22,9 @@ import {
   readChunk,
   soleList
 } from './chunks.ts'
+import { Counts } from './counts.ts'
 import type { Place } from './near.ts'
-import { Part, writeAll } from './part.ts'
+import { closeWell, Part, writeAll } from './part.ts'
 import { type Opened, Spares, UNFINISHED } from './spares.ts'
 
 const LIST = '.list'
@@ -44,13 +45,13 @@ export class DataFiles {
   readonly #parts = new Map<DataId, Part>()
   readonly #uses = new Map<DataId, number>()
   /** How many have its file open. */
-  readonly #readers = new Map<DataId, number>()
+  readonly #readers = new Counts<DataId>()
   readonly #spares: Spares
   readonly #condemned = new Set<DataId>()
   /** What comes again under the same name waits until the old file is gone. */
   readonly #removing = new Map<DataId, Promise<void>>()
   /** How many are getting their name: nothing is removed under it. */
-  readonly #settling = new Map<DataId, number>()
+  readonly #settling = new Counts<DataId>()
 
   private constructor(folder: string, isTemporary: boolean, quota: number) {
     this.folder = folder
@@ -89,7 +90,7 @@ export class DataFiles {
   async chunks(id: DataId, alsoComing: boolean): Promise<Chunks | undefined> {
     const part = this.#parts.get(id)
     if (!this.has(id)) return alsoComing && part?.isComing ? part.chunks() : undefined
-    const closed = this.#reads(id)
+    const closed = this.#readers.add(id)
     try {
       const list = chunksIn(id) === 1 ? soleList(id) : await readFile(this.path(id) + LIST)
       if (!isListOf(list, id)) throw new Error('its list was damaged')
@@ -99,7 +100,7 @@ export class DataFiles {
         path: resolve(this.path(id)),
         offset: index * chunkBytes
       })
-      return { id, list, read, place, free: giveMemory, close: () => file.close().finally(closed) }
+      return { id, list, read, place, free: giveMemory, close: () => closeWell(file).finally(closed) }
     } catch (error) {
       closed()
       throw diskError(`${this.path(id)} cannot be read`, error)
@@ -130,7 +131,7 @@ export class DataFiles {
   /** All of its chunks were written: it is on the disk for good when this resolves. */
   async finish(part: Part): Promise<void> {
     const { id } = part
-    void part.closed.then(this.#reads(id))
+    void part.closed.then(this.#readers.add(id))
     try {
       await part.end(!this.#isTemporary)
       await this.#settle(part.path, id, part.list, () => {
@@ -155,7 +156,8 @@ export class DataFiles {
     part.fail(reason)
     if (this.#parts.get(part.id) === part) this.#parts.delete(part.id)
     await part.close()
-    await rm(part.path, { force: true })
+    // What has its name already may be another one's.
+    if (part.path !== this.path(part.id)) await removeWell(part.path)
   }
 
   /** Takes it in whole; for what is made on this machine. Rejects with SHOAL_DISK, SHOAL_BAD_VALUE or what the source throws. */
@@ -197,8 +199,10 @@ export class DataFiles {
       await this.#settle(opened.path, id, list)
       return id
     } finally {
-      await opened?.file.close()
-      if (opened !== undefined) await rm(opened.path, { force: true })
+      if (opened !== undefined) {
+        await closeWell(opened.file)
+        await removeWell(opened.path)
+      }
     }
   }
 
@@ -265,11 +269,6 @@ export class DataFiles {
     return await this.#withRoom(() => this.#spares.open(bytes)).catch(unwritten)
   }
 
-  /** Somebody has its file open until the returned function is called. */
-  #reads(id: DataId): () => void {
-    return counted(this.#readers, id)
-  }
-
   /** Once more, if files that wait for data took the room. */
   async #withRoom<T>(write: () => Promise<T>): Promise<T> {
     const before = this.#spares.cleared
@@ -282,7 +281,7 @@ export class DataFiles {
 
   #remove(id: DataId, isSound = false): Promise<void> {
     this.#here.delete(id)
-    if (this.#settling.has(id)) return Promise.resolve()
+    if (this.#settling.of(id) > 0) return Promise.resolve()
     const removing = this.#removeFiles(id, isSound, this.#removing.get(id)).finally(() => {
       if (this.#removing.get(id) === removing) this.#removing.delete(id)
     })
@@ -294,7 +293,7 @@ export class DataFiles {
     await before
     try {
       // Who has it open is not to see other data in it.
-      if (isSound && !this.#readers.has(id)) await this.#spares.take(this.path(id))
+      if (isSound && this.#readers.of(id) === 0) await this.#spares.take(this.path(id))
       else await rm(this.path(id), { force: true })
       if (chunksIn(id) > 1) await rm(this.path(id) + LIST, { force: true })
     } catch {
@@ -318,12 +317,17 @@ export class DataFiles {
   }
 
   async #settle(from: string, id: DataId, list: Uint8Array, onMoved = (): void => {}): Promise<void> {
-    const settled = counted(this.#settling, id)
+    const settled = this.#settling.add(id)
     try {
       await this.#removing.get(id)
       await this.#give(from, id, list, onMoved)
       this.#here.set(id, { mtimeMs: (await stat(this.path(id))).mtimeMs })
       this.#condemned.delete(id)
+    } catch (error) {
+      settled()
+      // Nobody knows of what may be there by now.
+      if (!this.has(id) && this.#settling.of(id) === 0) await this.#remove(id)
+      throw error
     } finally {
       settled()
     }
@@ -337,7 +341,7 @@ export class DataFiles {
     if (this.#isTemporary || process.platform === 'win32') return
     const folder = await open(this.folder, 'r')
     const synced = this.#spares.syncing()
-    await folder.sync().finally(() => folder.close())
+    await folder.sync().finally(() => closeWell(folder))
     synced()
   }
 
@@ -349,8 +353,8 @@ export class DataFiles {
       if (!this.#isTemporary) await file.sync()
       await rename(path, this.path(id) + LIST)
     } finally {
-      await file.close()
-      await rm(path, { force: true })
+      await closeWell(file)
+      await removeWell(path)
     }
   }
 
@@ -369,18 +373,8 @@ export class DataFiles {
   }
 }
 
-/** One more, until the returned function is called. */
-function counted(counts: Map<DataId, number>, id: DataId): () => void {
-  counts.set(id, (counts.get(id) ?? 0) + 1)
-  let isOver = false
-  return () => {
-    if (isOver) return
-    isOver = true
-    const left = (counts.get(id) ?? 1) - 1
-    if (left > 0) counts.set(id, left)
-    else counts.delete(id)
-  }
-}
+/** Of what has no name of data: a start removes what is left. */
+const removeWell = (path: string): Promise<void> => rm(path, { force: true }).catch(() => {})
 
 /** This process may open no more files, whatever is in this one. */
 function isShort(error: unknown): boolean {

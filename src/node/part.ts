@@ -98,7 +98,8 @@ export class Part {
   async #closeIfUnused(): Promise<void> {
     if (!this.#isOver || this.#readers > 0 || this.#isClosed) return
     this.#isClosed = true
-    await this.#file.close().finally(this.#close.resolve)
+    await closeWell(this.#file)
+    this.#close.resolve()
   }
 
   async #read(index: number): Promise<Uint8Array> {
@@ -125,3 +126,6 @@ export async function writeAll(file: FileHandle, bytes: Uint8Array, offset: numb
   for (let at = 0; at < bytes.byteLength; )
     at += (await file.write(bytes, at, bytes.byteLength - at, offset + at)).bytesWritten
 }
+
+/** Of a file that was synced, or only read: whatever is said of its end, its bytes are what they are. */
+export const closeWell = (file: FileHandle): Promise<void> => file.close().catch(() => {})
