@@ -7,7 +7,7 @@
  * has all of them. On a virtual machine whose unused memory goes back to its host that is most of what a MiB costs.
  */
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, lstat, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { chunkBytes } from './chunk-memory.ts'
 
@@ -74,7 +74,7 @@ export class Spares {
 
   /** Takes a file that nobody has open, or removes it. */
   async take(from: string): Promise<void> {
-    const { size, mode, nlink } = await stat(from).catch(() => ({ size: 0, mode: 0, nlink: 0 }))
+    const { size, mode, nlink } = await lstat(from).catch(() => ({ size: 0, mode: 0, nlink: 0 }))
     const isFit = size >= spareBytesMin && size <= chunkBytes && nlink === 1 && (mode & 0o777) === ownMode
     const isFull = this.#waiting.length + this.#coming >= this.#most
     if (!isFit || isFull || this.#isClosed) return await rm(from, { force: true })

@@ -13,9 +13,11 @@ import {
   open,
   readdir,
   readFile,
+  rename,
   rm,
   rmdir,
   stat,
+  symlink,
   truncate,
   writeFile
 } from 'node:fs/promises'
@@ -350,10 +352,16 @@ test('a file that a program has, or had, is never written to', async () => {
   await link(linked, join(folder, 'linked'))
   await chmod(opened, 0o444)
   const file = await open(opened)
+  // Moved by hand to where there is more room.
+  const moved = randomBytes(chunkBytes)
+  ids.push(await files.add([moved]))
+  await rename(files.path(ids[2] as DataId), join(folder, 'moved'))
+  await symlink(join(folder, 'moved'), files.path(ids[2] as DataId))
   for (const id of ids) await files.drop(id)
   for (let at = 0; at < 3; at++) await files.add([randomBytes(chunkBytes)])
   expect((await readFile(join(folder, 'linked'))).equals(bytes[0] as Buffer)).toBe(true)
   expect((await file.readFile()).equals(bytes[1] as Buffer)).toBe(true)
+  expect((await readFile(join(folder, 'moved'))).equals(moved)).toBe(true)
   await file.close()
 })
 

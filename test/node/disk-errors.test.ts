@@ -35,7 +35,7 @@ vi.mock('node:fs/promises', async (importOriginal) => {
       Object.defineProperty(file, name, { value: failing(name, (file[name] as Act).bind(file)) })
     return file
   }
-  const names = ['rename', 'rm', 'stat', 'readFile'] as const
+  const names = ['rename', 'rm', 'stat', 'lstat', 'readFile'] as const
   const failed = Object.fromEntries(names.map((name) => [name, failing(name, real[name] as Act)]))
   return { ...real, ...failed, open: failing('open', open as Act) }
 })
