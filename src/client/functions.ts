@@ -174,8 +174,8 @@ async function shipPlain(
 }
 
 function plain(body: string, scope: Record<string, unknown>, name: string): Shipped {
-  const { names, given } = scopeText(scope)
-  return finish(new TextEncoder().encode(plainText(body, names, given)), plainExport, name)
+  const text = plainText(body, ...scopeText(scope))
+  return finish(new TextEncoder().encode(text), plainExport, name)
 }
 
 /** A function that goes through a list. `fn`: an expression. What a generator yields is its result, as where tasks are single. */
@@ -229,10 +229,10 @@ function captured(names: readonly string[]): string {
   return `${stays}; ${ways.join(', ')}, or use moduleFunction()`
 }
 
-/** The names of `scope` as a pattern, and its values as an expression. */
-function scopeText(scope: Record<string, unknown>): { names: string; given: string } {
+/** The names of `scope` as a pattern, and its values in base64. */
+function scopeText(scope: Record<string, unknown>): [names: string, values: string] {
   const names = Object.keys(scope)
-  if (names.length === 0) return { names: '', given: '' }
+  if (names.length === 0) return ['', '']
   const odd = names.find((name) => !isBindable(name))
   if (odd !== undefined)
     throw refusal(`\`scope\` names ${JSON.stringify(odd)}, which cannot name a variable; rename it`)
@@ -240,10 +240,7 @@ function scopeText(scope: Record<string, unknown>): { names: string; given: stri
   const encoded = encodeValue({ ...scope }, 'scope')
   if (namesData(encoded[0]))
     throw refusal('`scope` has a Ref in it; give it as an argument, where it arrives as its bytes')
-  const values = Buffer.from(encoded.subarray(1)).toString('base64')
-  const [v8, buffer] = ['v8', 'buffer'].map((module) => `process.getBuiltinModule('node:${module}')`)
-  const given = `${v8}.deserialize(${buffer}.Buffer.from('${values}', 'base64'))`
-  return { names: `{ ${names.join(', ')} }`, given }
+  return [`{ ${names.join(', ')} }`, Buffer.from(encoded.subarray(1)).toString('base64')]
 }
 
 function nameKeeperText(source: string, scope: Record<string, unknown>): string {
