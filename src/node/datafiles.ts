@@ -91,6 +91,7 @@ export class DataFiles {
     const part = this.#parts.get(id)
     if (!this.has(id)) return alsoComing && part?.isComing ? part.chunks() : undefined
     const closed = this.#readers.add(id)
+    const here = this.#here.get(id)
     try {
       const list = chunksIn(id) === 1 ? soleList(id) : await readFile(this.path(id) + LIST)
       if (!isListOf(list, id)) throw new Error('its list was damaged')
@@ -103,6 +104,8 @@ export class DataFiles {
       return { id, list, read, place, free: giveMemory, close: () => closeWell(file).finally(closed) }
     } catch (error) {
       closed()
+      // It went meanwhile, and may be here again.
+      if (this.#here.get(id) !== here) return await this.chunks(id, alsoComing)
       throw diskError(`${this.path(id)} cannot be read`, error)
     }
   }
