@@ -255,8 +255,9 @@ export class Guard {
       this.#watched.delete(id)
       return []
     }
-    const at = [...has].slice(0, sourcesMax)
     const isNew = asks.length > 0
+    // What is put here comes from a client just now, if it is not here.
+    const at = [...new Set(isNew ? [this.#view.self, ...has] : has)].slice(0, sourcesMax)
     const put = asks.at(-1)?.ask ?? 0
     const hold: Hold = { kind: 'hold', isNamed, pinMs, bridgeMs, copies: watch.copies, isNew, put, at }
     for (const peer of targets) {

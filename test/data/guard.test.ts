@@ -46,6 +46,13 @@ test.each(['has it', 'takes too long'])(
   }
 )
 
+test('who is to hold what is put is told where it comes from', () => {
+  const view = viewOf([self, third, fourth])
+  const guard = new Guard(view, new Depot(view, 1_000_000))
+  const told = guard.keep(id, 7, { pinMs: 60_000, bridgeMs: 0 }, 3, 0)
+  expect(told).toMatchObject([self, third, fourth].map((to) => ({ to, message: { at: [self] } })))
+})
+
 test('who was restarted lets go of what it had asked others for before, also if it did not come to ask them again', () => {
   const keepers = [self]
   const view = { ...viewOf(keepers), isUp: (peer: PeerId) => keepers.includes(peer) }
