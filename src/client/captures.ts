@@ -24,6 +24,8 @@ export type Captures =
       names: readonly string[]
       /** Literal specifiers of dynamic imports that another machine cannot resolve. */
       imports: readonly string[]
+      /** It imports what its text does not name. */
+      seeks: boolean
     }
 
 interface Scope {
@@ -60,7 +62,7 @@ export function capturesOf(source: string): Captures {
   }
   const reader = new Reader()
   reader.read(root)
-  return { kind: 'function', names: reader.freeNames(), imports: [...reader.imports] }
+  return { kind: 'function', names: reader.freeNames(), imports: [...reader.imports], seeks: reader.seeks }
 }
 
 function parseExpression(source: string): Expression {
@@ -95,6 +97,7 @@ export function isBindable(name: string): boolean {
 
 class Reader {
   readonly imports = new Set<string>()
+  seeks = false
   readonly #uses: Use[] = []
   #scope: Scope = { names: new Set(), parent: undefined, isVarScope: true }
 
@@ -254,7 +257,10 @@ class Reader {
   }
 
   #import(source: Expression): void {
-    if (source.type !== 'Literal' || typeof source.value !== 'string') return
+    if (source.type !== 'Literal' || typeof source.value !== 'string') {
+      this.seeks = true
+      return
+    }
     if (ours.has(source.value)) return
     if (!isBuiltin(source.value) && !/^(https?|data|file):/.test(source.value)) this.imports.add(source.value)
   }

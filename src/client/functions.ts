@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { namesData } from '../data/envelope.ts'
 import { ShoalError } from '../errors.ts'
 import type { Digest } from '../ids.ts'
-import { plainExport, plainText } from '../tasks/executor/plain.ts'
+import { needsModule, plainExport, plainText } from '../tasks/executor/plain.ts'
 import { bundle } from './bundle.ts'
 import { capturesOf, isBindable } from './captures.ts'
 import { isItself } from './itself.ts'
@@ -123,15 +123,16 @@ export async function shipTogether(
 }
 
 function shipPlains(functions: readonly PlainFunction[], scope: Record<string, unknown>): Shipped {
+  let seeks = false
   const entries = functions.map((fn) => {
     const source = fn.toString()
-    refuseUnless(fn, source, Object.keys(scope))
+    if (refuseUnless(fn, source, Object.keys(scope)).seeks) seeks = true
     const isNamed = isBindable(fn.name) && !Object.hasOwn(scope, fn.name)
     return isNamed ? `(() => { const ${fn.name} = ${source}\nreturn ${fn.name} })()` : `(${source})`
   })
   const all = entries.join(',\n')
   const text = `const $shoalGraph = [${all}]\nreturn (which, ...args) => (0, $shoalGraph[which])(...args)\n`
-  return plain(`${nameKeeperText(all, scope)}${text}`, scope, 'graph')
+  return plain(`${nameKeeperText(all, scope)}${text}`, seeks, scope, 'graph')
 }
 
 /** An arrow function in a loop is a new object each time, and the same text. */
@@ -169,12 +170,13 @@ async function shipPlain(
   if (isModuleFunction(fn)) throw refusal('`scope` is for plain functions; a module imports what it needs')
   const source = fn.toString()
   const name = fn.name || 'anonymous'
-  refuseUnless(fn, source, Object.keys(scope))
-  return plain(`${nameKeeperText(source, scope)}${returnText(source, fn.name, scope)}`, scope, name)
+  const { seeks } = refuseUnless(fn, source, Object.keys(scope))
+  return plain(`${nameKeeperText(source, scope)}${returnText(source, fn.name, scope)}`, seeks, scope, name)
 }
 
-function plain(body: string, scope: Record<string, unknown>, name: string): Shipped {
-  const text = plainText(body, ...scopeText(scope))
+/** What it seeks is looked for where its module lies. */
+function plain(body: string, seeks: boolean, scope: Record<string, unknown>, name: string): Shipped {
+  const text = plainText(seeks ? `${needsModule}${body}` : body, ...scopeText(scope))
   return finish(new TextEncoder().encode(text), plainExport, name)
 }
 
@@ -192,7 +194,7 @@ export function eachText(fn: string, each: Each): string {
 }`
 }
 
-function refuseUnless(fn: PlainFunction, source: string, given: readonly string[]): void {
+function refuseUnless(fn: PlainFunction, source: string, given: readonly string[]): { seeks: boolean } {
   const { name } = fn
   const what = name ? `\`${name}\`` : 'the function'
   const instead = 'write it as a function or an arrow function, or use moduleFunction()'
@@ -213,6 +215,7 @@ function refuseUnless(fn: PlainFunction, source: string, given: readonly string[
     const message = `the function imports ${quoted(captures.imports)}, which other machines may not have; use moduleFunction()`
     throw refusal(message)
   }
+  return captures
 }
 
 function speaksOf(source: string, name: string): boolean {

@@ -17,7 +17,7 @@ import type { JobId } from '../ids.ts'
 import { type Context, origin } from '../tasks/executor/context.ts'
 import type { Port } from '../tasks/executor/engine.ts'
 import { ear } from '../tasks/executor/guest.ts'
-import { isLoadedFrom, plainExport } from '../tasks/executor/plain.ts'
+import { loadedFrom, plainExport } from '../tasks/executor/plain.ts'
 import { depthMax } from '../tasks/messages.ts'
 import type { OpenCall } from './answers.ts'
 import { Calls } from './calls.ts'
@@ -117,7 +117,7 @@ async function shipWithin(
 async function ownExport({ file }: Context, fn: PlainFunction | ModuleFunction): Promise<string | undefined> {
   if (isModuleFunction(fn))
     return resolve(fn.file) === resolve(file) && fn.each === undefined ? fn.exportName : undefined
-  if (isLoadedFrom(file, fn)) return plainExport
+  if (loadedFrom(file) === fn) return plainExport
   const module = (await import(pathToFileURL(file).href)) as Record<string, unknown>
   return Object.keys(module).find((name) => module[name] === fn)
 }

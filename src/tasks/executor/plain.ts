@@ -6,6 +6,7 @@
  * loop would leave one for each. So an engine evaluates the text by itself, once for all that differ in their values only, and
  * lets go of what nobody called for long.
  */
+import { Buffer } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { deserialize } from 'node:v8'
@@ -18,14 +19,19 @@ const keptMax = 256
 const keptBytesMax = 16 * 1024 * 1024
 
 const begin = `\nexport const ${plainExport} = $shoalMake(`
-const end = ')\n'
+// Imported, as user code may replace globals by fakes.
+const end = `)
+import { deserialize as $shoalRead } from 'node:v8'
+import { Buffer as $shoalBytes } from 'node:buffer'
+`
+const before = `$shoalRead($shoalBytes.from('`
+const after = `', 'base64'))`
+
+/** A statement for the body of what only a module may say, or says otherwise. */
+export const needsModule = 'import.meta\n'
 
 export type UserFunction = (...args: unknown[]) => unknown
 type Make = (values?: unknown) => UserFunction
-
-const builtin = (name: string): string => `process.getBuiltinModule('node:${name}')`
-const before = `${builtin('v8')}.deserialize(${builtin('buffer')}.Buffer.from('`
-const after = `', 'base64'))`
 
 /** `body`: statements that return the function. They see `values`, in base64 as V8 writes them, by the pattern `names`. */
 export function plainText(body: string, names = '', values = ''): string {
@@ -37,7 +43,7 @@ const functions = new Recent<UserFunction>(keptMax, keptBytesMax)
 /** By what the functions say before their values. */
 const makers = new Recent<Make>(keptMax, keptBytesMax)
 
-/** Undefined if only a module may say what it says. Throws what its text throws. */
+/** Undefined if it is to be imported, as what only a module may say is. Throws what its text throws. */
 export function loadPlain(file: string): UserFunction | undefined {
   const known = functions.use(file)
   if (known !== undefined) return known
@@ -55,8 +61,8 @@ export function loadPlain(file: string): UserFunction | undefined {
   return fn
 }
 
-/** It is what that file says, as long as it is kept. */
-export const isLoadedFrom = (file: string, fn: unknown): boolean => functions.peek(file) === fn
+/** What that file says, if it was evaluated and is kept, as that of a running task is. */
+export const loadedFrom = (file: string): UserFunction | undefined => functions.peek(file)
 
 const isValues = (given: string): boolean => given.startsWith(before) && given.endsWith(after)
 
@@ -69,10 +75,9 @@ function makerOf(text: string, file: string): Make | undefined {
     const make = indirectly(code) as Make
     makers.add(text, make, text.length)
     return make
-  } catch (error) {
-    // As `import.meta` is.
-    if (error instanceof SyntaxError) return undefined
-    throw error
+  } catch {
+    // `import.meta` is no part of a text, and Node.js may be told to evaluate none.
+    return undefined
   }
 }
 

@@ -7,11 +7,13 @@ import './as-processes.ts'
 import { spawnSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test, vi } from 'vitest'
+import { ship } from '../../../src/client/functions.ts'
 import type { Digest } from '../../../src/ids.ts'
 import { bench, counting, folder, indexesOf, made, upTo } from './bench.ts'
 
 const code = 'crashes' as Digest
+declare const more: string
 beforeAll(async () => {
   await writeFile(
     join(folder, `${code}.mjs`),
@@ -113,3 +115,14 @@ function isAlive(pid: number): boolean {
   const states = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout.trim()
   return states !== '' && !states.startsWith('Z')
 }
+
+test('where Node.js may evaluate no text, functions run all the same', async () => {
+  vi.stubEnv('NODE_OPTIONS', '--disallow-code-generation-from-strings')
+  try {
+    const { exportName, digest, code } = await ship((x: string) => x + more, { more: '!' })
+    await writeFile(join(folder, `${digest}.mjs`), code)
+    expect(await bench().start(exportName, [['x']], { code: digest })).toMatchObject([{ value: 'x!' }])
+  } finally {
+    vi.unstubAllEnvs()
+  }
+})

@@ -3,12 +3,12 @@
  *
  * Not here: what of them travels (test/client/functions.test.ts).
  */
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ship } from '../../../src/client/functions.ts'
 import type { Digest } from '../../../src/ids.ts'
-import { isLoadedFrom, loadPlain } from '../../../src/tasks/executor/plain.ts'
+import { loadedFrom, loadPlain } from '../../../src/tasks/executor/plain.ts'
 import { bench, folder } from './bench.ts'
 
 /** A function with exactly this text, as an engine finds it. */
@@ -75,7 +75,26 @@ test('of many functions those are kept that were called last', async () => {
     loadPlain(file)
     expect(loadPlain(first)).toBe(loaded[0])
   }
-  expect(isLoadedFrom(first, loaded[0])).toBe(true)
-  expect(isLoadedFrom(second, loaded[1])).toBe(false)
+  expect(loadedFrom(first)).toBe(loaded[0])
+  expect(loadedFrom(second)).toBeUndefined()
   expect(loadPlain(second)?.()).toBe(1)
+})
+
+test('what another function has left for a global is nothing to one that was given something', async () => {
+  const { start } = bench()
+  const { code } = await shipped('() => { for (const name of ["Buffer", "process"]) globalThis[name] = {} }')
+  expect(await start('$shoalPlain', [[]], { code })).toMatchObject([{ value: undefined }])
+  for (const text of ['() => given', '() => import.meta.url && given']) {
+    const { exportName, code } = await shipped(text, { given: 'far' })
+    expect(await start(exportName, [[]], { code })).toMatchObject([{ value: 'far' }])
+  }
+})
+
+test('a name that a function imports is looked for where its module lies', async () => {
+  const { start } = bench()
+  const beside = join(folder, 'node_modules', 'beside')
+  await mkdir(beside, { recursive: true })
+  await writeFile(join(beside, 'index.js'), 'module.exports = "found"')
+  const { exportName, code } = await shipped('async (name) => (await import(name)).default')
+  expect(await start(exportName, [['beside']], { code })).toMatchObject([{ value: 'found' }])
 })
