@@ -117,7 +117,9 @@ async function shipWithin(
 async function ownExport({ file }: Context, fn: PlainFunction | ModuleFunction): Promise<string | undefined> {
   if (isModuleFunction(fn))
     return resolve(fn.file) === resolve(file) && fn.each === undefined ? fn.exportName : undefined
-  if (loadedFrom(file) === fn) return plainExport
+  const plain = loadedFrom(file)
+  // Not imported, where it would stay.
+  if (plain !== undefined) return plain === fn ? plainExport : undefined
   const module = (await import(pathToFileURL(file).href)) as Record<string, unknown>
   return Object.keys(module).find((name) => module[name] === fn)
 }

@@ -3,17 +3,22 @@
  *
  * Not here: tasks that run (test/conformance/nested.test.ts).
  */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { clientMessages, entryMessages } from '../../src/client/protocol.ts'
 import { EngineClient } from '../../src/client/within.ts'
 import type { JobId, ShardKey } from '../../src/ids.ts'
 import { Context, origin } from '../../src/tasks/executor/context.ts'
 import type { Port } from '../../src/tasks/executor/engine.ts'
 import { ear } from '../../src/tasks/executor/guest.ts'
+import { loadPlain, plainText } from '../../src/tasks/executor/plain.ts'
 import type { FromWorker, RunOrder } from '../../src/tasks/executor/protocol.ts'
 import { depthMax } from '../../src/tasks/messages.ts'
 
+const nested = fileURLToPath(new URL('../conformance/nested.ts', import.meta.url))
 const said: FromWorker[] = []
 let onSubmit = (_job: JobId, _epoch: number): void => {}
 const port = {
@@ -30,7 +35,7 @@ const port = {
 const client = new EngineClient(port)
 
 function within<T>(
-  { depth = 0, attempt = 1, seat = 0, index = 0, epoch = 0 },
+  { depth = 0, attempt = 1, seat = 0, index = 0, epoch = 0, file = nested },
   act: (context: Context) => T
 ): T {
   const none = new Uint8Array()
@@ -42,7 +47,7 @@ function within<T>(
     priority: 0,
     submitter: 'ann',
     around: ['outer/1'],
-    file: fileURLToPath(new URL('../conformance/nested.ts', import.meta.url)),
+    file,
     dataFolder: ''
   }
   const batch = { claims: none, ends: new Uint32Array(), body: none }
@@ -103,4 +108,23 @@ test('what two owners let the same attempt submit, each on its side of a split, 
   await promise
   expect(epochs).toEqual(epochs.toSorted((a, b) => a - b))
   expect(new Set(epochs).size).toBe(3)
+})
+
+test('a plain function that submits another one is not imported for it, where it would stay for good', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'shoal-within-'))
+  try {
+    const file = join(folder, 'plain.mjs')
+    const made: unknown[] = []
+    vi.stubGlobal('made', made)
+    await writeFile(file, plainText('made.push(1)\nreturn () => 1\n'))
+    loadPlain(file)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    onSubmit = () => resolve()
+    within({ index: 11, file }, () => void client.map((x) => x, [1]))
+    await promise
+    expect(made).toHaveLength(1)
+  } finally {
+    vi.unstubAllGlobals()
+    await rm(folder, { recursive: true })
+  }
 })
