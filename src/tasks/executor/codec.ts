@@ -79,7 +79,7 @@ function decodePlain(bytes: Uint8Array): unknown {
     case TAG.bytes:
       return new Uint8Array(bytes.subarray(1))
     case TAG.v8:
-      return deserialize(bytes)
+      return readV8(bytes.subarray(1))
     default:
       throw malformed(tag === undefined ? 'there are no bytes' : `the first byte is ${tag}`)
   }
@@ -190,9 +190,10 @@ function naming(ids: readonly DataId[], inner: Uint8Array, path: string): Uint8A
   throw new ShoalError('SHOAL_BAD_VALUE', `${path} has ${ids.length} refs, ${refsMax} are allowed; ${advice}`)
 }
 
-function deserialize(bytes: Uint8Array): unknown {
+/** What stands behind the tag of a value that has no shorter form. Throws SHOAL_BAD_VALUE. */
+export function readV8(bytes: Uint8Array): unknown {
   try {
-    const reader = new Reader(bytes.subarray(1))
+    const reader = new Reader(bytes)
     reader.readHeader()
     return reader.readValue()
   } catch (cause) {

@@ -9,7 +9,7 @@
 import { Buffer } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
-import { deserialize } from 'node:v8'
+import { readV8 } from './codec.ts'
 import { Recent } from './recent.ts'
 
 /** The export of such a module. */
@@ -56,7 +56,7 @@ export function loadPlain(file: string): UserFunction | undefined {
   const make = isOurs ? makerOf(bytes.toString('utf8', 0, at), file) : undefined
   if (make === undefined) return undefined
   const values = given.slice(before.length, -after.length)
-  const fn = given === '' ? make() : make(deserialize(Buffer.from(values, 'base64')))
+  const fn = given === '' ? make() : make(readV8(Buffer.from(values, 'base64')))
   functions.add(file, fn, bytes.length)
   return fn
 }

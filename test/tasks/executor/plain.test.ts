@@ -98,3 +98,11 @@ test('a name that a function imports is looked for where its module lies', async
   const { exportName, code } = await shipped('async (name) => (await import(name)).default')
   expect(await start(exportName, [['beside']], { code })).toMatchObject([{ value: 'found' }])
 })
+
+test('arrays that a function was given are not windows on what others were given', async () => {
+  const { start } = bench()
+  const given = { numbers: new Float32Array(3), view: new DataView(new ArrayBuffer(5)) }
+  const text = '() => [numbers, view].map(({ buffer }) => buffer.byteLength)'
+  const { exportName, code } = await shipped(text, given)
+  expect(await start(exportName, [[]], { code })).toMatchObject([{ value: [12, 5] }])
+})
