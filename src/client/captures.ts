@@ -4,7 +4,7 @@
  * Not here: what is done about them (functions.ts).
  * Declarations are noted scope by scope and uses beside them; resolving all uses at the end makes hoisting a non-event.
  */
-import { isBuiltin } from 'node:module'
+import { builtinModules, isBuiltin } from 'node:module'
 import type {
   AnyNode,
   ArrowFunctionExpression,
@@ -44,8 +44,12 @@ interface Use {
 const ours = new Set(['shoal', 'shoal/task'])
 // As of loading: names that a program adds to globalThis later exist on its own machine only.
 const GLOBALS = new Set(Object.getOwnPropertyNames(globalThis))
-// A bundle adds these to the engine that it runs in (bundle.ts), which may have loaded it before this.
-for (const name of ['require', '__filename', '__dirname']) GLOBALS.delete(name)
+// A bundle adds the first to the engine that it runs in (bundle.ts), which may have loaded it before this.
+const added = ['require', '__filename', '__dirname', 'module', 'exports']
+// Node's prompt, and `node -e`, have all of its modules, of which three are globals elsewhere, too.
+const prompted = ['_', '_error', ...builtinModules]
+const everywhere = new Set(['console', 'crypto', 'process'])
+for (const name of [...added, ...prompted]) if (!everywhere.has(name)) GLOBALS.delete(name)
 
 /** Reads a function's text, `fn.toString()`. Never throws. O(text). */
 export function capturesOf(source: string): Captures {

@@ -130,8 +130,10 @@ test.each([
   expect(capturesOf(text).kind).toBe(kind)
 })
 
-test('what modules that ran before have left in an engine is no part of Node', async () => {
-  const names = ['require', '__filename', '__dirname']
+test.each([
+  ['modules that ran before have left in an engine', ['require', '__filename', '__dirname']],
+  ['Node has at its prompt only', ['require', 'module', 'fs', 'path', '_', '_error']]
+])('what %s is no part of Node', async (_what, names) => {
   for (const name of names) vi.stubGlobal(name, '')
   vi.resetModules()
   try {
