@@ -4,6 +4,7 @@
  * Not here: failures (failure.ts), and how values are packed with others (batch.ts).
  * Most values of fine-grained work are one number or string, so these cost a tag and their bytes; the rest is V8's own format.
  */
+import { Buffer } from 'node:buffer'
 import { types } from 'node:util'
 import { DefaultDeserializer, DefaultSerializer } from 'node:v8'
 import { closeEnvelope, openEnvelope, refsMax } from '../../data/envelope.ts'

@@ -85,7 +85,7 @@ test('what another function has left for a global is nothing to one that was giv
   const { code } = await shipped('() => { for (const name of ["Buffer", "process"]) globalThis[name] = {} }')
   expect(await start('$shoalPlain', [[]], { code })).toMatchObject([{ value: undefined }])
   for (const text of ['() => given', '() => import.meta.url && given']) {
-    const { exportName, code } = await shipped(text, { given: 'far' })
+    const { exportName, code } = await shipped(text, { given: 'far', numbers: new Uint16Array(2) })
     expect(await start(exportName, [[]], { code })).toMatchObject([{ value: 'far' }])
   }
 })
