@@ -11,7 +11,8 @@ import { regroup } from './accepted.ts'
 import type { Dependents, News } from './dependents.ts'
 import { type Send, seek, send } from './effects.ts'
 import type { Lead } from './lead.ts'
-import { keysOf, type Placement, type TaskMessage, type TaskMessageOf } from './messages.ts'
+import type { Placement, TaskMessage, TaskMessageOf } from './messages.ts'
+import { ShardMap } from './shard-map.ts'
 import { Trail } from './trail.ts'
 
 /** Between two questions to an owner that says nothing. */
@@ -34,7 +35,7 @@ interface Source {
 export class Dependencies {
   readonly #view: DependenciesView
   readonly #leads: ReadonlyMap<ShardKey, Lead>
-  readonly #sources = new Map<ShardKey, Source>()
+  readonly #sources = new ShardMap<Source>()
   #begun: Lead[] = []
 
   constructor(view: DependenciesView, leads: ReadonlyMap<ShardKey, Lead>) {
@@ -82,7 +83,7 @@ export class Dependencies {
         return source.trail.disowned(from, now) ? seek(message.key, this.#view.mayKnow(message.key)) : []
       }
       case 'forget':
-        return keysOf(message.name, this.#sources.keys()).flatMap((key) => {
+        return this.#sources.covered(message.name).flatMap((key) => {
           const leads = this.#of(key)
           this.#sources.delete(key)
           return leads.flatMap((lead) => heed(lead, (dependents) => dependents.forget(key), now))

@@ -10,7 +10,8 @@ import { assert, type Millis } from '../machine.ts'
 import { pickAt } from './batch.ts'
 import { type Send, seek, send } from './effects.ts'
 import type { EntryEffect, EntryView } from './entry.ts'
-import { everyTask, type Forgettable, keysOf, type Placement, type TaskMessageOf } from './messages.ts'
+import { everyTask, type Forgettable, type Placement, type TaskMessageOf } from './messages.ts'
+import { ShardMap } from './shard-map.ts'
 import { Trail } from './trail.ts'
 
 /** Between two questions of a follow that hears nothing. */
@@ -31,7 +32,7 @@ interface Follow {
 
 export class Follows {
   readonly #view: EntryView
-  readonly #follows = new Map<ShardKey, Follow>()
+  readonly #follows = new ShardMap<Follow>()
   /** Bytes that clients are told in this step, which their streams do not know of yet. */
   readonly #told = { at: Number.NaN, bytes: new Map<ClientId, number>() }
   /** A client had no room for something. */
@@ -130,7 +131,7 @@ export class Follows {
    */
   forgotten(name: Forgettable): EntryEffect[] {
     const effects: EntryEffect[] = []
-    for (const key of keysOf(name, this.#follows.keys())) {
+    for (const key of this.#follows.covered(name)) {
       const { job } = shardName(key)
       const clients = this.#follows.get(key)?.clients.keys() ?? []
       this.#follows.delete(key)

@@ -34,6 +34,7 @@ import {
   type TaskMessage,
   type TaskMessageOf
 } from './messages.ts'
+import { ShardMap } from './shard-map.ts'
 import { isPacked } from './shelf.ts'
 import { Tombstones } from './tombstones.ts'
 
@@ -54,7 +55,7 @@ export class Keeper extends Holdings {
   readonly #self: PeerId
   readonly #rewriteAbove: number
   /** Shards that were kept here, and who has them now. */
-  readonly #moved = new Map<ShardKey, KeeperList>()
+  readonly #moved = new ShardMap<KeeperList>()
   /** Shards that were changed, or went, since somebody asked. */
   #news = new Set<ShardKey>()
   readonly #forgotten = new Tombstones()
@@ -231,7 +232,7 @@ export class Keeper extends Holdings {
   #forget(name: Forgettable): Forgettable[] {
     const job = isJobId(name) ? name : shardName(name).job
     // Also the word of where its shards went that were kept here once.
-    const keys = keysOf(name, [...this.shardsOf(job), ...this.#moved.keys()])
+    const keys = [...keysOf(name, this.shardsOf(job)), ...this.#moved.covered(name)]
     const removed: Forgettable[] = []
     for (const key of keys) if (this.#remove(key)) removed.push(key)
     const replaced = this.#forgotten.add(name)

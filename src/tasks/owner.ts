@@ -14,19 +14,13 @@ import { Dependencies, type DependenciesView, recalled } from './dependencies.ts
 import { passOn, type Send, send } from './effects.ts'
 import { announcementOf, areRivals, type KeeperList, listOf } from './keepers.ts'
 import { type Inheritance, Lead } from './lead.ts'
-import {
-  covers,
-  type Forgettable,
-  keysOf,
-  type ShardRecord,
-  type TaskMessage,
-  type TaskMessageOf
-} from './messages.ts'
+import type { Forgettable, ShardRecord, TaskMessage, TaskMessageOf } from './messages.ts'
 import type { HoldersView } from './nearby.ts'
 import { Orphans } from './orphans.ts'
 import { Register } from './register.ts'
 import { Repairs, type RepairView } from './repair.ts'
 import { reported } from './reports.ts'
+import { ShardMap } from './shard-map.ts'
 import { Succession } from './succession.ts'
 import { type AboutTasks, type Kept, leadingMessage, Whereabouts } from './whereabouts.ts'
 
@@ -45,7 +39,7 @@ export interface OwnerView extends RepairView, DependenciesView, HoldersView {
 
 export class Owner {
   readonly #view: OwnerView
-  readonly leads = new Map<ShardKey, Lead>()
+  readonly leads = new ShardMap<Lead>()
   readonly repairs: Repairs
   readonly #succession: Succession
   readonly dealer: Dealer
@@ -358,11 +352,11 @@ export class Owner {
 
   /** Nothing of it is owned or followed any more, and what runs of it is ended. */
   #forgotten(name: Forgettable): Send[] {
-    for (const key of keysOf(name, this.#succession.keys())) this.#succession.unfollow(key)
-    const gone = [...this.leads].filter(([key]) => covers(name, key))
-    return gone.flatMap(([key, lead]) => {
+    this.#succession.forget(name)
+    return this.leads.covered(name).flatMap((key) => {
+      const lead = this.leads.get(key)
       this.leads.delete(key)
-      return lead.revoke()
+      return lead?.revoke() ?? []
     })
   }
 

@@ -9,8 +9,9 @@ import { idsIn, namesData } from '../data/envelope.ts'
 import { type DataId, isJobId, type ShardKey } from '../ids.ts'
 import { type Batch, OUTCOME_HEADER_BYTES, valueAt } from './batch.ts'
 import type { Keeper } from './keeper.ts'
-import { keysOf, shardTasksMax, type TaskMessage } from './messages.ts'
+import { shardTasksMax, type TaskMessage } from './messages.ts'
 import { openParcel, PARCEL } from './parcel.ts'
+import { ShardMap } from './shard-map.ts'
 
 export interface Named {
   readonly fresh: readonly DataId[]
@@ -25,12 +26,12 @@ const nothing: Named = { fresh: [], over: [], isOver: false, copies: 0 }
 
 export class References {
   readonly #keeper: Keeper
-  readonly #ofShard = new Map<ShardKey, Set<DataId>>()
+  readonly #ofShard = new ShardMap<Set<DataId>>()
   readonly #counts = new Map<DataId, number>()
   /** Shards that are not settled, by those that their tasks wait for. */
   readonly #waiting = new Map<ShardKey, Set<ShardKey>>()
   /** What these wait for, and which data came from there. */
-  readonly #brought = new Map<ShardKey, { readonly from: readonly ShardKey[]; readonly ids: Set<DataId> }>()
+  readonly #brought = new ShardMap<{ readonly from: readonly ShardKey[]; readonly ids: Set<DataId> }>()
 
   constructor(keeper: Keeper) {
     this.#keeper = keeper
@@ -67,8 +68,8 @@ export class References {
         return { ...this.#replace(message.key, this.#read(message.key)), isOver: message.kind === 'settle' }
       }
       case 'forget': {
-        const gone = keysOf(message.name, this.#ofShard.keys())
-        for (const key of keysOf(message.name, this.#brought.keys())) this.#ended(key)
+        const gone = this.#ofShard.covered(message.name)
+        for (const key of this.#brought.covered(message.name)) this.#ended(key)
         const over = gone.flatMap((key) => this.#replace(key, new Set()).over)
         // Of a shard under one name only, the client may be about to submit it under another.
         return { ...nothing, over, isOver: isJobId(message.name) }

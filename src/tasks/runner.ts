@@ -25,10 +25,11 @@ import {
 } from './held.ts'
 import { ownerBy } from './keepers.ts'
 import { type Chunk, Line, unstarted } from './line.ts'
-import { everyTask, keysOf, type TaskMessage, type TaskMessageOf } from './messages.ts'
+import { everyTask, type TaskMessage, type TaskMessageOf } from './messages.ts'
 import { patienceMs } from './patience.ts'
 import { UsedPermits } from './permits.ts'
 import { lostOutcome, type RunNews, type RunNewsOf, Runs, stillRunning } from './runs.ts'
+import { ShardMap } from './shard-map.ts'
 import { Speeds } from './speeds.ts'
 import type { RunnerView } from './surroundings.ts'
 
@@ -44,7 +45,7 @@ const confirmRunsMs = 5_000
 
 export class Runner {
   readonly #view: RunnerView
-  readonly #held = new Map<ShardKey, Held>()
+  readonly #held = new ShardMap<Held>()
   readonly #line = new Line()
   readonly #runs: Runs
   readonly fitting: Fitting
@@ -89,7 +90,7 @@ export class Runner {
         if (this.#view.isUp(from)) this.#asked.turns.heard(from, message)
         return []
       case 'forget':
-        return keysOf(message.name, this.#held.keys()).flatMap((key) => this.#revoked(key, everyTask, now))
+        return this.#held.covered(message.name).flatMap((key) => this.#revoked(key, everyTask, now))
       default:
         return []
     }
@@ -247,8 +248,7 @@ export class Runner {
     if (held.live === 0 || !this.#view.isUp(held.trail.owner)) held.trail.met(from)
     const [taskMs, isLate] = [this.#runs.pace(this.#speeds.last, now), this.#asked.turns.isLate(from)]
     let room = this.#takesWork ? this.fitting.accepts(header, inputs.indexes.length, taskMs, isLate) : 0
-    const fresh: number[] = []
-    const back: number[] = []
+    const [fresh, back]: [number[], number[]] = [[], []]
     let isHeld = false
     for (const [at, index] of inputs.indexes.entries()) {
       if (index >= held.state.length) continue

@@ -10,7 +10,8 @@ import { earlier, type Millis } from '../machine.ts'
 import type { Random } from '../random.ts'
 import { type Send, send } from './effects.ts'
 import { type KeeperList, listOf, ownerBy } from './keepers.ts'
-import type { ShardRecord } from './messages.ts'
+import type { Forgettable, ShardRecord } from './messages.ts'
+import { ShardMap } from './shard-map.ts'
 import type { Kept } from './whereabouts.ts'
 
 /** Head start of each keeper over the next in rank. */
@@ -36,7 +37,7 @@ export class Succession {
   readonly #self: PeerId
   readonly #random: Random
   readonly #isUp: (peer: PeerId) => boolean
-  readonly #shards = new Map<ShardKey, Followed>()
+  readonly #shards = new ShardMap<Followed>()
   #lookAt: Millis = 0
   #tryAt: Millis | undefined
 
@@ -71,8 +72,8 @@ export class Succession {
     this.#shards.delete(key)
   }
 
-  keys(): ShardKey[] {
-    return [...this.#shards.keys()]
+  forget(name: Forgettable): void {
+    for (const key of this.#shards.covered(name)) this.#shards.delete(key)
   }
 
   has(key: ShardKey): boolean {
