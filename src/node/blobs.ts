@@ -27,6 +27,10 @@ export interface Blobs {
   has(digest: Digest): boolean
   /** On disk or lent. */
   isHere(digest: Digest): boolean
+  /** On disk. */
+  all(): Digest[]
+  /** It is not on disk any more when this returns; resolves when its file is gone. Never rejects: at worst the file is found again. */
+  remove(digest: Digest): Promise<void>
   /** Where the file is, or would be. */
   path(digest: Digest): string
   close(): Promise<void>
@@ -67,6 +71,8 @@ class BlobFiles implements Blobs {
   private readonly folder: string
   private readonly known: Set<Digest>
   private readonly writing = new Map<Digest, Promise<void>>()
+  /** What comes again waits until the old file is gone. */
+  private readonly removing = new Map<Digest, Promise<void>>()
   private readonly lent = new Set<Digest>()
   private lentTo: Promise<Temporary> | undefined
   /** Its folder, once it is there. */
@@ -124,6 +130,19 @@ class BlobFiles implements Blobs {
     }
   }
 
+  all(): Digest[] {
+    return [...this.known]
+  }
+
+  remove(digest: Digest): Promise<void> {
+    this.known.delete(digest)
+    const removing = rm(join(this.folder, digest + EXTENSION), { force: true })
+      .catch(() => {})
+      .finally(() => void this.removing.delete(digest))
+    this.removing.set(digest, removing)
+    return removing
+  }
+
   has(digest: Digest): boolean {
     return this.known.has(digest)
   }
@@ -139,7 +158,7 @@ class BlobFiles implements Blobs {
 
   async close(): Promise<void> {
     this.closed = true
-    await Promise.allSettled(this.writing.values())
+    await Promise.allSettled([...this.writing.values(), ...this.removing.values()])
     await (await this.lentTo?.catch(() => undefined))?.close()
   }
 
@@ -147,6 +166,7 @@ class BlobFiles implements Blobs {
   private async write(digest: Digest, bytes: Uint8Array): Promise<void> {
     const unfinished = join(this.folder, digest + UNFINISHED)
     try {
+      await this.removing.get(digest)
       await writeSynced(unfinished, bytes)
       await rename(unfinished, join(this.folder, digest + EXTENSION))
       await syncFolder(this.folder)

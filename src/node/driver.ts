@@ -8,7 +8,7 @@ import { performance } from 'node:perf_hooks'
 import { readSaid } from '../client/misread.ts'
 import type { ClientMessage, EntryMessage } from '../client/protocol.ts'
 import { explainError } from '../errors.ts'
-import type { ClientId, PeerId } from '../ids.ts'
+import type { ClientId, Digest, PeerId } from '../ids.ts'
 import { unreachable } from '../machine.ts'
 import type { Attendance } from '../tasks/effects.ts'
 import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
@@ -16,6 +16,7 @@ import { recordKinds } from '../tasks/keeper.ts'
 import { wrongKey } from './admission.ts'
 import type { Blobs } from './blobs.ts'
 import type { LocalClient } from './clients.ts'
+import { CodeDoor } from './code-door.ts'
 import { NodeCore } from './core.ts'
 import { Data } from './data.ts'
 import type { DataFiles } from './datafiles.ts'
@@ -30,7 +31,7 @@ import { messagePatience, recordPatience } from './patience.ts'
 import { Provisions } from './provisions.ts'
 import type { CoreOptions } from './settings.ts'
 import type { Store } from './store.ts'
-import { Supply } from './supply.ts'
+import { codeLookMs, Supply } from './supply.ts'
 import { started, type Transport, type TransportEvent } from './transport.ts'
 
 /** A timer that fires this late means that this node is slow, and must not call others dead. */
@@ -60,7 +61,8 @@ export class Driver {
   readonly #outbox = new Outbox()
   readonly #locals = new Map<ClientId, LocalClient>()
   /** What clients said after code that is being written, in order. */
-  readonly #clientHeld = new Map<ClientId, ClientMessage[]>()
+  readonly #door: CodeDoor
+  #codeTimer: ReturnType<typeof setInterval> | undefined
   readonly #provisions: Provisions
   #transport: Transport | undefined
   /** For the network, until there is one. */
@@ -103,6 +105,11 @@ export class Driver {
       executor: options.executor,
       onEvent: (event) => this.#step(event)
     })
+    this.#door = new CodeDoor({
+      supply: this.#supply,
+      pass: (client, messages) => this.#step({ kind: 'client-said', client, messages }),
+      reply: (client, message) => this.#reply(client, message)
+    })
     this.#holding = new Holding(this.#supply, (from, message) =>
       this.#step({ kind: 'received', from, messages: [message] })
     )
@@ -114,6 +121,9 @@ export class Driver {
     for await (const records of this.#journal.read()) this.#step({ kind: 'restoring', records })
     this.#timerAt = Number.POSITIVE_INFINITY
     this.#step({ kind: 'restored' })
+    const needs = (code: Digest): boolean =>
+      this.core.keeper.needs(code) || this.#provisions.needs(code) || this.#door.needs(code)
+    this.#codeTimer = setInterval(() => void this.#supply.letGo(needs), codeLookMs).unref()
   }
 
   /** From here on, what the core says reaches others. */
@@ -141,6 +151,7 @@ export class Driver {
     this.data.close()
     clearTimeout(this.#timer)
     clearTimeout(this.#flushTimer)
+    clearInterval(this.#codeTimer)
   }
 
   /** Joins a client of this process; what it is told comes in a later turn. */
@@ -153,20 +164,13 @@ export class Driver {
 
   leaveClient(client: ClientId): void {
     if (!this.#locals.delete(client)) return
-    this.#clientHeld.delete(client)
+    this.#door.left(client)
     this.#step({ kind: 'client-disconnected', client })
   }
 
   clientSaid(client: ClientId, messages: readonly ClientMessage[]): void {
-    const ready: ClientMessage[] = []
-    for (const message of messages) {
-      const held = this.#clientHeld.get(client)
-      if (held !== undefined) held.push(message)
-      else if (message.kind === 'code') this.#takeCode(client, message)
-      else if (this.#lacksCode(client, message)) continue
-      else ready.push(message)
-    }
-    if (ready.length > 0) this.#step({ kind: 'client-said', client, messages: ready })
+    this.#door.said(client, messages)
+    this.#flushSoon()
   }
 
   readonly onTransport = (event: TransportEvent): void => {
@@ -186,7 +190,7 @@ export class Driver {
       case 'client-connected':
         return this.#step({ kind: 'client-connected', client: event.client })
       case 'client-disconnected':
-        this.#clientHeld.delete(event.client)
+        this.#door.left(event.client)
         return this.#step(event)
       default:
         return this.#step(event)
@@ -362,34 +366,6 @@ export class Driver {
     // They leave before the stream is closed: a client that got no answer would say it again to its next entry.
     for (const answer of answers) this.#reply(client, answer)
     this.#transport?.misread(client, misread)
-  }
-
-  /** What the client says next waits: it may depend on this code. */
-  #takeCode(client: ClientId, { digest, bytes }: Extract<ClientMessage, { kind: 'code' }>): void {
-    const held: ClientMessage[] = []
-    this.#clientHeld.set(client, held)
-    const goOn = (): void => {
-      if (this.#clientHeld.get(client) !== held) return
-      this.#clientHeld.delete(client)
-      this.clientSaid(client, held)
-      this.#flushSoon()
-    }
-    void this.#supply.take(bytes, digest).then(goOn)
-  }
-
-  /** Refuses a submission whose code never came, or could not be stored. */
-  #lacksCode(client: ClientId, message: ClientMessage): boolean {
-    if (message.kind !== 'submit' || this.#supply.isHere(message.header.code)) return false
-    const { header, index } = message
-    this.#reply(client, {
-      kind: 'refused',
-      job: header.job,
-      index,
-      code: 'SHOAL_DISK',
-      message: 'the entry does not have the code of this job; see its log, or attach to another node'
-    })
-    this.#flushSoon()
-    return true
   }
 
   #flushSoon(): void {

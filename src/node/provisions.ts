@@ -7,7 +7,7 @@
  */
 import { closeEnvelope, idsIn, inlineBytesMax } from '../data/envelope.ts'
 import { type ErrorCode, explainError, ShoalError } from '../errors.ts'
-import type { DataId } from '../ids.ts'
+import type { DataId, Digest } from '../ids.ts'
 import { Awaited } from '../tasks/awaited.ts'
 import {
   type Batch,
@@ -45,6 +45,8 @@ export class Provisions {
   readonly #awaited = new Awaited()
   /** What a run uses, until it is over. */
   readonly #uses = new Map<number, readonly DataId[]>()
+  /** The code of each run that is not over. */
+  readonly #codes = new Map<number, Digest>()
   /** Events of a run that wait for a large result before them. */
   readonly #behind = new Map<number, Promise<void>>()
   readonly #gate = new Gate(keepingMax)
@@ -54,6 +56,7 @@ export class Provisions {
   }
 
   run(run: Run): void {
+    this.#codes.set(run.run, run.header.code)
     const { supply } = this.#options
     const ids = inputsIn(run.inputs)
     if (ids.size === 0 && supply.isHere(run.header.code)) return this.#start(run)
@@ -96,7 +99,14 @@ export class Provisions {
     this.#options.onEvent(event)
   }
 
+  /** Some run is of this code. */
+  needs(code: Digest): boolean {
+    for (const one of this.#codes.values()) if (one === code) return true
+    return false
+  }
+
   #release(run: number): void {
+    this.#codes.delete(run)
     for (const id of this.#uses.get(run) ?? []) this.#options.data.files.release(id)
     this.#uses.delete(run)
   }

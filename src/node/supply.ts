@@ -12,6 +12,11 @@ import type { Blobs } from './blobs.ts'
 /** Between two tries to get code that some node must have. */
 const tryAgainMs = 500
 
+/** Code that nobody needs goes when nobody asked for it for so long; what was found at the start, at the first look. */
+const unusedMs = 86_400_000
+/** Between two looks for such code. */
+export const codeLookMs = 600_000
+
 /** An engine waits for it: after that the work goes back to its owner. */
 const insistMs = 5_000
 
@@ -26,6 +31,8 @@ export interface SupplyOptions {
 
 export class Supply {
   readonly #options: SupplyOptions
+  /** When somebody asked for it. */
+  readonly #usedAt = new Map<Digest, number>()
   readonly #fetching = new Map<Digest, Promise<boolean>>()
   readonly #closing = new AbortController()
 
@@ -35,12 +42,23 @@ export class Supply {
 
   /** On disk, as a keeper must have it. */
   has(digest: Digest): boolean {
-    return this.#options.blobs.has(digest)
+    return this.#used(digest, this.#options.blobs.has(digest))
   }
 
   /** On disk or lent, as is enough to run it, or to pass it on. */
   isHere(digest: Digest): boolean {
-    return this.#options.blobs.isHere(digest)
+    return this.#used(digest, this.#options.blobs.isHere(digest))
+  }
+
+  /** Removes code that nobody needs. Never rejects. */
+  async letGo(needs: (code: Digest) => boolean): Promise<void> {
+    const { blobs } = this.#options
+    for (const digest of blobs.all()) {
+      const usedAt = this.#usedAt.get(digest) ?? Number.NEGATIVE_INFINITY
+      if (performance.now() - usedAt < unusedMs || needs(digest)) continue
+      this.#usedAt.delete(digest)
+      await blobs.remove(digest)
+    }
   }
 
   /** Puts it on disk, or else where it can be used for now. Never rejects: if that fails too, it says so and goes without. */
@@ -52,6 +70,7 @@ export class Supply {
         onDiskFailed(error.message)
         await blobs.lend(bytes)
       })
+      this.#used(digest, true)
     } catch (error) {
       onNote(`code ${digest.slice(0, 8)} is not kept: ${explainError(error)}`)
     }
@@ -79,6 +98,11 @@ export class Supply {
 
   close(): void {
     this.#closing.abort()
+  }
+
+  #used(digest: Digest, isHere: boolean): boolean {
+    if (isHere) this.#usedAt.set(digest, performance.now())
+    return isHere
   }
 
   async #fetch(digest: Digest, peers: readonly PeerId[]): Promise<boolean> {

@@ -4,7 +4,7 @@
  * Not here: how it comes to be, and what is answered to proposers (keeper.ts); how it lies (shelf.ts).
  * There may be a million shards. Who looks at many asks for no more than `brief`, and goes on with `eachKey` later.
  */
-import { type Ballot, type JobId, type ShardKey, shardName } from '../ids.ts'
+import { type Ballot, type Digest, type JobId, type ShardKey, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Accepted } from './accepted.ts'
 import { type Acceptor, type Kept, outcomesOf, printOf } from './kept.ts'
@@ -32,7 +32,8 @@ export class Holdings {
     const entry = this.shards.peek(key)
     if (entry === undefined || isPacked(entry)) return entry
     const { list, keepers, copies, header } = entry.record
-    return { list, keepers, copies, retentionMs: header.retentionMs, submittedAt: header.submittedAt }
+    const { retentionMs, submittedAt, code } = header
+    return { list, keepers, copies, retentionMs, submittedAt, code }
   }
 
   /** The highest ballot promised in any list. */
@@ -68,6 +69,11 @@ export class Holdings {
     const entry = this.shards.peek(key)
     if (entry === undefined) return 0
     return isPacked(entry) ? entry.print : printOf(entry.record, entry.acceptors)
+  }
+
+  /** Some shard is of this code. O(1). */
+  needs(code: Digest): boolean {
+    return this.shards.needs(code)
   }
 
   keys(): ShardKey[] {

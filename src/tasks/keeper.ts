@@ -143,6 +143,7 @@ export class Keeper extends Holdings {
       checkKept(kept)
       if (this.#moved.has(key)) assert(false, `${key} is kept and gone`)
     }
+    this.shards.check()
     if (bytes !== this.#bytes) assert(false, `${this.#bytes} bytes kept, ${bytes} counted`)
   }
 
@@ -286,8 +287,9 @@ export class Keeper extends Holdings {
     if (kept !== undefined) {
       kept.acceptors = [...kept.acceptors, acceptor].toSorted((a, b) => a.list - b.list)
       // Who stays is not sent the inputs again.
-      const { inputs, needs, count } = kept.record
+      const { inputs, needs, count, header } = kept.record
       if (list > kept.record.list && record.count === count) kept.record = { ...record, inputs, needs }
+      this.shards.recoded(header.code, kept)
       this.#changed(kept)
       return true
     }

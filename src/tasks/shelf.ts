@@ -5,8 +5,8 @@
  * As objects, a shard of one task takes 4 KiB of the heap and keeps its garbage collector busy; a node may have a million of
  * them. Those that were changed last stay as they are: their clients still read or release them.
  */
-import type { Ballot, PeerId, ShardKey } from '../ids.ts'
-import type { Millis } from '../machine.ts'
+import type { Ballot, Digest, PeerId, ShardKey } from '../ids.ts'
+import { assert, type Millis } from '../machine.ts'
 import { codec, list } from '../wire.ts'
 import { listOf } from './keepers.ts'
 import { type Acceptor, type Kept, newAcceptor, printOf } from './kept.ts'
@@ -29,6 +29,7 @@ export interface Brief {
   readonly copies: number
   readonly retentionMs: Millis
   readonly submittedAt: Millis
+  readonly code: Digest
 }
 
 /** A settled shard as bytes, and what of it is asked often. */
@@ -49,6 +50,8 @@ export class Shelf {
   /** Settled ones that are not packed, the one first that was changed longest ago. */
   readonly #open = new Set<ShardKey>()
   readonly #lists = new Map<string, readonly PeerId[]>()
+  /** How many shards there are of each code. */
+  readonly #codes = new Map<Digest, { readonly code: Digest; shards: number }>()
 
   constructor(most = openMax) {
     this.#openMax = most
@@ -91,8 +94,28 @@ export class Shelf {
   }
 
   set(key: ShardKey, kept: Kept): void {
+    const before = this.#shards.get(key)
     this.#shards.set(key, kept)
     this.changed(kept)
+    this.#count(codeOf(kept), 1)
+    if (before !== undefined) this.#count(codeOf(before), -1)
+  }
+
+  /** It was of the code `before`. */
+  recoded(before: Digest, kept: Kept): void {
+    this.#count(codeOf(kept), 1)
+    this.#count(before, -1)
+  }
+
+  check(): void {
+    let shards = 0
+    for (const one of this.#codes.values()) shards += one.shards
+    assert(shards === this.size, `${shards} shards of known code, ${this.size} in all`)
+  }
+
+  /** Some shard is of this code. */
+  needs(code: Digest): boolean {
+    return this.#codes.has(code)
   }
 
   /** It goes to the end of the line of those that are to be packed. */
@@ -102,6 +125,8 @@ export class Shelf {
   }
 
   delete(key: ShardKey): void {
+    const entry = this.#shards.get(key)
+    if (entry !== undefined) this.#count(codeOf(entry), -1)
     this.#shards.delete(key)
     this.#open.delete(key)
   }
@@ -127,6 +152,13 @@ export class Shelf {
     return keepers
   }
 
+  #count(code: Digest, by: 1 | -1): void {
+    const of = this.#codes.get(code) ?? { code, shards: 0 }
+    of.shards += by
+    if (of.shards > 0) this.#codes.set(code, of)
+    else this.#codes.delete(code)
+  }
+
   #pack({ record, acceptors, inForce, weight }: Kept): Packed | undefined {
     const [only, ...more] = acceptors
     // While another list may count, or inputs may be needed, it is not over.
@@ -146,6 +178,8 @@ export class Shelf {
       copies,
       retentionMs: header.retentionMs,
       submittedAt: header.submittedAt,
+      // The same string for all.
+      code: this.#codes.get(header.code)?.code ?? header.code,
       promised: only.promised,
       settledBy: only.settledBy,
       settledAt: only.settledAt,
@@ -154,6 +188,8 @@ export class Shelf {
     }
   }
 }
+
+const codeOf = (entry: Kept | Packed): Digest => (isPacked(entry) ? entry.code : entry.record.header.code)
 
 function unpack({ bytes, keepers, promised, settledBy, settledAt, weight }: Packed): Kept {
   const { record: found, accepted } = packings.parse(bytes)

@@ -7,13 +7,14 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createLocalClient } from '../../src/client/local.ts'
 import type { Client } from '../../src/client/types.ts'
 import { ShoalError } from '../../src/errors.ts'
-import { type ClientId, type JobId, type PeerId, shardKey } from '../../src/ids.ts'
+import { type ClientId, type Digest, type JobId, type PeerId, shardKey } from '../../src/ids.ts'
 import { type Blobs, openBlobs } from '../../src/node/blobs.ts'
 import { NodeCore } from '../../src/node/core.ts'
 import { DataFiles } from '../../src/node/datafiles.ts'
 import { Driver } from '../../src/node/driver.ts'
 import { joinFrame, peerMessages } from '../../src/node/messages.ts'
 import { openStore, type Store } from '../../src/node/store.ts'
+import { codeLookMs } from '../../src/node/supply.ts'
 import { openTemporary } from '../../src/node/temporary.ts'
 import type { Transport } from '../../src/node/transport.ts'
 import { seededRandom } from '../../src/random.ts'
@@ -171,6 +172,28 @@ test('a node with a full disk keeps nothing, says so, and the mesh goes on', asy
   const { nodes } = await sound.client.status()
   expect(nodes.map(({ id, disk }) => [id, disk === 'sound'])).toContainEqual(['peerA', false])
   expect((await sound.client.members()).find(({ id }) => id === 'peerA')?.isKeeper).toBe(false)
+})
+
+test('code that nobody needs goes from the disk, and that of what is kept stays', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  try {
+    const store = await openStore(undefined)
+    const before = await net.add('peerA', store)
+    expect(await before.client.map(echo, [1, 2, 3])).toEqual([1, 2, 3])
+    const [code] = before.blobs.all() as [Digest]
+    const bytes = (await before.blobs.read(code)) as Uint8Array
+    await before.client.close()
+    before.driver.stop()
+    // After a start nobody has asked for it yet.
+    const { blobs } = await net.add('peerA', store)
+    await blobs.put(bytes)
+    const unneeded = await blobs.put(Buffer.from('export default 1'))
+    vi.advanceTimersByTime(codeLookMs)
+    await vi.waitUntil(() => !blobs.has(unneeded), { interval: 0 })
+    expect(blobs.all()).toEqual([code])
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test('a lone node with a full disk refuses work instead of losing it', async () => {

@@ -1,0 +1,160 @@
+/**
+ * Code on the disk of a node: that it stays as long as anybody needs it, and not much longer.
+ *
+ * Not here: how it comes (test/node/blobs.test.ts, exchange), and how engines load it (test/tasks/executor).
+ */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { ClientId, Digest, JobId, PeerId } from '../../src/ids.ts'
+import { type ShardKey, shardKey } from '../../src/ids.ts'
+import { type Blobs, digestOf, openBlobs } from '../../src/node/blobs.ts'
+import { CodeDoor } from '../../src/node/code-door.ts'
+import { Provisions } from '../../src/node/provisions.ts'
+import { Supply } from '../../src/node/supply.ts'
+import { openTemporary, type Temporary } from '../../src/node/temporary.ts'
+import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
+import type { Run } from '../../src/tasks/effects.ts'
+import { Keeper } from '../../src/tasks/keeper.ts'
+import { headerOf } from '../tasks/header.ts'
+import { recordOf } from '../tasks/record.ts'
+
+const day = 86_400_000
+let temporary: Temporary
+let blobs: Blobs
+beforeEach(async () => {
+  temporary = await openTemporary()
+  blobs = await openBlobs(temporary.folder)
+})
+afterEach(async () => {
+  vi.useRealTimers()
+  await blobs.close()
+  await temporary.close()
+})
+
+const supplyOf = (): Supply =>
+  new Supply({
+    blobs,
+    fetch: () => Promise.reject(new Error('nobody has it')),
+    onNote: (text) => expect.unreachable(text),
+    onDiskFailed: (text) => expect.unreachable(text)
+  })
+const bytesOf = (text: string): Buffer => Buffer.from(`export default ${JSON.stringify(text)}`)
+const codeOf = (text: string): Digest => digestOf(bytesOf(text))
+const files = async (): Promise<string[]> => (await readdir(join(temporary.folder, 'blobs'))).sort()
+const filesOf = (...texts: string[]): string[] => texts.map((text) => `${codeOf(text)}.mjs`).sort()
+
+test('code that nobody needs goes: what was there at the start first, the rest a day after it was asked for', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  for (const text of ['found', 'needed', 'asked for']) await blobs.put(bytesOf(text))
+  const supply = supplyOf()
+  await supply.take(bytesOf('new'), codeOf('new'))
+  expect(supply.has(codeOf('asked for'))).toBe(true)
+  await supply.letGo((code) => code === codeOf('needed'))
+  expect(await files()).toEqual(filesOf('needed', 'asked for', 'new'))
+  vi.advanceTimersByTime(day - 1)
+  expect(supply.isHere(codeOf('new'))).toBe(true)
+  vi.advanceTimersByTime(1)
+  await supply.letGo(() => false)
+  expect(await files()).toEqual(filesOf('new'))
+  expect([supply.has(codeOf('needed')), supply.isHere(codeOf('asked for'))]).toEqual([false, false])
+})
+
+test('code that comes again while it goes stays', async () => {
+  const supply = supplyOf()
+  for (let round = 0; round < 50; round++) {
+    await blobs.put(bytesOf('again'))
+    const going = supply.letGo(() => false)
+    await supply.take(bytesOf('again'), codeOf('again'))
+    await going
+    expect(await blobs.read(codeOf('again'))).toEqual(bytesOf('again'))
+    await blobs.remove(codeOf('again'))
+  }
+})
+
+test('what a client gave stays as long as it does, as far as it may count on it', async () => {
+  const passed: unknown[] = []
+  const door = new CodeDoor({
+    supply: { take: async () => {}, isHere: () => true },
+    pass: (_client, messages) => passed.push(...messages),
+    reply: (_client, message) => passed.push(message)
+  })
+  const [one, other] = ['one#1', 'other#1'] as [ClientId, ClientId]
+  const give = (client: ClientId, text: string): void =>
+    door.said(client, [{ kind: 'code', digest: codeOf(text), bytes: bytesOf(text) }])
+  for (const client of [one, other]) give(client, 'both')
+  door.left(one)
+  expect(door.needs(codeOf('both'))).toBe(true)
+  door.left(other)
+  expect(door.needs(codeOf('both'))).toBe(false)
+  // A client gives again what it does not remember to have given.
+  const client = 'many#1' as ClientId
+  for (let at = 0; at < 2_049; at++) {
+    give(client, `${at}`)
+    await Promise.resolve()
+  }
+  expect([0, 1, 2_048].map((at) => door.needs(codeOf(`${at}`)))).toEqual([false, true, true])
+})
+
+test('the code of a run stays until the run is over', () => {
+  const code = codeOf('runs')
+  const events: unknown[] = []
+  const provisions = new Provisions({
+    supply: { isHere: () => true } as unknown as Supply,
+    data: {} as never,
+    executor: { run: () => {} } as never,
+    onEvent: (event) => events.push(event)
+  })
+  const inputs = pack('', [0], [new Uint8Array(1)])
+  for (const run of [1, 2])
+    provisions.run({ run, header: headerOf({ code }), inputs, keepers: [] } as unknown as Run)
+  provisions.heard({ kind: 'ended', run: 1, slot: 0, outcomes: pack('', [], []), done: true })
+  expect(provisions.needs(code)).toBe(true)
+  provisions.heard({ kind: 'recalled', run: 2, indexes: Uint32Array.of(0), done: true })
+  expect(provisions.needs(code)).toBe(false)
+  expect(events.length).toBe(2)
+})
+
+test.each([
+  ['as it is', undefined],
+  ['packed', 0]
+])(
+  'a keeper needs the code of its shards until the last of them goes, also of one that is settled, %s',
+  (_how, openMax) => {
+    const self = 'self' as PeerId
+    const keeper = new Keeper(self, undefined, openMax)
+    const jobs = ['job-one_', 'job-two_', 'job-three'].map((name) => name.padEnd(16, '_') as JobId) as [
+      JobId,
+      JobId,
+      JobId
+    ]
+    const keyOf = (job: JobId): ShardKey => shardKey(job, 0, 0)
+    const [both, own, newer] = ['both', 'own', 'newer'].map(codeOf) as [Digest, Digest, Digest]
+    for (const [at, code] of [both, both, own].entries()) {
+      const [job, key] = [jobs[at] as JobId, keyOf(jobs[at] as JobId)]
+      const record = recordOf(self, 1, { key, header: headerOf({ job, code }) })
+      keeper.step(self, { kind: 'store', record, isRepair: false })
+      const head = { status: STATUS.ok, slot: 0, attempt: 1, elapsedMs: 0, startedAt: 0 }
+      const outcomes = pack(self, [0], [encodeOutcome(head, Uint8Array.of(1))])
+      keeper.step(self, { kind: 'accept', key, list: 0, ballot: 0, serial: 1, outcomes })
+      if (at !== 2) keeper.step(self, { kind: 'settle', key, list: 0, ballot: 0, by: 0 })
+    }
+    const needs = (): boolean[] => [both, own, newer].map((code) => keeper.needs(code))
+    expect(needs()).toEqual([true, true, false])
+    keeper.step(self, { kind: 'forget', name: jobs[0] })
+    expect(needs()).toEqual([true, true, false])
+    keeper.step(self, { kind: 'forget', name: jobs[1] })
+    expect(needs()).toEqual([false, true, false])
+    const record = recordOf(self, 1, {
+      key: keyOf(jobs[2]),
+      list: 1,
+      header: headerOf({ job: jobs[2], code: newer })
+    })
+    keeper.step(self, { kind: 'store', record, isRepair: false })
+    expect(needs()).toEqual([false, false, true])
+    keeper.check()
+    keeper.step(self, { kind: 'forget', name: jobs[2] })
+    expect(needs()).toEqual([false, false, false])
+    keeper.check()
+  }
+)
