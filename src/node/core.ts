@@ -284,7 +284,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     if (message.kind === 'grant') this.#board.gave(from)
     this.#task(this.#upkeep.message(from, message, now))
     this.#task(this.entry.message(from, message, now))
-    if (message.kind === 'forgotten') this.#task(this.#desk.forgotten(from, message.name))
+    if (message.kind === 'forgotten') this.#task(this.#desk.forgotten(from, message.name, now))
   }
 
   #gossip(from: PeerId, message: GossipMessage, now: Millis): void {

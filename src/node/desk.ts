@@ -89,8 +89,9 @@ export class Desk {
     return earlier(this.#view.release.wakeAt(), this.#inquiry.wakeAt())
   }
 
-  forgotten(from: PeerId, name: Parameters<Release['forgotten']>[1]): CoreEffect[] {
-    return answers(this.#view.release.forgotten(from, name))
+  forgotten(from: PeerId, name: Parameters<Release['forgotten']>[1], now: Millis): CoreEffect[] {
+    const { effects, released } = this.#view.release.forgotten(from, name, now)
+    return [...effects, ...answers(released)]
   }
 
   report(what: string, about: string): string {

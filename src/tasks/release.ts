@@ -19,6 +19,17 @@ export const ordersMax = 10_000
 /** Released jobs of which it is remembered who has not heard; of more, the oldest goes. */
 export const releasedMax = 4_096
 
+/** Who is back hears of so much at a time: it looks for each, and writes it down. */
+const toldAtOnce = 64
+
+/** One that is back, what it is told of now, and what it has yet to be. */
+interface Returned {
+  readonly told: Set<Forgettable>
+  readonly rest: Forgettable[]
+  askedAt: Millis
+  until: Millis
+}
+
 interface Order {
   readonly name: Forgettable
   readonly open: Set<PeerId>
@@ -46,6 +57,7 @@ export class Release {
   readonly #orders = new Map<Forgettable, Order>()
   /** Who has not said yet that it forgot what somebody released. */
   readonly #unheard = new Map<Forgettable, Set<PeerId>>()
+  readonly #returned = new Map<PeerId, Returned>()
 
   constructor(view: ReleaseView) {
     this.#view = view
@@ -70,23 +82,26 @@ export class Release {
 
   /** It has been away, and some of what was released meanwhile may be there. */
   peerUp(peer: PeerId, now: Millis): Send[] {
-    const unheard = [...this.#unheard].filter(([, peers]) => peers.has(peer))
-    return unheard.flatMap(([name]) => {
-      const order = this.#orders.get(name)
-      order?.open.add(peer)
-      return order === undefined ? this.#order(name, [], now, [peer]) : [send(peer, { kind: 'forget', name })]
-    })
+    const rest = [...this.#unheard.keys()].filter((name) => this.#unheard.get(name)?.has(peer))
+    if (rest.length === 0) return []
+    const returned: Returned = { told: new Set(), rest, askedAt: now, until: now }
+    this.#returned.set(peer, returned)
+    return this.#tell(peer, returned, now)
   }
 
-  forgotten(from: PeerId, name: Forgettable): Released[] {
+  forgotten(from: PeerId, name: Forgettable, now: Millis): { effects: Send[]; released: Released[] } {
     const unheard = this.#unheard.get(name)
     if (unheard?.delete(from) && unheard.size === 0) this.#unheard.delete(name)
+    const returned = this.#returned.get(from)
+    const isNext = returned?.told.delete(name) === true && returned.told.size === 0
+    const effects = isNext && returned !== undefined ? this.#tell(from, returned, now) : []
     const order = this.#orders.get(name)
-    if (!order?.open.delete(from) || order.open.size > 0) return []
-    return this.#conclude(order)
+    if (!order?.open.delete(from) || order.open.size > 0) return { effects, released: [] }
+    return { effects, released: this.#conclude(order) }
   }
 
   peerDown(peer: PeerId): Released[] {
+    this.#returned.delete(peer)
     return [...this.#orders.values()].flatMap((order) => {
       // Its silence is not counted, since everybody knows that it is down.
       return order.open.delete(peer) && order.open.size === 0 ? this.#conclude(order) : []
@@ -100,6 +115,8 @@ export class Release {
       if (now >= order.until) released.push(...this.#conclude(order))
       else if (now - order.askedAt >= orderAgainMs) effects.push(...this.#say(order, now))
     }
+    for (const [peer, returned] of this.#returned)
+      if (now - returned.askedAt >= orderAgainMs) effects.push(...this.#tell(peer, returned, now))
     return { effects, released }
   }
 
@@ -107,6 +124,7 @@ export class Release {
     let at: Millis | undefined
     for (const { askedAt, until } of this.#orders.values())
       at = earlier(at, Math.min(askedAt + orderAgainMs, until))
+    for (const { askedAt } of this.#returned.values()) at = earlier(at, askedAt + orderAgainMs)
     return at
   }
 
@@ -117,13 +135,22 @@ export class Release {
     if (this.#unheard.size > releasedMax && oldest !== undefined) this.#unheard.delete(oldest)
   }
 
-  #order(
-    name: Forgettable,
-    asks: Order['asks'],
-    now: Millis,
-    to: readonly PeerId[] = [this.#view.self, ...this.#view.peers()]
-  ): Send[] {
-    const order: Order = { name, open: new Set(to), asks, askedAt: now, until: now + orderForMs }
+  /** The same again, or what comes next if that is done, or was said in vain for long enough. */
+  #tell(peer: PeerId, returned: Returned, now: Millis): Send[] {
+    const { told, rest } = returned
+    returned.askedAt = now
+    if (told.size === 0 || now >= returned.until) {
+      told.clear()
+      for (const name of rest.splice(0, toldAtOnce)) if (this.#unheard.get(name)?.has(peer)) told.add(name)
+      returned.until = now + orderForMs
+    }
+    if (told.size === 0 && rest.length === 0) this.#returned.delete(peer)
+    return [...told].map((name) => send(peer, { kind: 'forget', name }))
+  }
+
+  #order(name: Forgettable, asks: Order['asks'], now: Millis): Send[] {
+    const open = new Set([this.#view.self, ...this.#view.peers()])
+    const order: Order = { name, open, asks, askedAt: now, until: now + orderForMs }
     this.#orders.set(name, order)
     return this.#say(order, now)
   }
