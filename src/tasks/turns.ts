@@ -63,6 +63,8 @@ export class Turns {
 
   /** It says what waits. */
   heard(owner: PeerId, { priority, needs, isOver }: TaskMessageOf<'waits'>): void {
+    // That was its answer.
+    if (isOver) this.#late.delete(owner)
     this.#set(owner, needs, isOver ? undefined : priority)
   }
 
@@ -159,6 +161,7 @@ export class Turns {
   /** For these something is kept since then, and for nobody else. */
   #keep(kept: ReadonlyMap<PeerId, Millis>): undefined {
     if (this.passAt === undefined && kept.size === 0) return
+    for (const owner of kept.keys()) this.#late.delete(owner)
     for (const [owner, demand] of this.#demands) demand.keptFrom = kept.get(owner)
     this.passAt = kept.size === 0 ? undefined : Math.min(...kept.values()) + this.#patience
   }

@@ -95,6 +95,21 @@ test('for who answers too late nothing is kept any more, but one of its tasks wa
   expect(turns.isLate(ann)).toBe(false)
 })
 
+test('who had nothing, or has its turn anew, is not late: what it grants much later waits for nothing here', () => {
+  const turns = waiting([self, plain()], [ann, plain()])
+  turns.took(self, plain(), 1, 0)
+  for (const at of [0, 1_000]) {
+    offered(turns, 1, at)
+    expect(turns.isLate(ann)).toBe(false)
+    turns.pass(at + answerWithinMs)
+    expect(turns.isLate(ann)).toBe(true)
+    turns.heard(ann, { kind: 'waits', priority: 0, needs: [], isOver: false })
+    expect(turns.isLate(ann)).toBe(true)
+  }
+  turns.heard(ann, { kind: 'waits', priority: 0, needs: [], isOver: true })
+  expect(turns.isLate(ann)).toBe(false)
+})
+
 test.each([
   [100, answerWithinMs],
   [10_000, 500],
