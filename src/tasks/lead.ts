@@ -26,6 +26,7 @@ import type { Register } from './register.ts'
 import { Silence } from './silence.ts'
 import { never, startOf, startWithinMs } from './start.ts'
 import { type EarlierAttempt, earlier, Story } from './story.ts'
+import { Unfit } from './unfit.ts'
 import { type Able, concluded, hopeless, notBegun, poisoned, unknown, type Verdict } from './verdicts.ts'
 import { Dropped, type Waste } from './waste.ts'
 
@@ -58,6 +59,7 @@ export class Lead {
   readonly #deadline: Deadline
   /** Tasks to run at most once whose run is lost. */
   readonly #once = new Once()
+  readonly #unfit = new Unfit()
   #isOpen: boolean
   #grantsFrom: Millis = 0
 
@@ -214,9 +216,7 @@ export class Lead {
   outcomes(from: PeerId, outcomes: Batch, now: Millis): Send[] {
     this.#silence.heard(from, now)
     if (!this.#isOpen) return []
-    const fresh: number[] = []
-    const stale: number[] = []
-    const fatal: number[] = []
+    const [fresh, stale, fatal]: [number[], number[], number[]] = [[], [], []]
     for (let at = 0; at < outcomes.indexes.length; at++) {
       const index = outcomes.indexes[at] as number
       if (index >= this.record.count) continue
@@ -259,7 +259,8 @@ export class Lead {
   heed({ ready, hopeless: ended }: News, now: Millis): Send[] {
     if (!this.#isOpen || !this.#isStarted) return []
     for (const task of ready) this.#queue.ready(task, this.dependents?.place(task))
-    return this.#conclude([...ended.keys()], STATUS.error, hopeless(this.record, ended), now)
+    const over = this.#unfit.sort(ended, this.#queue, now >= this.#grantsFrom)
+    return this.#conclude([...over.keys()], STATUS.error, hopeless(this.record, over), now)
   }
 
   /** Entries of the job's register. First come, first kept; the proposer hears what is committed. */
@@ -351,10 +352,11 @@ export class Lead {
     if (this.#isOnce) this.#once.look(this.#queue, now, isUp)
     const { dependents } = this
     if (dependents !== undefined) this.#queue.unplace((engine) => dependents.fits(engine))
-    return this.#silence.silent(this.#queue.holders().filter(isUp), now).flatMap((peer) => {
+    const probes = this.#silence.silent(this.#queue.holders().filter(isUp), now).flatMap((peer) => {
       const indexes = Uint32Array.from(this.#once.granted(peer, this.#queue))
       return indexes.length === 0 ? [] : [send(peer, { kind: 'probe', key: this.key, indexes })]
     })
+    return [...this.heed({ ready: [], hopeless: new Map() }, now), ...probes]
   }
 
   #tellUnbegun(index: number, peer: PeerId, how: EarlierAttempt['how']): void {

@@ -24,23 +24,45 @@ const nodeOf = (peer: PeerId, labels: Traits['labels']): Traits => ({
   sources: []
 })
 
+/** What it follows has ended at `far`. */
+function hearsEnd(solo: Solo, now: number): void {
+  const head = { status: STATUS.ok, slot: 0, attempt: 1, elapsedMs: 5, startedAt: 1_000 } as const
+  const ended = encodeOutcome(head, new Uint8Array(0))
+  solo.says(near, { kind: 'awaited', key: before, outcomes: pack(far, [0], [ended]) }, now)
+  solo.at(now)
+}
+
+/** It was to go to `far`, which is another one when it is back, and so it went to `near`. */
+function elsewhere(atMostOnce: boolean): Solo {
+  const solo = started([['gpu', 'k80']], [near], atMostOnce)
+  solo.lose(far, 40)
+  solo.back(far)
+  solo.members.set(far, nodeOf(far, []))
+  solo.at(1_000)
+  expect(solo.granted(near)).toHaveLength(1)
+  return solo
+}
+
+/** There is a new owner, which says so to `near`. */
+function leads(solo: Solo, from: number): number {
+  solo.restart(from)
+  let now = from
+  while (solo.sent.get(near)?.some(({ kind }) => kind === 'leading') !== true) solo.at((now += 10))
+  return now
+}
+
 /** What it follows ran at `far`, which is away; `labels`: what that has when it is back, and the shard may start. */
-function started(labels: Traits['labels'], asking: readonly PeerId[] = [far, near]): Solo {
+function started(labels: Traits['labels'], asking: readonly PeerId[] = [far, near], atMostOnce = true): Solo {
   const shards = [{ key: before, keepers: [near], first: 0, count: 1 }]
   const terms = { all: true, success: true, failure: false }
   const words = encodeNeeds([{ task: 0, kind: 'follow', ...terms, of: [[0, 0]] }])
-  const solo = new Solo(1, { atMostOnce: true, requires: needsGpu }, { needs: [{ shards, words }] })
+  const solo = new Solo(1, { atMostOnce, requires: needsGpu }, { needs: [{ shards, words }] })
   solo.members.set(near, nodeOf(near, [['gpu', 'a100']]))
   solo.at(0)
-  const ended = encodeOutcome(
-    { status: STATUS.ok, slot: 0, attempt: 1, elapsedMs: 5, startedAt: 1_000 },
-    new Uint8Array(0)
-  )
-  solo.says(near, { kind: 'awaited', key: before, outcomes: pack(far, [0], [ended]) }, 10)
-  solo.at(10)
+  hearsEnd(solo, 10)
   solo.members.set(far, nodeOf(far, labels))
   const start = pack('', [startIndex], [new Uint8Array(0)])
-  solo.says(reader, { kind: 'propose', key, outcomes: start }, 20)
+  if (atMostOnce) solo.says(reader, { kind: 'propose', key, outcomes: start }, 20)
   for (const peer of asking) solo.claim(peer, 1, 0, 30)
   return solo
 }
@@ -68,4 +90,28 @@ test('a task that follows another to a node that is at once back as another one 
   solo.at(1_000)
   expect(solo.granted(far)).toEqual([])
   expect(solo.granted(near).map(({ header }) => header.requires.targets)).toEqual([[]])
+})
+
+test.each([true, false])(
+  'a new owner does not fail what runs elsewhere for such a node (at most once: %s)',
+  (atMostOnce) => {
+    const solo = elsewhere(atMostOnce)
+    const now = leads(solo, 2_000)
+    hearsEnd(solo, now)
+    solo.says(near, { kind: 'holding', key, attempt: 1, indexes: Uint32Array.of(0) }, now + 20)
+    for (let later = 100; later < 2_000; later += 100) solo.at(now + later)
+    expect(solo.ended.size).toBe(0)
+    solo.outcome(near, 0, STATUS.ok, 1, 6_000)
+    expect(solo.ended.get(0)).toMatchObject({ code: 'ok' })
+  }
+)
+
+test('a new owner fails what nobody runs and is to follow another to such a node', () => {
+  const solo = started([['gpu', 'k80']], [], false)
+  solo.members.set(far, nodeOf(far, []))
+  const now = leads(solo, 2_000)
+  hearsEnd(solo, now)
+  expect(solo.ended.size).toBe(0)
+  for (const later of [500, 1_000]) solo.at(now + later)
+  expect(solo.ended.get(0)).toMatchObject({ code: 'TASK_DEPENDENCY' })
 })
