@@ -1,5 +1,5 @@
 /**
- * A task to run at most once that follows another, to an engine that was away when that was heard and is back at the start.
+ * A task that follows another, to an engine that was away when that was heard, or is another one since.
  *
  * Not here: whole graphs (the simulator). The owner is real; the other shard's owner and the nodes are played by the test.
  */
@@ -47,7 +47,7 @@ function elsewhere(atMostOnce: boolean): Solo {
 function leads(solo: Solo, from: number): number {
   solo.restart(from)
   let now = from
-  while (solo.sent.get(near)?.some(({ kind }) => kind === 'leading') !== true) solo.at((now += 10))
+  for (; solo.sent.get(near)?.some(({ kind }) => kind === 'leading') !== true; now += 10) solo.at(now)
   return now
 }
 
