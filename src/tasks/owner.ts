@@ -294,8 +294,12 @@ export class Owner {
     // Who knows no newer list than that does not own this one: it began to bring the shard here, and forgot.
     else if (list < record.list) this.#succession.disowned(key, from, now)
     // It never got the list that followed: who owned this one has nothing more to say, those of that list have.
-    if (record !== undefined && record.list < list)
-      this.#succession.hinted(key, { list, keepers, seats, ballot: seats[0] ?? 0 }, now)
+    if (record !== undefined && record.list < list) {
+      const others = keepers.filter((peer) => peer !== this.#view.self)
+      const next = others.find(this.#view.isUp) ?? others[0]
+      const ballot = seats[next === undefined ? 0 : keepers.indexOf(next)] ?? 0
+      this.#succession.hinted(key, { list, keepers, seats, ballot }, now)
+    }
     const at = this.#whereabouts.best(key)
     if (record !== undefined || at === undefined) return []
     const told = [...(lead?.audience.watchers ?? []), ...this.#orphans.take(key).map(([peer]) => peer)]

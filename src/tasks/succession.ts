@@ -110,6 +110,8 @@ export class Succession {
     if (hint.list > followed.list.list) {
       followed.list = listOf(hint)
       followed.tryAt = undefined
+      // What was tried in vain in the list before says nothing of who owns this one.
+      followed.ballot = Math.min(followed.ballot, hint.ballot)
     }
     this.saw(key, hint.list, hint.ballot, now)
   }

@@ -60,9 +60,13 @@ class Third {
     this.#owner.message(from, message, 0)
   }
 
+  wake(now: number): Send[] {
+    return this.#owner.wake(now)
+  }
+
   said(): Send[] {
     const said: Send[] = []
-    for (let now = 0; now < 15_000; now += 500) said.push(...this.#owner.wake(now))
+    for (let now = 0; now < 15_000; now += 500) said.push(...this.wake(now))
     return said
   }
 }
@@ -71,6 +75,24 @@ test('a keeper that never got the list that followed, and is in it, turns to tho
   const third = new Third()
   third.hear(a, { kind: 'moved', key, list: 1, keepers: [b, c, d], seats: [1, 2, 3] })
   expect(third.said().map(({ to }) => to)).toContain(b)
+})
+
+test('also if it is the first of that list, and has tried to own its own one: it does not turn to itself for ever', () => {
+  const third = new Third()
+  // Whom it takes for the owner says to be none.
+  third.hear(a, { kind: 'disowned', key })
+  const asked: PeerId[] = []
+  let tries = 0
+  for (let now = 0; now < 30_000; now += 500) {
+    for (const { to, message } of third.wake(now)) {
+      if (message.kind === 'inquire') asked.push(to)
+      if (message.kind !== 'prepare') continue
+      tries++
+      third.hear(b, { kind: 'moved', key, list: 1, keepers: [c, d], seats: [2, 3] })
+    }
+  }
+  expect(tries).toBe(1)
+  expect(asked).toContain(d)
 })
 
 test('a keeper to whom a settled shard was being brought goes on with it, if who brought it has forgotten that', () => {
