@@ -120,7 +120,8 @@ export class Queue {
 
   /** Tasks that are to run on engines that are not there any more, or not fit for them, may run anywhere. */
   unplace(fits: (engine: string) => boolean): void {
-    for (const [index, engine] of this.places) if (!fits(engine)) this.places.delete(index)
+    const unfit = new Set([...new Set(this.places.values())].filter((engine) => !fits(engine)))
+    for (const [index, engine] of this.places) if (unfit.has(engine)) this.places.delete(index)
   }
 
   /** The highest attempt that any task of the shard had or waits for. */

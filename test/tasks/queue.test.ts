@@ -75,3 +75,13 @@ test('a task that waits for others stands in no line, though tasks are to be pic
   expect(queue.take(peer, 2, false)?.indexes).toEqual([1])
   queue.check()
 })
+
+test('of many tasks for few engines each engine is looked at once, and those of one that will not do may run anywhere', () => {
+  const queue = new Queue(100)
+  queue.holdBack()
+  for (let task = 0; task < 100; task++) queue.ready(task, `${peer}/${task % 2}`)
+  const asked: string[] = []
+  queue.unplace((engine) => asked.push(engine) === 1)
+  expect(asked).toEqual([`${peer}/0`, `${peer}/1`])
+  expect([...queue.places.keys()]).toEqual(Array.from({ length: 50 }, (_, at) => 2 * at))
+})
