@@ -135,7 +135,8 @@ class BlobFiles implements Blobs {
   }
 
   remove(digest: Digest): Promise<void> {
-    this.known.delete(digest)
+    // Its file may be on its way here.
+    if (!this.known.delete(digest)) return Promise.resolve()
     const removing = rm(join(this.folder, digest + EXTENSION), { force: true })
       .catch(() => {})
       .finally(() => void this.removing.delete(digest))

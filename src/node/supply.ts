@@ -54,6 +54,8 @@ export class Supply {
   async letGo(needs: (code: Digest) => boolean): Promise<void> {
     const { blobs } = this.#options
     for (const digest of blobs.all()) {
+      // Whoever opens these files after this node may count on those that are there.
+      if (this.#closing.signal.aborted) return
       const usedAt = this.#usedAt.get(digest) ?? Number.NEGATIVE_INFINITY
       if (performance.now() - usedAt < unusedMs || needs(digest)) continue
       this.#usedAt.delete(digest)

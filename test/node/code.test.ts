@@ -3,7 +3,7 @@
  *
  * Not here: how it comes (test/node/blobs.test.ts, exchange), and how engines load it (test/tasks/executor).
  */
-import { readdir } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { ClientId, Digest, JobId, PeerId } from '../../src/ids.ts'
@@ -69,6 +69,40 @@ test('code that comes again while it goes stays', async () => {
     await going
     expect(await blobs.read(codeOf('again'))).toEqual(bytesOf('again'))
     await blobs.remove(codeOf('again'))
+  }
+})
+
+test('a node that stops removes nothing more: who opens its folder next has what it found there', async () => {
+  for (const text of ['one', 'two', 'three']) await blobs.put(bytesOf(text))
+  const supply = supplyOf()
+  const going = supply.letGo(() => false)
+  supply.close()
+  await blobs.close()
+  const next = await openBlobs(temporary.folder)
+  await going
+  const found = await Promise.all(next.all().map((digest) => next.read(digest)))
+  expect(found.map((bytes) => bytes && digestOf(bytes))).toEqual(next.all())
+  expect(found.length).toBe(2)
+})
+
+test('code that is being written does not go before it is there', async () => {
+  const code = codeOf('by hand')
+  for (let round = 0; round < 20; round++) {
+    await rm(blobs.path(await blobs.put(bytesOf('by hand'))))
+    // Somebody had found it there before it was removed by hand, and is to remove it only now.
+    expect(await blobs.read(code)).toBeUndefined()
+    let isThere = false
+    const taken = supplyOf()
+      .take(bytesOf('by hand'), code)
+      .then(() => {
+        isThere = true
+      })
+    while (!isThere) {
+      void blobs.remove(code)
+      await new Promise(setImmediate)
+    }
+    await taken
+    expect([blobs.has(code), await blobs.read(code)]).toEqual([true, bytesOf('by hand')])
   }
 })
 
