@@ -356,7 +356,8 @@ export class Lead {
       const indexes = Uint32Array.from(this.#once.granted(peer, this.#queue))
       return indexes.length === 0 ? [] : [send(peer, { kind: 'probe', key: this.key, indexes })]
     })
-    return [...this.heed({ ready: [], hopeless: new Map() }, now), ...probes]
+    const unfit = dependents === undefined ? [] : this.heed({ ready: [], hopeless: new Map() }, now)
+    return [...unfit, ...probes]
   }
 
   #tellUnbegun(index: number, peer: PeerId, how: EarlierAttempt['how']): void {
