@@ -6,6 +6,7 @@
  */
 import type { ClientMessage, EntryMessage } from '../client/protocol.ts'
 import type { ClientId, Digest } from '../ids.ts'
+import { Counts } from './counts.ts'
 import type { Supply } from './supply.ts'
 
 /** Codes of one client that stay with it. It takes no more than half of that for given (client/codes.ts). */
@@ -22,8 +23,9 @@ export class CodeDoor {
   readonly #options: CodeDoorOptions
   /** What a client said after code that is not on disk yet. */
   readonly #held = new Map<ClientId, ClientMessage[]>()
-  /** Given last comes last. */
-  readonly #given = new Map<ClientId, Set<Digest>>()
+  /** Given last comes last; with each, what ends that. */
+  readonly #given = new Map<ClientId, Map<Digest, () => void>>()
+  readonly #needed = new Counts<Digest>()
 
   constructor(options: CodeDoorOptions) {
     this.#options = options
@@ -43,13 +45,13 @@ export class CodeDoor {
 
   left(client: ClientId): void {
     this.#held.delete(client)
+    for (const end of this.#given.get(client)?.values() ?? []) end()
     this.#given.delete(client)
   }
 
-  /** Some client that is here counts on it. */
+  /** Some client that is here counts on it. O(1): it is asked of each code that is here. */
   needs(code: Digest): boolean {
-    for (const given of this.#given.values()) if (given.has(code)) return true
-    return false
+    return this.#needed.of(code) > 0
   }
 
   /** What the client says next waits: it may depend on this code. */
@@ -66,11 +68,16 @@ export class CodeDoor {
   }
 
   #gave(client: ClientId, digest: Digest): void {
-    const given = this.#given.get(client) ?? new Set()
+    const given = this.#given.get(client) ?? new Map<Digest, () => void>()
     this.#given.set(client, given)
+    const end = given.get(digest) ?? this.#needed.add(digest)
     given.delete(digest)
-    given.add(digest)
-    if (given.size > givenMax) given.delete(given.values().next().value as Digest)
+    given.set(digest, end)
+    for (const [first, endFirst] of given) {
+      if (given.size <= givenMax) return
+      given.delete(first)
+      endFirst()
+    }
   }
 
   /** Refuses a submission whose code never came, or could not be stored. */

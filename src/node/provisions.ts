@@ -24,6 +24,7 @@ import type { Executor, ExecutorEvent } from '../tasks/executor/executor.ts'
 import { encodeFailure } from '../tasks/executor/failure.ts'
 import { splitOutput, withOutput } from '../tasks/output.ts'
 import { idsInInput, inputsIn } from '../tasks/references.ts'
+import { Counts } from './counts.ts'
 import type { Data } from './data.ts'
 import { Gate } from './gate.ts'
 import type { Supply } from './supply.ts'
@@ -45,8 +46,9 @@ export class Provisions {
   readonly #awaited = new Awaited()
   /** What a run uses, until it is over. */
   readonly #uses = new Map<number, readonly DataId[]>()
-  /** The code of each run that is not over. */
-  readonly #codes = new Map<number, Digest>()
+  readonly #codes = new Counts<Digest>()
+  /** Of each run that is not over: what ends its need of code. */
+  readonly #needs = new Map<number, () => void>()
   /** Events of a run that wait for a large result before them. */
   readonly #behind = new Map<number, Promise<void>>()
   readonly #gate = new Gate(keepingMax)
@@ -56,7 +58,7 @@ export class Provisions {
   }
 
   run(run: Run): void {
-    this.#codes.set(run.run, run.header.code)
+    this.#needs.set(run.run, this.#codes.add(run.header.code))
     const { supply } = this.#options
     const ids = inputsIn(run.inputs)
     if (ids.size === 0 && supply.isHere(run.header.code)) return this.#start(run)
@@ -99,14 +101,14 @@ export class Provisions {
     this.#options.onEvent(event)
   }
 
-  /** Some run is of this code. */
+  /** Some run is of this code. O(1): it is asked of each code that is here. */
   needs(code: Digest): boolean {
-    for (const one of this.#codes.values()) if (one === code) return true
-    return false
+    return this.#codes.of(code) > 0
   }
 
   #release(run: number): void {
-    this.#codes.delete(run)
+    this.#needs.get(run)?.()
+    this.#needs.delete(run)
     for (const id of this.#uses.get(run) ?? []) this.#options.data.files.release(id)
     this.#uses.delete(run)
   }
