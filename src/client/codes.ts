@@ -1,9 +1,10 @@
 /**
  * The code of a client's functions, and which of it the present entry was given.
  *
- * Not here: packing it (functions.ts). Code goes ahead of the work that needs it, once to every entry.
+ * Not here: packing it (functions.ts). Code goes ahead of the work that needs it, once to every entry, or again after many others.
  */
 import type { Digest } from '../ids.ts'
+import type { ClientMessageOf } from './protocol.ts'
 
 /** Codes that an entry is known to have; beyond it they are given again. */
 const givenMax = 1_024
@@ -25,13 +26,12 @@ export class Codes {
     this.#given.clear()
   }
 
-  /** What the entry is to be given; with a digest, of that code only. */
-  *toGive(only?: Digest): Generator<{ kind: 'code'; digest: Digest; bytes: Uint8Array }> {
-    for (const [digest, bytes] of this.#codes) {
-      if ((only !== undefined && only !== digest) || this.#given.has(digest)) continue
-      if (this.#given.size >= givenMax) this.#given.clear()
-      this.#given.add(digest)
-      yield { kind: 'code', digest, bytes }
-    }
+  /** The code, unless the entry has it. */
+  *toGive(digest: Digest): Generator<ClientMessageOf<'code'>> {
+    const bytes = this.#codes.get(digest)
+    if (bytes === undefined || this.#given.has(digest)) return
+    if (this.#given.size >= givenMax) this.#given.clear()
+    this.#given.add(digest)
+    yield { kind: 'code', digest, bytes }
   }
 }

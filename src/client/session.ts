@@ -63,8 +63,7 @@ export class Session {
   /** A new job, and its code if that is to travel; shards follow by `add`, in order. Of two of one name the older `epoch` is forgotten. */
   begin(header: JobHeader, copies: Copies, code?: Uint8Array, start: Start = {}): SessionEffect[] {
     this.#jobs.set(header.job, newJob(header.job, copies, header, start))
-    if (code === undefined) return []
-    this.#codes.add(header.code, code)
+    if (code !== undefined) this.#codes.add(header.code, code)
     return this.#give(header.code)
   }
 
@@ -138,8 +137,7 @@ export class Session {
   attached(now: Millis): SessionEffect[] {
     this.#isAttached = true
     this.#hearing.begin(now)
-    const effects: SessionEffect[] = [...this.#give()]
-    for (const query of this.#asks) effects.push(...this.#send(query))
+    const effects = [...this.#asks].flatMap((query) => this.#send(query))
     for (const job of this.#jobs.values()) effects.push(...this.#again(job))
     return effects
   }
@@ -204,8 +202,9 @@ export class Session {
     return this.#asks.size > 0 || [...this.#jobs.values()].some(({ isComplete }) => !isComplete)
   }
 
-  #give(only?: Digest): SessionEffect[] {
-    return this.#isAttached ? [...this.#codes.toGive(only)].map((message) => ({ kind: 'send', message })) : []
+  /** An entry keeps what it was given last: before each shard, as a job may rest for days. */
+  #give(code: Digest): SessionEffect[] {
+    return this.#isAttached ? [...this.#codes.toGive(code)].map((message) => ({ kind: 'send', message })) : []
   }
 
   #dropCode(code: Digest | undefined): void {
@@ -254,6 +253,7 @@ export class Session {
       shard.retryAt = 0
       sent++
       if (shard.index === 0) job.isClosed = job.total > 0
+      effects.push(...this.#give(job.header.code))
       effects.push(...this.#send(submitOf(job, shard, job.header, shard.inputs)))
     }
     // Shard 0 says how many there are, if that was known when it was sent; else the register is told afterwards.

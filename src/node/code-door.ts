@@ -2,7 +2,7 @@
  * What clients say, as far as it is about code: a submission goes on once the code that it needs is on disk here.
  *
  * Not here: files (blobs.ts, supply.ts), and what is done with submissions (tasks/entry.ts).
- * A client gives its entry each code once, so what a client gave stays here as long as it does.
+ * A client gives its entry each code once, unless many others came after it, so what it gave last stays here as long as it does.
  */
 import type { ClientMessage, EntryMessage } from '../client/protocol.ts'
 import type { ClientId, Digest } from '../ids.ts'

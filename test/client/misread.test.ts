@@ -128,7 +128,7 @@ test.each([
   expect(effects.filter(({ kind }) => kind !== 'send')).toEqual([
     { kind: 'refused', job, code: 'SHOAL_BAD_MESSAGE', message: 'expected something else' }
   ])
-  expect(again(session)).toEqual(['code', 'query', `submit ${other}`])
+  expect(again(session)).toEqual(['query', 'code', `submit ${other}`])
 })
 
 test('a question that the entry cannot read fails, and is not asked again', () => {

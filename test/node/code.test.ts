@@ -6,6 +6,9 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { ClientMessage, EntryMessage } from '../../src/client/protocol.ts'
+import { Session } from '../../src/client/session.ts'
+import type { SessionEffect } from '../../src/client/shards.ts'
 import type { ClientId, Digest, JobId, PeerId } from '../../src/ids.ts'
 import { type ShardKey, shardKey } from '../../src/ids.ts'
 import { type Blobs, digestOf, openBlobs } from '../../src/node/blobs.ts'
@@ -128,6 +131,58 @@ test('what a client gave stays as long as it does, as far as it may count on it'
     await Promise.resolve()
   }
   expect([0, 1, 2_048].map((at) => door.needs(codeOf(`${at}`)))).toEqual([false, true, true])
+})
+
+test('a feed that rests for a day while its client calls thousands of other functions goes on', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  const [session, client] = [new Session(), 'feeds#1' as ClientId]
+  const said: ClientMessage[] = []
+  const replies: EntryMessage[] = []
+  // No disk: 2,000 codes would take it a while.
+  const files = new Set<Digest>()
+  const supply = new Supply({
+    blobs: {
+      has: (digest: Digest) => files.has(digest),
+      isHere: (digest: Digest) => files.has(digest),
+      all: () => [...files],
+      put: async (_bytes: Uint8Array, digest: Digest) => files.add(digest),
+      remove: async (digest: Digest) => files.delete(digest)
+    } as unknown as Blobs,
+    fetch: () => Promise.reject(new Error('nobody has it')),
+    onNote: (text) => expect.unreachable(text),
+    onDiskFailed: (text) => expect.unreachable(text)
+  })
+  const door = new CodeDoor({
+    supply,
+    pass: (_client, messages) => said.push(...messages),
+    reply: (_client, message) => replies.push(message)
+  })
+  const say = async (effects: readonly SessionEffect[]): Promise<void> => {
+    door.said(
+      client,
+      effects.flatMap((effect) => (effect.kind === 'send' ? [effect.message] : []))
+    )
+    await new Promise(setImmediate)
+  }
+  const begin = (job: JobId): SessionEffect[] =>
+    session.begin(headerOf({ job, code: codeOf(job) }), { wanted: 1, least: 1 }, bytesOf(job))
+  const shard = pack('', [0], [new Uint8Array(1)])
+  const feed = 'feed'.padEnd(16, '_') as JobId
+  await say([...session.attached(0), ...begin(feed), ...session.add(feed, shard, false)])
+  const key = shardKey(feed, 0, 0)
+  const placement = { key, keepers: ['elsewhere' as PeerId], first: 0, count: 1 }
+  await say(session.message({ kind: 'submitted', job: feed, index: 0, placement, copies: 1 }, 0))
+  for (let at = 0; at < 2_100; at++) {
+    const other = `other-${at}`.padEnd(16, '_') as JobId
+    await say(begin(other))
+    session.forget(other)
+  }
+  vi.advanceTimersByTime(day)
+  await supply.letGo((code) => door.needs(code))
+  said.length = 0
+  await say(session.add(feed, shard, false))
+  expect(replies).toEqual([])
+  expect(said).toMatchObject([{ kind: 'submit', index: 1 }])
 })
 
 test('a node with 2,000 clients looks through all that they gave in less than a blink', async () => {
