@@ -27,9 +27,9 @@ export interface Blobs {
   has(digest: Digest): boolean
   /** On disk or lent. */
   isHere(digest: Digest): boolean
-  /** On disk. */
+  /** On disk or lent. */
   all(): Digest[]
-  /** It is not on disk any more when this returns; resolves when its file is gone. Never rejects: at worst the file is found again. */
+  /** It is not here any more when this returns; resolves when its file is gone. Never rejects: at worst the file is found again. */
   remove(digest: Digest): Promise<void>
   /** Where the file is, or would be. */
   path(digest: Digest): string
@@ -106,7 +106,10 @@ class BlobFiles implements Blobs {
 
   async lend(bytes: Uint8Array): Promise<Digest> {
     const digest = digestOf(bytes)
+    // An engine may be reading it.
+    if (this.lent.has(digest)) return digest
     try {
+      await this.removing.get(digest)
       this.lentTo ??= openTemporary()
       this.lentFolder = (await this.lentTo).folder
       await writeFile(join(this.lentFolder, digest + EXTENSION), bytes)
@@ -131,13 +134,16 @@ class BlobFiles implements Blobs {
   }
 
   all(): Digest[] {
-    return [...this.known]
+    return [...this.known.union(this.lent)]
   }
 
   remove(digest: Digest): Promise<void> {
-    // Its file may be on its way here.
-    if (!this.known.delete(digest)) return Promise.resolve()
-    const removing = rm(join(this.folder, digest + EXTENSION), { force: true })
+    // What is not here may be on its way.
+    const folders = [this.known.delete(digest) && this.folder, this.lent.delete(digest) && this.lentFolder]
+    const paths = folders.flatMap((folder) => (folder === false ? [] : [join(folder, digest + EXTENSION)]))
+    if (paths.length === 0) return Promise.resolve()
+    const removing = Promise.all(paths.map((path) => rm(path, { force: true })))
+      .then(() => {})
       .catch(() => {})
       .finally(() => void this.removing.delete(digest))
     this.removing.set(digest, removing)

@@ -3,7 +3,8 @@
  *
  * Not here: how it comes (test/node/blobs.test.ts, exchange), and how engines load it (test/tasks/executor).
  */
-import { readdir, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { ClientMessage, EntryMessage } from '../../src/client/protocol.ts'
@@ -73,6 +74,19 @@ test('code that comes again while it goes stays', async () => {
     expect(await blobs.read(codeOf('again'))).toEqual(bytesOf('again'))
     await blobs.remove(codeOf('again'))
   }
+})
+
+test('code that is lent, as the disk is full, is written once, and goes as well', async () => {
+  const code = await blobs.lend(bytesOf('lent'))
+  const path = blobs.path(code)
+  const { mtimeNs } = await stat(path, { bigint: true })
+  await blobs.lend(bytesOf('lent'))
+  expect((await stat(path, { bigint: true })).mtimeNs).toBe(mtimeNs)
+  const supply = supplyOf()
+  await supply.letGo((digest) => digest === code)
+  expect(await blobs.read(code)).toEqual(bytesOf('lent'))
+  await supply.letGo(() => false)
+  expect([supply.isHere(code), existsSync(path)]).toEqual([false, false])
 })
 
 test('a node that stops removes nothing more: who opens its folder next has what it found there', async () => {
