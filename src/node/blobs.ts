@@ -9,6 +9,7 @@ import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/p
 import { join } from 'node:path'
 import { explainError, ShoalError } from '../errors.ts'
 import { type Digest, isDigest } from '../ids.ts'
+import { FolderSync } from './folder-sync.ts'
 import { openTemporary, type Temporary } from './temporary.ts'
 
 /** Bytes of one blob; more is refused with SHOAL_BAD_MESSAGE. */
@@ -79,8 +80,11 @@ class BlobFiles implements Blobs {
   private lentFolder = ''
   private closed = false
 
+  private readonly names: FolderSync
+
   constructor(folder: string, known: Set<Digest>) {
     this.folder = folder
+    this.names = new FolderSync(folder)
     this.known = known
   }
 
@@ -176,7 +180,7 @@ class BlobFiles implements Blobs {
       await this.removing.get(digest)
       await writeSynced(unfinished, bytes)
       await rename(unfinished, join(this.folder, digest + EXTENSION))
-      await syncFolder(this.folder)
+      await this.names.done()
     } catch (error) {
       throw diskError(`the blob ${digest} cannot be written`, error)
     }
@@ -191,17 +195,6 @@ async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
     await file.sync()
   } finally {
     await file.close()
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  // Windows cannot open a directory; its renames are journaled.
-  if (process.platform === 'win32') return
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }
 

@@ -23,6 +23,7 @@ import {
   soleList
 } from './chunks.ts'
 import { Counts } from './counts.ts'
+import { FolderSync } from './folder-sync.ts'
 import type { Place } from './near.ts'
 import { closeWell, Part, writeAll } from './part.ts'
 import { type Opened, Spares, UNFINISHED } from './spares.ts'
@@ -47,6 +48,7 @@ export class DataFiles {
   /** How many have its file open. */
   readonly #readers = new Counts<DataId>()
   readonly #spares: Spares
+  readonly #names: FolderSync
   readonly #condemned = new Set<DataId>()
   /** What comes again under the same name waits until the old file is gone. */
   readonly #removing = new Map<DataId, Promise<void>>()
@@ -57,6 +59,7 @@ export class DataFiles {
     this.folder = folder
     this.#isTemporary = isTemporary
     this.#spares = new Spares(folder, { quota, isSynced: !isTemporary })
+    this.#names = new FolderSync(folder, () => this.#spares.syncing())
   }
 
   /** In `<folder>/data`. What is temporary need not outlive a power cut, and is not synced. Rejects with SHOAL_DISK. */
@@ -341,11 +344,7 @@ export class DataFiles {
     if (chunksIn(id) > 1) await this.#withRoom(() => this.#writeList(id, list))
     await this.#withRoom(() => rename(from, this.path(id)))
     onMoved()
-    if (this.#isTemporary || process.platform === 'win32') return
-    const folder = await open(this.folder, 'r')
-    const synced = this.#spares.syncing()
-    await folder.sync().finally(() => closeWell(folder))
-    synced()
+    if (!this.#isTemporary) await this.#names.done()
   }
 
   /** It may be there, and be read: whoever comes with the same gives it another one of the same bytes. */
