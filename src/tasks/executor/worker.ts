@@ -165,15 +165,13 @@ function readData(path: string): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** Imports once per file and export. Never throws. */
+/** Imports once per file and export what is not evaluated. Never throws. */
 async function load({ file, exportName }: RunOrder): Promise<Loaded> {
-  if (exportName === plainExport) {
-    const plain = compiled(file)
-    if (plain !== undefined) return plain
-  }
   const name = `${exportName} of ${file}`
   const before = loaded.get(name)
   if (before) return before
+  const plain = exportName === plainExport ? compiled(file) : undefined
+  if (plain !== undefined) return plain
   const result = await importExport(file, exportName).catch((error: unknown) => ({ error }))
   loaded.set(name, result)
   return result
