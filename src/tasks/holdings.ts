@@ -7,6 +7,7 @@
 import { type Ballot, type Digest, type JobId, type ShardKey, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Accepted } from './accepted.ts'
+import { JobIndex } from './job-index.ts'
 import { type Acceptor, type Kept, outcomesOf, printOf } from './kept.ts'
 import type { ShardRecord } from './messages.ts'
 import { type Brief, isPacked, type Packed, Shelf } from './shelf.ts'
@@ -14,8 +15,7 @@ import { Uptime } from './uptime.ts'
 
 export class Holdings {
   protected readonly shards: Shelf
-  /** Every shard that is kept of a job; most jobs have one. */
-  readonly #jobs = new Map<JobId, ShardKey | Set<ShardKey>>()
+  readonly #jobs = new JobIndex()
   readonly uptime = new Uptime()
 
   constructor(openMax?: number) {
@@ -92,12 +92,11 @@ export class Holdings {
 
   /** Jobs of which anything is kept here; as `eachKey`. */
   eachJob(): Iterator<JobId> {
-    return this.#jobs.keys()
+    return this.#jobs.jobs()
   }
 
   shardsOf(job: JobId): ReadonlySet<ShardKey> {
-    const found = this.#jobs.get(job)
-    return typeof found === 'string' ? new Set([found]) : (found ?? new Set())
+    return this.#jobs.of(job)
   }
 
   /** The newest epoch of a job's shard 0 that is kept here. */
@@ -119,19 +118,12 @@ export class Holdings {
 
   protected put(key: ShardKey, kept: Kept): void {
     this.shards.set(key, kept)
-    const { job } = shardName(key)
-    const known = this.#jobs.get(job)
-    if (known === undefined) this.#jobs.set(job, key)
-    else if (typeof known === 'string') this.#jobs.set(job, new Set([known, key]))
-    else known.add(key)
+    this.#jobs.add(key)
   }
 
   protected drop(key: ShardKey): void {
     this.shards.delete(key)
-    const { job } = shardName(key)
-    const known = this.#jobs.get(job)
-    if (typeof known !== 'string') known?.delete(key)
-    if (typeof known === 'string' || known?.size === 0) this.#jobs.delete(job)
+    this.#jobs.delete(key)
   }
 
   #settled(key: ShardKey): Packed | Acceptor | undefined {

@@ -19,6 +19,7 @@ import {
   type ShardRecord,
   type TaskMessage
 } from './messages.ts'
+import { ShardMap } from './shard-map.ts'
 import { Trail } from './trail.ts'
 
 /** A shard is usually named soon after it is stored, and a short job is over before anybody asks. */
@@ -48,7 +49,7 @@ export class Rivals {
   /** By the job's first shard. */
   readonly #doubts = new Map<ShardKey, Doubt>()
   /** First shards that are not the first of their job, and who may still keep an earlier one. */
-  readonly #newest = new Map<ShardKey, Set<PeerId>>()
+  readonly #newest = new ShardMap<Set<PeerId>>()
   #askAt: Millis | undefined
   #orderAt: Millis = 0
 
@@ -101,7 +102,7 @@ export class Rivals {
         return []
       case 'forget': {
         const { name } = message
-        for (const key of keysOf(name, this.#newest.keys())) this.#newest.delete(key)
+        for (const key of this.#newest.covered(name)) this.#newest.delete(key)
         for (const [root, { keys }] of this.#doubts)
           for (const key of keysOf(name, keys)) this.#settle(root, key)
         return this.#orphaned(name)
