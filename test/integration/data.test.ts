@@ -4,11 +4,12 @@
  * Not here: what the mesh decides about it (test/data, and the simulator), and files as such (test/node/datafiles.test.ts).
  */
 import { randomBytes } from 'node:crypto'
-import { open, readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Ref } from '../../src/index.ts'
 import { until } from '../conformance/mesh.ts'
+import { flip } from '../node/flip.ts'
 import { Lab, type NodeProcess, untilMeshed, untilStatus } from './processes.ts'
 
 let lab: Lab
@@ -32,15 +33,6 @@ afterEach(async () => {
 
 const dataOf = (node: NodeProcess, within = lab): string => join(within.folder, node.name, 'data')
 const nameOf = ({ hash, size }: Ref): string => `${hash}.${size}`
-
-async function flip(path: string, at: number): Promise<void> {
-  const file = await open(path, 'r+')
-  const byte = Buffer.alloc(1)
-  await file.read(byte, 0, 1, at)
-  byte[0] = (byte[0] as number) ^ 1
-  await file.write(byte, 0, 1, at)
-  await file.close()
-}
 
 test('bytes, files and streams come back as they were put, by any node', async () => {
   const [one, other] = [await lab.attach(nodes[0] as NodeProcess), await lab.attach(nodes[2] as NodeProcess)]

@@ -4,7 +4,7 @@
  * Not here: who is to hold what (test/data), files (datafiles.test.ts), and whole nodes (test/integration/data.test.ts).
  */
 import { randomBytes } from 'node:crypto'
-import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { readFile, rm, truncate } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
 import { ClientData } from '../../src/client/data.ts'
@@ -26,6 +26,7 @@ import type { Run } from '../../src/tasks/effects.ts'
 import type { ExecutorEvent } from '../../src/tasks/executor/executor.ts'
 import { decodeFailure } from '../../src/tasks/executor/failure.ts'
 import { headerOf } from '../tasks/header.ts'
+import { flip } from './flip.ts'
 import { connect, ended, startNode, stopAll, type TestNode } from './helpers.ts'
 
 afterEach(stopAll)
@@ -115,12 +116,6 @@ test('what had come when all senders were lost is not fetched again when one is 
   expect((await readFile(reader.files.path(id))).equals(bytes)).toBe(true)
   expect(reader.moved('in')).toBe(bytes.length)
 })
-
-async function flip(path: string, at: number): Promise<void> {
-  const there = await readFile(path)
-  there[at] = (there[at] ?? 0) ^ 1
-  await writeFile(path, there)
-}
 
 const harms: Record<string, (path: string) => Promise<void>> = {
   'a flipped byte': (path) => flip(path, 3 * chunkBytes + 7),

@@ -5,28 +5,20 @@
  */
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, open, readdir, readFile, rm, rmdir, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { DataId } from '../../src/ids.ts'
 import { chunkBytes, chunksOfBytes, chunksOfFile, inChunks, piecesOfFile } from '../../src/node/chunks.ts'
 import { DataFiles } from '../../src/node/datafiles.ts'
+import { flip } from './flip.ts'
 
 let folder: string
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shoal-test-'))
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
-
-async function flip(path: string, at: number): Promise<void> {
-  const file = await open(path, 'r+')
-  const byte = Buffer.alloc(1)
-  await file.read(byte, 0, 1, at)
-  byte[0] = (byte[0] as number) ^ 1
-  await file.write(byte, 0, 1, at)
-  await file.close()
-}
 
 async function read(files: DataFiles, id: DataId): Promise<Buffer> {
   const chunks = await files.chunks(id, true)

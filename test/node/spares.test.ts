@@ -11,21 +11,13 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { DataId } from '../../src/ids.ts'
 import { type Chunks, chunkBytes, chunksOfBytes } from '../../src/node/chunks.ts'
 import { DataFiles } from '../../src/node/datafiles.ts'
+import { flip } from './flip.ts'
 
 let folder: string
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shoal-test-'))
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
-
-async function flip(path: string, at: number): Promise<void> {
-  const file = await open(path, 'r+')
-  const byte = Buffer.alloc(1)
-  await file.read(byte, 0, 1, at)
-  byte[0] = (byte[0] as number) ^ 1
-  await file.write(byte, 0, 1, at)
-  await file.close()
-}
 
 const spares = async (files: DataFiles): Promise<string[]> =>
   (await readdir(files.folder)).filter((name) => name.endsWith('.part'))
