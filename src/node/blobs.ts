@@ -71,6 +71,7 @@ export async function openBlobs(folder: string, onNote: (text: string) => void =
 class BlobFiles implements Blobs {
   private readonly folder: string
   private readonly known: Set<Digest>
+  private readonly names: FolderSync
   private readonly writing = new Map<Digest, Promise<void>>()
   /** What comes again waits until the old file is gone. */
   private readonly removing = new Map<Digest, Promise<void>>()
@@ -79,8 +80,6 @@ class BlobFiles implements Blobs {
   /** Its folder, once it is there. */
   private lentFolder = ''
   private closed = false
-
-  private readonly names: FolderSync
 
   constructor(folder: string, known: Set<Digest>) {
     this.folder = folder

@@ -1,7 +1,7 @@
 /**
  * How many there are of something at a time, by what it belongs to.
  *
- * Not here: what it is (datafiles.ts).
+ * Not here: what it is (datafiles.ts, code-door.ts, provisions.ts).
  */
 export class Counts<Key> {
   readonly #counts = new Map<Key, number>()

@@ -1,7 +1,7 @@
 /**
  * One transfer of data, either way: who has it sends its list, then every chunk that is asked for.
  *
- * Not here: from whom (fetcher.ts), where it lies (datafiles.ts). Whoever receives asks chunk by chunk, a few ahead, and checks
+ * Not here: from whom (data.ts), where it lies (datafiles.ts). Whoever receives asks chunk by chunk, a few ahead, and checks
  * each, so the sender needs no trust and no memory, and what was received stays received when the sender is lost.
  */
 import { knownCode, ShoalError } from '../errors.ts'

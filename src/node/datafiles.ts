@@ -1,7 +1,7 @@
 /**
  * Data on disk: a file for each, named by its content, which programs may read as it is.
  *
- * Not here: what is to be kept (data/depot.ts), and how it comes (fetcher.ts).
+ * Not here: what is to be kept (data/depot.ts), and how it comes (data.ts).
  * What arrives is written to a name of its own, synced, and renamed, so whatever has its name is whole. Beside data of more
  * than one chunk lies the list of the chunks' hashes. A file is believed once it was hashed in this life of the node and as
  * long as nobody touched it; every chunk is checked again by whoever receives it.

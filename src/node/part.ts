@@ -1,7 +1,7 @@
 /**
  * Data that is coming, in a file of its own: which chunks are there, and who waits for which.
  *
- * Not here: where they come from (fetcher.ts), and the file's place once it is whole (datafiles.ts).
+ * Not here: where they come from (data.ts), and the file's place once it is whole (datafiles.ts).
  * Chunks can be passed on as they come, so that a transfer through a node takes hardly longer than one to it.
  */
 import type { FileHandle } from 'node:fs/promises'

@@ -19,7 +19,7 @@ const quotaShare = 1 / 16
 /** If none goes or comes for so long, all that wait are removed. */
 const idleMs = 600_000
 /** Smaller files are made as fast. */
-export const spareBytesMin = 256 * 1024
+const spareBytesMin = 256 * 1024
 /** As files are made here. Others were linked to by programs, which may have them open. */
 const ownMode = 0o600
 
@@ -80,7 +80,10 @@ export class Spares {
     if (!isFit || isFull || this.#isClosed) return await rm(from, { force: true })
     const path = this.#name()
     this.#coming++
-    const isMoved = await rename(from, path).then(isTrue, isFalse)
+    const isMoved = await rename(from, path).then(
+      () => true,
+      () => false
+    )
     this.#coming--
     if (isMoved && !this.#isClosed) this.#keep(path, size)
     else await rm(isMoved ? path : from, { force: true })
@@ -122,6 +125,3 @@ export class Spares {
     return join(this.#folder, randomBytes(9).toString('base64url') + UNFINISHED)
   }
 }
-
-const isTrue = (): boolean => true
-const isFalse = (): boolean => false
