@@ -29,8 +29,9 @@ export default defineConfig({
     // A test waits for events, so this is the limit of those that never come; a busy machine takes its time.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // Integration tests start processes of their own and wait for them: two cores are busy with six files.
-    maxWorkers: isLong ? 3 : 6,
+    // Integration tests start processes of their own and wait for them: two cores are busy with four files. Six take about as
+    // long in all, at nearly twice the load, and then more tests meet their limits.
+    maxWorkers: isLong ? 3 : 4,
     // These live for minutes, and go through much: with the usual memory ahead they need some 7 % less.
     execArgv: ['--max-semi-space-size=16'],
     // They run in the order of their names: what waits much comes first, and what fills the gaps at the end last.

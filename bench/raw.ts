@@ -19,7 +19,10 @@ export async function openRaw(protocol: string): Promise<Raw> {
   const [addresses] = (await once(far, 'message')) as [string[]]
   const host = await createHost({ identity: await generateKeyPair('Ed25519'), listen: [], services: {} })
   await host.start()
-  const stream = await host.dialProtocol(addresses.map(parseAddress), protocol)
+  const stream = await host.dialProtocol(
+    addresses.map((address) => parseAddress(address)),
+    protocol
+  )
   const dispose = async (): Promise<void> => {
     await host.stop()
     const ended = once(far, 'exit')

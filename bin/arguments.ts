@@ -4,7 +4,8 @@
  * Not here: what flags mean (commands/). Every wrong argument is SHOAL_BAD_OPTION and names the nearest right one.
  */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
-import type { Requires } from '../src/routing/requirement.ts'
+import { isRecord } from '../src/client/checks.ts'
+import { type Requires, requirementOf } from '../src/routing/requirement.ts'
 import { usageError } from './failure.ts'
 
 type Parsed<Flags extends ParseArgsOptionsConfig> = ReturnType<
@@ -50,10 +51,22 @@ export function readArguments<Flags extends ParseArgsOptionsConfig>(
     const operands = tokens.flatMap((token) =>
       token.kind === 'positional' ? [{ text: token.value, isLiteral: token.index > end }] : []
     )
+    refuseEmpty(command, values)
     return { values: values as Parsed<Flags>['values'], operands }
   } catch (error) {
     throw misread(command, error, options)
   }
+}
+
+/** No flag means anything without a text: it holds what a variable holds that nobody set. */
+function refuseEmpty(command: string, values: object): void {
+  const [name] = Object.entries(values).find(([, value]) => [value].flat().includes('')) ?? []
+  if (name === undefined) return
+  const example = (examples as Readonly<Record<string, string>>)[`--${name}`]
+  const advice = example === undefined ? 'a value' : `one, like --${name} ${example}`
+  throw usageError(
+    `--${name} is "", which is no value; give ${advice}, or leave it out (see \`shoal help ${command}\`)`
+  )
 }
 
 /** The one job id that a command takes, and its flags. */
@@ -103,36 +116,68 @@ function wanted(flag: string, message: string): string {
     : 'needs a value'
 }
 
+/** A right value of each of these, for whoever gave a wrong one. */
+const examples = {
+  '--data': './node-data',
+  '--env': 'SEED=7',
+  '--idle-load': '0.3',
+  '--key': 'lab.key',
+  '--label': 'gpu=a100',
+  '--listen': '/ip4/0.0.0.0/tcp/4101',
+  '--memory-limit': '2048',
+  '--nice': '10',
+  '--out': 'results.txt',
+  '--peer': '/ip4/192.0.2.1/tcp/4400',
+  '--priority': '1',
+  '--resource': 'gpu=2',
+  '--retries': '2',
+  '--slots': '4',
+  '--source': "camera='ffmpeg …'"
+} as const
+
+type Flag = keyof typeof examples
+
+function wrong(flag: Flag, text: string, advice: string): Error {
+  return usageError(`${flag} is ${JSON.stringify(text)}; ${advice} like ${flag} ${examples[flag]}`)
+}
+
+/** What milliseconds of a job may be. */
+const secondsMax = Math.floor(0xffffffff / 1_000)
+
 /** Seconds, above 0, as milliseconds; `undefined` stays. */
 export function milliseconds(flag: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   const seconds = /^\d*\.?\d+$/.test(text) ? Number(text) : 0
-  if (seconds > 0) return seconds * 1_000
-  throw usageError(`${flag} is ${JSON.stringify(text)}; give seconds above 0, like ${flag} 30`)
+  if (seconds > 0 && seconds <= secondsMax) return seconds * 1_000
+  const bounds = seconds > 0 ? `up to ${secondsMax}` : 'above 0'
+  throw usageError(`${flag} is ${JSON.stringify(text)}; give seconds ${bounds}, like ${flag} 30`)
 }
 
-export function wholeNumber(flag: string, text: string | undefined): number | undefined {
+export function wholeNumber(flag: Flag, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   if (/^\d+$/.test(text)) return Number(text)
-  throw usageError(`${flag} is ${JSON.stringify(text)}; give a whole number, like ${flag} 4`)
+  throw wrong(flag, text, 'give a whole number,')
 }
 
-export function integer(flag: string, text: string | undefined): number | undefined {
+export function integer(flag: Flag, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   if (/^-?\d+$/.test(text)) return Number(text)
-  throw usageError(`${flag} is ${JSON.stringify(text)}; give a whole number, like ${flag} 1`)
+  throw wrong(flag, text, 'give a whole number,')
+}
+
+export function decimal(flag: Flag, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (/^\d*\.?\d+$/.test(text)) return Number(text)
+  throw wrong(flag, text, 'give a number,')
 }
 
 /** `k=v` each; the last of several for one key counts. */
-export function pairs(
-  flag: string,
-  texts: readonly string[] | undefined
-): Record<string, string> | undefined {
+export function pairs(flag: Flag, texts: readonly string[] | undefined): Record<string, string> | undefined {
   if (texts === undefined) return undefined
   return Object.fromEntries(
     texts.map((text) => {
       const at = text.indexOf('=')
-      if (at < 1) throw usageError(`${flag} is ${JSON.stringify(text)}; write it like ${flag} gpu=a100`)
+      if (at < 1) throw wrong(flag, text, 'write it')
       return [text.slice(0, at), text.slice(at + 1)]
     })
   )
@@ -140,26 +185,34 @@ export function pairs(
 
 /** `k=n` each, n a whole number. */
 export function amounts(
-  flag: string,
+  flag: Flag,
   texts: readonly string[] | undefined
 ): Record<string, number> | undefined {
   const entries = Object.entries(pairs(flag, texts) ?? {})
   const odd = entries.find(([, text]) => !/^\d+$/.test(text))
-  if (odd !== undefined)
-    throw usageError(`${flag} is ${JSON.stringify(odd.join('='))}; write it like ${flag} gpu=2`)
+  if (odd !== undefined) throw wrong(flag, odd.join('='), 'write it')
   return texts === undefined
     ? undefined
     : Object.fromEntries(entries.map(([name, text]) => [name, Number(text)]))
 }
 
-/** The mesh says what is wrong with it, if it is JSON. */
+function parseRequires(text: string): Requires {
+  const advice = `write it like --requires '{"labels":{"gpu":true}}'`
+  try {
+    const requires = JSON.parse(text)
+    if (isRecord(requires)) return requires
+  } catch (cause) {
+    throw usageError(`--requires is no JSON; ${advice}`, cause)
+  }
+  throw usageError(`--requires is no object; ${advice}`)
+}
+
+/** Throws SHOAL_BAD_OPTION for what is no rule. */
 export function readRequires(text: string | undefined): Requires | undefined {
   if (text === undefined) return undefined
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw usageError(`--requires is no JSON; write it like --requires '{"labels":{"gpu":true}}'`, cause)
-  }
+  const requires = parseRequires(text)
+  requirementOf(requires)
+  return requires
 }
 
 /** Options that were given; the others keep their defaults. */

@@ -4,17 +4,18 @@
  * Not here: the command line (commands/run.ts), what was done before (ledger.ts).
  * What was brought is noted at once, also while an earlier input still runs, so that a second start has the least to do.
  */
-import { once } from 'node:events'
 import { saveFiles } from '../src/client/outputs.ts'
 import { type EachInput, type ProgramOptions, textThere } from '../src/client/programs.ts'
 import { ProgressLine } from '../src/client/progress.ts'
 import type { Client, Completed, JobHandle } from '../src/client/types.ts'
 import { ShoalError, TaskError } from '../src/errors.ts'
-import type { ProgramResult } from '../src/tasks/executor/program.ts'
-import { fill } from '../src/tasks/executor/template.ts'
+import { type ProgramResult, stderrBytesMax, stdoutBytesMax } from '../src/tasks/executor/program.ts'
+import { fill, insideName } from '../src/tasks/executor/template.ts'
 import { EXIT, isDebugging, usageError } from './failure.ts'
+import { giveUp } from './interruption.ts'
 import type { Ledger } from './ledger.ts'
-import { counted, plain } from './output.ts'
+import { brief, counted, plain } from './output.ts'
+import { type Outlet, stdoutOf } from './results.ts'
 import { TaggedLines } from './tagged.ts'
 
 /** Results whose files are brought at the same time. */
@@ -45,6 +46,7 @@ interface Done {
   readonly stdout: string | Uint8Array
   readonly stderr: string
   readonly files: readonly string[]
+  readonly written?: ProgramResult['written']
   /** It was done by an earlier command, and nothing of it was told by this one. */
   readonly isOld: boolean
 }
@@ -66,7 +68,7 @@ export class Harvest {
   #printing: Promise<void> = Promise.resolve()
   #failed = 0
   #cancelled = 0
-  #isBroken = false
+  #outlet: Outlet | undefined
 
   constructor(options: HarvestOptions) {
     this.#options = options
@@ -79,13 +81,12 @@ export class Harvest {
     const inputs = each === undefined ? {} : { each: this.#fresh(each) }
     const job = client.run({ ...program, ...inputs, returnErrors: true })
     this.#job = job
-    const cancel = (): void => void job.cancel()
+    const cancel = (): void => giveUp(job)
     if (signal.aborted) cancel()
     signal.addEventListener('abort', cancel, { once: true })
-    process.stdout.on('error', () => {
-      this.#isBroken = true
-      cancel()
-    })
+    this.#outlet = stdoutOf(`results of job ${job.id}`)
+    this.#outlet.onBroken = cancel
+    if (process.stdout.isTTY) this.#outlet.onAppear = () => this.#line?.aside()
     const hasLine = values.progress ?? process.stderr.isTTY
     this.#line = hasLine ? new ProgressLine(`job ${job.id}`) : undefined
     const ignore = job.onProgress((progress) => this.#line?.show(progress))
@@ -93,6 +94,11 @@ export class Harvest {
     try {
       await this.#collect(job)
       return await this.#end((await job.status()).state === 'cancelled')
+    } catch (error) {
+      // What is read by a program is whole, however it ends.
+      await this.#printing.catch(() => {})
+      if (values.json) await this.#closeJson([...this.#errors, told(error)]).catch(() => {})
+      throw error
     } finally {
       ignore()
       this.#line?.end()
@@ -136,10 +142,13 @@ export class Harvest {
     const { outputs = [], stdout } = program
     const there = { text: textThere(program, text), number }
     for (const name of stdout === undefined ? outputs : [...outputs, stdout]) {
-      const path = fill(name, there)
+      const filled = fill(name, there)
+      const path = insideName(filled) ?? filled
       const other = this.#outputs.get(path)
       if (other !== undefined)
-        throw usageError(`${other} and ${text} would both write ${path}; use {} or {#} in --out`)
+        throw usageError(
+          `${brief(other)} and ${brief(text)} would both write ${brief(path)}; use {} or {#} in --out`
+        )
       this.#outputs.set(path, text)
     }
   }
@@ -148,8 +157,6 @@ export class Harvest {
     const bringing = new Set<Promise<void>>()
     for await (const completed of job.asCompleted()) {
       const one = this.#bringOne(completed).finally(() => bringing.delete(one))
-      // Whoever waits for it hears of it.
-      one.catch(() => {})
       bringing.add(one)
       if (bringing.size >= bringingMax) await Promise.race(bringing)
     }
@@ -157,27 +164,34 @@ export class Harvest {
     await this.#printing
   }
 
-  async #bringOne(completed: Completed<ProgramResult>): Promise<void> {
-    const place = this.#places[completed.index] as number
-    this.#live.end(completed.index)
-    if (completed.error !== undefined) return this.#tell(place, completed.error)
+  /** Never rejects: what cannot be brought has failed, whatever its program did. */
+  async #bringOne({ index, error, value }: Completed<ProgramResult>): Promise<void> {
+    const place = this.#places[index] as number
+    this.#live.end(index)
+    this.#tell(place, error ?? (await this.#bringFiles(this.#inputs[place] as Input, value).catch(asError)))
+  }
+
+  async #bringFiles({ text, key }: Input, result: ProgramResult): Promise<Done> {
     const { client, ledger, values } = this.#options
-    const { stdout, stdoutBytes, stderr, files, written } = completed.value
+    const { stdoutBytes, stderr, files, written } = result
+    const stdout = stdoutBytes ?? result.stdout
     const names = await saveFiles(client, files, values.into)
-    const { text, key } = this.#inputs[place] as Input
-    if (written.stdout > (stdoutBytes?.byteLength ?? Buffer.byteLength(stdout)))
+    if (written.stdout > stdoutBytesMax)
       this.#say(
-        `${text ?? 'it'} wrote ${written.stdout} bytes to stdout, of which the first are kept, and --resume does it again; use --stdout FILE`
+        `${brief(text ?? 'it')} wrote ${written.stdout} bytes to stdout, of which the first are kept, and --resume does it again; use --stdout FILE`
       )
-    else if (key !== undefined) await ledger?.note(key, { stdout: stdoutBytes ?? stdout, stderr }, names)
-    this.#tell(place, { stdout: stdoutBytes ?? stdout, stderr, files: names, isOld: false })
+    else if (key !== undefined) await ledger?.note(key, { stdout, stderr }, names)
+    if (written.stderr > stderrBytesMax && !values.verbose)
+      this.#say(`${brief(text ?? 'it')} wrote ${written.stderr} bytes to stderr, of which the last are kept`)
+    return { stdout, stderr, files: names, written, isOld: false }
   }
 
   /** Prints it when it is its turn. */
   #tell(place: number, told: Done | Error): void {
     this.#told.set(place, told)
     this.#printing = this.#printing.then(() => this.#print())
-    this.#printing.catch(() => {})
+    // What cannot be told anybody need not be done.
+    this.#printing.catch(() => giveUp(this.#job))
   }
 
   async #print(): Promise<void> {
@@ -199,11 +213,10 @@ export class Harvest {
   }
 
   async #fail(index: number, { text }: Input, error: Error): Promise<void> {
-    const code = error instanceof TaskError || error instanceof ShoalError ? error.code : undefined
     const exit = error instanceof TaskError ? error.exit : undefined
-    const { message } = error
     const { code: exitCode, signal, stdout = '', stderr = '' } = exit ?? {}
     const printed = exit === undefined ? {} : { stdout, stderr }
+    const { code, message } = told(error)
     this.#errors.push({ index, input: text, code, message, exitCode, signal, ...printed })
     if (code === 'SHOAL_CANCELLED') {
       this.#cancelled++
@@ -213,44 +226,56 @@ export class Harvest {
     const { verbose, json } = this.#options.values
     if (!verbose) this.#sayLines({ text, key: undefined }, stderr)
     if (!json && !(verbose && process.stdout.isTTY)) await this.#write(stdout)
-    this.#say(`${text ?? 'the program'}: ${isDebugging() ? error.stack : plain(`${code}: ${message}`)}`)
-    if (!this.#options.values['keep-going']) void this.#job?.cancel()
+    this.#say(
+      `${brief(text ?? 'the program')}: ${isDebugging() ? error.stack : plain(`${code ?? error.name}: ${message}`)}`
+    )
+    if (!this.#options.values['keep-going']) giveUp(this.#job)
   }
 
   async #end(wasCancelled: boolean): Promise<number> {
-    if (this.#options.values.json) {
-      const head = this.#printed === 0 ? this.#head() : ''
-      await this.#write(`${head}],"errors":${JSON.stringify(this.#errors)}}\n`)
-    }
+    if (this.#options.values.json) await this.#closeJson(this.#errors)
+    await this.#outlet?.finish()
     if (wasCancelled || this.#cancelled > 0)
       this.#say(
         `SHOAL_CANCELLED: job ${this.#job?.id} was cancelled; ${counted(this.#printed - this.#cancelled, 'input')} had ended before`
       )
-    return wasCancelled || this.#isBroken || this.#failed + this.#cancelled > 0 ? EXIT.failed : EXIT.done
+    return wasCancelled || this.#outlet?.isBroken || this.#failed + this.#cancelled > 0
+      ? EXIT.failed
+      : EXIT.done
+  }
+
+  async #closeJson(errors: readonly object[]): Promise<void> {
+    const head = this.#printed === 0 ? this.#head() : ''
+    await this.#write(`${head}],"errors":${JSON.stringify(errors)}}\n`)
   }
 
   #head(): string {
-    return `{"job":${JSON.stringify(this.#job?.id)},"results":[`
+    // A job without tasks is known to nobody.
+    const job = this.#inputs.length === 0 ? null : this.#job?.id
+    return `{"job":${JSON.stringify(job)},"results":[`
   }
 
   async #writeJson(index: number, { text }: Input, told: Done | Error): Promise<void> {
     const before = index === 0 ? this.#head() : ','
     if (told instanceof Error) return this.#write(`${before}null`)
-    const { stdout, stderr, files } = told
+    const { stdout, stderr, files, written } = told
     const text64 =
       typeof stdout === 'string' ? { stdout } : { stdoutBase64: Buffer.from(stdout).toString('base64') }
-    await this.#write(`${before}${JSON.stringify({ input: text, exitCode: 0, ...text64, stderr, files })}`)
+    await this.#write(
+      `${before}${JSON.stringify({ input: text, exitCode: 0, ...text64, stderr, files, written })}`
+    )
   }
 
   async #write(text: string | Uint8Array): Promise<void> {
-    if (this.#isBroken || text.length === 0) return
-    if (process.stdout.isTTY) this.#line?.aside()
-    if (!process.stdout.write(text)) await once(process.stdout, 'drain').catch(() => {})
+    if (this.#outlet?.isBroken || text.length === 0) return
+    await this.#outlet?.write(text)
+    // Each at its place among what goes to stderr.
+    this.#outlet?.flush()
   }
 
   #sayLines({ text }: Input, lines: string): void {
     if (lines === '') return
-    const name = text === undefined ? '' : `${plain(text)}: `
+    const name = text === undefined ? '' : `${brief(text)}: `
     const all = lines.endsWith('\n') ? lines.slice(0, -1) : lines
     for (const line of all.split('\n')) this.#say(`${name}${plain(line)}`)
   }
@@ -259,4 +284,12 @@ export class Harvest {
     this.#line?.aside()
     process.stderr.write(`${text}\n`)
   }
+}
+
+const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)))
+
+/** What is told of it to who reads JSON. */
+function told(thrown: unknown): { readonly code: string | undefined; readonly message: string } {
+  const isOurs = thrown instanceof TaskError || thrown instanceof ShoalError
+  return { code: isOurs ? thrown.code : undefined, message: asError(thrown).message }
 }

@@ -117,7 +117,9 @@ export class Ledger {
       typeof stdout === 'string' ? { stdout } : { stdout64: Buffer.from(stdout).toString('base64') }
     const noted = this.#file.appendFile(`${JSON.stringify({ key, ...told, stderr, files })}\n`)
     await noted.catch((error: unknown) => {
-      if (this.#isWanted) throw error
+      if (!this.#isWanted) return
+      const what = `${join(this.#folder, ledgerFile)} cannot be written`
+      throw new ShoalError('SHOAL_DISK', `${what} (${explainError(error)})`, { cause: error })
     })
   }
 

@@ -33,7 +33,7 @@ export interface MeshValues {
   readonly timeout?: string | undefined
 }
 
-/** Rejects with SHOAL_BAD_KEY. */
+/** Rejects with SHOAL_BAD_KEY or SHOAL_BAD_OPTION. */
 export async function findKey(file: string | undefined): Promise<MeshKey> {
   const found = file ?? (process.env.SHOAL_KEY || (existsSync(keyFile) ? keyFile : undefined))
   if (found !== undefined) return await readKey(found)

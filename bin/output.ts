@@ -7,10 +7,16 @@
 import { inspect } from 'node:util'
 
 const cellMax = 60
+const briefMax = 100
 
 /** One line without anything that moves a cursor, changes a colour, or turns text around. */
 export function plain(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
+}
+
+/** As `plain`, and no longer than it takes to know what is meant: an input may be a book. */
+export function brief(text: string): string {
+  return text.length > briefMax ? `${plain(text.slice(0, briefMax))}…` : plain(text)
 }
 
 function cell(value: unknown): string {

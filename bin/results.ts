@@ -6,14 +6,14 @@
  */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { createWriteStream, type Stats } from 'node:fs'
+import { createWriteStream, rmSync, type Stats } from 'node:fs'
 import { open, realpath, rename, rm, stat } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { ProgressLine } from '../src/client/progress.ts'
 import type { JobHandle, Printed } from '../src/client/types.ts'
 import { type ProgramExit, ShoalError, TaskError } from '../src/errors.ts'
-import { isProgramResult } from '../src/tasks/executor/program.ts'
+import { isProgramResult, stdoutBytesMax } from '../src/tasks/executor/program.ts'
 import { EXIT, isDebugging, usageError } from './failure.ts'
 import { counted, jsonOf, plain, textOf } from './output.ts'
 
@@ -37,7 +37,7 @@ export interface ResultValues {
 /** Where results are written. */
 export interface Outlet {
   /** Resolves when more can be taken. */
-  write(text: string): Promise<void>
+  write(text: string | Uint8Array): Promise<void>
   /** Hands on what was collected. */
   flush(): void
   /** Called before anything appears. */
@@ -58,15 +58,17 @@ const bufferedMax = 1 << 16
 class StreamOutlet implements Outlet {
   readonly #stream: Writable
   readonly #close: (isComplete: boolean) => Promise<void>
+  readonly #what: string
   onAppear = (): void => {}
   onBroken = (): void => {}
   #text = ''
   #isScheduled = false
   #failure: Error | undefined
 
-  constructor(stream: Writable, close: (isComplete: boolean) => Promise<void>) {
+  constructor(stream: Writable, close: (isComplete: boolean) => Promise<void>, what = 'results') {
     this.#stream = stream
     this.#close = close
+    this.#what = what
     stream.on('error', (error) => {
       if (this.#failure !== undefined) return
       this.#failure = error
@@ -78,8 +80,13 @@ class StreamOutlet implements Outlet {
     return (this.#failure as { code?: unknown } | undefined)?.code === 'EPIPE'
   }
 
-  async write(text: string): Promise<void> {
+  async write(text: string | Uint8Array): Promise<void> {
     this.#check()
+    if (typeof text !== 'string') {
+      this.flush()
+      if (this.#failure === undefined && !this.#stream.write(text)) await this.#drained()
+      return
+    }
     this.#text += text
     if (this.#text.length < bufferedMax) {
       if (this.#isScheduled) return
@@ -90,7 +97,7 @@ class StreamOutlet implements Outlet {
       })
       return
     }
-    if (!this.#hand()) await once(this.#stream, 'drain').catch(() => {})
+    if (!this.#hand()) await this.#drained()
   }
 
   async finish(): Promise<void> {
@@ -108,6 +115,10 @@ class StreamOutlet implements Outlet {
 
   flush(): void {
     this.#hand()
+  }
+
+  async #drained(): Promise<void> {
+    await once(this.#stream, 'drain').catch(() => {})
   }
 
   #tried(error: Error | null | undefined, then: () => void): void {
@@ -129,7 +140,7 @@ class StreamOutlet implements Outlet {
     if (failure === undefined || this.isBroken) return
     throw new ShoalError(
       'SHOAL_DISK',
-      `results cannot be written (${failure.message}); make room, then try again`,
+      `${this.#what} cannot be written (${failure.message}); make room, then try again`,
       {
         cause: failure
       }
@@ -139,7 +150,7 @@ class StreamOutlet implements Outlet {
 
 /** To stdout, or to a file that is there already if it cannot be written: rejects with SHOAL_BAD_OPTION before any work is done. */
 export async function openOutlet(file: string | undefined): Promise<Outlet> {
-  if (file === undefined) return new StreamOutlet(process.stdout, async () => {})
+  if (file === undefined) return stdoutOf()
   try {
     const there = await stat(file).catch(() => undefined)
     const target = there === undefined ? file : await realpath(file)
@@ -153,11 +164,16 @@ export async function openOutlet(file: string | undefined): Promise<Outlet> {
   }
 }
 
+/** `what` is written there, in words. */
+export const stdoutOf = (what?: string): Outlet => new StreamOutlet(process.stdout, async () => {}, what)
+
 /** Under another name until it is complete. */
 async function besides(target: string, before: Stats | undefined): Promise<Outlet> {
   const part = `${target}.${randomBytes(4).toString('hex')}.part`
   const handle = await open(part, 'wx', before === undefined ? 0o666 : before.mode & 0o777)
   const stream = handle.createWriteStream()
+  // A command that is ended halfway leaves nothing either.
+  process.once('exit', () => rmSync(part, { force: true }))
   return new StreamOutlet(stream, async (isComplete) => {
     stream.end()
     await ended(stream, isComplete)
@@ -201,12 +217,14 @@ export async function deliver(
 ): Promise<number> {
   const line = (values.progress ?? process.stderr.isTTY) ? new ProgressLine(`job ${job.id}`) : undefined
   if (process.stdout.isTTY) outlet.onAppear = () => line?.aside()
-  line?.show(job.progress)
   const ignore = job.onProgress((progress) => line?.show(progress))
   const silence = values.verbose === true ? job.onOutput((printed) => tellPrinted(printed, line)) : undefined
   const printer = new Printer(job.id, formatOf(values), outlet, line)
   outlet.onBroken = onBroken
   try {
+    // It may be a job that nobody knows.
+    if (line !== undefined) await job.status()
+    line?.show(job.progress)
     // By hand, since a `for` that is left would cancel the job.
     const results = job[Symbol.asyncIterator]()
     for (let step = await results.next(); step.done !== true; step = await results.next()) {
@@ -214,6 +232,9 @@ export async function deliver(
     }
     const { state } = await job.status()
     return await printer.end(state === 'cancelled' && !outlet.isBroken)
+  } catch (error) {
+    await printer.breakOff(error)
+    throw error
   } finally {
     ignore()
     silence?.()
@@ -227,9 +248,9 @@ const exitOf = (error: TaskError | ShoalError): ProgramExit | undefined =>
   error instanceof TaskError ? error.exit : undefined
 
 /** Of a program, what it printed. */
-function lineOf(result: unknown, format: Format): string {
+function lineOf(result: unknown, format: Format): string | Uint8Array {
   if (format === 'lines') return `${jsonOf(result)}\n`
-  return isProgramResult(result) ? result.stdout : `${textOf(result)}\n`
+  return isProgramResult(result) ? (result.stdoutBytes ?? result.stdout) : `${textOf(result)}\n`
 }
 
 /** Both streams of a task go to stderr here: stdout is for results. */
@@ -262,20 +283,37 @@ class Printer {
     const isFailure = result instanceof TaskError || result instanceof ShoalError
     if (isFailure) this.#fail(index, result)
     if (this.#format === 'one') await this.#outlet.write(`${comma}${isFailure ? 'null' : jsonOf(result)}`)
-    else if (!isFailure) await this.#outlet.write(lineOf(result, this.#format))
+    else if (!isFailure) await this.#print(index, result)
     else if (this.#format !== 'lines') await this.#outlet.write(exitOf(result)?.stdout ?? '')
   }
 
   async end(wasCancelled: boolean): Promise<number> {
-    if (this.#format === 'one') {
-      const head = this.#count === 0 ? `{"job":${JSON.stringify(this.#job)},"results":[` : ''
-      await this.#outlet.write(`${head}],"errors":${JSON.stringify(this.#errors)}}\n`)
-    }
+    // A job without tasks is known to nobody.
+    if (this.#format === 'one') await this.#close(this.#errors, this.#count === 0 ? null : this.#job)
     if (wasCancelled || this.#cancelled > 0) {
       const ended = `${this.#count - this.#cancelled} of ${counted(this.#count, 'task')} had ended before`
       this.#say(`SHOAL_CANCELLED: job ${this.#job} was cancelled; ${ended}`)
     }
     return wasCancelled || this.#failed + this.#cancelled > 0 ? EXIT.failed : EXIT.done
+  }
+
+  /** What a program reads is whole, however the command ends. Never rejects. */
+  async breakOff(error: unknown): Promise<void> {
+    const { code, message } = error as { code?: unknown; message?: unknown }
+    if (this.#format === 'one') await this.#close([...this.#errors, { code, message }]).catch(() => {})
+  }
+
+  async #close(errors: readonly unknown[], job: string | null = this.#job): Promise<void> {
+    const head = this.#count === 0 ? `{"job":${JSON.stringify(job)},"results":[` : ''
+    await this.#outlet.write(`${head}],"errors":${JSON.stringify(errors)}}\n`)
+  }
+
+  async #print(index: number, result: unknown): Promise<void> {
+    await this.#outlet.write(lineOf(result, this.#format))
+    if (!isProgramResult(result) || this.#format !== 'text' || result.written.stdout <= stdoutBytesMax) return
+    this.#say(
+      `input ${index} wrote ${result.written.stdout} bytes to stdout, of which the first ${stdoutBytesMax} are kept`
+    )
   }
 
   #fail(index: number, error: TaskError | ShoalError): void {

@@ -4,6 +4,7 @@
  * Not here: what any command does, its flags (arguments.ts), its tables (output.ts).
  * Commands are loaded when they are named, so that `shoal help` does not start a network.
  */
+import { ShoalError } from '../src/errors.ts'
 import { VERSION } from '../src/version.ts'
 import { nearest } from './arguments.ts'
 import type { Command } from './command.ts'
@@ -117,9 +118,13 @@ function print(text: string): number {
 
 // Who reads notes may leave: a node goes on without readers.
 process.stderr.on('error', () => {})
-process.stdout.on('error', () => {
+process.stdout.on('error', (cause: NodeJS.ErrnoException) => {
   // Results have a listener of their own, which ends the job first; the rest is not worth going on for.
-  if (process.stdout.listenerCount('error') === 1) process.exit(1)
+  if (process.stdout.listenerCount('error') > 1) return
+  const what = `stdout cannot be written (${cause.message}); make room, then try again`
+  const error = new ShoalError('SHOAL_DISK', what, { cause })
+  if (cause.code !== 'EPIPE') process.stderr.write(`${errorLine(error)}\n`)
+  process.exit(exitCodeOf(error))
 })
 
 let code: number

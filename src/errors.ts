@@ -107,10 +107,10 @@ export interface AttemptMetadata {
 export interface RunMetadata {
   /** By the submitter's clock. */
   readonly submitted: number
-  /** By the engine's clock; `undefined` if the task never began. */
+  /** By the engine's clock; `undefined` if the task never began, or its whole node was lost. */
   readonly started: number | undefined
   readonly completed: number | undefined
-  /** `<node id>/<slot>`; empty if the task never began. */
+  /** `<node id>/<slot>`; the node id alone if the whole node was lost; empty if the task never began. */
   readonly engine: string
   readonly attempt: number
   /** What the last attempt printed, each cut at `outputCharsMax` (64 Ki characters), which is said then. */
@@ -126,16 +126,18 @@ export interface RemoteCause {
   readonly message: string
   readonly stack: string
   readonly cause?: RemoteCause | undefined
+  /** Of an AggregateError, or of what has errors like one. */
+  readonly errors?: readonly RemoteCause[] | undefined
 }
 
-/** How a program ended that did not end well. */
+/** How a program ended that did not end well: by itself, by a limit of its time or memory, or without an output that it was to make. */
 export interface ProgramExit {
   /** `null` if it was ended by a signal. */
   readonly code: number | null
   readonly signal: string | null
-  /** The end of what it said: at most 8 Ki characters; nothing if it was ended because of its memory. */
+  /** The end of what it said: at most 8 Ki characters. */
   readonly stderr: string
-  /** As many from the end of the first MiB that it wrote. Absent if a node that runs an older release ran it. */
+  /** As many of what it wrote, to a file or not. Absent if a node that runs an older release ran it. */
   readonly stdout?: string
 }
 
@@ -152,10 +154,12 @@ export class TaskError extends Error {
   readonly code: ErrorCode
   readonly taskId: string
   readonly attempt: number
-  /** `<node id>/<slot>`; empty if the task never began. */
+  /** See `RunMetadata`. */
   readonly engine: string
   /** Of a program that did not end well. */
   readonly exit: ProgramExit | undefined
+  /** Of an AggregateError, as of `Promise.any`, and of a CompositeError: the first 20, with those within them. Else absent. */
+  declare readonly errors?: readonly Error[]
 
   constructor(taskId: string, failure: RemoteFailure, where: Pick<RunMetadata, 'attempt' | 'engine'>) {
     super(failure.message, failure.cause === undefined ? {} : { cause: errorOf(failure.cause) })
@@ -165,13 +169,18 @@ export class TaskError extends Error {
     this.attempt = where.attempt
     this.engine = where.engine
     this.exit = failure.exit
+    if (failure.errors !== undefined) this.errors = failure.errors.map(errorOf)
     const place = where.engine === '' ? 'on no engine' : `on engine ${where.engine}, attempt ${where.attempt}`
     this.stack = `${failure.stack || `${failure.name}: ${failure.message}`}\n    ${place}, task ${taskId}`
   }
 }
 
-function errorOf({ name, message, stack, cause }: RemoteCause): Error {
-  const error = new Error(message, cause === undefined ? {} : { cause: errorOf(cause) })
+function errorOf({ name, message, stack, cause, errors }: RemoteCause): Error {
+  const options = cause === undefined ? {} : { cause: errorOf(cause) }
+  const error =
+    errors === undefined
+      ? new Error(message, options)
+      : new AggregateError(errors.map(errorOf), message, options)
   error.name = name
   error.stack = stack || `${name}: ${message}`
   return error

@@ -52,6 +52,8 @@ export const taskId = (job: JobId, index: number): TaskId => `${job}:${index}` a
 const JOB = /^[A-Za-z0-9_-]{8,64}$/
 const KEY = /^([A-Za-z0-9_-]{8,64})\/(\d{1,9})\/(\d{1,9})$/
 const PEER = /^[1-9A-HJ-NP-Za-km-z]{1,128}$/
+/** Ids of Ed25519 keys, which nodes have, have 52 characters. */
+const TARGET = /^[1-9A-HJ-NP-Za-km-z]{40,128}(\/\d{1,3})?$/
 const DIGEST = /^[A-Za-z0-9_-]{43}$/
 const DATA = /^[A-Za-z0-9_-]{43}\.(0|[1-9]\d{0,13})$/
 
@@ -64,6 +66,9 @@ export function taskNamed(text: string): { readonly job: JobId; readonly index: 
     ? { job, index: Number(index) }
     : undefined
 }
+
+/** The id of a node or an engine, such as there can be one: the end of an id, as people are shown it, is none. */
+export const isTarget = (text: string): boolean => typeof text === 'string' && TARGET.test(text)
 
 /** An engine by its id, `<node>/<slot>`. */
 export function engineNamed(text: string): { readonly node: PeerId; readonly slot: number } | undefined {

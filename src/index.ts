@@ -26,6 +26,7 @@ export type { Waitable } from './client/places.ts'
 export type { EachInput, FileOption, ProgramOptions } from './client/programs.ts'
 export type { Watchable, WatchOptions } from './client/progress.ts'
 export { type ConnectOptions, connect } from './client/remote.ts'
+export type { Filling, Given, Received, ReceivedAll } from './client/stand-ins.ts'
 export type { LiveSource, ReadOptions } from './client/stream.ts'
 export type { Times } from './client/timing.ts'
 export type {
@@ -33,8 +34,8 @@ export type {
   Client,
   Completed,
   DataSource,
-  Given,
   GraphHandle,
+  Inputs,
   JobHandle,
   JobProgress,
   JobStatus,

@@ -22,11 +22,7 @@ test('a wall clock is read only to be shown to people', () => {
   expect(new Set(reading.map(({ file }) => file))).toEqual(
     new Set([
       // When a run began, in its metadata.
-      'src/tasks/executor/worker.ts',
-      'src/tasks/executor/pool.ts',
-      'src/tasks/executor/programs.ts',
-      'src/tasks/executor/slot.ts',
-      'src/tasks/executor/slots.ts',
+      'src/tasks/executor/clock.ts',
       // Whether a terminal was used of late, and the hours at which a machine is to work.
       'src/node/probe.ts',
       'src/node/vigil.ts',

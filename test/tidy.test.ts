@@ -15,7 +15,7 @@ const linesMax = 400
 
 /** Lower may not import higher. Both directions are allowed within a rank. */
 const ranks: readonly (readonly RegExp[])[] = [
-  [/^src\/(ids|errors|machine|random|wire|version)\.ts$/],
+  [/^src\/(ids|errors|machine|random|spent|wire|version)\.ts$/],
   [/^src\/(routing|data|cells|tasks|client|node|hosted)\//],
   [/^src\/(index|task)\.ts$/],
   [/^(bin|build|bench|examples|test)\//]

@@ -14,7 +14,7 @@ export const cancel: Command = {
   usage: `usage: shoal cancel ID [FLAGS]
 
 Cancels the tasks of a job that have not ended, and waits until that is done. Results that are there stay.
-Of a job that is still given inputs, those that come later are cancelled as they come, until its submitter has no more.
+A job that is still given inputs ends with those that it has, and its submitter hears that.
 
 ${meshUsage}  --json             {"job","cancelled","ended"}: tasks that were cancelled, and that had ended before
 `,

@@ -8,6 +8,7 @@ import { given, milliseconds, readArguments } from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { EXIT, usageError } from '../failure.ts'
 import { askMesh, type MeshValues, meshFlags, meshUsage, reachMesh } from '../mesh.ts'
+import { wholeTarget } from '../nodes.ts'
 
 const lookEveryMs = 200
 const waitMs = 60_000
@@ -15,7 +16,7 @@ const waitMs = 60_000
 export const drain: Command = {
   usage: `usage: shoal drain [NODE] [FLAGS]
 
-Asks the node with this id (see \`shoal status\`) to leave, or without NODE the one at the given --peer, else the newest of this
+Asks the node with this id (or its end, as \`shoal status\` shows it) to leave, or without NODE the one at the given --peer, else the newest of this
 machine: what waits there goes to other nodes, what runs may finish for a
 while, others keep its shards, and then it stops. No task fails because of it, unless it is the last node of its mesh: what
 it could give to nobody it says in its own output. Waits until it is gone.
@@ -32,8 +33,9 @@ ${meshUsage}  --json             {"node","gone","last"}; last: no other node was
     const where = named === undefined ? { ...values, peer: values.peer ?? [], mdns: false } : values
     const { within = waitMs } = given({ within: milliseconds('--within', values.within) })
     const { node, isGone, isAlone } = await askMesh(where, async (client) => {
-      const node = named?.text ?? (await client.status()).entry
       const before = await client.members()
+      const ids = before.map(({ id }) => id)
+      const node = named === undefined ? (await client.status()).entry : wholeTarget(named.text, ids)
       await client.drain(node)
       const isAlone = before.every(({ id }) => id === node)
       const addresses = before.flatMap((one) => one.addresses)

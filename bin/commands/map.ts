@@ -6,8 +6,10 @@
  */
 import { existsSync, statSync } from 'node:fs'
 import { type ModuleFunction, moduleFunction, ship } from '../../src/client/functions.ts'
+import { checkMapOptions } from '../../src/client/options.ts'
 import type { Client, JobHandle, MapOptions } from '../../src/client/types.ts'
 import { ShoalError } from '../../src/errors.ts'
+import { requirementOf } from '../../src/routing/requirement.ts'
 import {
   given,
   integer,
@@ -20,9 +22,12 @@ import {
 import type { Command } from '../command.ts'
 import { EXIT, usageError } from '../failure.ts'
 import { type Inputs, readInputs } from '../inputs.ts'
-import { interruption } from '../interruption.ts'
+import { giveUp, interruption } from '../interruption.ts'
 import { findKey, meshFlags, meshUsage, reachMesh } from '../mesh.ts'
+import { wholeTargets } from '../nodes.ts'
+import { plain } from '../output.ts'
 import { deliver, type Outlet, openOutlet, type ResultValues, resultFlags } from '../results.ts'
+import { whyNobody } from './explain.ts'
 
 const flags = {
   ...meshFlags,
@@ -52,16 +57,18 @@ needed; what comes after -- is taken as it is. Failed tasks are told on stderr, 
   --json-lines       every input is JSON (no globs), and every result is printed as one line of JSON;
                      failed tasks have no line
   --json             results as one object: {"job","results":[...],"errors":[{"index","code","name","message"}]};
-                     the result of a failed task is null
+                     the result of a failed task is null, and so is the job if there were no inputs
   --out FILE         writes results to FILE instead, which is replaced when all are there
-  --detach           prints the id of the job once the mesh holds it safely, and leaves; see \`shoal result\`
+  --detach           prints the id of the job once the mesh holds it safely, and leaves; see \`shoal result\`.
+                     Without any input there is no job, and the exit code is 2
   --name NAME        for people, in \`shoal jobs\` (default: the export or the file)
   --retries N        further runs of a task that failed (default 0)
   --task-timeout S   seconds that one run may take (default: no end)
   --queue-timeout S  seconds that a task may wait to be begun (default: no end)
   --priority N       higher runs earlier (default 0)
   --requires JSON    what a node must have, like '{"labels":{"gpu":true},"resources":{"gpu":1}}'
-  --target ID        a node, or an engine (ID/SLOT), that must run it; one of them, if repeated
+  --target ID        a node, or an engine (ID/SLOT), that must run it; one of them, if repeated. Of a node that is up the
+                     end of its id is enough, as \`shoal status\` shows it
   --no-keep-going    cancels the rest as soon as a task has failed
   -v, --verbose      tells on stderr what tasks print, each line with the number of its input
   --progress         tells how far the job is, also if stderr is no terminal
@@ -76,20 +83,22 @@ ${meshUsage}`,
       timeout: milliseconds('--task-timeout', values['task-timeout']),
       queueTimeout: milliseconds('--queue-timeout', values['queue-timeout']),
       priority: integer('--priority', values.priority),
-      requires: readRequires(values.requires),
-      targets: values.target
+      requires: readRequires(values.requires)
     })
+    checkMapOptions(options)
+    if (values.detach) refuseToStay(values)
+    const out = values.out
     await findKey(values.key)
     const fn = await findFunction(file)
-    process.stdin.setEncoding('utf8')
     const inputs = await readInputs(rest, values['json-lines'], process.stdin)
     const signal = interruption()
-    const outlet = await openOutlet(values.detach ? undefined : values.out)
+    const outlet = await openOutlet(values.detach ? undefined : out)
     let isComplete = false
     try {
       const client = await reachMesh(values, signal)
       try {
-        const work = { client, fn, inputs, options, signal }
+        const targets = await wholeTargets(client, values.target)
+        const work = { client, fn, inputs, options: { ...options, ...given({ targets }) }, signal }
         const code = values.detach ? await leave(work, values.json) : await stay(work, outlet, values)
         isComplete = !signal.aborted
         if (isComplete) await outlet.finish()
@@ -101,6 +110,22 @@ ${meshUsage}`,
       if (!isComplete) await outlet.drop()
     }
   }
+}
+
+/** Who leaves has nothing to do with results. */
+function refuseToStay(values: {
+  readonly out?: string | undefined
+  readonly verbose: boolean
+  readonly 'keep-going': boolean
+}): void {
+  const later = 'leave one of them out, or give it to `shoal result ID`'
+  if (values.out !== undefined)
+    throw usageError(`--detach leaves before there is anything for --out; ${later}`)
+  if (values.verbose) throw usageError(`--detach leaves before there is anything for --verbose; ${later}`)
+  if (!values['keep-going'])
+    throw usageError(
+      '--detach leaves before a task can fail, and --no-keep-going waits for that; leave one out'
+    )
 }
 
 /** `FILE#EXPORT`, unless there is a file of that very name. Rejects with SHOAL_BAD_FUNCTION if it cannot travel. */
@@ -133,8 +158,10 @@ async function stay(
   const ahead = Array.isArray(inputs) ? {} : { inFlightMax: linesAheadMax }
   const job = client.map(fn, inputs, { ...options, ...ahead, returnErrors: true })
   cancelOnAbort(job, signal)
-  if (!values['keep-going']) job.onProgress(({ failed }) => void (failed > 0 && job.cancel()))
-  const code = await deliver(job, { outlet, values, onBroken: () => void job.cancel() })
+  if (!values['keep-going']) job.onProgress(({ failed }) => failed > 0 && giveUp(job))
+  const warning = warnIfNobody(client, job, options)
+  const code = await deliver(job, { outlet, values, onBroken: () => giveUp(job) })
+  await warning
   return signal.aborted || outlet.isBroken ? EXIT.failed : code
 }
 
@@ -153,8 +180,25 @@ async function leave({ client, fn, inputs, options, signal }: Work, isJson: bool
   // A job can end before its inputs do, if it fails or is cancelled.
   await Promise.race([isRead, job])
   await job.accepted
+  // Such a job never leaves the client, and nobody would know its id.
+  if (job.progress.total === 0 && !signal.aborted)
+    throw usageError('there were no inputs, so that there is no job; nothing was submitted')
+  await warnIfNobody(client, job, options)
   process.stdout.write(isJson ? `${JSON.stringify({ job: job.id })}\n` : `${job.id}\n`)
   return EXIT.done
+}
+
+/** Who waits should know for what. */
+async function warnIfNobody(
+  client: Client,
+  { id }: JobHandle<unknown>,
+  { requires, targets }: MapOptions
+): Promise<void> {
+  const members = await client.members().catch(() => [])
+  const reasons = whyNobody(members, requirementOf(requires ?? {}, targets))
+  if (reasons === undefined) return
+  const told = `no node that is up can run job ${id} (${plain(reasons)})`
+  process.stderr.write(`${told}; \`shoal explain ${id}\` tells more. Waiting.\n`)
 }
 
 /** Calls `onEnd` when the inputs have ended, in whatever way. */
@@ -170,7 +214,7 @@ async function* noted(
 }
 
 function cancelOnAbort(job: JobHandle<unknown>, signal: AbortSignal): void {
-  const cancel = (): void => void job.cancel()
+  const cancel = (): void => giveUp(job)
   if (signal.aborted) cancel()
   else signal.addEventListener('abort', cancel, { once: true })
 }

@@ -53,6 +53,8 @@ async function atPrompt(mesh: shoal.Client): Promise<void> {
     output: process.stdout,
     terminal: isTerminal,
     ignoreUndefined: true,
+    // Objects and Maps of another realm would not be looked into for handles and Refs.
+    useGlobal: true,
     breakEvalOnSigint: isTerminal
   })
   completeAnywhere(server)
@@ -104,7 +106,7 @@ function heedInterrupts(server: REPLServer, mesh: shoal.Client, results: Results
   let isSecond = false
   const interrupt = (): void => {
     const open = [...results].filter(([, result]) => !result.ready)
-    if (isSecond) for (const [, result] of open) void result.abort()
+    if (isSecond) for (const [, result] of open) result.abort().catch(() => {})
     else
       for (const [engine] of open)
         mesh
@@ -120,9 +122,14 @@ function heedInterrupts(server: REPLServer, mesh: shoal.Client, results: Results
   }
 }
 
-/** A line after another. */
+/** A line after another, until it has ended. */
 async function readTo(server: REPLServer, input: PassThrough): Promise<void> {
   let done = Promise.withResolvers<void>()
+  let isOver = false
+  server.once('exit', () => {
+    isOver = true
+    done.resolve()
+  })
   const show = server.displayPrompt.bind(server)
   server.displayPrompt = (keepsCursor) => {
     show(keepsCursor)
@@ -131,7 +138,8 @@ async function readTo(server: REPLServer, input: PassThrough): Promise<void> {
   for await (const line of createInterface({ input: process.stdin })) {
     done = Promise.withResolvers<void>()
     input.write(`${line}\n`)
-    await Promise.race([done.promise, new Promise((resolve) => server.once('exit', resolve))])
+    await done.promise
+    if (isOver) return
   }
   input.end()
 }

@@ -4,8 +4,9 @@
  * Not here: the program as a job (src/client/programs.ts), its results (program-results.ts), what was done before (ledger.ts).
  * Whatever can be wrong on this machine is found before the mesh is bothered.
  */
-import { type ProgramOptions, planProgram } from '../../src/client/programs.ts'
+import { onlyWhereAllowed, type ProgramOptions, planProgram } from '../../src/client/programs.ts'
 import type { Client } from '../../src/client/types.ts'
+import { requirementOf } from '../../src/routing/requirement.ts'
 import { programsLabel } from '../../src/tasks/executor/program.ts'
 import { insideName } from '../../src/tasks/executor/template.ts'
 import {
@@ -25,6 +26,8 @@ import { readInputs } from '../inputs.ts'
 import { interruption } from '../interruption.ts'
 import { Ledger, ledgerFile } from '../ledger.ts'
 import { findKey, meshFlags, meshUsage, reachMesh } from '../mesh.ts'
+import { plain } from '../output.ts'
+import { whyNobody } from './explain.ts'
 
 const flags = {
   ...meshFlags,
@@ -58,11 +61,13 @@ A program that ends with another exit code than 0 has failed: that is told on st
   --each GLOB        inputs are the files that match (quoted, or as the shell expands it); each goes along with its task
   --each -           inputs are the lines of stdin, which are texts; with --file {} they name files
   --file F           a file that goes along, repeatable: with {} one for each input, else for all
-  --out F            a file or folder that the program makes and that comes back, repeatable
+  --out F            a file or folder that the program makes and that comes back, repeatable; links in it are followed, and
+                     what cannot come back, like a pipe, is told on stderr
   --into FOLDER      where outputs are put (default: here)
   --env K=V          a variable of its environment, repeatable
   --stdin F          a file that goes along, as the program's stdin (default: nothing)
-  --stdout F         its stdout goes to this file, which comes back as an output
+  --stdout F         its stdout goes to this file, which comes back as an output; of a program that failed, its end is
+                     printed instead
   --shell            COMMAND ARG... are a line for /bin/sh
   --resume           leaves out inputs of --each that succeeded before, as FOLDER/${ledgerFile} tells, and prints what they had
                      printed; one that printed more than 1 MiB to stdout is done again, as only --stdout keeps that
@@ -74,10 +79,12 @@ A program that ends with another exit code than 0 has failed: that is told on st
   --kill-after S     seconds between TERM and KILL for a program that is ended (default 5)
   --no-keep-going    cancels the rest as soon as one has failed
   -v, --verbose      tells on stderr what programs print as they print it, each line with its input before it; on a
-                     terminal nothing is printed twice
+                     terminal nothing is printed twice. Of an attempt that is tried again, its words may be missing
   --progress         tells how far the job is, also if stderr is no terminal
-  --json             results as one object: {"job","results":[{"input","exitCode","stdout","stderr","files"}],"errors":[...]};
-                     an error of a program that ended badly has "exitCode","signal","stdout","stderr", 8 Ki characters each
+  --json             results as one object: {"job","results":[{"input","exitCode","stdout","stderr","files","written"}],"errors":[...]};
+                     an error of a program that ended badly, or was ended by a limit, has "exitCode","signal","stdout",
+                     "stderr", the end of each, 8 Ki characters; "job" is null if there were no inputs;
+                     one without "index" ended the command
 
   In the command, its arguments, and F: {} is the input, {/} its last part, {.} without extension, {/.} both, {//} its
   folder, {#} its number from 1. If the command has none of them, the input becomes its last argument.
@@ -116,7 +123,7 @@ ${meshUsage}`,
     try {
       const client = await reachMesh(values, signal)
       try {
-        const warning = warnIfNobody(client)
+        const warning = warnIfNobody(client, program)
         const code = await new Harvest({ client, program, ledger, values }).bring(each, signal)
         await warning
         return signal.aborted ? EXIT.failed : code
@@ -143,7 +150,6 @@ async function inputsOf(
   const all = [...each.map((text) => ({ text, isLiteral: false })), ...more]
   if (all.length > 1 && all.some(({ text }) => text === '-'))
     throw usageError('--each - is the lines of stdin, and takes no other inputs beside it')
-  process.stdin.setEncoding('utf8')
   return (await readInputs(all, false, process.stdin)) as Inputs
 }
 
@@ -159,8 +165,12 @@ function filesOf(
 }
 
 /** Who waits should know for what. */
-async function warnIfNobody(client: Client): Promise<void> {
-  const members = await client.members().catch(() => undefined)
-  if (members?.some(({ slots, labels }) => slots > 0 && programsLabel in labels) !== false) return
-  process.stderr.write('no node that is up runs programs; start one with `shoal up --allow-run`. Waiting.\n')
+async function warnIfNobody(client: Client, { requires }: ProgramOptions): Promise<void> {
+  const members = await client.members().catch(() => [])
+  const reasons = whyNobody(members, requirementOf(onlyWhereAllowed(requires ?? {})))
+  if (reasons === undefined) return
+  const why = members.some(({ slots, labels }) => slots > 0 && programsLabel in labels)
+    ? `can run this (${plain(reasons)}); \`shoal status\` tells what each has`
+    : 'runs programs; start one with `shoal up --allow-run`'
+  process.stderr.write(`no node that is up ${why}. Waiting.\n`)
 }

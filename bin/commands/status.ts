@@ -8,7 +8,7 @@ import { readArguments, refuseOperands } from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { EXIT } from '../failure.ts'
 import { askMesh, meshFlags, meshUsage } from '../mesh.ts'
-import { counted, shortIds, table } from '../output.ts'
+import { counted, plain, shortIds, table } from '../output.ts'
 
 export const status: Command = {
   usage: `usage: shoal status [FLAGS]
@@ -44,6 +44,11 @@ export function statusText({ nodes, silent }: StatusReport): string {
   const lines = [
     `${counted(waiting, 'task waits', 'tasks wait')} to be run${others}, ${unfinished} without a result in all`
   ]
+  for (const { id, disk } of sorted)
+    if (disk !== 'sound')
+      lines.push(
+        `node ${short.get(id)} keeps nothing until it is restarted on a disk in order: ${plain(disk)}`
+      )
   if (silent > 0) lines.push(`${counted(silent, 'node')} did not answer`)
   return `${table(columns, rows)}\n${lines.join('\n')}\n`
 }

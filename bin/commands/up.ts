@@ -4,9 +4,10 @@
  * Not here: the node (src/node/node.ts). Its address goes to stdout, for people or programs; what it notices, to stderr.
  */
 import { createNode, leftover, type Node } from '../../src/node/node.ts'
-import type { Isolation } from '../../src/tasks/executor/pool.ts'
+import type { Isolation } from '../../src/tasks/executor/pool-options.ts'
 import {
   amounts,
+  decimal,
   given,
   milliseconds,
   pairs,
@@ -57,8 +58,9 @@ what runs; a second one ends it at once.
   --label K=V        what others may know of this machine, repeatable
   --resource K=N     countable things that tasks may hold, like gpu=2, repeatable
   --isolation KIND   thread, or process: a task that crashes costs its engine, and never this node (default: thread)
-  --memory-limit MB  what one engine may use, and if it is set one program (Linux, looked at twice a second); a task that needs
-                     more fails (default: an even part of this machine, 4096 at most; programs: any)
+  --memory-limit MB  heap of one engine; with --isolation process it may use 128 MB more in all, and if this is set one program
+                     as much as this (Linux, looked at twice a second); a task that needs more fails (default: an even part
+                     of this machine, 4096 at most; programs: any)
   --nice N           engines and programs give way to others, as with nice: 0 to 19 (default 0)
   --source N=COMMAND offers what a command prints, each line an item, as the live stream N, repeatable; the command is
                      held up while nobody reads, and ended with the node
@@ -87,7 +89,7 @@ what runs; a second one ends it at once.
     const when = values.when as 'always' | 'idle' | undefined
     const idle = given({
       after: milliseconds('--idle-after', values['idle-after']),
-      load: values['idle-load'] === undefined ? undefined : Number(values['idle-load']),
+      load: decimal('--idle-load', values['idle-load']),
       handBackAfter: milliseconds('--hand-back-after', values['hand-back-after'])
     })
     const isolation = values.isolation as Isolation | undefined
@@ -96,7 +98,7 @@ what runs; a second one ends it at once.
     const sources = pairs('--source', values.source)
     const peers = values.peer ?? (process.env.SHOAL_PEERS ?? '').split(/[\s,]+/).filter(Boolean)
     const key = await findKey(values.key)
-    const signal = interruption()
+    const signal = interruption({ isBounded: false })
     const onNote = (text: string): void => void process.stderr.write(`${plain(text)}\n`)
     const opening = createNode({
       key,
@@ -126,6 +128,8 @@ what runs; a second one ends it at once.
       const { ended } = node.source(name, linesOf(command))
       void ended.then(() => onNote(`the source ${name} has ended`))
     }
+    // A node goes on without who reads where it is.
+    process.stdout.on('error', ({ message }) => onNote(`stdout cannot be written (${message})`))
     process.stdout.write(values.json ? `${JSON.stringify(introduction(node))}\n` : welcome(node, data))
     await Promise.race([untilAborted(signal), node.stopped])
     if (!signal.aborted) return EXIT.done

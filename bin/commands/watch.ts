@@ -25,10 +25,12 @@ ${meshUsage}`,
     const status = await askMesh(values, async (client) => {
       const job = client.job(id, { returnErrors: true })
       const line = new ProgressLine(`job ${job.id}`)
-      line.show(job.progress)
       job.onProgress((progress) => line.show(progress))
       if (values.verbose) job.onOutput((printed) => tellPrinted(printed, line))
       try {
+        // It may be a job that nobody knows.
+        await job.status()
+        line.show(job.progress)
         await job.catch(async (error: unknown) => {
           // That it was cancelled is its state, and no failure of who watches.
           if ((await job.status()).state === 'running' || job.progress.total === undefined) throw error

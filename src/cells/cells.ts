@@ -11,16 +11,13 @@ import { Acceptor } from './acceptor.ts'
 import { Chair } from './chair.ts'
 import type { CellQuestion } from './client-messages.ts'
 import { Coordinator } from './coordinator.ts'
-import { isNewer } from './council.ts'
+import { cellsBytesMax, cellsMax, isNewer } from './council.ts'
 import { type CellEffect, type CellSurroundings, say } from './effects.ts'
 import type { CellMessage, CellMessageOf, CellRecord, Council } from './messages.ts'
 import { Petitions } from './petitions.ts'
 import type { Me } from './proposer.ts'
 import { Seating } from './seating.ts'
 
-/** Cells, and bytes of them, that a council keeps; beyond them no new ones are made. */
-export const cellsMax = 65_536
-export const cellsBytesMax = 256 << 20
 const tendEveryMs = 1_000
 
 export class Cells {
@@ -225,7 +222,7 @@ export class Cells {
     if (isFounding && message.name !== '') return []
     switch (message.kind) {
       case 'cell-ask':
-        return this.#hasRoom(message) ? this.#coordinator.ask(from, message, now) : [busy(from, message.id)]
+        return this.#hasRoom(message) ? this.#coordinator.ask(from, message, now) : [full(from, message.id)]
       case 'cell-prepare':
         if (isFounding && !this.#consents(message.electors)) return []
         return this.#acceptor.prepare(from, message)
@@ -268,5 +265,5 @@ export class Cells {
   }
 }
 
-const busy = (to: PeerId, id: string): CellEffect =>
-  say(to, { kind: 'cell-answer', id, word: 'busy', version: 0, answer: new Uint8Array(0) })
+const full = (to: PeerId, id: string): CellEffect =>
+  say(to, { kind: 'cell-answer', id, word: 'full', version: 0, answer: new Uint8Array(0) })

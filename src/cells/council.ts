@@ -7,6 +7,10 @@
 import type { PeerId } from '../ids.ts'
 import { type Council, councilMax } from './messages.ts'
 
+/** Cells, and bytes of them, that a council keeps; beyond them no new ones are made. */
+export const cellsMax = 65_536
+export const cellsBytesMax = 256 << 20
+
 export const majority = (count: number): number => Math.floor(count / 2) + 1
 
 /** The name by which members are drawn from those that can keep something. */

@@ -11,7 +11,7 @@ import { assert, earlier, type Millis } from '../machine.ts'
 import { hash32 } from '../random.ts'
 import type { CellAnswer, CellQuestionOf } from './client-messages.ts'
 import { isCellName, isSame } from './commands.ts'
-import { inOrder } from './council.ts'
+import { cellsMax, inOrder } from './council.ts'
 import { type CellEffect, type CellReply, type CellSurroundings, say } from './effects.ts'
 import type { CellMessageOf, Council } from './messages.ts'
 
@@ -104,8 +104,11 @@ export class Petitions {
       return [...this.#end(one), refuse(one.client, one.ask, 'SHOAL_UNDECIDED', text)]
     }
     one.base = Math.max(one.base, version)
-    if (word !== 'busy') return []
-    const text = 'too many commands wait at the council; wait and try again'
+    if (word !== 'busy' && word !== 'full') return []
+    const text =
+      word === 'busy'
+        ? 'too many commands wait at the council; wait and try again'
+        : `this mesh keeps no more names of locks, variables, events, queues and keys of jobs than ${cellsMax}, each for good, and has as many; use names again, as one for each machine and not for each order`
     return [...this.#end(one), refuse(one.client, one.ask, 'SHOAL_BUSY', text)]
   }
 

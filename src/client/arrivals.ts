@@ -73,9 +73,10 @@ export class Arrivals {
   }
 
   /** Tells the job that it is complete once all is here that was taken before. */
-  end({ job, tasks }: Effect<'complete'>): void {
+  end({ job, tasks, missing = [] }: Effect<'complete'>): void {
     const before = this.#behind.get(job)
     const hearer = this.#hearerOf(job)
+    for (const { first, count } of missing) hearer?.ended(first, cancelled(count))
     if (before === undefined) return hearer?.completed(tasks)
     void before.then(() => {
       if (this.#hearerOf(job) === hearer) hearer?.completed(tasks)
@@ -110,6 +111,17 @@ export class Arrivals {
       if (isWanted()) hearer.ended(first, pack(far.node, far.indexes, [failed]))
     }
   }
+}
+
+/** Outcomes of tasks that nobody has. */
+function cancelled(count: number): Batch {
+  const header = { status: STATUS.cancelled, slot: 0, attempt: 0, elapsedMs: 0, startedAt: 0 }
+  const outcome = encodeOutcome(header, new Uint8Array(0))
+  return pack(
+    '',
+    Array.from({ length: count }, (_, at) => at),
+    new Array(count).fill(outcome)
+  )
 }
 
 /** Positions of outcomes whose value lies elsewhere. */

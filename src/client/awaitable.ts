@@ -23,6 +23,12 @@ export interface Later<R> extends PromiseLike<R>, Endable {
   finally(onFinally: () => void): Promise<R>
 }
 
+/** A promise that is there to be looked at: who leaves it alone hears of the failure where he awaits the work. */
+export function held<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {})
+  return promise
+}
+
 export abstract class Awaitable<R> implements Later<R> {
   /** Looks at its end, and keeps nothing for it. */
   protected abstract get end(): End

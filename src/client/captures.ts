@@ -281,10 +281,12 @@ class Reader {
   }
 
   #children(node: AnyNode): void {
-    for (const value of Object.values(node)) {
-      for (const child of Array.isArray(value) ? value : [value]) if (isNode(child)) this.#visit(child)
-    }
+    for (const child of childrenOf(node)) this.#visit(child)
   }
+}
+
+export function childrenOf(node: AnyNode): AnyNode[] {
+  return Object.values(node).flat().filter(isNode)
 }
 
 function isNode(value: unknown): value is AnyNode {

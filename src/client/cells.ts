@@ -136,10 +136,10 @@ export class ClientCells {
     }
   }
 
-  /** Gives back what is held, as far as that can be done in a second. */
+  /** Gives back what is held, as far as that can be done in a second; who works under it is told first. */
   async close(error: Error): Promise<void> {
     this.#closed = error
-    const given = [...this.#holds.values()].map((hold) => hold[Symbol.asyncDispose]().catch(() => {}))
+    const given = [...this.#holds.values()].map((hold) => hold.takenBack())
     const late = Promise.withResolvers<void>()
     const timer = setTimeout(late.resolve, closeMs)
     if (given.length > 0) await Promise.race([Promise.all(given), late.promise])

@@ -6,6 +6,7 @@
 import { ShoalError } from '../errors.ts'
 
 const shownMax = 60
+const cutMax = 200
 
 /** Throws SHOAL_BAD_OPTION for anything but a whole number in these bounds. */
 export function whole(name: string, value: number, least: number, most: number): void {
@@ -34,6 +35,9 @@ export function shown(value: unknown): string {
     return 'an object'
   }
 }
+
+/** A path or the like in a message for people. */
+export const cut = (text: string): string => (text.length > cutMax ? `${text.slice(0, cutMax)}…` : text)
 
 /** Throws SHOAL_BAD_OPTION unless it is a signal, of whatever realm, or nothing. */
 export function checkSignal(signal: AbortSignal | undefined): void {

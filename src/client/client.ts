@@ -23,6 +23,7 @@ import { headerOf, newJobId } from './header.ts'
 import { heed } from './heed.ts'
 import { Job } from './job.ts'
 import type { JobHost, NewJob } from './job-plan.ts'
+import { Keyed } from './keyed.ts'
 import type { Line, OpenLine } from './line.ts'
 import type { Gate, Within } from './nest.ts'
 import { checkMapOptions, checkTaskOptions, type Settings } from './options.ts'
@@ -57,6 +58,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   readonly #session = new Session()
   protected readonly beside: Beside
   readonly #jobs = new Map<JobId, Job<unknown>>()
+  readonly #keyed = new Keyed()
   readonly #replies = new Replies()
   readonly #closing = new AbortController()
   readonly #submitter: string
@@ -86,12 +88,9 @@ export class MeshClient extends Verbs implements Client, JobHost {
       gate: () => this.gate(),
       owner: within.owner
     })
-    this.#line = openLine({
-      onMessages: (messages) => this.#received(messages),
-      onClosed: () => this.#lost(),
-      attach: () => this.#untilAttached()
-    })
-    this.data = new ClientData({ door: this.#line.data, attached: () => this.#untilAttached() })
+    const attach = (): Promise<void> => this.#untilAttached()
+    this.#line = openLine({ onMessages: (all) => this.#received(all), onClosed: () => this.#lost(), attach })
+    this.data = new ClientData({ door: this.#line.data, attached: attach, closing: this.#closing.signal })
   }
 
   /** Attaches for the first time; rejects if `signal` ends the search. */
@@ -119,7 +118,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
       const shrink = this.data.shrinker(args, sharers, settings)
       const waits = waitsOf(args, settings.waits)
       const { inputs, needs } = await lonely(args, waits, { locate: this.#locate, shrink })
-      if (!job.takesInputs) return job.endUnsent()
+      if (!job.takesInputs) return
       this.#perform(this.#session.begin(header, settings.copies, code, job))
       job.submitted(1)
       this.#perform(this.#session.add(job.id, inputs, true, needs))
@@ -222,27 +221,29 @@ export class MeshClient extends Verbs implements Client, JobHost {
     this.#perform(index === undefined ? this.#session.cancel(job) : this.#session.cancelTask(job, index))
   }
 
-  forget(job: JobId): void {
-    this.#jobs.delete(job)
-    this.#perform(this.#session.forget(job))
+  forget(job: Pick<Job<unknown>, 'id' | 'share'>): void {
+    job.share?.forgotten()
+    if (this.#jobs.get(job.id) !== job) return
+    this.#jobs.delete(job.id)
+    this.#perform(this.#session.forget(job.id))
   }
 
   #newJob<R>(plan: NewJob): Job<R> {
     const { returnErrors, inFlightMax = Number.POSITIVE_INFINITY, signal, key } = plan
     const isFound = plan.id !== undefined
     const share = key === undefined ? undefined : shareOf(key, this, this.beside.cells, this.#within)
-    if (share && this.#jobs.has(share.job)) return this.#jobs.get(share.job) as Job<R>
+    const known = share && this.#keyed.wanted(share.job)
+    if (known !== undefined) return known as Job<R>
     const nest = isFound ? undefined : this.#within.nest?.()
     const id = plan.id ?? share?.job ?? nest?.job ?? newJobId()
     const gate = nest?.gate ?? this.gate()
     const job = new Job<R>({ id, host: this, isFound, returnErrors, inFlightMax, nest, gate, share })
     nest?.owns(job, plan.requires?.targets ?? [])
-    if (this.#closing.signal.aborted) {
-      job.fail(this.#closing.signal.reason)
-      return job
+    if (this.#closing.signal.aborted) job.fail(this.#closing.signal.reason)
+    else {
+      this.#keyed.enter(job as Job<unknown>, (one) => this.#jobs.set(id, one))
+      heed(signal, job, !isFound)
     }
-    this.#jobs.set(id, job as Job<unknown>)
-    heed(signal, job, !isFound)
     return job
   }
 
@@ -258,7 +259,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
       const follow = (): void => this.#perform(this.#session.followInstead(job.id))
       if (job.share !== undefined && !(await job.share.begin(job, follow, settings.atMostOnce))) return
       const shipped = await ship()
-      if (!job.takesInputs) return job.endUnsent()
+      if (!job.takesInputs) return
       const header = headerOf(job, shipped, settings, this.#submitter)
       job.submittedAt = header.submittedAt
       await begin(header, shipped.code)
@@ -316,6 +317,10 @@ export class MeshClient extends Verbs implements Client, JobHost {
         return this.#arrivals.take(effect)
       case 'accepted':
         return this.#jobs.get(effect.job)?.shardAccepted(effect.placement, effect.copies)
+      case 'closed':
+        return this.#jobs.get(effect.job)?.closed()
+      case 'cancelled':
+        return this.#jobs.get(effect.job)?.cutOff()
       case 'found':
         return this.#jobs.get(effect.job)?.found(effect.header.submittedAt)
       case 'complete':
@@ -367,7 +372,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   }
 
   #failAll(error: Error): void {
-    for (const job of [...this.#jobs.values()]) job.fail(error)
+    for (const job of [...this.#jobs.values(), ...this.#keyed.jobs]) job.fail(error)
     this.#replies.fail(error)
     this.beside.failAll(error)
     this.#attached.promise.catch(() => {})

@@ -14,22 +14,21 @@ import { explainError, isErrorCode, ShoalError } from '../errors.ts'
 import type { DataId } from '../ids.ts'
 import { giveMemory } from '../node/chunk-memory.ts'
 import { type Chunks, chunksIn, chunksOfBytes, chunksOfFile, inChunks, watched } from '../node/chunks.ts'
-import { askFor, DamagedError, ElsewhereError, give, take } from '../node/courier.ts'
+import { askFor, DamagedError, ElsewhereError, offer, take, thank } from '../node/courier.ts'
 import { makeFolder } from '../node/folder.ts'
 import type { PutPlan } from '../node/keeping.ts'
 import type { Place } from '../node/near.ts'
 import type { Reading } from '../node/reading.ts'
-import { areAlone } from '../node/spent.ts'
 import type { Talk } from '../node/talk.ts'
 import { openTemporary } from '../node/temporary.ts'
-import { unlessAborted } from './abortable.ts'
-import { checkSignal, onlyKnown, refuse, whole } from './checks.ts'
+import { areAlone } from '../spent.ts'
+import { endsOf, unlessAborted } from './abortable.ts'
+import { onlyKnown, refuse, whole } from './checks.ts'
 import type { Settings } from './options.ts'
+import { Patience } from './patience.ts'
 import { isFile, piecesOf, unread } from './pieces.ts'
 import type { DataSource, PutOptions } from './types.ts'
 
-/** Without any progress for so long, a transfer fails. */
-const stalledMs = 60_000
 const againMs = 100
 const answerMs = 20_000
 /** By then the job is submitted, and its records name what its inputs need. */
@@ -59,23 +58,31 @@ export interface DataHost {
   readonly door: DataDoor
   /** Resolves when there is an entry; rejects if none is found. */
   readonly attached: () => Promise<void>
+  /** Ends what is under way, and whatever comes after it. */
+  readonly closing?: AbortSignal
+}
+
+interface Reach {
+  readonly signal?: AbortSignal | undefined
+  /** A file of the entry may be read without a word: it is needed by a job, so that nobody has to hear that it is used. */
+  readonly mayLook?: boolean
 }
 
 export class ClientData {
   /** What was put for several tasks, by what they share. */
   readonly #shared = new WeakMap<object, Promise<Uint8Array>>()
   readonly #host: DataHost
+  readonly #closing: AbortSignal
 
   constructor(host: DataHost) {
     this.#host = host
+    this.#closing = host.closing ?? new AbortController().signal
   }
 
   async put(source: DataSource, options: PutOptions = {}): Promise<Ref> {
     onlyKnown(options, ['type', 'keepers', 'retention', 'signal'])
     const plan = planOf(options)
     const { type = typeDefault, signal } = options
-    checkSignal(signal)
-    signal?.throwIfAborted()
     if (typeof type !== 'string' || type.length > 128) refuse('`type` is a string of at most 128 characters')
     const id = await this.keep(source, plan, signal)
     return makeRef(id, type)
@@ -121,7 +128,7 @@ export class ClientData {
   }
 
   async get(ref: Ref, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Uint8Array> {
-    const bytes = await this.bytes(idOf(checked(ref)), options.signal)
+    const bytes = await this.bytes(idOf(checked(ref)), options)
     // Users look at the memory of what they get, too.
     if (areAlone(bytes)) return new Uint8Array(bytes.buffer)
     const own = new Uint8Array(bytes)
@@ -131,16 +138,16 @@ export class ClientData {
 
   /** What is made of the bytes, which are not kept. */
   async with<T>(id: DataId, make: (bytes: Uint8Array) => T): Promise<T> {
-    const bytes = await this.bytes(id)
+    const bytes = await this.bytes(id, { mayLook: true })
     const made = make(bytes)
     this.#giveBack(bytes)
     return made
   }
 
-  async bytes(id: DataId, signal?: AbortSignal): Promise<Uint8Array> {
+  async bytes(id: DataId, options: Reach = {}): Promise<Uint8Array> {
     let whole: Uint8Array | undefined
     let at = 0
-    for await (const chunk of this.chunks(id, signal)) {
+    for await (const chunk of this.chunks(id, options)) {
       // Not left early: who sent it is to hear that it came, and is asked for the next one by the same stream.
       if (chunksIn(id) === 1) {
         whole = chunk
@@ -155,7 +162,7 @@ export class ClientData {
   }
 
   stream(ref: Ref, options: { readonly signal?: AbortSignal | undefined } = {}): AsyncIterable<Uint8Array> {
-    return this.chunks(idOf(checked(ref)), options.signal)
+    return this.chunks(idOf(checked(ref)), options)
   }
 
   /** To a file, which appears when it is whole. */
@@ -191,16 +198,27 @@ export class ClientData {
 
   async letGo(ids: readonly DataId[]): Promise<void> {
     const { door } = this.#host
+    this.#closing.throwIfAborted()
     if ('own' in door) return await door.own.free(ids)
     for (let at = 0; at < ids.length; at += 512) {
-      await this.#insist(undefined, async (talk) => {
+      await this.#insist(this.#closing, async (talk) => {
         talk.say({ kind: 'free', ids: ids.slice(at, at + 512) })
         await talk.word(answerMs)
       })
     }
   }
 
-  async keep(source: DataSource, plan: PutPlan, signal?: AbortSignal): Promise<DataId> {
+  async keep(source: DataSource, plan: PutPlan, asked?: AbortSignal): Promise<DataId> {
+    const { signal, over } = endsOf('putting data', asked, this.#closing)
+    try {
+      signal.throwIfAborted()
+      return await this.#keep(source, plan, signal)
+    } finally {
+      over()
+    }
+  }
+
+  async #keep(source: DataSource, plan: PutPlan, signal: AbortSignal): Promise<DataId> {
     const { door } = this.#host
     if ('own' in door) return (await unlessAborted(door.own.put(piecesOf(source, signal), plan), signal)).id
     if (source instanceof Uint8Array)
@@ -223,8 +241,9 @@ export class ClientData {
     }
   }
 
-  async #offerFile(file: string | URL, plan: PutPlan, signal: AbortSignal | undefined): Promise<DataId> {
-    const chunks = await chunksOfFile(file).catch((cause: unknown) => {
+  async #offerFile(file: string | URL, plan: PutPlan, signal: AbortSignal): Promise<DataId> {
+    const chunks = await chunksOfFile(file, signal).catch((cause: unknown) => {
+      signal.throwIfAborted()
       throw unread(file, cause)
     })
     try {
@@ -234,17 +253,29 @@ export class ClientData {
     }
   }
 
-  async #offer(chunks: Chunks, plan: PutPlan, signal: AbortSignal | undefined): Promise<DataId> {
+  async #offer(chunks: Chunks, plan: PutPlan, signal: AbortSignal): Promise<DataId> {
     const { id } = chunks
     await this.#insist(signal, async (talk, progress) => {
-      talk.say({ kind: 'offer', id, isForJob: false, ...plan })
-      const answer = await give(talk, watched(chunks, progress))
+      const answer = await offer(talk, watched(chunks, progress), { isForJob: false, ...plan })
       if (answer.kind === 'damaged') throw new Error('it was damaged on the way, or changed meanwhile')
     })
     return id
   }
 
-  async *chunks(id: DataId, signal?: AbortSignal): AsyncGenerator<Uint8Array, undefined> {
+  async *chunks(
+    id: DataId,
+    { signal: asked, mayLook = false }: Reach = {}
+  ): AsyncGenerator<Uint8Array, void> {
+    const { signal, over } = endsOf(`getting data ${id}`, asked, this.#closing)
+    try {
+      signal.throwIfAborted()
+      yield* this.#chunks(id, mayLook, signal)
+    } finally {
+      over()
+    }
+  }
+
+  async *#chunks(id: DataId, mayLook: boolean, signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
     const { door } = this.#host
     let next = 0
     const rest = function* (): Generator<number> {
@@ -254,7 +285,7 @@ export class ClientData {
       const chunks = await unlessAborted(door.own.chunks(id), signal, (late) => late.close())
       try {
         for (const index of rest()) {
-          signal?.throwIfAborted()
+          signal.throwIfAborted()
           yield await chunks.read(index)
         }
       } finally {
@@ -269,21 +300,22 @@ export class ClientData {
       const stop = (): void => talk?.abort('not wanted any more')
       try {
         talk = await this.#talk(door.talk, signal)
-        signal?.addEventListener('abort', stop, { once: true })
-        signal?.throwIfAborted()
-        for await (const { bytes } of take(talk, id, await askFor(talk, id), rest())) {
+        signal.addEventListener('abort', stop, { once: true })
+        signal.throwIfAborted()
+        const promised = await askFor(talk, id, { mayLook })
+        for await (const { bytes } of take(talk, id, promised, rest())) {
           next++
           since.progress()
           yield bytes
-          signal?.throwIfAborted()
+          signal.throwIfAborted()
           since.progress()
         }
-        talk.say({ kind: 'kept', copies: 1 })
+        thank(talk, promised)
         isDone = true
       } catch (error) {
         await this.#failed(error, since, talk, signal)
       } finally {
-        signal?.removeEventListener('abort', stop)
+        signal.removeEventListener('abort', stop)
         if (isDone) await talk?.rest()
         else stop()
       }
@@ -292,7 +324,7 @@ export class ClientData {
 
   /** Tries until it is done, or nothing went on for long. */
   async #insist(
-    signal: AbortSignal | undefined,
+    signal: AbortSignal,
     work: (talk: Talk, progress: () => void) => Promise<void>
   ): Promise<void> {
     const { door } = this.#host
@@ -303,37 +335,32 @@ export class ClientData {
       const stop = (): void => talk?.abort('not wanted any more')
       try {
         talk = await this.#talk(door.talk, signal)
-        signal?.addEventListener('abort', stop, { once: true })
-        signal?.throwIfAborted()
+        signal.addEventListener('abort', stop, { once: true })
+        signal.throwIfAborted()
         await work(talk, () => since.progress())
-        signal?.removeEventListener('abort', stop)
+        signal.removeEventListener('abort', stop)
         return await talk.rest()
       } catch (error) {
         await this.#failed(error, since, talk, signal)
       } finally {
-        signal?.removeEventListener('abort', stop)
+        signal.removeEventListener('abort', stop)
       }
     }
   }
 
-  async #talk(open: () => Promise<Talk>, signal: AbortSignal | undefined): Promise<Talk> {
-    signal?.throwIfAborted()
+  async #talk(open: () => Promise<Talk>, signal: AbortSignal): Promise<Talk> {
+    signal.throwIfAborted()
     await unlessAborted(this.#host.attached(), signal)
     return await unlessAborted(open(), signal, (late) => late.abort('not wanted any more'))
   }
 
   /** Waits a little if trying again may help, else throws. */
-  async #failed(
-    error: unknown,
-    since: Patience,
-    talk: Talk | undefined,
-    signal: AbortSignal | undefined
-  ): Promise<void> {
+  async #failed(error: unknown, since: Patience, talk: Talk | undefined, signal: AbortSignal): Promise<void> {
     if (error instanceof DamagedError) await talk?.close()
     talk?.abort(explainError(error))
-    signal?.throwIfAborted()
+    signal.throwIfAborted()
     if (error instanceof ShoalError && isErrorCode(error.code)) throw error
-    if (since.isOver) throw givenUp(error)
+    if (since.isOver || (error instanceof ElsewhereError && error.isNowhere)) throw givenUp(error)
     await sleep(againMs)
   }
 }
@@ -350,22 +377,12 @@ function placed(
 function givenUp(cause: unknown): ShoalError {
   // There was somebody to ask.
   if (cause instanceof ElsewhereError)
-    return new ShoalError('SHOAL_NOT_FOUND', `data cannot be had: ${cause.message}`, { cause })
+    return new ShoalError('SHOAL_NOT_FOUND', cause.reason || `data cannot be had: ${cause.message}`, {
+      cause
+    })
   return new ShoalError('SHOAL_NO_MESH', `a transfer of data came no further (${explainError(cause)})`, {
     cause
   })
-}
-
-class Patience {
-  #at = performance.now()
-
-  progress(): void {
-    this.#at = performance.now()
-  }
-
-  get isOver(): boolean {
-    return performance.now() - this.#at > stalledMs
-  }
 }
 
 function checked(ref: Ref): Ref {

@@ -94,7 +94,9 @@ export class Feeding implements Sink {
     return this.#outlet.shrink(value)
   }
 
+  /** What comes after the job was given up is not for another one of its name. */
   submit(inputs: Batch, isLast: boolean): void {
+    if (!this.#job.takesInputs) return
     const first = this.#sent
     this.#sent += inputs.indexes.length
     this.#job.submitted(inputs.indexes.length)
@@ -107,8 +109,11 @@ export class Feeding implements Sink {
   }
 
   close(): void {
-    if (this.done === undefined) return this.#outlet.close()
-    this.done = this.done.then(() => this.#outlet.close())
+    const close = (): void => {
+      if (this.#job.takesInputs) this.#outlet.close()
+    }
+    if (this.done === undefined) return close()
+    this.done = this.done.then(close)
     this.done.catch(() => {})
   }
 

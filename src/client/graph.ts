@@ -13,7 +13,8 @@ import { shardBytesMax } from './feed.ts'
 import type { Fed, Outlet } from './feeding.ts'
 import type { ModuleFunction, PlainFunction } from './functions.ts'
 import { type Found, type Places, tasksOf, type Waitable } from './places.ts'
-import type { Given, Result } from './types.ts'
+import type { Given, ReceivedAll } from './stand-ins.ts'
+import type { Result } from './types.ts'
 import { encodeArgs } from './values.ts'
 import {
   type Asked,
@@ -47,16 +48,21 @@ export interface Call<R = unknown> {
 }
 
 /** A call that a graph consists of. Arguments may be `ref()`s to other nodes, and handles of earlier work. */
-export function call<A extends readonly unknown[], R>(
-  fn: (...args: A) => R,
-  args?: Given<A>,
-  options?: CallOptions
-): Call<Result<R>>
 export function call<R = unknown>(
   fn: ModuleFunction,
   args?: readonly unknown[],
   options?: CallOptions
 ): Call<R>
+export function call<A extends Given<P>, R, P extends readonly unknown[] = ReceivedAll<A>>(
+  fn: (...args: P) => R,
+  args?: readonly [...A],
+  options?: CallOptions
+): Call<Result<R>>
+export function call<P extends readonly unknown[], R>(
+  fn: (...args: P) => R,
+  args?: Given<P>,
+  options?: CallOptions
+): Call<Result<R>>
 export function call(
   fn: PlainFunction | ModuleFunction,
   args: readonly unknown[] = [],

@@ -14,7 +14,7 @@ export interface JobHost {
   /** Without an index, all of it. */
   cancel(job: JobId, index?: number): void
   /** The handle has all it will ever have. */
-  forget(job: JobId): void
+  forget(job: { readonly id: JobId; readonly share: Share | undefined }): void
   /** Resolves when every node that is up has forgotten the job. */
   release(job: JobId): Promise<void>
   explain(task: string): Promise<Explanation>

@@ -8,27 +8,23 @@ import { type JobId, taskId } from '../ids.ts'
 import type { Batch } from '../tasks/batch.ts'
 import type { Placement, TaskWord } from '../tasks/messages.ts'
 import type { Explanation } from './answers.ts'
-import { Awaitable } from './awaitable.ts'
+import { Awaitable, held } from './awaitable.ts'
 import { whole } from './checks.ts'
 import { End, endOf } from './endings.ts'
+import { Handing } from './handing.ts'
 import type { JobPlan } from './job-plan.ts'
 import { Listeners } from './listeners.ts'
 import { Live } from './live.ts'
 import type { Gate, Nest } from './nest.ts'
 import { type Found, Places, tasksMax, tasksOf } from './places.ts'
+import { Room } from './room.ts'
 import { printedOf, settledOf } from './settled.ts'
-import { leave, type Share, wanted } from './share.ts'
+import { type Share, wanted } from './share.ts'
 import { Shelf } from './shelf.ts'
 import { Fate, Single } from './single.ts'
-import { noTask, Standing } from './standing.ts'
+import { Standing, unfinished } from './standing.ts'
 import { Timing } from './timing.ts'
 import type { Accepted, Completed, JobHandle, JobProgress, JobStatus, Printed, Progress } from './types.ts'
-
-/** Shards that were handed to the session and not acknowledged, at most; then inputs are pulled no further. */
-const shardsAheadMax = 64
-
-/** Inputs are pulled again once there is room for so many, or for a quarter of `inFlightMax`: a shard of its own at best. */
-const roomLeast = 512
 
 export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   readonly id: JobId
@@ -48,13 +44,9 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   readonly #fates = new Map<number, Fate>()
   /** Single tasks that are to be cancelled. */
   readonly cancelled = new Set<number>()
-  #pulled = 0
-  #shards = 0
-  #acceptedShards = 0
-  #isFed = false
-  /** Somebody waits for it as a whole: results that nobody takes out are kept. */
-  #isKept = false
-  #isFull = false
+  readonly #handing: Handing
+  readonly #room: Room
+  #isLeft = false
   #all: Promise<R[]> | undefined
 
   constructor(plan: JobPlan) {
@@ -64,13 +56,15 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     this.places = new Places(plan.id, plan.isFound ? () => plan.host.locate(plan.id) : undefined)
     this.nest = plan.nest
     this.share = plan.share
+    this.#handing = new Handing(plan.share !== undefined)
+    this.#room = new Room(plan.inFlightMax, this.#handing)
     this.#shelf = new Shelf({
       id: plan.id,
       returnErrors: plan.returnErrors,
       gate: plan.gate,
-      leave: () => this.cancel(),
+      leave: async () => (this.isWanted ? this.cancel() : undefined),
       onTaken: () => {
-        if (this.#isFull) this.#shelf.changed()
+        if (this.#room.isFull) this.#shelf.changed()
       }
     })
     this.standing = new Standing(plan, this.#shelf)
@@ -82,6 +76,11 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
 
   get progress(): Progress {
     return this.#shelf.progress
+  }
+
+  /** Every task has ended, and that is known here. */
+  get isComplete(): boolean {
+    return this.#shelf.isComplete
   }
 
   get elapsed(): number {
@@ -98,7 +97,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
 
   get accepted(): Promise<Accepted> {
     this.#keep()
-    return this.untilAccepted()
+    return held(this.untilAccepted())
   }
 
   override [endOf](): End {
@@ -120,7 +119,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<R> {
-    if (this.#all !== undefined) return this.#shelf.looked()
+    if (this.#shelf.reading === 'all') return this.#shelf.looked()
     this.#shelf.read('one by one')
     return this.#shelf.ordered()
   }
@@ -131,14 +130,22 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   status(): Promise<JobStatus> {
-    return this.standing.status(this.#isFed)
+    return this.standing.status(this.#handing.isFed)
   }
 
   async cancel(): Promise<void> {
-    if (this.#shelf.isComplete || this.#shelf.isCancelled) return
+    if (!this.#isCancellable) return
     this.#shelf.isCancelled = true
-    this.#isFed = true
+    this.#handing.isFed = true
     this.#leave()
+    this.#shelf.changed()
+  }
+
+  /** Somebody else cancelled it: no more inputs are wanted. */
+  cutOff(): void {
+    if (this.#shelf.isCancelled) return
+    this.#shelf.isCancelled = this.#shelf.isCutOff = true
+    this.#handing.isFed = true
     this.#shelf.changed()
   }
 
@@ -149,6 +156,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   async release(): Promise<void> {
+    if (await this.standing.isOpen()) throw unfinished(this.id)
     await this.#plan.host.release(this.id)
     await this.share?.drop()
   }
@@ -167,12 +175,12 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     this.#keep()
     const settled = this.#shelf.at(index)
     if (settled !== undefined) fate.settle(settled)
-    else if (this.end.isOver) fate.fail(this.#absence(index))
+    else if (this.end.isOver) fate.fail(this.standing.absence(index))
     return fate
   }
 
   cancelTask(index: number): void {
-    if (this.end.isOver || this.#shelf.isCancelled || this.#shelf.has(index)) return
+    if (!this.#isCancellable || this.#shelf.has(index)) return
     if (this.share !== undefined) throw wanted()
     this.cancelled.add(index)
     this.#plan.host.cancel(this.id, index)
@@ -209,48 +217,40 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     this.#tell()
   }
 
+  /** False once it has ended, or was given up. */
+  get isWanted(): boolean {
+    return !this.#shelf.isComplete && !this.#shelf.isCancelled && this.#shelf.failure === undefined
+  }
+
   /** False once nothing more may be submitted. */
   get takesInputs(): boolean {
-    return !this.#isFed && this.#shelf.failure === undefined
+    return !this.#handing.isFed && this.#shelf.failure === undefined
   }
 
   /** How many inputs may be pulled now; resolves when that is at least one, with 0 if no more are wanted at all. */
-  async room(): Promise<number> {
-    for (;;) {
-      if (!this.takesInputs) return 0
-      // Only a reader who takes one by one holds the source back by his own pace.
-      const { reading, taken, done } = this.#shelf
-      const isPaced = reading === 'one by one' || (reading === 'nobody' && !this.#isKept)
-      const inFlight = this.#pulled - (isPaced ? taken : done)
-      const room = this.#plan.inFlightMax - inFlight
-      // Not one by one: shards of a single task would cost the mesh more than their tasks.
-      if (
-        room >= Math.min(roomLeast, this.#plan.inFlightMax / 4) &&
-        room > 0 &&
-        this.#shards - this.#acceptedShards < shardsAheadMax
-      )
-        return room
-      this.#isFull = true
-      this.#shelf.changed()
-      await this.#shelf.change
-      this.#isFull = false
-    }
+  room(): Promise<number> {
+    return this.#room.untilAny(this.#shelf)
   }
 
   get shardsAhead(): number {
-    return this.#shards - this.#acceptedShards
+    return this.#handing.ahead
   }
 
   /** A shard of `count` inputs goes to the session. */
   submitted(count: number): void {
-    this.#pulled += count
-    this.#shards++
+    this.#handing.gave(count)
   }
 
   fed(): void {
-    this.#isFed = true
-    if (!this.#shelf.isCancelled) this.#shelf.total = this.#pulled
+    this.#handing.isFed = true
+    if (!this.#shelf.isCancelled) this.#shelf.total = this.#handing.tasks
     this.#placed()
+    this.#shelf.changed()
+  }
+
+  /** Whoever submits its key again finds it; with an error, nobody will know. */
+  noted(error?: Error): void {
+    this.#handing.noted(error)
     this.#shelf.changed()
   }
 
@@ -261,7 +261,8 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
 
   /** Somebody else submits it, or has done so. */
   joined(): void {
-    this.#isFed = true
+    this.#handing.isFed = true
+    this.#handing.noted()
     this.standing.isRead = true
     this.places.readBy(() => this.#plan.host.locate(this.id))
     this.#shelf.changed()
@@ -274,8 +275,13 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
 
   shardAccepted(placement: Placement, copies: number): void {
     this.places.add(placement, copies)
-    this.#acceptedShards++
+    this.#handing.accepted()
     this.#placed()
+    this.#shelf.changed()
+  }
+
+  closed(): void {
+    this.#handing.closed()
     this.#shelf.changed()
   }
 
@@ -296,18 +302,12 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
 
   /** All that it has are so many tasks, none if it was cancelled before it was submitted; and their outcomes are here. */
   completed(tasks: number): void {
-    if (this.#shelf.failure !== undefined) return this.#plan.host.forget(this.id)
+    if (this.#shelf.failure !== undefined) return this.#plan.host.forget(this)
     this.#shelf.isComplete = true
-    this.#isFed = true
+    this.#handing.ended()
     this.#shelf.total = tasks
-    this.#acceptedShards = this.#shards
-    this.#plan.host.forget(this.id)
+    this.#plan.host.forget(this)
     this.#over(this.#shelf.isCancelled)
-  }
-
-  /** Nothing of it will be submitted: it was cancelled before, or has failed. */
-  endUnsent(): void {
-    if (this.#shelf.isCancelled && !this.#shelf.isComplete) this.completed(0)
   }
 
   /** Ends all waiting, and cancels what was submitted. */
@@ -324,7 +324,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     if (this.#shelf.isComplete || this.#shelf.failure !== undefined) return
     this.#shelf.failure = error
     this.places.close(error)
-    this.#plan.host.forget(this.id)
+    this.#plan.host.forget(this)
     this.#over(true)
   }
 
@@ -337,14 +337,22 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     else this.nest.yields()
   }
 
+  /** False if nothing is left to cancel, or all of it was. Throws what ended the handle alone: nobody is told any more. */
+  get #isCancellable(): boolean {
+    if (this.#shelf.isComplete || this.#isLeft) return false
+    if (this.#shelf.failure !== undefined) throw this.#shelf.failure
+    return true
+  }
+
   /** Ends it, unless others share it. */
   #leave(): void {
     const { host } = this.#plan
+    this.#isLeft = true
     const cancel = (): void => host.cancel(this.id)
     if (this.share === undefined) return cancel()
-    leave(this.share, cancel, (error) => {
+    this.share.leave(cancel, (error) => {
       this.fail(error)
-      host.forget(this.id)
+      host.forget(this)
     })
   }
 
@@ -352,30 +360,16 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     this.#timing.over()
     this.#shelf.changed()
     this.end.over(hasFailed)
-    for (const [index, fate] of this.#fates) if (!fate.end.isOver) fate.fail(this.#absence(index))
-  }
-
-  /** Why the job is over, and this task of it has no outcome here. */
-  #absence(index: number): Error {
-    const { failure, isCancelled, total = 0 } = this.#shelf
-    if (failure !== undefined) return failure
-    if (isCancelled && index >= total)
-      return new ShoalError('SHOAL_CANCELLED', `job ${this.id} was cancelled before it had a task ${index}`)
-    return index < total
-      ? new ShoalError(
-          'SHOAL_BAD_OPTION',
-          `the result of ${taskId(this.id, index)} was taken out before it was asked for; open it again by client.task()`
-        )
-      : noTask(this.id, index, total)
+    for (const [index, fate] of this.#fates) if (!fate.end.isOver) fate.fail(this.standing.absence(index))
   }
 
   #keep(): void {
-    this.#isKept = true
+    this.#room.isKept = true
     this.#shelf.changed()
   }
 
   #placed(): void {
-    if (this.#isFed && this.#acceptedShards >= this.#shards) this.places.close()
+    if (this.#handing.hasAll) this.places.close()
   }
 
   #tell(): void {
@@ -383,16 +377,21 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   #printed(stream: 'stdout' | 'stderr'): string[] {
-    const count = this.#shelf.total ?? this.#pulled
+    const count = this.#shelf.total ?? this.#handing.tasks
     return Array.from({ length: count }, (_, index) => this.#shelf.at(index)?.run[stream] ?? '')
   }
 
   /** See `accepted`; nobody takes an interest in the results by that. */
   async untilAccepted(): Promise<Accepted> {
-    for (;;) {
-      if (this.#shelf.failure !== undefined) throw this.#shelf.failure
-      if (this.#isFed && this.#acceptedShards >= this.#shards) return { copies: this.places.copies() }
-      await this.#shelf.change
-    }
+    await this.#shelf.until(() => {
+      if (this.#handing.unnoted !== undefined) throw this.#handing.unnoted
+      return this.#handing.isAccepted || (this.#handing.isOver && this.#shelf.isCancelled)
+    })
+    return { copies: this.places.copies() }
+  }
+
+  /** The mesh has all of it, whether or not the book of its key says so. */
+  untilHanded(): Promise<void> {
+    return this.#shelf.until(() => this.#handing.isOver)
   }
 }

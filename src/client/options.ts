@@ -3,6 +3,7 @@
  *
  * Not here: what they cause. Every wrong one is SHOAL_BAD_OPTION and says what would be right.
  */
+import { isTarget } from '../ids.ts'
 import { type Requirement, requirementOf } from '../routing/requirement.ts'
 import { checkSignal, isRecord, onlyKnown, refuse, shown, truth, whole } from './checks.ts'
 import type { Copies } from './shards.ts'
@@ -101,10 +102,21 @@ function settingsOf(options: TaskOptions): Settings {
     atMostOnce,
     scope: scope === undefined ? undefined : { ...scope },
     copies: { wanted: count ?? 0, least: min ?? 0 },
-    requires: requirementOf(options.requires ?? {}, options.targets),
+    requires: required(options),
     waits: [...askedBy('after', options.after), ...askedBy('follow', options.follow)],
     signal
   }
+}
+
+function required({ requires = {}, targets }: TaskOptions): Requirement {
+  const requirement = requirementOf(requires, targets)
+  // Who waits for a node that can never come would not hear of it.
+  const odd = requirement.targets.find((target) => !isTarget(target))
+  if (odd !== undefined)
+    refuse(
+      `\`targets\` has ${shown(odd)}, which is no id of a node or an engine; they are whole, as members() and engines() give them`
+    )
+  return requirement
 }
 
 /** 0 if it is not given. */

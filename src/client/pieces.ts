@@ -5,23 +5,24 @@
  */
 import { ShoalError } from '../errors.ts'
 import { chunkBytes, piecesOfFile } from '../node/chunks.ts'
-import { unlessAborted } from './abortable.ts'
+import { untilAborted } from './abortable.ts'
 import { refuse, shown } from './checks.ts'
 import type { DataSource } from './types.ts'
 
 export const isFile = (source: DataSource): source is { readonly file: string | URL } =>
   typeof source === 'object' && source !== null && 'file' in source
 
-export function piecesOf(source: DataSource, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
-  if (source instanceof Uint8Array) return slices(source)
-  if (isFile(source)) return ownFile(source.file)
-  if (source instanceof URL) return ownFile(source)
+/** Rejects with the signal's reason as soon as that aborts, and leaves the source. */
+export function piecesOf(source: DataSource, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  if (source instanceof Uint8Array) return untilAborted(slices(source), signal)
+  if (isFile(source)) return untilAborted(ownFile(source.file), signal)
+  if (source instanceof URL) return untilAborted(ownFile(source), signal)
   if (
     typeof source === 'object' &&
     source !== null &&
     (Symbol.asyncIterator in source || Symbol.iterator in source)
   )
-    return checkedPieces(source, signal)
+    return checkedPieces(untilAborted<unknown>(source, signal))
   return refuse(`\`put\` takes bytes, \`{ file: path }\`, or an iterable of bytes; this is ${shown(source)}`)
 }
 
@@ -42,28 +43,12 @@ async function* slices(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.byteLength; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes)
 }
 
-async function* checkedPieces(
-  source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  signal: AbortSignal | undefined
-): AsyncGenerator<Uint8Array> {
-  const iterator: Iterator<Uint8Array> | AsyncIterator<Uint8Array> =
-    Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
-  let isDone = false
-  try {
-    for (;;) {
-      const { done, value } = await unlessAborted(Promise.resolve(iterator.next()), signal)
-      isDone = done === true
-      if (isDone) return
-      // As `for await` does: an array may have promises in it.
-      const piece: unknown = await value
-      if (!(piece instanceof Uint8Array)) {
-        const text = `a stream of data has a ${typeof piece} in it; give Uint8Arrays`
-        throw new ShoalError('SHOAL_BAD_VALUE', text)
-      }
-      yield piece
+async function* checkedPieces(source: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
+  for await (const piece of source) {
+    if (!(piece instanceof Uint8Array)) {
+      const text = `a stream of data has a ${typeof piece} in it; give Uint8Arrays`
+      throw new ShoalError('SHOAL_BAD_VALUE', text)
     }
-  } finally {
-    // One that waits for its next piece may never answer.
-    if (!isDone) void (async () => iterator.return?.())().catch(() => {})
+    yield piece
   }
 }

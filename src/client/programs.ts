@@ -24,9 +24,10 @@ import {
   type Recipe
 } from '../tasks/executor/program.ts'
 import { fill, hasTemplate, insideName, isInside, type TemplateInput } from '../tasks/executor/template.ts'
-import { isRecord, refuse, shown, truth } from './checks.ts'
+import { cut, isRecord, refuse, shown, truth } from './checks.ts'
 import type { Shipped } from './functions.ts'
 import { checkMapOptions, type MapSettings } from './options.ts'
+import { checkArgv, checkInput, checkRecipe } from './program-limits.ts'
 import { codeBytesMax } from './protocol.ts'
 import type { MapOptions } from './types.ts'
 
@@ -59,7 +60,11 @@ export interface ProgramOptions extends Omit<MapOptions, 'scope'> {
   readonly stdin?: string | Uint8Array | { readonly file: string }
   /** A file that takes stdout, and is an output. Default: stdout is part of the result, up to 1 MiB. */
   readonly stdout?: string
-  /** Files and folders that the program makes, and that come back. Missing, they fail the task (TASK_NO_OUTPUT). */
+  /**
+   * Files and folders that the program makes, and that come back. Missing, they fail the task (TASK_NO_OUTPUT). Links are followed, as
+   * far as they lead to what the program made. What else lies in a folder, like pipes, is left out, and `stderr` says so; folders
+   * without files do not come back.
+   */
   readonly outputs?: readonly string[]
   /** Milliseconds between TERM and KILL if the program has to be ended. Default 5,000. */
   readonly killAfter?: number
@@ -94,7 +99,7 @@ export interface ProgramPlan {
   inputs(put: Put): AsyncGenerator<Uint8Array, void, undefined>
 }
 
-/** Throws SHOAL_BAD_OPTION. */
+/** Throws SHOAL_BAD_OPTION, and SHOAL_BAD_VALUE for inputs that are too long. */
 export function planProgram(options: ProgramOptions): ProgramPlan {
   if (!isRecord(options))
     refuse(`run() takes options, as in run({ command: 'ls' }); these are ${shown(options)}`)
@@ -109,7 +114,7 @@ export function planProgram(options: ProgramOptions): ProgramPlan {
 }
 
 /** Programs run where their owner allows it: a label like any other. */
-function onlyWhereAllowed(requires: Requires): Requires {
+export function onlyWhereAllowed(requires: Requires): Requires {
   if (typeof requires !== 'object' || requires === null) return requires
   const { resources, source, ...rule } = requires
   const isAllowed: Rule = { labels: { [programsLabel]: true } }
@@ -147,6 +152,8 @@ class Plan implements ProgramPlan {
     this.settings = settings
     this.#options = options
     this.#recipe = recipeOf(options)
+    checkRecipe(this.#recipe)
+    if (options.each === undefined) checkArgv(this.#recipe, undefined, nothingLeft)
     const { files: given = [] } = options
     if (!Array.isArray(given))
       refuse(`\`files\` is ${shown(given)}; it is a list of paths, or of { path, as }`)
@@ -225,6 +232,7 @@ class Plan implements ProgramPlan {
   }
 
   async #input(input: TemplateInput, put: Put): Promise<Uint8Array> {
+    this.#checkWords(input, fateFrom(input))
     const files = await Promise.all(this.#single.map((file) => load(file, input, put)))
     refuseDoubles(files)
     const text = textThere(this.#options, input.text)
@@ -243,9 +251,15 @@ class Plan implements ProgramPlan {
   }
 
   async #look(input: TemplateInput): Promise<void> {
+    this.#checkWords(input, nothingLeft)
     for (const file of this.#single) if ('path' in file) await lookAt(fill(file.path, input))
     const there = { ...input, text: textThere(this.#options, input.text) }
     for (const name of this.#recipe.outputs) checkInside(fill(name, there), 'outputs')
+  }
+
+  #checkWords(input: TemplateInput, fate: string): void {
+    checkInput(input, fate)
+    checkArgv(this.#recipe, { ...input, text: textThere(this.#options, input.text) }, fate)
   }
 }
 
@@ -313,40 +327,38 @@ async function load(file: FileOption, input: TemplateInput | undefined, put: Put
     return { name, isExecutable: false, content: nothing, data: await put(content) }
   }
   const path = fill(file.path, input)
-  const fate =
-    input === undefined ? undefined : `input ${input.number} and what follows it were not submitted`
-  const { isExecutable, size } = await lookAt(path, fate)
+  const { isExecutable, size } = await lookAt(path, input && fateFrom(input))
   const name = file.as === undefined ? nameInside(path) : checkInside(fill(file.as, input), 'files')
   if (size <= fileInlineMax) return { name, isExecutable, content: await readFile(path), data: '' }
   return { name, isExecutable, content: nothing, data: await put({ file: path }) }
 }
 
 const nothing = new Uint8Array(0)
+const nothingLeft = 'nothing was submitted'
+const fateFrom = ({ number }: TemplateInput): string =>
+  `input ${number} and what follows it were not submitted`
 const dataIn = (files: readonly ProgramFile[]): DataId[] =>
   files.flatMap(({ data }) => (data === '' ? [] : [data]))
 
-async function lookAt(
-  path: string,
-  fate = 'nothing was submitted'
-): Promise<{ isExecutable: boolean; size: number }> {
+async function lookAt(path: string, fate = nothingLeft): Promise<{ isExecutable: boolean; size: number }> {
   const found = await stat(path).catch(() => undefined)
-  if (found === undefined) refuse(`there is no file ${path}; ${fate}`)
-  if (!found.isFile()) refuse(`${path} is no file; make an archive of a folder, or send its files`)
+  if (found === undefined) refuse(`there is no file ${cut(path)}; ${fate}`)
+  if (!found.isFile()) refuse(`${cut(path)} is no file; make an archive of a folder, or send its files`)
   return { isExecutable: (found.mode & 0o111) !== 0, size: found.size }
 }
 
 function nameInside(path: string): string {
-  return insideName(path) ?? refuse(`${JSON.stringify(path)} names no file`)
+  return insideName(path) ?? refuse(`${JSON.stringify(cut(path))} names no file`)
 }
 
 function checkInside(name: string, where: string): string {
   if (isInside(name)) return name
-  return refuse(`\`${where}\` has ${JSON.stringify(name)}; it is a path inside of the program's folder`)
+  return refuse(`\`${where}\` has ${JSON.stringify(cut(name))}; it is a path inside of the program's folder`)
 }
 
 function refuseDoubles(files: readonly ProgramFile[]): void {
   const names = files.map(({ name }) => name)
   const double = names.find((name, at) => names.indexOf(name) !== at)
   if (double !== undefined)
-    refuse(`two files would be ${double} in the program's folder; name one with \`as\``)
+    refuse(`two files would be ${cut(double)} in the program's folder; give one of them another name`)
 }

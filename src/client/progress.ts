@@ -18,7 +18,7 @@ const stderr = 2
 
 /** Handles of tasks, jobs and graphs, and AsyncResults. */
 export interface Watchable extends Endable {
-  readonly progress?: Progress
+  readonly progress: Progress
   readonly id?: string
 }
 
@@ -112,16 +112,19 @@ export async function watch(handle: Watchable, options: WatchOptions = {}): Prom
   })
   if (end.isOver) over.resolve()
   try {
-    do line.show(progressOf(handle, end))
+    do line.show(handle.progress)
     while (!(await limited(over.promise, rewriteMs, signal)))
-    return progressOf(handle, end)
+    return handle.progress
   } finally {
     leave()
-    line.show(progressOf(handle, end))
+    line.show(handle.progress)
     line.end()
   }
 }
 
-/** A single task is done or not. */
-const progressOf = ({ progress }: Watchable, { isOver, hasFailed }: End): Progress =>
-  progress ?? { done: Number(isOver), total: 1, failed: Number(isOver && hasFailed) }
+/** Of a single task, which is done or not; a handle may be over without that, as its client was closed. */
+export const progressOfOne = (isDone: boolean, { hasFailed }: End): Progress => ({
+  done: Number(isDone),
+  total: 1,
+  failed: Number(isDone && hasFailed)
+})

@@ -14,6 +14,7 @@ import { createLink, type Link } from '../node/link.ts'
 import { splitFrame } from '../node/messages.ts'
 import { frames } from '../node/outbox.ts'
 import { checkRuntime } from '../version.ts'
+import { cancelled } from './abortable.ts'
 import { checkSignal, onlyKnown, refuse, shown, truth } from './checks.ts'
 import { MeshClient } from './client.ts'
 import type { DataDoor } from './data.ts'
@@ -58,7 +59,7 @@ const knownMax = 256
 
 /**
  * A client that is attached to a node. Rejects with SHOAL_NO_MESH if none answers, SHOAL_REFUSED if all that answer belong to
- * another mesh, SHOAL_BAD_KEY or SHOAL_BAD_OPTION.
+ * another mesh, SHOAL_CANCELLED if `signal` aborts, SHOAL_BAD_KEY or SHOAL_BAD_OPTION.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Client> {
   checkRuntime()
@@ -75,6 +76,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
     refuse(`\`submitter\` is a name of 1 to ${submitterMax} characters`)
   if (typeof timeout !== 'number' || !(timeout > 0))
     refuse(`\`timeout\` is ${shown(timeout)}; give milliseconds above 0`)
+  if (signal?.aborted) throw cancelled('connecting', signal)
   // What the environment says may have been true once; who names nodes in the call means these.
   const search = { peers: given, isWide: options.peers === undefined || given.length === 0, mdns }
   const client = hosted
@@ -90,7 +92,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
     return client
   } catch (error) {
     await client.close()
-    throw error
+    throw signal?.aborted ? cancelled('connecting', signal) : error
   }
 }
 

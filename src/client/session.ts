@@ -8,20 +8,18 @@
 import { knownCode } from '../errors.ts'
 import { type Digest, type JobId, type ShardKey, shardName } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
-import { type Batch, pickAt, valueAt } from '../tasks/batch.ts'
-import { readClosed } from '../tasks/closing.ts'
+import { type Batch, pickAt } from '../tasks/batch.ts'
 import {
   closedIndex,
   type JobHeader,
   type Needs,
   type Placement,
   parsePlacement,
-  placementBase,
-  startIndex
+  placementBase
 } from '../tasks/messages.ts'
-import { mayStart } from '../tasks/start.ts'
 import { Asks } from './asks.ts'
 import { Codes } from './codes.ts'
+import { completionOf, cutOf, isLeftOut, learnTotal, takeLeftOut } from './cut.ts'
 import { Hearing } from './hearing.ts'
 import { type ClientMessage, type EntryMessage, type EntryMessageOf, triesMax } from './protocol.ts'
 import {
@@ -33,20 +31,20 @@ import {
   isFinished,
   isHeard,
   type Job,
-  learnTotal,
   newJob,
   newShard,
+  newsOf,
   nextShard,
   restated,
   retryAt,
   type SessionEffect,
   type Shard,
   type Start,
+  started,
   submitOf,
   takeBack,
   takeRefusal,
-  takeUnread,
-  tasksIn
+  takeUnread
 } from './shards.ts'
 
 /** Shards on their way to their keepers at once. */
@@ -100,7 +98,7 @@ export class Session {
 
   cancel(id: JobId): SessionEffect[] {
     const job = this.#jobs.get(id)
-    if (job === undefined || job.isComplete) return []
+    if (!job || job.isComplete) return job ? [] : [{ kind: 'complete', job: id, tasks: 0 }] // It was not begun.
     job.isCancelled = true
     const effects = job.shards.flatMap((shard) => this.#cancelIn(job, shard))
     return job.isOwn ? [...effects, ...this.close(id)] : effects
@@ -227,8 +225,7 @@ export class Session {
 
   /** Before it is accepted, an entry could do nothing about it. */
   #cancelIn(job: Job, shard: Shard): SessionEffect[] {
-    const message = shard.state === 'placed' ? cancelOf(job, shard) : undefined
-    return message === undefined ? [] : this.#send(message)
+    return [...cancelOf(job, shard), ...cutOf(job, shard)].flatMap((message) => this.#send(message))
   }
 
   #listen(job: Job, shard: Shard): SessionEffect[] {
@@ -267,6 +264,7 @@ export class Session {
   #submitted({ job: id, index, placement, copies }: EntryMessageOf<'submitted'>): SessionEffect[] {
     const job = this.#jobs.get(id)
     const shard = job?.shards[index]
+    if (job !== undefined && isLeftOut(job, index)) return this.#letGo(job, placement)
     if (job === undefined || shard === undefined || shard.placement !== undefined) return []
     // Nobody but this client knows which epoch of the first shard counts: the last one that it sent.
     if (index === 0 && Math.floor(shardName(placement.key).epoch / triesMax) !== shard.epoch) return []
@@ -275,9 +273,9 @@ export class Session {
     shard.inputs = undefined
     this.#byKey.set(placement.key, { job, shard })
     shard.copies = copies
-    const effects: SessionEffect[] = job.header?.atMostOnce
-      ? this.#send({ kind: 'start', placement })
-      : [{ kind: 'accepted', job: id, index, copies, placement }]
+    const effects: SessionEffect[] = job.isClosed ? [{ kind: 'closed', job: id }] : []
+    if (job.header?.atMostOnce) effects.push(...this.#send({ kind: 'start', placement }))
+    else effects.push({ kind: 'accepted', job: id, index, copies, placement })
     return [...effects, ...this.#cancelIn(job, shard), ...this.#push(job)]
   }
 
@@ -305,33 +303,18 @@ export class Session {
     const found = this.#byKey.get(key)
     if (found === undefined) return []
     const { job, shard } = found
-    const fresh: number[] = []
-    const effects: SessionEffect[] = []
-    for (const [at, index] of outcomes.indexes.entries()) {
-      if (index === startIndex && mayStart(valueAt(outcomes, at))) effects.push(...this.#started(job, shard))
-      else if (index > placementBase) effects.push(...this.#placed(job, index, valueAt(outcomes, at)))
-      else if (index < shard.count && !shard.has.has(index)) {
-        shard.has.add(index)
-        fresh.push(at)
-      }
-    }
+    const { isStarted, entries, fresh } = newsOf(shard, outcomes)
+    const effects = isStarted ? started(job, shard) : []
+    for (const [index, value] of entries) effects.push(...this.#placed(job, index, value))
     if (fresh.length > 0)
       effects.push({ kind: 'outcomes', job: job.id, first: shard.first, outcomes: pickAt(outcomes, fresh) })
     if (shard.has.size === shard.count && shard.state === 'placed') {
       shard.state = 'complete'
       // The first shard still tells where the others are, and that the job is closed.
       if (shard.index > 0) effects.push(...this.#send({ kind: 'unfollow', key }))
-      effects.push(...(job.isOwn ? this.#started(job, shard) : this.#read(job)))
+      effects.push(...(job.isOwn ? started(job, shard) : this.#read(job)))
     }
     return [...effects, ...this.#completed(job)]
-  }
-
-  /** Only now it is sure that it runs, and that nothing else of it ever will; or it was over before that was said. */
-  #started({ isOwn, id, header }: Job, shard: Shard): SessionEffect[] {
-    const { index, copies, placement } = shard
-    if (!isOwn || !header?.atMostOnce || shard.isStarted || placement === undefined) return []
-    shard.isStarted = true
-    return [{ kind: 'accepted', job: id, index, copies, placement }]
   }
 
   #completed(job: Job): SessionEffect[] {
@@ -340,7 +323,7 @@ export class Session {
     this.#dropCode(job.header?.code)
     const root = job.shards[0]?.placement
     const effects: SessionEffect[] = root === undefined ? [] : this.#send({ kind: 'unfollow', key: root.key })
-    return [...effects, { kind: 'complete', job: job.id, tasks: tasksIn(job) }]
+    return [...effects, completionOf(job)]
   }
 
   #found({ placement, header, shards }: EntryMessageOf<'found'>): SessionEffect[] {
@@ -378,14 +361,28 @@ export class Session {
 
   /** An entry of the job's register. */
   #placed(job: Job, index: number, value: Uint8Array): SessionEffect[] {
-    // Another attempt of the task that this one is within has submitted it, too, and was first.
-    if (index === closedIndex && !learnTotal(job, readClosed(value))) return this.#gone(job.id)
-    if (job.isOwn || index === closedIndex) return []
-    const placement = parsePlacement(value)
+    if (index === closedIndex) return this.#closed(job, value)
+    const placement = job.isOwn ? undefined : parsePlacement(value)
     if (placement === undefined || job.shards.some((shard) => shard.index === index - placementBase))
       return []
+    if (isLeftOut(job, index - placementBase)) return this.#letGo(job, placement)
     this.#know(job, index - placementBase, placement)
     return this.#read(job)
+  }
+
+  #closed(job: Job, value: Uint8Array): SessionEffect[] {
+    // Another attempt of the task that this one is within has submitted it, too, and was first.
+    if (!learnTotal(job, value)) return this.#gone(job.id)
+    const effects = takeLeftOut(job).flatMap((placement) => this.#letGo(job, placement))
+    if (job.isOwn) effects.push({ kind: job.cut === undefined ? 'closed' : 'cancelled', job: job.id })
+    return effects
+  }
+
+  /** The job does not have this shard. */
+  #letGo(job: Job, placement: Placement): SessionEffect[] {
+    this.#byKey.delete(placement.key)
+    const cancels = job.isCancelled ? this.#send({ kind: 'cancel', placement }) : []
+    return [...cancels, ...this.#send({ kind: 'unfollow', key: placement.key })]
   }
 
   #know(job: Job, index: number, placement: Placement): void {

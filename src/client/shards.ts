@@ -6,8 +6,10 @@
 import type { ErrorCode } from '../errors.ts'
 import type { JobId } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
-import type { Batch } from '../tasks/batch.ts'
-import type { JobHeader, Needs, Placement } from '../tasks/messages.ts'
+import { type Batch, valueAt } from '../tasks/batch.ts'
+import { type JobHeader, type Needs, type Placement, placementBase, startIndex } from '../tasks/messages.ts'
+import { mayStart } from '../tasks/start.ts'
+import type { Range } from './cut.ts'
 import type { ClientMessage } from './protocol.ts'
 
 /** Shards of a found job that are read at once. */
@@ -23,9 +25,13 @@ export type SessionEffect =
   /** Outcomes not seen before: of tasks `first + indexes[i]` of the job. */
   | { kind: 'outcomes'; job: JobId; first: number; outcomes: Batch }
   | { kind: 'accepted'; job: JobId; index: number; copies: number; placement: Placement }
+  /** Of an own job: the mesh knows how many shards it has, and waits for no more, whether or not this client is there. */
+  | { kind: 'closed'; job: JobId }
   | { kind: 'found'; job: JobId; header: JobHeader }
-  /** Every task of the job has an outcome, and no more can be added. */
-  | { kind: 'complete'; job: JobId; tasks: number }
+  /** Of an own job: somebody else cancelled it, so no more of its inputs are wanted. */
+  | { kind: 'cancelled'; job: JobId }
+  /** Every task of the job has an outcome, and no more can be added. Tasks in `missing` it has none of: it was ended before. */
+  | { kind: 'complete'; job: JobId; tasks: number; missing?: readonly Range[] }
   | { kind: 'refused'; job: JobId; code: ErrorCode; message: string }
   | { kind: 'absent'; job: JobId }
   /** The entry could not read a question of this number, or another message, of which nobody knows to which call it belongs. */
@@ -73,6 +79,8 @@ export interface Job {
   /** The job's register says how many shards there are, or will as soon as shard 0 is stored. */
   isClosed: boolean
   isCancelled: boolean
+  /** What the job's register says of its shards, if others than its submitter ended it (cut.ts). */
+  cut: Uint8Array | undefined
   /** Single tasks, by their index in the job. */
   readonly cancelled: Set<number>
   isComplete: boolean
@@ -102,6 +110,7 @@ export const newJob = (
   restateAt: Number.NEGATIVE_INFINITY,
   isClosed: false,
   isCancelled: false,
+  cut: undefined,
   cancelled: new Set(cancelled),
   isComplete: false
 })
@@ -174,14 +183,40 @@ export const has =
   ({ first, count }: Shard): boolean =>
     first <= task && task < first + count
 
+/** What an entry tells of a shard: that it may start, what the job's register says, and where outcomes are that are new. */
+export function newsOf({ count, has }: Shard, outcomes: Batch) {
+  const news = {
+    isStarted: false,
+    entries: [] as [index: number, value: Uint8Array][],
+    fresh: [] as number[]
+  }
+  for (const [at, index] of outcomes.indexes.entries()) {
+    if (index === startIndex) news.isStarted = mayStart(valueAt(outcomes, at))
+    else if (index > placementBase) news.entries.push([index, valueAt(outcomes, at)])
+    else if (index < count && !has.has(index)) {
+      has.add(index)
+      news.fresh.push(at)
+    }
+  }
+  return news
+}
+
+/** Only now it is sure that it runs, and that nothing else of it ever will; or it was over before that was said. */
+export function started({ isOwn, id, header }: Job, shard: Shard): SessionEffect[] {
+  const { index, copies, placement } = shard
+  if (!isOwn || !header?.atMostOnce || shard.isStarted || placement === undefined) return []
+  shard.isStarted = true
+  return [{ kind: 'accepted', job: id, index, copies, placement }]
+}
+
 /** What is to be cancelled of a shard that was accepted, as an entry is told. */
-export function cancelOf({ isCancelled, cancelled }: Job, shard: Shard): ClientMessage | undefined {
-  const { placement, first, count, has } = shard
-  if (placement === undefined) return undefined
-  if (isCancelled) return { kind: 'cancel', placement }
+export function cancelOf({ isCancelled, cancelled }: Job, shard: Shard): ClientMessage[] {
+  const { placement, first, count, has, state } = shard
+  if (state !== 'placed' || placement === undefined) return []
+  if (isCancelled) return [{ kind: 'cancel', placement }]
   const indexes = [...cancelled].map((task) => task - first)
   const open = indexes.filter((index) => index >= 0 && index < count && !has.has(index))
-  return open.length === 0 ? undefined : { kind: 'cancel-tasks', placement, indexes: Uint32Array.from(open) }
+  return open.length === 0 ? [] : [{ kind: 'cancel-tasks', placement, indexes: Uint32Array.from(open) }]
 }
 
 /** True if it is not yet said to be complete, and is. */
@@ -192,20 +227,13 @@ export function isFinished({ isComplete, isOwn, isClosed, total, shards }: Job):
   return shards.every(({ state }) => state === 'complete')
 }
 
-/** What the job's register says: no more shards will come. False if its own client has said otherwise, or nothing yet. */
-export function learnTotal(job: Job, total: number): boolean {
-  if (job.isOwn && job.total !== total) return false
-  job.isClosed = true
-  job.total = total
-  return true
-}
-
 /** An entry is to tell of it: the first one still tells where the others are, and that the job is closed. */
 export const isHeard = ({ state, index }: Shard): boolean =>
   state === 'placed' || (index === 0 && state === 'complete')
 
 /** So far. */
-export const tasksIn = ({ shards }: Job): number => shards.reduce((sum, { count }) => sum + count, 0)
+export const tasksIn = ({ shards }: Job): number =>
+  shards.reduce((end, { first, count }) => Math.max(end, first + count), 0)
 
 /** What was sent to an entry that is lost is sent again. */
 export function takeBack({ shards }: Job): void {

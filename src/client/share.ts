@@ -7,7 +7,7 @@
  * (tasks/rivals.ts). Like a doorbell that many hear: one goes, and the others look up only if nobody does.
  */
 import { createHash } from 'node:crypto'
-import { ShoalError } from '../errors.ts'
+import { type ErrorCode, ShoalError } from '../errors.ts'
 import type { JobId } from '../ids.ts'
 import type { ClientCells } from './cells.ts'
 import { MeshVariable } from './coordination/variable.ts'
@@ -27,6 +27,9 @@ const epochsPerClaim = 64
 /** For those of which no record is left: a cell counts its changes, and each is worth so many. */
 const epochsPerChange = 16
 
+/** What a cell says of a command that may be done later. */
+const passing: ReadonlySet<ErrorCode> = new Set(['SHOAL_NO_QUORUM', 'SHOAL_UNDECIDED', 'SHOAL_BUSY'])
+
 type Entry = {
   readonly epoch: number
   /** Grows while somebody submits it. */
@@ -39,8 +42,8 @@ type Page = Readonly<Record<string, Entry>>
 type Change = (entry: Entry | undefined) => Entry | undefined | false
 
 export interface ShareHost {
-  /** Where its shards are, as far as nodes answer. */
-  locate(job: JobId): Promise<readonly unknown[]>
+  /** As which epoch of its submitter the mesh has it as a whole, as far as nodes answer. */
+  acceptedAs(job: JobId): Promise<number | undefined>
 }
 
 /** The job of one key, as its client handles it. */
@@ -49,7 +52,10 @@ export interface Shared {
   readonly progress: { readonly done: number }
   /** Somebody else submits it, or has done so. */
   joined(): void
-  untilAccepted(): Promise<unknown>
+  /** The mesh has all of it. */
+  untilHanded(): Promise<void>
+  /** The book says that it is made; with an error, nobody will know. */
+  noted(error?: Error): void
   fail(error: Error): void
 }
 
@@ -70,7 +76,13 @@ export class Share {
   readonly #host: ShareHost
   readonly #user: string
   readonly #book: MeshVariable<Page>
+  /** Settles when this client has done with the job of the key that it gave up before. */
+  turn: Promise<void> | undefined
   #hasBegun = false
+  /** Others may count this client among the users. */
+  #isUser = false
+  #left: Promise<void> | undefined
+  readonly #gone = Promise.withResolvers<void>()
   #beats: ReturnType<typeof setInterval> | undefined
 
   constructor(host: ShareHost, cells: ClientCells, key: string) {
@@ -88,10 +100,14 @@ export class Share {
   async begin(job: Shared, follow: () => void, isOnce: boolean): Promise<boolean> {
     if (this.#hasBegun) return false
     this.#hasBegun = true
+    await this.turn
+    if (!job.takesInputs) return false
+    this.#isUser = true
     const isMaker = await this.#claim(job, isOnce)
-    if (isMaker && !job.takesInputs) await this.#giveUp()
-    // Nothing of it will be: that ends where it would be submitted.
-    if (!job.takesInputs) return true
+    if (!job.takesInputs) {
+      if (isMaker) await this.#giveUp()
+      return false
+    }
     if (isMaker) {
       void this.#see(job, follow)
       return true
@@ -101,8 +117,25 @@ export class Share {
     return false
   }
 
-  /** This client does not want it any more. True if nobody else does. */
-  async leave(): Promise<boolean> {
+  /** This client does not want it any more: cancels it if nobody else is left; whether anybody is may not be known, so then it goes on. */
+  leave(cancel: () => void, onLeft: (error: ShoalError) => void): void {
+    const text = `this client has left job ${this.job}; others who submitted its key may wait for it`
+    const left = (): void => onLeft(new ShoalError('SHOAL_CANCELLED', text))
+    this.#left = this.#leave().then((isLast) => (isLast ? cancel() : left()), left)
+  }
+
+  /** This client hears no more of it. */
+  forgotten(): void {
+    this.#gone.resolve(this.#left)
+  }
+
+  /** Settles when this client has done with it, and others can tell whether they are the last. */
+  get gone(): Promise<void> {
+    return this.#gone.promise
+  }
+
+  async #leave(): Promise<boolean> {
+    if (!this.#isUser) return false
     let isLast = true
     this.#stop()
     await this.#change((entry) => {
@@ -121,6 +154,7 @@ export class Share {
 
   async #claim(job: Shared, isOnce: boolean): Promise<boolean> {
     let hasWaited = false
+    let asked = -1
     let mark = ''
     let since = performance.now()
     while (job.takesInputs) {
@@ -132,9 +166,14 @@ export class Share {
       // A change that nobody could tell of may have been done after all.
       if (entry?.state === 'making' && entry.epoch === this.epoch && entry.users[0] === this.#user)
         return true
-      if (entry?.state === 'made' || (entry === undefined && (await this.#isKnown()))) {
-        const made = entry ?? { epoch: newEpoch(undefined, version), beat: 0, state: 'made', users: [] }
-        if (await this.#put(version, page, { ...made, users: this.#with(made.users) })) return false
+      // Who submits it may be gone before it could say so, and a record of it before the job: then the mesh knows.
+      const isDoubtful =
+        entry === undefined || (entry.state === 'making' && (isSilent || entry.epoch !== asked))
+      if (isDoubtful) asked = entry?.epoch ?? asked
+      if (entry?.state === 'made' || (isDoubtful && (await this.#isThere(entry?.epoch)))) {
+        const { epoch, beat, users } = entry ?? { epoch: newEpoch(undefined, version), beat: 0, users: [] }
+        if (await this.#put(version, page, { epoch, beat, state: 'made', users: this.#with(users) }))
+          return false
       } else if (entry?.state === 'making' && !isSilent) {
         hasWaited = true
         await this.#book.newer(version, { timeout: silentMs }).catch(onlyLate)
@@ -154,9 +193,11 @@ export class Share {
     return false
   }
 
-  /** A record of it may be gone before it is. */
-  async #isKnown(): Promise<boolean> {
-    return (await this.#host.locate(this.job)).length > 0
+  /** The mesh has all of it, as it was submitted with these epochs. */
+  async #isThere(epoch: number | undefined): Promise<boolean> {
+    const found = await this.#host.acceptedAs(this.job)
+    if (found === undefined || epoch === undefined) return found !== undefined
+    return epoch <= found && found < epoch + epochsPerClaim
   }
 
   /** While this client submits it, and when it has. */
@@ -167,19 +208,44 @@ export class Share {
     }, beatMs)
     this.#beats.unref()
     try {
-      await job.untilAccepted()
-      let isMade = false
-      await this.#change((entry) => {
-        isMade = entry === undefined || entry.epoch === this.epoch
-        return this.#makes(entry) ? { ...entry, state: 'made' } : false
-      })
-      if (!isMade && job.progress.done === 0) follow()
-      else if (!isMade) job.fail(replaced(this.job))
+      await job.untilHanded()
+      await this.#note(job, follow).catch((error: Error) => job.noted(error))
     } catch {
       // It failed by itself: who waits for it tries it in turn. If nobody can be asked now, the missing beats tell.
-      await this.#giveUp().catch(() => {})
+      const end = async (): Promise<void> =>
+        this.#giveUp((await this.#isThere(this.epoch)) ? 'made' : 'cancelled')
+      await end().catch(() => {})
     } finally {
       this.#stop()
+    }
+  }
+
+  /** Has the book say that it is made: only then it is found by whoever submits the key. */
+  async #note(job: Shared, follow: () => void): Promise<void> {
+    let found: Entry | undefined
+    await insist(() =>
+      this.#change((entry) => {
+        found = entry
+        return this.#makes(entry) ? { ...entry, state: 'made' } : false
+      })
+    )
+    if (found === undefined || found.epoch === this.epoch) return job.noted()
+    if (job.progress.done === 0) {
+      follow()
+      if (await insist(() => this.#isMade())) return job.noted()
+    }
+    const error = replaced(this.job)
+    job.fail(error)
+    job.noted(error)
+  }
+
+  /** Waits for who submits it now; false if that came to nothing. */
+  async #isMade(): Promise<boolean> {
+    for (;;) {
+      const { value: page = {}, version } = await this.#book.read()
+      const state = page[this.job]?.state
+      if (state !== 'making') return state !== 'cancelled'
+      await this.#book.newer(version, { timeout: silentMs }).catch(onlyLate)
     }
   }
 
@@ -188,8 +254,8 @@ export class Share {
   }
 
   /** What this client was to submit will not come from it. */
-  async #giveUp(): Promise<void> {
-    await this.#change((entry) => (this.#makes(entry) ? { ...entry, state: 'cancelled' } : false))
+  async #giveUp(state: 'made' | 'cancelled' = 'cancelled'): Promise<void> {
+    await this.#change((entry) => (this.#makes(entry) ? { ...entry, state } : false))
   }
 
   #stop(): void {
@@ -221,6 +287,18 @@ export class Share {
 const newEpoch = (entry: Entry | undefined, version: number): number =>
   Math.max((entry?.epoch ?? 0) + epochsPerClaim, version * epochsPerChange)
 
+/** Until it can be done: the job is there already, and who submits its key has to learn of it. */
+async function insist<T>(order: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await order()
+    } catch (error) {
+      if (!(error instanceof ShoalError && passing.has(error.code))) throw error
+    }
+    await new Promise<void>((resolve) => void setTimeout(resolve, beatMs).unref())
+  }
+}
+
 function onlyLate(error: unknown): void {
   if (!(error instanceof ShoalError && error.code === 'SHOAL_TIMEOUT')) throw error
 }
@@ -241,13 +319,6 @@ const replaced = (job: JobId): ShoalError =>
     'SHOAL_UNDECIDED',
     `this client was silent for so long that another one submitted ${job} again; read it by job()`
   )
-
-/** Cancels it if nobody else is left; whether anybody is may not be known, so then it goes on. */
-export function leave(share: Share, cancel: () => void, onLeft: (error: ShoalError) => void): void {
-  const text = `this client has left job ${share.job}; others who submitted its key may wait for it`
-  const left = (): void => onLeft(new ShoalError('SHOAL_CANCELLED', text))
-  share.leave().then((isLast) => (isLast ? cancel() : left()), left)
-}
 
 /** Of a job that others may wait for, no task is cancelled alone. */
 export const wanted = (): ShoalError =>

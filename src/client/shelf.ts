@@ -29,10 +29,14 @@ export class Shelf<R> {
   reading: 'nobody' | 'all' | 'one by one' = 'nobody'
   done = 0
   failed = 0
+  /** Of those that failed. */
+  cancelled = 0
   taken = 0
   /** Tasks of the job, once no more can come. */
   total: number | undefined
   isCancelled = false
+  /** By others, so who reads its last result does not have all that was to come. */
+  isCutOff = false
   isComplete = false
   /** Why nothing more will arrive. */
   failure: Error | undefined
@@ -50,7 +54,9 @@ export class Shelf<R> {
     this.#settled.set(index, settled)
     this.#arrivals.push(index)
     this.done++
-    if (settled.error !== undefined) this.failed++
+    if (settled.error === undefined) return
+    this.failed++
+    if (isCancel(settled.error)) this.cancelled++
   }
 
   has(index: number): boolean {
@@ -69,6 +75,15 @@ export class Shelf<R> {
   changed(): void {
     this.#change.resolve()
     this.#change = Promise.withResolvers()
+  }
+
+  /** Resolves once that is so; rejects with what ended all waiting. */
+  async until(isSo: () => boolean): Promise<void> {
+    for (;;) {
+      if (this.failure !== undefined) throw this.failure
+      if (isSo()) return
+      await this.change
+    }
   }
 
   /** Throws SHOAL_BAD_OPTION if somebody reads already. */
@@ -180,7 +195,9 @@ export class Shelf<R> {
       const settled = index === undefined ? undefined : this.#settled.get(index)
       if (settled !== undefined) return settled
       if (this.failure !== undefined) throw this.failure
-      if (this.isComplete && nth >= (this.total ?? 0)) return undefined
+      const isAtEnd = this.isComplete && nth >= (this.total ?? 0)
+      if (isAtEnd && this.isCutOff) throw this.#cancelled()
+      if (isAtEnd) return undefined
       await this.change
     }
   }

@@ -7,15 +7,17 @@
 import { type RunMetadata, ShoalError, TaskError } from '../errors.ts'
 import { taskId } from '../ids.ts'
 import type { Explanation } from './answers.ts'
-import { Awaitable } from './awaitable.ts'
+import { Awaitable, held } from './awaitable.ts'
 import { End, endOf } from './endings.ts'
 import type { Job } from './job.ts'
+import { checkListener } from './listeners.ts'
 import type { Gate } from './nest.ts'
 import { type Found, tasksOf } from './places.ts'
+import { progressOfOne } from './progress.ts'
 import type { Settled } from './settled.ts'
 import { noTask } from './standing.ts'
 import { Timing } from './timing.ts'
-import type { Accepted, JobStatus, Printed, TaskHandle, TaskProgress } from './types.ts'
+import type { Accepted, JobStatus, Printed, Progress, TaskHandle, TaskProgress } from './types.ts'
 
 /** What is known of one task; all its handles share it. */
 export class Fate {
@@ -103,8 +105,7 @@ export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
   }
 
   get accepted(): Promise<Accepted> {
-    const { places } = this.#job
-    return places.at(this.#index).then(({ placement }) => ({ copies: places.copies(placement) }))
+    return held(this.#accepted())
   }
 
   get metadata(): RunMetadata | undefined {
@@ -117,6 +118,15 @@ export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
 
   get stderr(): string {
     return this.metadata?.stderr ?? ''
+  }
+
+  get progress(): Progress {
+    return progressOfOne(this.#isDone, this.end)
+  }
+
+  /** Also if nobody knows how. */
+  get #isDone(): boolean {
+    return this.#fate.settled !== undefined || (this.#job.isComplete && this.end.isOver)
   }
 
   get elapsed(): number {
@@ -141,9 +151,9 @@ export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
     if (standing.isRead && end.isOver && settled === undefined) await fate.value
     const { error } = settled ?? {}
     const wasCancelled = error instanceof TaskError && error.code === 'SHOAL_CANCELLED'
-    const isDone = end.isOver || told?.done === 1
+    const isDone = this.#isDone || told?.done === 1
     const state = wasCancelled || told?.cancelled === 1 ? 'cancelled' : isDone ? 'done' : 'running'
-    const failed = Number(end.hasFailed || told?.failed === 1 || told?.cancelled === 1)
+    const failed = Number((isDone && end.hasFailed) || told?.failed === 1 || told?.cancelled === 1)
     return { id: this.id, state, done: Number(isDone), total: 1, failed }
   }
 
@@ -152,12 +162,14 @@ export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
   }
 
   onProgress(listener: (progress: TaskProgress) => void): () => void {
+    checkListener(listener)
     return this.#job.onProgress(({ running }) => {
       for (const one of running) if (one.index === this.#index) listener(one)
     })
   }
 
   onOutput(listener: (printed: Printed) => void): () => void {
+    checkListener(listener)
     return this.#job.onOutput((printed) => {
       if (printed.index === this.#index) listener(printed)
     })
@@ -170,5 +182,13 @@ export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
   async release(): Promise<void> {
     const text = `${this.id} is one task of a job, and is released with it: client.job('${this.#job.id}').release()`
     throw new ShoalError('SHOAL_BAD_OPTION', text)
+  }
+
+  async #accepted(): Promise<Accepted> {
+    const { places, share } = this.#job
+    const { placement } = await places.at(this.#index)
+    // Who submits the key again makes all of it anew, unless it is there as a whole.
+    if (share !== undefined) await this.#job.untilAccepted()
+    return { copies: places.copies(placement) }
   }
 }

@@ -5,6 +5,7 @@
  * A handle by an id has heard nothing when it is new, which is no news about the job; so it asks until it has everything.
  */
 import { ShoalError } from '../errors.ts'
+import { taskId } from '../ids.ts'
 import type { JobSummary } from './answers.ts'
 import type { JobPlan } from './job-plan.ts'
 import type { Shelf } from './shelf.ts'
@@ -34,12 +35,14 @@ export class Standing {
     const { id } = this.#plan
     const told = await this.told(id)
     const known = told?.isClosed ? told.tasks : undefined
-    const { isCancelled, isComplete, done, total = known, failed } = this.#shelf
+    const { isCancelled, isComplete, done, total = known, failed, cancelled } = this.#shelf
     const isOver = isComplete || (told !== undefined && told.done === known)
+    // Whoever knows how all of it ended says the same, whoever has cancelled it.
+    const wasCancelled = isCancelled || (isOver && cancelled + (told?.cancelled ?? 0) > 0)
     const running = isFed || known !== undefined ? 'running' : 'open'
     return {
       id,
-      state: isCancelled ? 'cancelled' : isOver ? 'done' : running,
+      state: wasCancelled ? 'cancelled' : isOver ? 'done' : running,
       done: Math.max(done, told?.done ?? 0),
       total,
       failed: Math.max(failed, told === undefined ? 0 : told.failed + told.cancelled)
@@ -49,12 +52,44 @@ export class Standing {
   /** What nodes say of it, or of one task of it; nothing if all that can be known is known here. Rejects as `status` does. */
   async told(about: string): Promise<JobSummary | undefined> {
     if (!this.isRead) return undefined
-    while (!this.#isFound && !this.#isOver) await this.#shelf.change
+    await this.#untilFound()
     const told = this.#isOver ? undefined : await this.#plan.host.standing(about)
     // Who cancelled it, or left it to others, knows that.
     if (this.#shelf.isCancelled) return undefined
     if (this.#shelf.failure !== undefined) throw this.#shelf.failure
     return told
+  }
+
+  /**
+   * Whether tasks of it may still end. What is handed over just now no node may know; and of the rest the entry, which is asked to
+   * release it, knows only what it keeps itself.
+   */
+  async isOpen(): Promise<boolean> {
+    const { isComplete, isCancelled, failure } = this.#shelf
+    if (isComplete) return false
+    if (!this.isRead && !isCancelled && failure === undefined) return true
+    await this.#untilFound()
+    const told = await this.#plan.host.standing(this.#plan.id)
+    return told !== undefined && !(told.isClosed && told.done === told.tasks)
+  }
+
+  async #untilFound(): Promise<void> {
+    while (this.isRead && !this.#isFound && !this.#isOver) await this.#shelf.change
+  }
+
+  /** Why the job is over, and a task of it has no outcome here. */
+  absence(index: number): Error {
+    const { id } = this.#plan
+    const { failure, isCancelled, total = 0 } = this.#shelf
+    if (failure !== undefined) return failure
+    if (isCancelled && index >= total)
+      return new ShoalError('SHOAL_CANCELLED', `job ${id} was cancelled before it had a task ${index}`)
+    return index < total
+      ? new ShoalError(
+          'SHOAL_BAD_OPTION',
+          `the result of ${taskId(id, index)} was taken out before it was asked for; open it again by client.task()`
+        )
+      : noTask(id, index, total)
   }
 
   get #isOver(): boolean {
@@ -64,3 +99,6 @@ export class Standing {
 
 export const noTask = (job: string, index: number, total: number): ShoalError =>
   new ShoalError('SHOAL_NOT_FOUND', `there is no task ${index} in job ${job}, which has ${total}`)
+
+export const unfinished = (job: string): ShoalError =>
+  new ShoalError('SHOAL_BAD_OPTION', `job ${job} is not complete; cancel it before it is released`)

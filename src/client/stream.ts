@@ -64,13 +64,14 @@ export class Streams {
       },
       more: (credit) => this.#say({ kind: 'more', ask, credit }),
       end: () => {
+        signal?.removeEventListener('abort', abort)
         if (this.#open.delete(ask)) this.#say({ kind: 'unsubscribe', ask })
       }
     })
     const abort = (): void =>
       stream.fail(new ShoalError('SHOAL_CANCELLED', `reading ${name} was aborted`, { cause: signal?.reason }))
     if (signal?.aborted) abort()
-    else signal?.addEventListener('abort', abort, { once: true })
+    else signal?.addEventListener('abort', abort)
     return stream
   }
 

@@ -8,9 +8,11 @@ import type { Explanation } from './answers.ts'
 import { Awaitable } from './awaitable.ts'
 import { type End, endOf } from './endings.ts'
 import type { Job } from './job.ts'
+import { checkListener } from './listeners.ts'
 import type { Gate } from './nest.ts'
 import { type Found, tasksOf } from './places.ts'
-import type { Accepted, JobStatus, Printed, TaskHandle, TaskProgress } from './types.ts'
+import { progressOfOne } from './progress.ts'
+import type { Accepted, JobStatus, Printed, Progress, TaskHandle, TaskProgress } from './types.ts'
 
 export class Task<R> extends Awaitable<R> implements TaskHandle<R> {
   readonly #job: Job<R>
@@ -34,6 +36,10 @@ export class Task<R> extends Awaitable<R> implements TaskHandle<R> {
 
   get metadata(): RunMetadata | undefined {
     return this.#job.metadata(0)
+  }
+
+  get progress(): Progress {
+    return progressOfOne(this.#job.isComplete, this.end)
   }
 
   get elapsed(): number {
@@ -89,6 +95,7 @@ export class Task<R> extends Awaitable<R> implements TaskHandle<R> {
   }
 
   onProgress(listener: (progress: TaskProgress) => void): () => void {
+    checkListener(listener)
     return this.#job.onProgress(({ running }) => {
       for (const one of running) listener(one)
     })

@@ -18,6 +18,7 @@ import type { Calls, CallValues } from './graph.ts'
 import type { Waitable } from './places.ts'
 import type { ProgramOptions } from './programs.ts'
 import type { Watchable, WatchOptions } from './progress.ts'
+import type { Filling, Given, Received, ReceivedAll } from './stand-ins.ts'
 import type { LiveSource, ReadOptions } from './stream.ts'
 import type { Times } from './timing.ts'
 import type { BalancedView } from './views/balanced.ts'
@@ -76,7 +77,7 @@ export interface TaskOptions {
    * it, tasks wait, `explain()` says for every node what is missing, and `queueTimeout` bounds it. Default: nothing.
    */
   readonly requires?: Requires
-  /** Ids of nodes (`<id>`) or engines (`<id>/<slot>`), one of which must run it. Default: any. */
+  /** Whole ids of nodes (`<id>`, see members()) or engines (`<id>/<slot>`), one of which must run it. Default: any. */
   readonly targets?: readonly string[]
   /**
    * Begins when these tasks have ended: handles, `job.task(index)`, ids, or a `Dependency` that says which endings count.
@@ -103,15 +104,16 @@ export interface MapOptions extends TaskOptions {
   readonly inFlightMax?: number
 }
 
-/** Sources of several arguments, side by side: arrays, generators, asynchronous iterables. */
-export type Zipped<A extends readonly unknown[]> = {
-  readonly [K in keyof A]: Iterable<A[K] | Waitable<A[K]>> | AsyncIterable<A[K] | Waitable<A[K]>>
-}
+/** Inputs one after the other: an array, a generator, an asynchronous iterable. */
+export type Inputs<I> = Iterable<I> | AsyncIterable<I>
+/** Sources of several arguments, side by side. */
+export type Zipped<A extends readonly unknown[]> = { readonly [K in keyof A]: Inputs<A[K]> }
 
 export interface Progress {
   readonly done: number
-  /** `undefined` while more inputs may come. */
+  /** 1 of a single task, which is done or not; `undefined` while more inputs may come. */
   readonly total: number | undefined
+  /** Of those that are done; also those that were cancelled. */
   readonly failed: number
 }
 
@@ -137,6 +139,7 @@ export interface Printed {
 
 export interface JobStatus extends Progress {
   readonly id: string
+  /** `cancelled` once this handle was, and for everybody once all has ended and some of it as cancelled. */
   readonly state: 'open' | 'running' | 'done' | 'cancelled'
 }
 
@@ -144,19 +147,6 @@ export interface JobStatus extends Progress {
 export type Completed<R> =
   | { readonly index: number; readonly value: R; readonly error?: undefined }
   | { readonly index: number; readonly value?: undefined; readonly error: Error }
-
-/**
- * Arguments of a task: values, or handles whose values the mesh puts in their place. Handles may also be inside of arrays and
- * plain objects, among the first 10,000 values of all.
- */
-export type Given<A extends readonly unknown[]> = {
-  readonly [K in keyof A]: A[K] | Waitable<A[K]> | Filled<A[K]>
-}
-type Filled<T> = T extends readonly (infer E)[]
-  ? readonly (E | Waitable<E>)[]
-  : T extends object
-    ? { readonly [K in keyof T]: T[K] | Waitable<T[K]> }
-    : never
 
 /** What an acknowledgement says. */
 export interface Accepted {
@@ -175,14 +165,18 @@ export interface JobHandle<R> extends Later<R[]>, AsyncIterable<R>, Waitable<R[]
   readonly id: string
   readonly progress: Progress
   /**
-   * Resolves when all inputs were pulled and are durable on a majority of their keepers: from then on the client may go.
+   * Resolves when all inputs were pulled and are durable on a majority of their keepers: from then on the client may go. Of a
+   * job with a `key`, once whoever submits that gets this very job; so does `accepted` of its single tasks.
    * Never for an endless source. Results that nobody takes out meanwhile are kept in memory.
    */
   readonly accepted: Promise<Accepted>
   /** Results as they come. Iterate a job once: in order, or as completed. Leaving early cancels the rest. */
   asCompleted(): AsyncIterable<Completed<R>>
   status(): Promise<JobStatus>
-  /** Tasks without an outcome end as cancelled. Resolves when that has been asked for. */
+  /**
+   * Tasks without an outcome end as cancelled. Resolves when that has been asked for. Rejects with what ended this handle before the
+   * job, such as SHOAL_CLOSED: then the work goes on.
+   */
   cancel(): Promise<void>
   /**
    * The mesh forgets the job and its results; who asks for it from then on gets SHOAL_NOT_FOUND. Resolves when all nodes
@@ -218,6 +212,7 @@ export interface JobHandle<R> extends Later<R[]>, AsyncIterable<R>, Waitable<R[]
 export interface TaskHandle<R> extends Later<R>, Waitable<R>, Times {
   /** `client.task(id)` finds it again, from anywhere: the id of its job, or of one task of a job `<job>:<index>`. */
   readonly id: string
+  readonly progress: Progress
   readonly accepted: Promise<Accepted>
   readonly metadata: RunMetadata | undefined
   /** What the task printed; empty until it has ended. */
@@ -230,8 +225,8 @@ export interface TaskHandle<R> extends Later<R>, Waitable<R>, Times {
   onProgress(listener: (progress: TaskProgress) => void): () => void
   /** See `JobHandle`. */
   onOutput(listener: (printed: Printed) => void): () => void
-  cancel(): Promise<void>
   /** See `JobHandle`. */
+  cancel(): Promise<void>
   release(): Promise<void>
 }
 
@@ -275,11 +270,11 @@ export interface Client extends AsyncDisposable {
   /**
    * Puts data into the mesh; the Ref that it gives is accepted anywhere in arguments and inputs, and arrives in the task as a
    * `Uint8Array`. Resolves when a majority of the nodes that are to keep it have it on disk. What is there already is not
-   * sent again. It stays for `retention`, and as long as a job names it. Rejects with SHOAL_NO_KEEPERS, SHOAL_DISK,
-   * SHOAL_BAD_OPTION, SHOAL_NO_MESH, or what the stream throws.
+   * sent again. It stays for `retention`, and as long as a job names it. Rejects with SHOAL_NO_KEEPERS (also if no node
+   * has room for it), SHOAL_DISK, SHOAL_BAD_OPTION, SHOAL_NO_MESH, SHOAL_CANCELLED if `signal` aborts, or what the stream throws.
    */
   put(source: DataSource, options?: PutOptions): Promise<Ref>
-  /** The bytes. Rejects with SHOAL_NOT_FOUND if no node has them, SHOAL_NO_MESH. */
+  /** The bytes. Rejects with SHOAL_NOT_FOUND after 5 s (a minute while nodes are away), SHOAL_NO_MESH, or SHOAL_CANCELLED. */
   get(ref: Ref, options?: { readonly signal?: AbortSignal }): Promise<Uint8Array>
   /** The bytes as they come, in order. Who reads slowly holds the sender back, and needs no memory for the rest. */
   stream(ref: Ref, options?: { readonly signal?: AbortSignal }): AsyncIterable<Uint8Array>
@@ -288,31 +283,37 @@ export interface Client extends AsyncDisposable {
   /** These are not needed any more, unless jobs name them; their `retention` is over. */
   free(...refs: Ref[]): Promise<void>
   /** One task. */
-  submit<A extends readonly unknown[], R>(
-    fn: (...args: A) => R,
-    args?: Given<A>,
+  submit<R = unknown>(fn: ModuleFunction, args?: readonly unknown[], options?: TaskOptions): TaskHandle<R>
+  submit<A extends Given<P>, R, P extends readonly unknown[] = ReceivedAll<A>>(
+    fn: (...args: P) => R,
+    args?: readonly [...A],
     options?: TaskOptions
   ): TaskHandle<Result<R>>
-  submit<R = unknown>(fn: ModuleFunction, args?: readonly unknown[], options?: TaskOptions): TaskHandle<R>
+  submit<P extends readonly unknown[], R>(
+    fn: (...args: P) => R,
+    args?: Given<P>,
+    options?: TaskOptions
+  ): TaskHandle<Result<R>>
   /**
    * One task for each input. With `zip`, for each row of several sources, whose items are its arguments; the shortest source
-   * ends it.
+   * ends it. One that throws ends the job at once: the rest is cancelled, and the job rejects with what was thrown.
    */
-  map<A extends readonly unknown[], R>(
-    fn: (...args: A) => R,
+  map<R = unknown>(
+    fn: ModuleFunction,
+    inputs: Inputs<unknown>,
+    options?: MapOptions & { readonly zip?: boolean }
+  ): JobHandle<R>
+  map<A extends Given<P>, R, P extends readonly unknown[] = ReceivedAll<A>>(
+    fn: (...args: P) => R,
     inputs: Zipped<A>,
     options: MapOptions & { readonly zip: true }
   ): JobHandle<Result<R>>
-  map<I, R>(
-    fn: (input: I) => R,
-    inputs: Iterable<I | Waitable<I>> | AsyncIterable<I | Waitable<I>>,
+  map<I extends Filling<P>, R, P = Received<I>>(
+    fn: (input: P) => R,
+    inputs: Inputs<I>,
     options?: MapOptions
   ): JobHandle<Result<R>>
-  map<R = unknown>(
-    fn: ModuleFunction,
-    inputs: Iterable<unknown> | AsyncIterable<unknown>,
-    options?: MapOptions & { readonly zip?: boolean }
-  ): JobHandle<R>
+  map<P, R>(fn: (input: P) => R, inputs: Inputs<Filling<P>>, options?: MapOptions): JobHandle<Result<R>>
   /**
    * A program on nodes that allow it (`allowRun`), once or for each input. A program that ends with another exit code than 0
    * fails its task with TASK_EXIT: see `TaskError.exit`.
@@ -367,8 +368,8 @@ export interface Client extends AsyncDisposable {
    * `engines()` are fixed.
    */
   view(targets: Targets): DirectView
-  /** The whole mesh, each task where there is room, with these options. */
-  balanced(options?: TaskOptions): BalancedView
+  /** The whole mesh, each task where there is room, with these options; a `key` would name all of its jobs. */
+  balanced(options?: Omit<TaskOptions, 'key'>): BalancedView
   /** In the order of their ids. */
   engines(): Promise<EngineInfo[]>
   /**

@@ -21,6 +21,7 @@ import { inspectedBy, type Look, looksLike } from './looks.ts'
 import type { Gate } from './nest.ts'
 import { checkTaskOptions } from './options.ts'
 import { type Watchable, type WatchOptions, watch } from './progress.ts'
+import { unfinished } from './standing.ts'
 import { Task } from './task.ts'
 import type { Client, DataSource, Progress, PutOptions, TaskHandle, TaskOptions } from './types.ts'
 import { BalancedView } from './views/balanced.ts'
@@ -166,14 +167,19 @@ export abstract class Verbs {
 
   async release(job: JobId): Promise<void> {
     const { value } = await this.ask<string>('release', job)
-    if (value === 'unfinished')
-      throw new ShoalError('SHOAL_BAD_OPTION', `job ${job} is not complete; cancel it before it is released`)
+    if (value === 'unfinished') throw unfinished(job)
     if (value === 'busy')
       throw new ShoalError('SHOAL_BUSY', 'too many jobs are being released; wait and try again')
   }
 
   async standing(about: string): Promise<JobSummary | undefined> {
     return (await this.ask<JobSummary[]>('standing', about)).value[0]
+  }
+
+  /** As which epoch of its submitter the mesh has the job as a whole. */
+  async acceptedAs(job: JobId): Promise<number | undefined> {
+    const { value } = await this.ask<unknown>('accepted', job)
+    return typeof value === 'number' ? value : undefined
   }
 
   async locate(job: JobId): Promise<Placement[]> {

@@ -22,6 +22,8 @@ import {
   unnamed
 } from './item.ts'
 import type { DataMessageOf } from './messages.ts'
+import { crossedMax, Remembered, unpinnedMax } from './remembered.ts'
+import { Round } from './round.ts'
 
 /** The lease of a node that is up and does not renew it. */
 export const leaseMs = 5 * renewEveryMs
@@ -31,10 +33,12 @@ export const absentLeaseMs = 7 * 86_400_000
 export const restoredPinMs = 86_400_000
 /** What was fetched for use, and is not used any more. */
 export const cacheMs = 600_000
-/** Data whose pins were ended, and are not brought back by who was away. */
-const unpinnedMax = 10_000
-/** Data of jobs that are over, and is not brought back by who did not hear of it. */
-const crossedMax = 10_000
+/** What is looked at each time, of which some may go. */
+const looksMax = 2_000
+/** A node that has no more than this part of its quota left, and had to refuse what does not fit there, counts as full. */
+const shortShare = 1 / 10
+/** All pieces are gone through again after a millisecond for so many of them. */
+const countedPerMs = 50
 
 export interface PinLeft {
   readonly pinMs: Millis
@@ -45,9 +49,19 @@ export class Depot {
   readonly #view: DataSurroundings
   readonly #quota: number
   readonly #items = new Map<DataId, Item>()
-  readonly #unpinned = new Set<DataId>()
-  readonly #crossed = new Set<DataId>()
+  readonly #round = new Round(this.#items)
+  readonly #unpinned = new Remembered(unpinnedMax)
+  /** With who had put it. */
+  readonly #crossed = new Remembered(crossedMax)
   #bytes = 0
+  /** Of what is to stay, and is here or comes: never more than the quota by what is taken in. */
+  #kept = 0
+  /** For so much there was no room, since little was left. */
+  #lacked = 0
+  /** Here only for use. */
+  readonly #fetched = new Set<DataId>()
+  /** When all may be searched again for what need not be here. */
+  #searchAt: Millis = 0
 
   constructor(view: DataSurroundings, quota: number) {
     this.#view = view
@@ -90,6 +104,7 @@ export class Depot {
   hold(from: PeerId, message: DataMessageOf<'hold'>, now: Millis): DataEffect[] {
     const { ids, isNamed, pinMs, bridgeMs, isNew, put, copies, at } = message
     const here: DataId[] = []
+    const full: DataId[] = []
     const over: DataId[] = []
     const crossed: DataId[] = []
     const effects: DataEffect[] = []
@@ -104,8 +119,13 @@ export class Depot {
         crossed.push(id)
         continue
       }
+      if (!this.#hasRoom(id, isNamed)) {
+        full.push(id)
+        continue
+      }
       const item = this.#item(id, now)
-      item.isKept = true
+      this.#become(item, item.state, true)
+      this.#fetched.delete(id)
       item.copies = Math.max(item.copies, copies)
       if (isNamed && !item.leases.has(from)) item.namedAt = now
       if (isNamed) item.leases.set(from, now)
@@ -122,8 +142,9 @@ export class Depot {
       }
     }
     if (here.length > 0) effects.push(sendData(from, { kind: 'held', ids: here }))
+    if (full.length > 0) effects.push(sendData(from, { kind: 'full', ids: full }))
     if (over.length > 0) effects.push(sendData(from, { kind: 'unpin', ids: over }))
-    if (crossed.length > 0) effects.push(sendData(from, { kind: 'crossed', ids: crossed }))
+    if (crossed.length > 0) effects.push(this.#crossing(from, crossed))
     return effects
   }
 
@@ -138,10 +159,12 @@ export class Depot {
   }
 
   /** Said by one where records of others were that named these. */
-  crossed(ids: readonly DataId[], now: Millis): void {
-    for (const id of ids) {
+  crossed({ ids, puts }: Omit<DataMessageOf<'crossed'>, 'kind'>, now: Millis): void {
+    for (const [at, id] of ids.entries()) {
       const item = this.#items.get(id)
       if (item === undefined) continue
+      // Those records were for what was put here, though this node did not hear of them.
+      if (item.putBy !== '' && item.putBy === puts[at]) item.namedAt = Math.max(item.namedAt, item.bridgedAt)
       cross(item, now)
       // What was only found here is not kept for a user of whom that one would know.
       const isFound = item.isCrossed && !item.isPinned && item.leases.size === 0
@@ -152,7 +175,7 @@ export class Depot {
   /** The sender found these on its disk: of those whose jobs are over, as is known here, it is told. */
   stray(from: PeerId, ids: readonly DataId[], now: Millis): DataEffect[] {
     const over = ids.filter((id) => this.#isOver(id, now))
-    return over.length === 0 ? [] : [sendData(from, { kind: 'crossed', ids: over })]
+    return over.length === 0 ? [] : [this.#crossing(from, over)]
   }
 
   /** What was found on the disk, and is here for nobody who is known. */
@@ -169,7 +192,7 @@ export class Depot {
 
   unpin(ids: readonly DataId[], now: Millis): DataEffect[] {
     return ids.flatMap((id) => {
-      remember(this.#unpinned, id, unpinnedMax)
+      this.#unpinned.add(id)
       const item = this.#items.get(id)
       return item === undefined ? [] : this.#unpinItem(id, item, now)
     })
@@ -199,8 +222,8 @@ export class Depot {
     for (const id of ids) {
       const item = this.#item(id, now)
       item.pinnedUntil = now + restoredPinMs
-      item.isKept = true
-      this.#arrived(item)
+      this.#fetched.delete(id)
+      this.#arrived(item, true)
     }
   }
 
@@ -208,7 +231,8 @@ export class Depot {
   arrived(id: DataId, now: Millis): DataEffect[] {
     const item = this.#item(id, now)
     item.usedAt = now
-    this.#arrived(item)
+    this.#arrived(item, item.isKept)
+    if (!item.isKept) this.#fetched.add(id)
     const told = [...item.askers].map((to) => sendData(to, { kind: 'held', ids: [id] }))
     item.askers.clear()
     return [...told, ...this.#makeRoom(now)]
@@ -218,7 +242,7 @@ export class Depot {
   failed(id: DataId, now: Millis): void {
     const item = this.#items.get(id)
     if (item?.state !== 'coming') return
-    item.state = 'absent'
+    this.#become(item, 'absent')
     item.fetchAt = now + item.againMs
     item.againMs = Math.min(renewEveryMs, 2 * item.againMs)
   }
@@ -232,31 +256,40 @@ export class Depot {
   lost(id: DataId, now: Millis): DataEffect[] {
     const item = this.#items.get(id)
     if (item?.state !== 'here') return []
-    item.state = 'absent'
-    this.#bytes -= item.bytes
+    this.#become(item, 'absent')
     if (item.putters > 0 || this.#isNeeded(item, now)) return [this.#fetch(id, item, [])]
     this.#items.delete(id)
+    this.#fetched.delete(id)
     return []
   }
 
   wake(now: Millis): DataEffect[] {
     const effects: DataEffect[] = []
-    for (const [id, item] of this.#items) effects.push(...this.#expire(id, item, now))
+    for (const [id, item] of this.#round.next(looksMax)) effects.push(...this.#expire(id, item, now))
     return [...effects, ...this.#makeRoom(now)]
   }
 
-  /** What must stay takes all that this node may keep. */
-  isFull(now: Millis, share: number): boolean {
-    if (this.#bytes <= share * this.#quota) return false
-    let needed = 0
-    for (const { id } of this.kept(now)) needed += dataName(id).size
-    return needed > share * this.#quota
+  /** What must stay takes all that this node may keep, or so much that something small had to be refused. */
+  isFull(share: number): boolean {
+    if (this.#kept < (1 - shortShare) * this.#quota) this.#lacked = 0
+    return this.#kept + this.#lacked >= share * this.#quota
   }
 
   check(): void {
     let bytes = 0
-    for (const item of this.#items.values()) if (item.state === 'here') bytes += item.bytes
+    let kept = 0
+    for (const [id, item] of this.#items) {
+      if (item.isKept && item.state !== 'absent') kept += item.bytes
+      if (item.state !== 'here') continue
+      bytes += item.bytes
+      assert(
+        this.#fetched.has(id) !== item.isKept,
+        `${id} is here ${item.isKept ? 'for somebody' : 'for use'}`
+      )
+    }
+    for (const id of this.#fetched) assert(this.#items.has(id), `${id} went`)
     assert(bytes === this.#bytes, `${this.#bytes} bytes of data, ${bytes} counted`)
+    assert(kept === this.#kept, `${this.#kept} bytes of data to keep, ${kept} counted`)
   }
 
   #item(id: DataId, now: Millis): Item {
@@ -267,14 +300,35 @@ export class Depot {
     return item
   }
 
-  #arrived(item: Item): void {
-    if (item.state !== 'here') this.#bytes += item.bytes
-    item.state = 'here'
+  /** So much may be taken in. What is here, and named by records, stays in any case: it may be the last copy. */
+  #hasRoom(id: DataId, isNamed: boolean): boolean {
+    const item = this.#items.get(id)
+    if (item?.state === 'here' ? item.isKept || isNamed : item?.state === 'coming' && item.isKept) return true
+    const { size } = dataName(id)
+    if (this.#kept + size <= this.#quota) return true
+    this.#lacked = Math.min(size, shortShare * this.#quota)
+    return false
+  }
+
+  #arrived(item: Item, isKept: boolean): void {
+    this.#become(item, 'here', isKept)
     item.againMs = fetchAgainMs
   }
 
+  #become(item: Item, state: Item['state'], isKept = item.isKept): void {
+    this.#count(item, -1)
+    item.state = state
+    item.isKept = isKept
+    this.#count(item, 1)
+  }
+
+  #count({ state, isKept, bytes }: Item, sign: 1 | -1): void {
+    if (state === 'here') this.#bytes += sign * bytes
+    if (isKept && state !== 'absent') this.#kept += sign * bytes
+  }
+
   #fetch(id: DataId, item: Item, at: readonly PeerId[]): DataEffect {
-    item.state = 'coming'
+    this.#become(item, 'coming')
     return { kind: 'fetch-data', id, at }
   }
 
@@ -294,6 +348,11 @@ export class Depot {
     return (item.isCrossed || this.#crossed.has(id)) && item.leases.size === 0 && item.pinnedUntil <= now
   }
 
+  #crossing(to: PeerId, ids: DataId[]): DataEffect {
+    const puts = ids.map((id) => this.#items.get(id)?.crossedPut ?? this.#crossed.get(id) ?? '')
+    return sendData(to, { kind: 'crossed', ids, puts })
+  }
+
   #unpinItem(id: DataId, item: Item, now: Millis): DataEffect[] {
     item.pinnedUntil = 0
     item.isPinned = false
@@ -308,28 +367,33 @@ export class Depot {
 
   #drop(id: DataId, item: Item): DataEffect[] {
     this.#items.delete(id)
-    if (item.isCrossed) remember(this.#crossed, id, crossedMax)
+    this.#fetched.delete(id)
+    this.#count(item, -1)
+    if (item.isCrossed) this.#crossed.add(id, item.crossedPut)
     if (item.state !== 'here') return []
-    this.#bytes -= item.bytes
     return [{ kind: 'drop-data', id }]
   }
 
   /** Of what is only here for use, what was not used for longest goes first. What is needed never goes. */
   #makeRoom(now: Millis): DataEffect[] {
     if (this.#bytes <= this.#quota) return []
+    // What is over is gone through all the time (`wake`); what was fetched is known, and is most of what can go.
+    if (now < this.#searchAt) return this.#evict(this.#fetched, now)
+    this.#searchAt = now + this.#items.size / countedPerMs
+    return this.#evict(this.#items.keys(), now)
+  }
+
+  #evict(ids: Iterable<DataId>, now: Millis): DataEffect[] {
+    const spare: [DataId, Item][] = []
+    for (const id of ids) {
+      const item = this.#items.get(id)
+      if (item?.state === 'here' && item.putters === 0 && !this.#isNeeded(item, now)) spare.push([id, item])
+    }
     const effects: DataEffect[] = []
-    const spare = [...this.#items].filter(
-      ([, item]) => item.state === 'here' && item.putters === 0 && !this.#isNeeded(item, now)
-    )
     for (const [id, item] of spare.sort(([, a], [, b]) => a.usedAt - b.usedAt)) {
       if (this.#bytes <= this.#quota) break
       effects.push(...this.#drop(id, item))
     }
     return effects
   }
-}
-
-function remember(ids: Set<DataId>, id: DataId, most: number): void {
-  ids.add(id)
-  if (ids.size > most) ids.delete(ids.values().next().value as DataId)
 }

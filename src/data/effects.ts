@@ -13,6 +13,8 @@ export interface DataSurroundings {
   readonly peers: () => readonly PeerId[]
   /** Nodes that can keep this, best first: those that are up and willing, and `also`. */
   readonly keepersFor: (id: string, also?: readonly PeerId[]) => readonly PeerId[]
+  /** Some that would keep are full. */
+  readonly isAnyFull: () => boolean
   /** As a keeper, for good. */
   readonly isGone: (peer: PeerId, now: Millis) => boolean
   /** Changes when `keepersFor` or `isGone` may say something else. */
@@ -26,5 +28,7 @@ export type DataEffect =
   | { readonly kind: 'drop-data'; readonly id: DataId }
   /** So many nodes have what was to be kept, which is a majority of those that shall. */
   | { readonly kind: 'data-kept'; readonly ask: number; readonly copies: number }
+  /** No node has room for it. */
+  | { readonly kind: 'data-refused'; readonly ask: number }
 
 export const sendData = (to: PeerId, message: DataMessage): DataEffect => ({ kind: 'send', to, message })

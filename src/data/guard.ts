@@ -11,12 +11,16 @@ import type { Millis } from '../machine.ts'
 import { hash32 } from '../random.ts'
 import { majorityOf } from '../routing/placement.ts'
 import type { Depot, PinLeft } from './depot.ts'
-import { type DataEffect, type DataSurroundings, sendData } from './effects.ts'
+import type { DataEffect, DataSurroundings } from './effects.ts'
 import { renewEveryMs } from './item.ts'
-import { type DataMessageOf, idsMax } from './messages.ts'
+import { type Hold, Mail } from './mail.ts'
+import { Round } from './round.ts'
 
 /** Between two looks. */
 const tendEveryMs = 500
+/** What is gone through each time, and what of that is due and said; the rest waits for the next. */
+const passedMax = 20_000
+const looksMax = 10_000
 /** Between two words to one that did not answer. */
 const askAgainMs = 2_000
 /** Copies, unless somebody asks for another number. */
@@ -40,17 +44,20 @@ interface Watch {
   readonly has: Set<PeerId>
   /** Who was asked for it, and when that is to be said again. */
   readonly again: Map<PeerId, Millis>
+  /** Who had no room for it, and is not asked until then. */
+  readonly full: Map<PeerId, Millis>
   /** Who was told that records here name it. */
   readonly leased: Set<PeerId>
   asks: ({ readonly ask: number } & PinLeft)[]
+  /** Until then there is nothing to do about it, unless something changes. */
+  lookAt: Millis
 }
-
-type Hold = Omit<DataMessageOf<'hold'>, 'ids'>
 
 export class Guard {
   readonly #view: DataSurroundings
   readonly #depot: Depot
   readonly #watched = new Map<DataId, Watch>()
+  readonly #round = new Round(this.#watched)
   #situation = ''
   #isLeaving = false
   #tendAt: Millis = 0
@@ -95,7 +102,7 @@ export class Guard {
     return this.#tend(over, now)
   }
 
-  /** Somebody put it: it is to stay for so long. Answered by `data-kept`. */
+  /** Somebody put it: it is to stay for so long. Answered by `data-kept`, or `data-refused`. */
   keep(id: DataId, ask: number, pin: PinLeft, copies: number, now: Millis): DataEffect[] {
     const watch = this.#watch(id, copies, now)
     watch.asks.push({ ask, ...pin })
@@ -103,6 +110,10 @@ export class Guard {
     // Who has it already is to know of the pin before that is answered.
     watch.again.clear()
     watch.has.clear()
+    if (watch.full.size > 0) {
+      watch.full.clear()
+      this.#place(id, watch, now)
+    }
     return this.#tend([id], now)
   }
 
@@ -110,8 +121,10 @@ export class Guard {
   unask(ask: number): void {
     for (const [id, watch] of this.#watched) {
       const left = watch.asks.filter((one) => one.ask !== ask)
+      if (left.length === watch.asks.length) continue
       this.#depot.settled(id, watch.asks.length - left.length)
       watch.asks = left
+      watch.lookAt = 0
     }
   }
 
@@ -131,13 +144,39 @@ export class Guard {
       if (watch === undefined) return []
       watch.has.add(from)
       watch.again.set(from, now + renewEveryMs)
+      watch.lookAt = 0
       return this.#kept(id, watch)
     })
   }
 
+  /** That one has no room for these: others shall have them. */
+  full(from: PeerId, ids: readonly DataId[], now: Millis): DataEffect[] {
+    const effects = ids.flatMap((id) => {
+      const watch = this.#watched.get(id)
+      if (watch === undefined) return []
+      watch.has.delete(from)
+      watch.full.set(from, now + (watch.asks.length > 0 ? askAgainMs : renewEveryMs))
+      this.#place(id, watch, now)
+      return this.#kept(id, watch)
+    })
+    return [...effects, ...this.#tend(ids, now)]
+  }
+
+  /** How long these are to stay is another time than before. */
+  changed(ids: readonly DataId[]): void {
+    for (const id of ids) {
+      const watch = this.#watched.get(id)
+      if (watch !== undefined) watch.lookAt = 0
+    }
+  }
+
   /** What it was told before it went it may not know any more. */
   peerUp(peer: PeerId, now: Millis): void {
-    for (const watch of this.#watched.values()) if (watch.again.has(peer)) watch.again.set(peer, now)
+    for (const watch of this.#watched.values()) {
+      if (watch.again.has(peer)) watch.again.set(peer, now)
+      if (watch.full.has(peer)) watch.full.set(peer, now)
+      watch.lookAt = 0
+    }
   }
 
   /** This node leaves, and hands over what it has. */
@@ -149,6 +188,7 @@ export class Guard {
   /** The copy of this node is lost. */
   lost(id: DataId): void {
     this.#watched.get(id)?.has.delete(this.#view.self)
+    this.changed([id])
   }
 
   /** What others have yet to take over from a node that leaves. */
@@ -184,12 +224,26 @@ export class Guard {
     this.#tendAt = now + tendEveryMs
     if (this.#isLeaving)
       for (const { id, copies } of this.#depot.kept(now))
-        if (!this.#depot.isGoing(id, now)) this.#watch(id, copies, now).isLeft = true
+        if (!this.#depot.isGoing(id, now)) this.#leaves(this.#watch(id, copies, now))
     const situation = this.#watched.size === 0 ? '' : this.#view.situation(now)
     const isNews = situation !== this.#situation
     this.#situation = situation
     if (isNews) for (const [id, watch] of this.#watched) this.#place(id, watch, now)
-    return this.#tend(this.#watched.keys(), now)
+    return this.#tend(this.#due(now), now)
+  }
+
+  *#due(now: Millis): Generator<DataId> {
+    let looks = 0
+    for (const [id, watch] of this.#round.next(passedMax)) {
+      if (watch.lookAt > now) continue
+      yield id
+      if (++looks === looksMax) return
+    }
+  }
+
+  #leaves(watch: Watch): void {
+    if (!watch.isLeft) watch.lookAt = 0
+    watch.isLeft = true
   }
 
   #watch(id: DataId, copies: number, now: Millis): Watch {
@@ -209,20 +263,29 @@ export class Guard {
       targets: [],
       has: new Set(this.#depot.has(id) ? [this.#view.self] : []),
       again: new Map(),
+      full: new Map(),
       leased: new Set(),
-      asks: []
+      asks: [],
+      lookAt: 0
     }
     this.#watched.set(id, fresh)
     this.#place(id, fresh, now)
     return fresh
   }
 
-  /** Who has it stays among those who shall, also while it is down for a short time or full. */
+  /**
+   * Who has it stays among those who shall, also while it is down for a short time or full; so does who was asked, and is full
+   * now: it may be since this comes.
+   */
   #place(id: DataId, watch: Watch, now: Millis): void {
-    const { keepersFor, isGone } = this.#view
+    const { keepersFor, isGone, isUp } = this.#view
     for (const peer of watch.has) if (isGone(peer, now)) watch.has.delete(peer)
-    watch.targets = keepersFor(id, [...watch.has]).slice(0, watch.copies)
     for (const peer of watch.again.keys()) if (isGone(peer, now)) watch.again.delete(peer)
+    for (const [peer, until] of watch.full) if (until <= now) watch.full.delete(peer)
+    const also = new Set([...watch.has, ...[...watch.again.keys()].filter(isUp)])
+    const able = keepersFor(id, [...also]).filter((peer) => !watch.full.has(peer))
+    watch.targets = able.slice(0, watch.copies)
+    watch.lookAt = 0
   }
 
   /** A majority of those that shall have it. */
@@ -232,6 +295,22 @@ export class Guard {
     if (watch.targets.length === 0 || copies < majorityOf(watch.targets.length)) return []
     this.#depot.settled(id, watch.asks.length)
     return watch.asks.splice(0).map(({ ask }) => ({ kind: 'data-kept', ask, copies }))
+  }
+
+  /** What a user puts where there is no room is refused. For a job it waits, as what is there may go with others. */
+  #refuse(id: DataId, watch: Watch): DataEffect[] {
+    if (watch.targets.length > 0 || !(watch.full.size > 0 || this.#view.isAnyFull())) return []
+    const refused = watch.asks.filter(({ pinMs }) => pinMs > 0)
+    watch.asks = watch.asks.filter(({ pinMs }) => pinMs === 0)
+    this.#depot.settled(id, refused.length)
+    return refused.map(({ ask }) => ({ kind: 'data-refused', ask }))
+  }
+
+  /** Where too few have room for it, those who had none are asked again. When the next one is to be. */
+  #retry(id: DataId, watch: Watch, now: Millis): Millis {
+    if (watch.targets.length >= watch.copies) return Number.POSITIVE_INFINITY
+    if ([...watch.full.values()].some((until) => until <= now)) this.#place(id, watch, now)
+    return Math.min(...watch.full.values())
   }
 
   #tend(ids: Iterable<DataId>, now: Millis): DataEffect[] {
@@ -245,6 +324,8 @@ export class Guard {
   }
 
   #look(id: DataId, watch: Watch, mail: Mail, now: Millis): DataEffect[] {
+    const retryAt = this.#retry(id, watch, now)
+    const refused = watch.asks.length > 0 ? this.#refuse(id, watch) : []
     const { isNamed, isLeft, asks, targets, has, again } = watch
     const { isUp } = this.#view
     const left = this.#depot.pinLeft(id, now)
@@ -253,20 +334,25 @@ export class Guard {
     if (!isNamed) this.#unlease(id, watch, watch.leased, watch.isOver, mail)
     if (!isNamed && pinMs === 0 && bridgeMs === 0) {
       this.#watched.delete(id)
-      return []
+      return refused
     }
     const isNew = asks.length > 0
     // What is put here comes from a client just now, if it is not here.
     const at = [...new Set(isNew ? [this.#view.self, ...has] : has)].slice(0, sourcesMax)
     const put = asks.at(-1)?.ask ?? 0
     const hold: Hold = { kind: 'hold', isNamed, pinMs, bridgeMs, copies: watch.copies, isNew, put, at }
+    const renewMs = isNamed ? renewEveryMs : Math.min(renewEveryMs, Math.max(pinMs, bridgeMs))
+    watch.lookAt = Math.min(now + renewMs, retryAt)
     for (const peer of targets) {
-      if (!isUp(peer) || (again.get(peer) ?? 0) > now) continue
-      again.set(peer, now + (has.has(peer) ? renewEveryMs : askAgainMs))
-      if (isNamed) watch.leased.add(peer)
-      mail.hold(peer, hold, id)
+      if (!isUp(peer)) continue
+      if ((again.get(peer) ?? 0) <= now) {
+        again.set(peer, now + (has.has(peer) ? renewEveryMs : askAgainMs))
+        if (isNamed) watch.leased.add(peer)
+        mail.hold(peer, hold, id)
+      }
+      watch.lookAt = Math.min(watch.lookAt, again.get(peer) ?? 0)
     }
-    return this.#spare(id, watch, mail, now)
+    return [...refused, ...this.#spare(id, watch, mail, now)]
   }
 
   /** Once all have it who shall, and these are enough, the others need not: one that leaves takes its copy along. */
@@ -283,7 +369,10 @@ export class Guard {
       mail
     )
     for (const peer of others) has.delete(peer)
-    return others.includes(this.#view.self) ? this.#depot.unpinHere(id, now) : []
+    if (!others.includes(this.#view.self)) return []
+    // What is seen to here only because it was pinned here is not any more.
+    watch.lookAt = 0
+    return this.#depot.unpinHere(id, now)
   }
 
   #unlease(id: DataId, watch: Watch, peers: Iterable<PeerId>, isOver: boolean, mail: Mail): void {
@@ -292,41 +381,4 @@ export class Guard {
       watch.leased.delete(peer)
     }
   }
-}
-
-/** Messages of one look: ids that go to one node for the same reason go together. */
-class Mail {
-  readonly #holds = new Map<string, { to: PeerId; hold: Hold; ids: DataId[] }>()
-  readonly #unholds = new Map<string, { to: PeerId; isOver: boolean; ids: DataId[] }>()
-
-  hold(to: PeerId, hold: Hold, id: DataId): void {
-    const { isNamed, pinMs, bridgeMs, copies, isNew, put, at } = hold
-    const name = `${to} ${isNamed} ${pinMs} ${bridgeMs} ${copies} ${isNew} ${put} ${at}`
-    const letter = this.#holds.get(name) ?? { to, hold, ids: [] }
-    this.#holds.set(name, letter)
-    letter.ids.push(id)
-  }
-
-  unhold(to: PeerId, isOver: boolean, id: DataId): void {
-    const name = `${to} ${isOver}`
-    const letter = this.#unholds.get(name) ?? { to, isOver, ids: [] }
-    this.#unholds.set(name, letter)
-    letter.ids.push(id)
-  }
-
-  sends(): DataEffect[] {
-    const holds = [...this.#holds.values()].flatMap(({ to, hold, ids }) =>
-      inParts(ids).map((part) => sendData(to, { ...hold, ids: part }))
-    )
-    const unholds = [...this.#unholds.values()].flatMap(({ to, isOver, ids }) =>
-      inParts(ids).map((part) => sendData(to, { kind: 'unhold', isOver, ids: part }))
-    )
-    return [...holds, ...unholds]
-  }
-}
-
-function inParts(ids: readonly DataId[]): DataId[][] {
-  const parts: DataId[][] = []
-  for (let at = 0; at < ids.length; at += idsMax) parts.push(ids.slice(at, at + idsMax))
-  return parts
 }

@@ -31,6 +31,8 @@ export interface Item {
   /** Who put it last, and whether somebody else had before: of these nobody knows whose records named it. */
   putBy: string
   isShared: boolean
+  /** Who had put it for the jobs that it was named by and that are over. */
+  crossedPut: string
   /** Records named it, and do not any more: the bridge led somewhere. */
   isCrossed: boolean
   /** Said by somebody, and not only found on the disk: this node then sees to the other copies too (guard.ts). */
@@ -60,6 +62,7 @@ export function newItem(bytes: number, now: Millis): Item {
     overAt: 0,
     putBy: '',
     isShared: false,
+    crossedPut: '',
     isCrossed: false,
     isPinned: false,
     isKept: false,
@@ -101,6 +104,7 @@ export function unnamed(item: Item, isOver: boolean, now: Millis): void {
 /** What was put since records first named it was put for others, and what was put by several may have been. */
 export function cross(item: Item, now: Millis): void {
   if (item.isShared || item.bridgedAt > item.namedAt) return
+  if (item.putBy !== '') item.crossedPut = item.putBy
   item.putBy = ''
   item.isCrossed = true
   item.bridgedUntil = Math.min(item.bridgedUntil, now + lingerMs)

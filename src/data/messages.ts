@@ -28,12 +28,14 @@ export const dataKinds = {
   },
   /** They are on this node's disk. */
   held: { ids },
+  /** The sender was to hold them, and has no room for them. */
+  full: { ids },
   /** The sender has no reason for them any more. `isOver`: since jobs are over that needed them. */
   unhold: { ids, isOver: added(flag, false) },
   /** Nobody needs them any more but for jobs that name them. */
   unpin: { ids },
-  /** Jobs that these were put for came and went, unless they were put once more. */
-  crossed: { ids },
+  /** Jobs that these were put for came and went, unless they were put once more. `puts`: by whom and with what number each was. */
+  crossed: { ids, puts: added(list(text(160), idsMax), []) },
   /** The sender found these on its disk, and knows nobody who needs them. */
   stray: { ids }
 } as const

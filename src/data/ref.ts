@@ -82,7 +82,9 @@ function swapWithin(part: object, swap: (part: unknown) => unknown): void {
     for (const item of after) part.add(item)
   } else {
     const fields = part as Record<string, unknown>
-    for (const name of Object.keys(fields)) {
+    // That of an error shows in no list of keys.
+    const names = part instanceof Error ? ['cause'] : Object.keys(fields)
+    for (const name of names) {
       const item = fields[name]
       const other = swap(item)
       if (other !== item) fields[name] = other

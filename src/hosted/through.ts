@@ -22,7 +22,7 @@ export class DataThrough implements OwnData {
 
   async chunks(id: DataId): Promise<Reading> {
     const ending = new AbortController()
-    const chunks = this.#data.chunks(id, ending.signal)
+    const chunks = this.#data.chunks(id, { signal: ending.signal })
     let next = 0
     return {
       read: async (index) => {

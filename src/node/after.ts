@@ -38,9 +38,10 @@ export class AfterWrites {
     return done.flatMap(({ sends }) => [...sends])
   }
 
-  /** Nothing more will be written. */
-  fail(reason: string): void {
+  /** Nothing more will be written, also if the disk could take it again: what a failed write left there is not known. In words. */
+  fail(reason: string): string {
     this.state = reason
     this.#waiting = []
+    return `stops keeping shards: ${reason}; restart this node once its disk is in order`
   }
 }

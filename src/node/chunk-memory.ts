@@ -6,7 +6,7 @@
  * lie outside of the heap, so the garbage collector lets many of them come together before it looks.
  */
 import { assert } from '../machine.ts'
-import { discardMemory } from './spent.ts'
+import { discardMemory } from '../spent.ts'
 
 /** A value of a MiB has some bytes more as it travels, and is to be one chunk. */
 export const chunkBytes = 17 * 65_536

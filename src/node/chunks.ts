@@ -66,10 +66,11 @@ export class Lister {
   }
 }
 
-/** Pieces of any size as chunks, each valid until the next is asked for; so may be the pieces. */
-export async function* inChunks(
-  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>
-): AsyncGenerator<Uint8Array> {
+/** Of any size, each valid until the next is asked for. */
+export type Pieces = Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+
+/** Pieces as chunks, each valid until the next is asked for, too. */
+export async function* inChunks(pieces: Pieces): AsyncGenerator<Uint8Array> {
   let chunk: Uint8Array | undefined
   let have = 0
   try {
@@ -159,14 +160,17 @@ export function chunksOfBytes(bytes: Uint8Array): Chunks {
   }
 }
 
-/** Reads the file once for its hashes; its chunks are read again when they are wanted. */
-export async function chunksOfFile(path: string | URL): Promise<Chunks> {
+/** Reads the file once for its hashes, unless the signal aborts; its chunks are read again when they are wanted. */
+export async function chunksOfFile(path: string | URL, signal?: AbortSignal): Promise<Chunks> {
   const file = await open(path, 'r')
   const lies = path instanceof URL ? fileURLToPath(path) : resolve(path)
   try {
     const before = await file.stat()
     const lister = new Lister()
-    for await (const chunk of inChunks(piecesOf(file))) lister.add(chunk)
+    for await (const chunk of inChunks(piecesOf(file))) {
+      signal?.throwIfAborted()
+      lister.add(chunk)
+    }
     const { id, list } = lister.end()
     return {
       id,

@@ -110,6 +110,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
       this.#drain(now)
     }
     this.#notice(now)
+    this.#weigh()
     return this.#leaving(now)
   }
 
@@ -233,7 +234,6 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#task(this.#desk.wake(now))
     this.#task(this.stock.wake(now))
     this.#task(this.cells.wake(now))
-    this.#weigh(now)
   }
 
   #receive(from: PeerId, message: PeerMessage, now: Millis): void {
@@ -276,7 +276,6 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     const listOf = (key: ShardKey): number => this.keeper.record(key)?.list ?? -1
     const before = message.kind === 'store' ? listOf(message.record.key) : 0
     this.#task(this.keeper.step(from, message))
-    if (message.kind === 'store') this.#weigh(now)
     this.#task(this.stock.recorded(message, now))
     if (message.kind === 'store' && listOf(message.record.key) > before) this.owner.kept(from, message, now)
     this.#task(this.owner.message(from, message, now))
@@ -307,13 +306,13 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   }
 
   /** A node that keeps as much as it may takes nothing more, until some of it is forgotten. */
-  #weigh(now: Millis): void {
+  #weigh(): void {
     const { isFull } = this.membership.me
     const share = isFull ? refillBelow : 1
     const { bytes, size } = this.keeper
     const isOver =
-      bytes > share * this.#quota.bytes || size >= share * this.#quota.shards || this.stock.isFull(now, share)
-    if (isOver !== isFull) this.#member(this.membership.change({ isFull: isOver }), now)
+      bytes > share * this.#quota.bytes || size >= share * this.#quota.shards || this.stock.isFull(share)
+    if (isOver !== isFull) this.#member(this.membership.change({ isFull: isOver }), this.#now)
   }
 
   #welcome(client: ClientId): void {
@@ -373,9 +372,9 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   /** A keeper that cannot write says nothing more as a keeper; the mesh goes on with the others. */
   #diskFailed(reason: string, now: Millis): void {
     if (!this.#disk.isSound) return
-    this.#disk.fail(reason)
+    const text = this.#disk.fail(reason)
     this.owner.retire()
-    this.#effects.push({ kind: 'note', text: `stops keeping shards: ${reason}` })
+    this.#effects.push({ kind: 'note', text })
     this.#member(this.membership.change({ isKeeper: false }), now)
   }
 

@@ -8,7 +8,7 @@ import { knownCode, ShoalError } from '../errors.ts'
 import type { DataId, PeerId } from '../ids.ts'
 import { type Chunks, chunkLength, chunksIn, isChunk, isListOf, soleList } from './chunks.ts'
 import { NearFiles, type Place } from './near.ts'
-import type { Talk, Word, WordOf } from './talk.ts'
+import { pathMax, type Talk, type Word, type WordOf } from './talk.ts'
 
 /** Chunks that are asked for and were not taken yet. */
 const aheadMax = 4
@@ -18,6 +18,10 @@ const unheardMax = 16
 const nearBytesMin = 32_768
 /** Chunks of a transfer that were not where they were said to lie; after that they are sent. */
 const missesMax = 2
+/** So often in a row was not read what was offered in a file; then it is written to one only when that is asked for. */
+const unreadMax = 8
+/** Said by who offers what lies in no file. */
+const nowhere = { path: '', offset: 0 }
 /** The other side says nothing though it is its turn. */
 const silenceMs = 20_000
 /** A reader that is slow holds its sender for so long at most. */
@@ -32,10 +36,15 @@ export class DamagedError extends Error {
 export class ElsewhereError extends Error {
   override readonly name = 'ElsewhereError'
   readonly at: readonly PeerId[]
+  /** Nor is it worth while to ask again. */
+  readonly isNowhere: boolean
+  readonly reason: string
 
-  constructor(reason: string, at: readonly PeerId[]) {
+  constructor({ reason, at, isNowhere }: WordOf<'absent'>) {
     super(at.length > 0 ? 'it sent us on to others' : `it does not have it${reason && ` (${reason})`}`)
     this.at = at
+    this.isNowhere = isNowhere
+    this.reason = reason
   }
 }
 
@@ -44,10 +53,34 @@ export interface Promised {
   readonly list: Uint8Array
   /** The word of its only chunk, which comes unasked. */
   readonly first?: Word | undefined
+  /** Its only chunk: nobody was asked. */
+  readonly found?: Uint8Array
 }
 
-/** Asks for it. Rejects if the other side does not have it. */
-export async function askFor(talk: Talk, id: DataId): Promise<Promised> {
+/** What is one chunk, and lies under its name at the other end, on this machine. */
+async function lookFor(talk: Talk, id: DataId): Promise<Promised | undefined> {
+  if (chunksIn(id) > 1 || talk.nearness.folder === undefined || !mayBeNear(talk, id, 0)) return undefined
+  const files = new NearFiles(talk.nearness)
+  try {
+    const list = soleList(id)
+    const found = await files.look(id, (bytes) => isChunk(bytes, list, id, 0))
+    if (found === undefined) return undefined
+    talk.received(found.byteLength)
+    return { list, found }
+  } finally {
+    await files.close()
+  }
+}
+
+/** Of who has all of it now. */
+export function thank(talk: Talk, { found }: Promised): void {
+  if (found === undefined) talk.say({ kind: 'kept', copies: 1 })
+}
+
+/** Asks for it, if it cannot be found by its name. Rejects if the other side does not have it. */
+export async function askFor(talk: Talk, id: DataId, { mayLook = true } = {}): Promise<Promised> {
+  const seen = mayLook ? await lookFor(talk, id) : undefined
+  if (seen !== undefined) return seen
   const isBrief = chunksIn(id) === 1
   const near = isBrief && mayBeNear(talk, id, 0) ? 1 : 0
   talk.say({ kind: 'ask', id, isBrief, near })
@@ -65,7 +98,7 @@ const mayBeNear = (talk: Talk, id: DataId, index: number): boolean =>
   talk.nearness.isNear && chunkLength(id, index) >= nearBytesMin
 
 function listIn(word: Word, id: DataId): Uint8Array {
-  if (word.kind === 'absent') throw new ElsewhereError(word.reason, word.at)
+  if (word.kind === 'absent') throw new ElsewhereError(word)
   if (word.kind !== 'list' || !isListOf(word.hashes, id))
     throw new DamagedError('it sent no list of these bytes')
   return word.hashes
@@ -92,9 +125,10 @@ export interface Piece {
 export async function* take(
   talk: Talk,
   id: DataId,
-  { list, first }: Promised,
+  { list, first, found }: Promised,
   indexes: Iterable<number>
 ): AsyncGenerator<Piece> {
+  if (found !== undefined) return yield { index: 0, bytes: found }
   const source = indexes[Symbol.iterator]()
   const files = new NearFiles(talk.nearness)
   // Who takes one chunk and never asks for the next does not end this.
@@ -130,6 +164,7 @@ export async function* take(
       const bytes = sent ?? (place && (await files.read(place, chunkLength(id, index))))
       if (bytes !== undefined) talk.received(bytes.byteLength)
       if (bytes !== undefined && isChunk(bytes, list, id, index)) {
+        if (place !== undefined) files.saw(id, place)
         yield { index, bytes }
         continue
       }
@@ -139,6 +174,7 @@ export async function* take(
         throw new DamagedError(`chunk ${index} was damaged`)
       }
       // It may have been renamed just now.
+      files.missed()
       misses++
       again = [index, ...asked.map((late) => late.index), ...again]
       for (const late of asked) await next(late)
@@ -150,6 +186,26 @@ export async function* take(
   }
 }
 
+/** Sees to it that the other side keeps it, as `give` does. */
+export async function offer(
+  talk: Talk,
+  chunks: Chunks,
+  plan: Pick<WordOf<'offer'>, 'copies' | 'pinMs' | 'isForJob'>
+): ReturnType<typeof give> {
+  const { id } = chunks
+  const isFit = chunksIn(id) === 1 && mayBeNear(talk, id, 0) && talk.nearness.unread < unreadMax
+  const place = isFit ? await chunks.place?.(0) : undefined
+  const { path, offset } = place !== undefined && place.path.length <= pathMax ? place : nowhere
+  talk.say({ kind: 'offer', id, ...plan, path, offset })
+  return await give(talk, chunks, { place })
+}
+
+/** What was offered: that its only chunk lies in a file is as if it was said. */
+export function offered(talk: Talk, { id, path, offset }: WordOf<'offer'>, list: Uint8Array): Promised {
+  const lies = path !== '' && chunksIn(id) === 1 && mayBeNear(talk, id, 0)
+  return { list, first: lies ? { kind: 'place', index: 0, path, offset } : undefined }
+}
+
 /**
  * Sends what is asked for, until the other side says something else, which is returned: `kept` or `refused` after an offer,
  * `damaged` if what was sent is not what it should be. Rejects when the stream ends.
@@ -157,9 +213,11 @@ export async function* take(
 export async function give(
   talk: Talk,
   chunks: Chunks,
-  ask?: Pick<WordOf<'ask'>, 'isBrief' | 'near'>
+  { ask, place }: { ask?: Pick<WordOf<'ask'>, 'isBrief' | 'near'>; place?: Place | undefined } = {}
 ): Promise<{ kind: 'kept'; copies: number } | { kind: 'damaged' }> {
   const sent = new Sent()
+  let isUnheard = place !== undefined
+  if (place !== undefined) sent.add({ inFile: true, free: place.free })
   try {
     if (ask?.isBrief && chunksIn(chunks.id) === 1)
       await send(talk, chunks, { index: 0, near: ask.near }, sent)
@@ -168,10 +226,13 @@ export async function give(
       const word = await talk.word(slowReaderMs)
       switch (word.kind) {
         case 'want':
+          if (isUnheard) talk.nearness.unread++
+          isUnheard = false
           sent.taken(word.taken)
           await send(talk, chunks, word, sent)
           break
         case 'kept':
+          if (isUnheard) talk.nearness.unread = 0
           sent.taken(Number.POSITIVE_INFINITY)
           return { kind: 'kept', copies: word.copies }
         case 'damaged':
@@ -200,7 +261,7 @@ async function send(
     place.free?.()
   }
   const bytes = await chunks.read(index).catch((error: unknown) => {
-    talk.say({ kind: 'absent', reason: String(error).slice(0, 400), at: [] })
+    talk.say({ kind: 'absent', reason: String(error).slice(0, 400), at: [], isNowhere: false })
     throw error
   })
   sent.add({ inFile: false, free: () => chunks.free?.(bytes) })

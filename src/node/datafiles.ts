@@ -19,14 +19,17 @@ import {
   isChunk,
   isListOf,
   Lister,
+  type Pieces,
   readChunk,
   soleList
 } from './chunks.ts'
 import { Counts } from './counts.ts'
 import { FolderSync } from './folder-sync.ts'
 import type { Place } from './near.ts'
+import { isShort } from './open-files.ts'
 import { closeWell, Part, writeAll } from './part.ts'
 import { type Opened, Spares, UNFINISHED } from './spares.ts'
+import { Underway } from './underway.ts'
 
 const LIST = '.list'
 /** Transfers that broke and are remembered, to be gone on with. */
@@ -54,6 +57,8 @@ export class DataFiles {
   readonly #removing = new Map<DataId, Promise<void>>()
   /** How many are getting their name: nothing is removed under it. */
   readonly #settling = new Counts<DataId>()
+  /** Whatever makes files. */
+  readonly #writing = new Underway()
 
   private constructor(folder: string, isTemporary: boolean, quota: number) {
     this.folder = folder
@@ -114,16 +119,13 @@ export class DataFiles {
   }
 
   /** Something that is coming, or goes on to come. `list` must be the list of `id`. */
-  async begin(id: DataId, list: Uint8Array): Promise<Part> {
-    const old = this.#parts.get(id)
-    if (old !== undefined) {
-      old.isComing = true
-      return old
-    }
-    const part = new Part(await this.#open(dataName(id).size), id, list)
-    part.isComing = true
-    this.#parts.set(id, part)
-    return part
+  begin(id: DataId, list: Uint8Array): Promise<Part> {
+    return this.#writing.during(async () => {
+      const part = this.#parts.get(id) ?? new Part(await this.#open(dataName(id).size), id, list)
+      part.isComing = true
+      this.#parts.set(id, part)
+      return part
+    })
   }
 
   /** A chunk that was checked. Rejects with SHOAL_DISK; then all that came before is gone, too, and the disk has room again. */
@@ -139,9 +141,11 @@ export class DataFiles {
     const { id } = part
     void part.closed.then(this.#readers.add(id))
     try {
-      await part.end(!this.#isTemporary)
-      await this.#settle(part.path, id, part.list, () => {
-        part.path = this.path(id)
+      await this.#writing.during(async () => {
+        await part.end(!this.#isTemporary)
+        await this.#settle(part.path, id, part.list, () => {
+          part.path = this.path(id)
+        })
       })
     } catch (error) {
       await this.abandon(part, error)
@@ -167,13 +171,15 @@ export class DataFiles {
   }
 
   /** Takes it in whole; for what is made on this machine. Rejects with SHOAL_DISK, SHOAL_BAD_VALUE or what the source throws. */
-  async add(pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<DataId> {
+  async add(pieces: Pieces): Promise<DataId> {
     let used: DataId | undefined
     try {
-      const id = await this.#add(pieces, (named) => {
-        used = named
-        this.use(named)
-      })
+      const id = await this.#writing.during(() =>
+        this.#add(pieces, (named) => {
+          used = named
+          this.use(named)
+        })
+      )
       // Whoever dropped it meanwhile did not know of this.
       this.reprieve(id)
       return id
@@ -182,12 +188,10 @@ export class DataFiles {
     }
   }
 
-  async #add(
-    pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-    onNamed: (id: DataId) => void
-  ): Promise<DataId> {
+  async #add(pieces: Pieces, onNamed: (id: DataId) => void): Promise<DataId> {
     const lister = new Lister()
     let opened: Opened | undefined
+    let isNamed = false
     try {
       for await (const chunk of inChunks(pieces)) {
         const at = lister.size
@@ -202,38 +206,41 @@ export class DataFiles {
       opened ??= await this.#open(0)
       if (opened.size > lister.size) await opened.file.truncate(lister.size)
       if (!this.#isTemporary) await opened.file.sync()
-      await this.#settle(opened.path, id, list)
+      await this.#settle(opened.path, id, list, () => {
+        isNamed = true
+      })
       return id
     } finally {
       if (opened !== undefined) {
         await closeWell(opened.file)
-        await removeWell(opened.path)
+        if (!isNamed) await removeWell(opened.path)
       }
     }
   }
 
-  /** False if the file is not what its name says; then it is removed. Rejects with SHOAL_DISK if nothing can be said of it. */
-  async check(id: DataId): Promise<boolean> {
+  /**
+   * False if the file is not what its name says; then it is removed. Undefined if it was dropped meanwhile. Rejects with
+   * SHOAL_DISK if nothing can be said of it.
+   */
+  async check(id: DataId): Promise<boolean | undefined> {
     const here = this.#here.get(id)
     try {
       const { mtimeMs, size } = await stat(this.path(id))
-      if (size === dataName(id).size && here?.mtimeMs === mtimeMs) return true
-      if (size === dataName(id).size && (await this.#isSound(id))) {
-        if (here !== undefined) here.mtimeMs = mtimeMs
-        return true
-      }
+      const isSound = size === dataName(id).size && (here?.mtimeMs === mtimeMs || (await this.#isSound(id)))
+      if (isSound && here !== undefined) here.mtimeMs = mtimeMs
+      if (isSound) return this.has(id) || undefined
     } catch (error) {
       if (isShort(error)) throw diskError(`${this.path(id)} cannot be read`, error)
       // It is not there, or cannot be read: gone in any case.
     }
     // What came under its name since is another file.
-    if (this.#here.get(id) !== here) return this.has(id)
+    if (this.#here.get(id) !== here) return this.has(id) || undefined
     await this.#remove(id)
     return false
   }
 
   /** Checks it by all its bytes, whatever was known. */
-  async checkAgain(id: DataId): Promise<boolean> {
+  async checkAgain(id: DataId): Promise<boolean | undefined> {
     const here = this.#here.get(id)
     if (here !== undefined) here.mtimeMs = undefined
     return await this.check(id)
@@ -265,7 +272,9 @@ export class DataFiles {
     this.#condemned.delete(id)
   }
 
+  /** Whoever puts or brings something has been let go. */
   async close(): Promise<void> {
+    await this.#writing.close()
     for (const part of [...this.#parts.values()]) await this.abandon(part, new Error('the node stops'))
     await this.#spares.close()
     await Promise.all(this.#removing.values())
@@ -377,12 +386,6 @@ export class DataFiles {
 
 /** Of what has no name of data: a start removes what is left. */
 const removeWell = (path: string): Promise<void> => rm(path, { force: true }).catch(() => {})
-
-/** This process may open no more files, whatever is in this one. */
-function isShort(error: unknown): boolean {
-  const { code } = Object((error as { cause?: unknown }).cause ?? error) as { code?: unknown }
-  return code === 'EMFILE' || code === 'ENFILE'
-}
 
 function unwritten(error: unknown): never {
   throw diskError('data cannot be written', error)

@@ -11,6 +11,7 @@ import type { Membership } from '../routing/membership.ts'
 import { type EngineOrder, isEngineOrder } from '../tasks/engine-orders.ts'
 import type { Keeper } from '../tasks/keeper.ts'
 import type { Release, Released } from '../tasks/release.ts'
+import { acceptanceReport, mergeAcceptance } from './acceptance.ts'
 import type { CoreEffect } from './effects.ts'
 import { explanation, isTaskReport } from './explain.ts'
 import { Inquiry, isObject, type Merge, mergeJobs } from './inquiry.ts'
@@ -25,7 +26,15 @@ import {
 } from './report.ts'
 
 /** What is asked of every node. */
-const questions: ReadonlySet<string> = new Set(['status', 'jobs', 'explain', 'locate', 'calls', 'standing'])
+const questions: ReadonlySet<string> = new Set([
+  'status',
+  'jobs',
+  'explain',
+  'locate',
+  'accepted',
+  'calls',
+  'standing'
+])
 
 export interface DeskView {
   readonly self: PeerId
@@ -59,6 +68,7 @@ export class Desk {
     if (what === 'jobs' || what === 'standing') return (said) => mergeJobs(said.flat())
     if (what === 'status') return (said) => said.filter(isObject)
     if (what === 'locate') return mergePlaces
+    if (what === 'accepted') return mergeAcceptance
     if (what === 'calls') return mergeCalls
     return (said, silent) =>
       explanation(about, said.filter(isTaskReport), this.#view.membership.members(), silent)
@@ -98,6 +108,7 @@ export class Desk {
     const { keeper, reports } = this.#view
     if (what === 'explain') return JSON.stringify(reports.task(about))
     if (what === 'locate') return JSON.stringify(placesReport(keeper, about))
+    if (what === 'accepted') return JSON.stringify(acceptanceReport(keeper, about))
     if (what === 'standing') return JSON.stringify(standingReport(keeper, about))
     if (what === 'calls') return JSON.stringify(reports.calls())
     return JSON.stringify(what === 'jobs' ? jobReports(keeper) : reports.status())

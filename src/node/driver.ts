@@ -33,6 +33,7 @@ import type { CoreOptions } from './settings.ts'
 import type { Store } from './store.ts'
 import { codeLookMs, Supply } from './supply.ts'
 import { started, type Transport, type TransportEvent } from './transport.ts'
+import { twinNote } from './twins.ts'
 
 /** A timer that fires this late means that this node is slow, and must not call others dead. */
 const lateMs = 100
@@ -88,7 +89,9 @@ export class Driver {
     this.data = new Data({
       files: options.files,
       talkTo: async (peer) => await started(this.#transport).talkTo(peer),
+      isNear: (peer) => this.#transport?.isNear(peer) === true,
       sources: (id, at) => this.core.stock.sources(id, at),
+      areAll: (sources) => this.core.stock.areAll(sources, performance.now()),
       tell: (input) => this.#step(input),
       onNote
     })
@@ -96,7 +99,7 @@ export class Driver {
     this.#supply = new Supply({
       blobs,
       onNote,
-      onDiskFailed: (reason) => this.#step({ kind: 'persist-failed', reason }),
+      onDiskFailed: (reason) => this.diskFailed(reason),
       fetch: async (digest, peers) => await started(this.#transport).fetchBlob(digest, peers)
     })
     this.#provisions = new Provisions({
@@ -187,6 +190,8 @@ export class Driver {
         return this.#options.onNote(`refused ${event.peer}: ${event.reason}`)
       case 'seed-refused':
         return this.#options.onNote(`refused ${event.address}: ${wrongKey}; ${keyAdvice}`)
+      case 'twin':
+        return this.#options.onNote(twinNote(event.peer, event.peer === this.core.self))
       case 'client-connected':
         return this.#step({ kind: 'client-connected', client: event.client })
       case 'client-disconnected':
@@ -236,6 +241,7 @@ export class Driver {
       case 'fetch-data':
       case 'drop-data':
       case 'data-kept':
+      case 'data-refused':
         return this.data.perform(effect)
       case 'order-engine':
         return this.#options.executor?.order?.(effect.slot, effect.order)
@@ -278,6 +284,11 @@ export class Driver {
     }
     this.#setFlushTimer(next, now)
     this.#setTimer()
+  }
+
+  /** Nothing that was written to it can be relied on. */
+  diskFailed(reason: string): void {
+    this.#step({ kind: 'persist-failed', reason })
   }
 
   #setFlushTimer(next: number, now: number): void {

@@ -111,7 +111,7 @@ function owned(lead: Lead, index: number, leads: readonly Lead[], now: Millis): 
   return {
     state: state === TASK.waiting ? 'waiting' : state === TASK.granted ? 'granted' : 'ended',
     attempt: queue.attempt(index),
-    losses: queue.losses(index),
+    losses: queue.losses.of(index),
     failures: queue.failures(index),
     holder: queue.holder(index),
     before: state === TASK.waiting ? tasksBefore(lead, index, leads, now) : 0,

@@ -6,7 +6,7 @@
  * Like a letter carrier who waits at the door until the whole pile is sealed: one walk instead of five.
  */
 import type { MessageStream } from '@libp2p/interface'
-import { areAlone, discard } from './spent.ts'
+import { discard } from '../spent.ts'
 
 /** More is written at once, so that the socket is kept busy. */
 const gatherBytesMax = 256 * 1024
@@ -70,7 +70,7 @@ function joined(parts: readonly Uint8Array[], bytes: number): Uint8Array {
   for (const part of parts) {
     memory.set(part, at)
     at += part.byteLength
-    if (areAlone(part)) discard(part)
+    discard(part)
   }
   return memory.subarray(0, bytes)
 }

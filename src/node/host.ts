@@ -29,6 +29,8 @@ const pausedBytesMax = 2 * streamWindowMax
 /** mDNS asks again this often. */
 const mdnsMs = 10_000
 const addressAgeMs = 48 * 3_600_000
+/** To listen on: of any interface, with any free port. */
+const anyAddress = '/ip4/0.0.0.0/tcp/0'
 
 export interface HostOptions<Services extends Record<string, unknown>> {
   readonly identity: PrivateKey
@@ -44,7 +46,7 @@ export async function createHost<Services extends Record<string, unknown>>(
   return await createLibp2p<Services>({
     start: false,
     privateKey: options.identity,
-    addresses: { listen: options.listen.map((address) => parseAddress(address).toString()) },
+    addresses: { listen: options.listen.map((address) => parseAddress(address, anyAddress).toString()) },
     transports: [tcp({ dialOpts: socket, listenOpts: socket })],
     connectionEncrypters: [noise()],
     streamMuxers: [
@@ -97,12 +99,17 @@ export async function searchMdns(
 }
 
 /** Throws SHOAL_BAD_OPTION. */
-export function parseAddress(address: string): Multiaddr {
+export function parseAddress(address: string, example = '/ip4/192.0.2.1/tcp/4400'): Multiaddr {
+  const refuse = (cause?: unknown): never => {
+    const text = address === '' ? '""' : address
+    throw new ShoalError('SHOAL_BAD_OPTION', `${text} is no address; write it like ${example}`, { cause })
+  }
   try {
-    return multiaddr(address)
+    const parsed = multiaddr(address)
+    // To libp2p an empty text is an address, of nothing.
+    return parsed.getComponents().length > 0 ? parsed : refuse()
   } catch (cause) {
-    const advice = 'write it like /ip4/192.0.2.1/tcp/4400'
-    throw new ShoalError('SHOAL_BAD_OPTION', `${address} is no address; ${advice}`, { cause })
+    return refuse(cause)
   }
 }
 
@@ -153,7 +160,7 @@ export async function startHost(
       throw new ShoalError('SHOAL_PORT_TAKEN', `another process listens on ${address}; ${advice}`, { cause })
     }
     const why = (failed?.[2] ?? text).replace(/^Error: /, '')
-    const advice = 'give an address of this machine, such as /ip4/0.0.0.0/tcp/0'
+    const advice = `give an address of this machine, such as ${anyAddress}`
     throw new ShoalError('SHOAL_BAD_OPTION', `cannot listen on ${address} (${why}); ${advice}`, { cause })
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What is asked for what is put, and those who wait until enough nodes have it: for as long as its bytes move, and not much longer.
  *
- * Not here: which nodes, and how many are enough (data/guard.ts).
+ * Not here: which nodes, how many are enough, and for what no node has room (data/guard.ts).
  * Like a parcel that is followed: nobody gives it up while it is reported from one station after the other.
  */
 import type { PinLeft } from '../data/depot.ts'
@@ -38,15 +38,18 @@ interface Wait {
   /** How many chunks may still move that somebody waits for. */
   left: number
   readonly resolve: (copies: number) => void
+  readonly reject: (why: Error) => void
   readonly timer: NodeJS.Timeout
 }
 
 export class Keeping {
   readonly #waits = new Map<number, Wait>()
   #asks = 0
+  #closed: Error | undefined
 
   /** `tell` says to the core that this number asks, `untell` that it does not any more. Rejects with SHOAL_NO_KEEPERS. */
   async until(id: DataId, tell: (ask: number) => void, untell: (ask: number) => void): Promise<number> {
+    if (this.#closed !== undefined) throw this.#closed
     const ask = ++this.#asks
     const { promise, resolve, reject } = Promise.withResolvers<number>()
     const patienceMs = keepMs + Math.ceil(dataName(id).size / slowestBytesPerMs)
@@ -56,7 +59,7 @@ export class Keeping {
       const advice = 'start more nodes, or see `shoal status` for those that are full'
       reject(new ShoalError('SHOAL_NO_KEEPERS', `${what}; ${advice}`))
     }, patienceMs)
-    this.#waits.set(ask, { id, left: chunksIn(id) * movesMax, resolve, timer })
+    this.#waits.set(ask, { id, left: chunksIn(id) * movesMax, resolve, reject, timer })
     tell(ask)
     try {
       return await promise
@@ -71,12 +74,23 @@ export class Keeping {
     this.#waits.get(ask)?.resolve(copies)
   }
 
+  /** No node has room for it. */
+  refused(ask: number): void {
+    const wait = this.#waits.get(ask)
+    if (wait === undefined) return
+    const what = `no node has room for the ${dataName(wait.id).size} bytes of data ${wait.id}`
+    const advice = 'free data or release jobs, start more nodes, or raise `quota.data`'
+    wait.reject(new ShoalError('SHOAL_NO_KEEPERS', `${what}; ${advice}`))
+  }
+
   /** A piece of it came here, or went from here to another node. */
   moved(id: DataId): void {
     for (const wait of this.#waits.values()) if (wait.id === id && wait.left-- > 0) wait.timer.refresh()
   }
 
-  close(): void {
-    for (const { timer } of this.#waits.values()) clearTimeout(timer)
+  /** Whoever waits is told why, and so is whoever would. */
+  close(why: Error): void {
+    this.#closed = why
+    for (const { reject } of this.#waits.values()) reject(why)
   }
 }

@@ -105,7 +105,8 @@ class Libp2pTransport implements Transport {
         this.seeds.lost(peer)
         this.emit({ kind: 'peer-disconnected', peer })
       },
-      onFrame: (peer, frame) => this.emit({ kind: 'peer-frame', peer, frame })
+      onFrame: (peer, frame) => this.emit({ kind: 'peer-frame', peer, frame }),
+      onTwin: (peer) => this.emit({ kind: 'twin', peer })
     })
     this.clients = new Clients({
       counters,
@@ -233,6 +234,11 @@ class Libp2pTransport implements Transport {
     const connection = this.peers.connectionOf(peer)
     if (connection === undefined) throw new Error('it is not connected')
     return await this.talks.to(connection)
+  }
+
+  isNear(peer: PeerId): boolean {
+    const connection = this.peers.connectionOf(peer)
+    return connection !== undefined && nearnessOf(connection).isNear
   }
 
   counters(): Readonly<Record<string, number>> {

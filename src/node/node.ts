@@ -5,6 +5,7 @@
  * What is opened first is closed last, also if opening fails half way.
  */
 import { randomInt } from 'node:crypto'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createLocalClient } from '../client/local.ts'
 import type { Client } from '../client/types.ts'
@@ -21,6 +22,7 @@ import { openBlobs } from './blobs.ts'
 import { DataFiles, diskError } from './datafiles.ts'
 import { Driver } from './driver.ts'
 import { openExecutor } from './engines.ts'
+import { Footing } from './footing.ts'
 import { createLibp2pTransport } from './libp2p.ts'
 import type { Source, SourceOptions } from './offers.ts'
 import {
@@ -67,7 +69,7 @@ export interface Node extends AsyncDisposable {
   /**
    * Offers a live stream to the mesh: tasks with `requires: { source: name }` run on this node and read it by `task.source(name)`,
    * clients anywhere by `mesh.source(name)`. Items are values of at most 1 MiB. Throws SHOAL_BAD_OPTION, also if this node
-   * offers that name already.
+   * offers that name already, and SHOAL_CLOSED once it stops.
    */
   source(name: string, items: AsyncIterable<unknown>, options?: SourceOptions): Source
   /**
@@ -81,7 +83,10 @@ export interface Node extends AsyncDisposable {
   drain(options?: DrainOptions): Promise<Burden>
   /** Resolves when it has stopped, for whatever reason: by these calls, or because somebody drained it from elsewhere. */
   readonly stopped: Promise<void>
-  /** Ends engines and connections at once. Others take over what it owned; with its data folder it can be started again. */
+  /**
+   * Ends engines and connections at once; what its client waits for rejects with SHOAL_CLOSED. Others take over what it owned;
+   * with its data folder it can be started again.
+   */
   stop(): Promise<void>
 }
 
@@ -237,6 +242,10 @@ async function open(
     onLeave: () => void drain(undefined, (left) => onNote(leftover(left, data)))
   })
   opened.push(() => driver.stop())
+  if (data !== undefined) {
+    const footing = await Footing.on(['store', 'blobs', 'data'].map((name) => join(data, name)))
+    opened.push(footing.watch((reason) => driver.diskFailed(reason)))
+  }
   await driver.restore()
   const transport = await createLibp2pTransport({
     key,

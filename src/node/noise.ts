@@ -3,14 +3,14 @@
  *
  * Not here: the protocol and its ciphers, which are the library's; nothing of what is sent changes.
  * The costs: a socket write for each piece (gather.ts), a key set up anew for each large packet, an error thrown and
- * caught at the end of each packet to learn that there is no more, and memory that waits for the garbage collector (spent.ts).
+ * caught at the end of each packet to learn that there is no more, and memory that waits for the garbage collector (../spent.ts).
  */
 import { createSecretKey, type KeyObject } from 'node:crypto'
 import type { ConnectionEncrypter, MessageStream, SecuredConnection } from '@libp2p/interface'
 import { noise as libp2pNoise } from '@libp2p/noise'
 import { defaultCrypto, nodeCrypto } from '@libp2p/noise/crypto'
+import { areAlone, discardMemory, worthBytes } from '../spent.ts'
 import { gather } from './gather.ts'
-import { areAlone, discardMemory, worthBytes } from './spent.ts'
 
 /** The library uses Node's ciphers from this size on, and WebAssembly below, which wants raw keys. */
 const largeBytes = 1_200

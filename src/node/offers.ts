@@ -3,12 +3,13 @@
  *
  * Not here: who reads them, and when they are pulled (sources.ts).
  */
-import { refuse } from '../client/checks.ts'
+import { onlyKnown, refuse, shown } from '../client/checks.ts'
 import { ShoalError } from '../errors.ts'
 import { sourcesMax } from '../routing/messages.ts'
 import { itemBytesMax } from '../routing/source-messages.ts'
 import { encodeValue } from '../tasks/executor/codec.ts'
 import type { Overflow, SourceInput } from './sources.ts'
+import { stopped } from './underway.ts'
 
 export interface SourceOptions {
   /**
@@ -37,19 +38,23 @@ export class Offers {
   /** Pulls what another thread offers, which tells of it by `tell`. */
   elsewhere: ((name: string) => void) | undefined
   readonly #open = new Map<string, Offer>()
+  #isClosed = false
 
   constructor(tell: (news: SourceInput) => void) {
     this.tell = tell
   }
 
-  /** Throws SHOAL_BAD_OPTION. */
-  offer(name: string, items: AsyncIterable<unknown>, { overflow = 'wait' }: SourceOptions = {}): Source {
+  /** Throws SHOAL_BAD_OPTION, and SHOAL_CLOSED once its node stops. */
+  offer(name: string, items: AsyncIterable<unknown>, options: SourceOptions = {}): Source {
+    if (this.#isClosed) throw stopped()
+    onlyKnown(options, ['overflow'])
+    const { overflow = 'wait' } = options
     if (typeof name !== 'string' || name === '' || name.length > 128)
-      refuse(`a source is called ${JSON.stringify(name)}; names are 1 to 128 characters`)
+      refuse(`a source is called ${shown(name)}; names are 1 to 128 characters`)
     if (this.#open.has(name)) refuse(`this node offers a source ${JSON.stringify(name)} already`)
     if (this.#open.size >= sourcesMax) refuse(`this node offers ${sourcesMax} sources already`)
     if (overflow !== 'wait' && overflow !== 'drop')
-      refuse(`\`overflow\` is ${JSON.stringify(overflow)}; there are wait and drop`)
+      refuse(`\`overflow\` is ${shown(overflow)}; there are wait and drop`)
     if (typeof items?.[Symbol.asyncIterator] !== 'function')
       refuse(`the source ${JSON.stringify(name)} is no async iterable`)
     const offer = { iterator: items[Symbol.asyncIterator](), ended: Promise.withResolvers<void>() }
@@ -65,7 +70,9 @@ export class Offers {
     else this.elsewhere?.(name)
   }
 
+  /** Ends all, and takes no more. */
   async close(): Promise<void> {
+    this.#isClosed = true
     await Promise.all([...this.#open].map(([name, offer]) => this.#end(name, offer, '', 'its node stops')))
   }
 

@@ -4,10 +4,12 @@
  * Not here: what they cause (node.ts). Every wrong one is SHOAL_BAD_OPTION and says what would be right.
  */
 import { availableParallelism, totalmem } from 'node:os'
+import { resolve, sep } from 'node:path'
 import { getHeapStatistics } from 'node:v8'
 import { checkTimeout, isRecord, onlyKnown, refuse } from '../client/checks.ts'
 import { amountMax, resourcesMax } from '../routing/requirement.ts'
-import { type Isolation, slotsMax } from '../tasks/executor/pool.ts'
+import { slotsMax } from '../tasks/executor/pool.ts'
+import type { Isolation } from '../tasks/executor/pool-options.ts'
 import { programsLabel } from '../tasks/executor/program.ts'
 import { MeshKey } from './key.ts'
 import { defaultIdleness, type Hours, type Idleness, parseHours } from './presence.ts'
@@ -25,6 +27,7 @@ export interface NodeOptions {
   readonly slots?: number
   /**
    * Megabytes of heap of one engine; a task that needs more ends its engine. Default: 4,096, or an even part of the machine's memory.
+   * Of an engine that is a process, all memory may be 128 more (Linux, looked at twice a second).
    * If given, also what one program may use with all that it started (Linux, looked at twice a second); it fails with TASK_EXIT.
    */
   readonly heapMb?: number
@@ -218,7 +221,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
   if ('' in labels) refuse('a label has a name of at least one character')
   return {
     key: options.key,
-    data,
+    data: data === undefined ? undefined : wholePath(data),
     slots,
     roles,
     labels,
@@ -240,6 +243,15 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     allowRun,
     hosted,
     onNote
+  }
+}
+
+/** A node goes on where it began, also when the folder that it was started in is gone. */
+function wholePath(data: string): string {
+  try {
+    return resolve(data)
+  } catch {
+    return refuse(`\`data\` is ${data}, in a folder that is gone; give a path that begins with ${sep}`)
   }
 }
 

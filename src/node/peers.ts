@@ -8,9 +8,10 @@
 import { randomBytes } from 'node:crypto'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { PeerId } from '../ids.ts'
-import { codec, list, text } from '../wire.ts'
+import { added, codec, flag, list, text, uint } from '../wire.ts'
 import { closeConnection, dialMs, peerOf, reasonOf } from './host.ts'
 import { type Counters, FrameStream } from './stream.ts'
+import { type Life, Twins } from './twins.ts'
 
 export const PEER_PROTOCOL = '/shoal/peer/1.0.0'
 /** Streams of this protocol per connection; one lives, others are on their way in or out. */
@@ -23,11 +24,23 @@ const addressLengthMax = 256
 
 const addresses = list(text(addressLengthMax), addressesMax)
 const HANDSHAKE = codec({
-  /** `seen`: the last stream of the other end that this end accepted; `instance`: this run of the process. */
-  offer: { id: text(idLengthMax), instance: text(idLengthMax), seen: text(idLengthMax), addresses },
-  accept: { instance: text(idLengthMax), addresses },
-  refuse: {}
+  /**
+   * `seen`: the last stream of the other end that this end accepted; `instance`: this run of the process, and `upMs` how long it
+   * has been going on.
+   */
+  offer: {
+    id: text(idLengthMax),
+    instance: text(idLengthMax),
+    seen: text(idLengthMax),
+    addresses,
+    upMs: added(uint(), 0)
+  },
+  accept: { instance: text(idLengthMax), addresses, upMs: added(uint(), 0) },
+  /** `isTwin`: for good, since another process runs under the same id; else because another stream is on its way. */
+  refuse: { isTwin: added(flag, false) }
 })
+
+const twinReason = 'another process runs under its node id'
 
 export interface PeersOptions {
   readonly self: PeerId
@@ -36,6 +49,8 @@ export interface PeersOptions {
   readonly onConnected: (peer: PeerId, addresses: string[], connection: Connection) => void
   readonly onDisconnected: (peer: PeerId) => void
   readonly onFrame: (peer: PeerId, frame: Uint8Array) => void
+  /** One of two processes that run as this node, or as this very one, was turned away. Once for each. */
+  readonly onTwin: (peer: PeerId) => void
 }
 
 interface Live {
@@ -63,9 +78,13 @@ export class Peers {
   private readonly attempts = new Map<PeerId, Attempt>()
   private readonly seen = new Map<PeerId, string>()
   private readonly instance = newId()
+  private readonly since = performance.now()
+  private readonly twins: Twins
+  private isTwin = false
 
   constructor(options: PeersOptions) {
     this.options = options
+    this.twins = new Twins(options.onTwin)
   }
 
   has(peer: PeerId): boolean {
@@ -155,9 +174,8 @@ export class Peers {
     const offer = {
       kind: 'offer',
       id,
-      instance: this.instance,
       seen,
-      addresses: this.ownAddresses()
+      ...this.own()
     } as const
     stream.write(HANDSHAKE.encode(offer))
   }
@@ -165,6 +183,7 @@ export class Peers {
   private answered(attempt: Attempt, stream: FrameStream, frame: Uint8Array): Live | undefined {
     const answer = this.parse(stream, frame)
     if (answer?.kind === 'refuse') {
+      if (answer.isTwin) this.turnedAway(attempt)
       // The other end's own stream is on its way; `attempt` stays, and is settled by it or by its time limit.
       attempt.offered = false
       return undefined
@@ -173,12 +192,14 @@ export class Peers {
       if (answer) this.malformed(stream)
       return undefined
     }
-    const { id, connection } = attempt
-    return this.begin(
-      attempt.peer,
-      { id, mine: true, instance: answer.instance, stream, connection },
-      answer.addresses
-    )
+    const { id, peer, connection } = attempt
+    const { instance } = answer
+    if (!this.twins.admits(peer, lifeOf(answer))) {
+      attempt.settle(new Error(twinReason))
+      closeConnection(connection)
+      return undefined
+    }
+    return this.begin(peer, { id, mine: true, instance, stream, connection }, answer.addresses)
   }
 
   /** A stream that the other end opened, on an admitted connection. */
@@ -212,8 +233,9 @@ export class Peers {
       if (offer) this.malformed(stream)
       return undefined
     }
-    if (this.refuses(peer, offer)) {
-      stream.write(HANDSHAKE.encode({ kind: 'refuse' }))
+    const isTwin = !this.twins.admits(peer, lifeOf(offer))
+    if (isTwin || this.refuses(peer, offer)) {
+      stream.write(HANDSHAKE.encode({ kind: 'refuse', isTwin }))
       void stream.close()
       return undefined
     }
@@ -224,9 +246,7 @@ export class Peers {
       old.stream.abort('replaced by a newer stream')
     }
     this.remember(peer, offer.id)
-    stream.write(
-      HANDSHAKE.encode({ kind: 'accept', instance: this.instance, addresses: this.ownAddresses() })
-    )
+    stream.write(HANDSHAKE.encode({ kind: 'accept', ...this.own() }))
     const { id, instance } = offer
     return this.begin(peer, { id, mine: false, instance, stream, connection }, offer.addresses)
   }
@@ -250,6 +270,13 @@ export class Peers {
     }
     this.options.onConnected(peer, [...theirAddresses], live.connection)
     return live
+  }
+
+  /** Said to this process by one who knows another that runs for longer under its id. */
+  private turnedAway(attempt: Attempt): void {
+    attempt.settle(new Error(twinReason))
+    if (!this.isTwin) this.options.onTwin(this.options.self)
+    this.isTwin = true
   }
 
   private lose(peer: PeerId, live: Live): void {
@@ -279,12 +306,16 @@ export class Peers {
     if (oldest !== undefined) this.seen.delete(oldest)
   }
 
-  private ownAddresses(): string[] {
-    return this.options
-      .addresses()
-      .filter((address) => address.length <= addressLengthMax)
-      .slice(0, addressesMax)
+  private own(): { instance: string; addresses: string[]; upMs: number } {
+    const addresses = this.options.addresses().filter((address) => address.length <= addressLengthMax)
+    const upMs = Math.round(performance.now() - this.since)
+    return { instance: this.instance, addresses: addresses.slice(0, addressesMax), upMs }
   }
 }
+
+const lifeOf = ({ instance, upMs }: { instance: string; upMs: number }): Life => ({
+  instance,
+  since: performance.now() - upMs
+})
 
 const newId = (): string => randomBytes(12).toString('base64url')

@@ -1,5 +1,6 @@
 /**
- * Sees to it that what a run needs is on this node before it begins, and that large results are kept before they are told.
+ * Sees to it that what a run needs is on this node before it begins, and that large results are kept before they are told. What
+ * this node's disk has no room for is no fault of the task: its owner is told so, and has it run elsewhere (tasks/roomless.ts).
  *
  * Not here: bringing it (supply.ts for code, data.ts for data), and the engines themselves (tasks/executor).
  * A kitchen: nothing goes on the fire before its ingredients are on the table. A run that waits for its ingredients counts as
@@ -26,6 +27,7 @@ import { splitOutput, withOutput } from '../tasks/output.ts'
 import { idsInInput, inputsIn } from '../tasks/references.ts'
 import { Counts } from './counts.ts'
 import type { Data } from './data.ts'
+import { isDisk } from './datafiles.ts'
 import { Gate } from './gate.ts'
 import type { Supply } from './supply.ts'
 
@@ -137,15 +139,15 @@ export class Provisions {
   }
 
   /** Returns what cannot be had, and why. */
-  async #fetch(run: number, ids: ReadonlySet<DataId>): Promise<Map<DataId, string>> {
-    const lost = new Map<DataId, string>()
+  async #fetch(run: number, ids: ReadonlySet<DataId>): Promise<Map<DataId, unknown>> {
+    const lost = new Map<DataId, unknown>()
     const got: DataId[] = []
     const fetch = async (id: DataId): Promise<void> => {
       try {
         await this.#options.data.fetch(id)
         got.push(id)
       } catch (error) {
-        lost.set(id, explainError(error))
+        lost.set(id, error)
       }
     }
     await Promise.all([...ids].map(fetch))
@@ -153,13 +155,20 @@ export class Provisions {
     return lost
   }
 
-  /** Tasks whose data is lost end here, and say so. */
-  #fail(run: Run, isAll: boolean, lost: ReadonlyMap<DataId, string>): void {
+  /** Tasks whose data is lost, or has no room here, end here, and say so. */
+  #fail(run: Run, isAll: boolean, lost: ReadonlyMap<DataId, unknown>): void {
     const { slot, attempt, inputs } = run
     const failed = [...inputs.indexes.keys()].filter((at) => lostOf(inputs, at, lost).length > 0)
     const values = failed.map((at) => {
-      const reason = lost.get(lostOf(inputs, at, lost)[0] as DataId) ?? ''
-      return failure('TASK_DATA_LOST', `data that the task needs cannot be had: ${reason}`, { slot, attempt })
+      const reasons = lostOf(inputs, at, lost).map((id) => lost.get(id))
+      // Whether the rest can be had is seen where there is room.
+      const full = reasons.find(isDisk)
+      const [code, what, reason] =
+        full === undefined
+          ? (['TASK_DATA_LOST', 'had', reasons[0]] as const)
+          : (['SHOAL_DISK', 'kept here', full] as const)
+      const message = `data that the task needs cannot be ${what}: ${explainError(reason)}`
+      return failure(code, message, { slot, attempt })
     })
     const outcomes = pack(
       '',
@@ -200,7 +209,8 @@ export class Provisions {
 }
 
 function failure(code: ErrorCode, message: string, where: { slot: number; attempt: number }): Uint8Array {
-  const header = { startedAt: 0, elapsedMs: 0, ...where, status: STATUS.error }
+  const status = code === 'SHOAL_DISK' ? STATUS.noRoom : STATUS.error
+  const header = { startedAt: 0, elapsedMs: 0, ...where, status }
   return encodeOutcome(header, encodeFailure({ code, name: 'DataError', message, stack: '' }))
 }
 
@@ -219,5 +229,5 @@ function largeIn(outcomes: Batch): number[] {
   return large
 }
 
-const lostOf = (inputs: Batch, at: number, lost: ReadonlyMap<DataId, string>): DataId[] =>
+const lostOf = (inputs: Batch, at: number, lost: ReadonlyMap<DataId, unknown>): DataId[] =>
   lost.size === 0 ? [] : idsInInput(valueAt(inputs, at)).filter((id) => lost.has(id))

@@ -9,7 +9,7 @@ import type { Millis } from '../machine.ts'
 import type { Membership } from '../routing/membership.ts'
 import type { Member } from '../routing/messages.ts'
 import { STATUS, statusAt, valueAt } from '../tasks/batch.ts'
-import { isClosed, placesIn, readClosed } from '../tasks/closing.ts'
+import { isClosed, placesIn, readClosed, readCut } from '../tasks/closing.ts'
 import type { Keeper } from '../tasks/keeper.ts'
 import { closedIndex, type Placement, placement, shardsMax, shardTasksMax } from '../tasks/messages.ts'
 import type { Owner } from '../tasks/owner.ts'
@@ -120,7 +120,8 @@ export function jobReports(keeper: Keeper, only?: JobId, task?: number): JobRepo
     const { job, index } = shardName(key)
     const outcomes = keeper.outcomes(key)
     const closed = outcomes.get(closedIndex)
-    const known = closed === undefined ? record.shards : readClosed(valueAt(closed.batch, closed.at))
+    const value = closed && valueAt(closed.batch, closed.at)
+    const known = value === undefined ? record.shards : readClosed(value) - (readCut(value)?.size ?? 0)
     const { done, failed, cancelled } = endsOf(outcomes, task === undefined ? undefined : task - record.first)
     const { name, submittedAt } = record.header
     const report: Report = jobs.get(job) ?? { shards: 0, name, submittedAt, parts: [], bad: [] }

@@ -31,7 +31,8 @@ export class Seal {
   readonly #file: FileHandle
   #syncedGroup = 0
   #notedGroup = 0
-  #noting: Promise<void> | undefined
+  /** The last note, which comes after those before it. */
+  #noting: Promise<void> = Promise.resolve()
   #later: ReturnType<typeof setTimeout> | undefined
 
   private constructor(file: FileHandle) {
@@ -89,18 +90,16 @@ export class Seal {
 
   readonly #note = (): void => {
     this.#later = undefined
-    this.#noting ??= this.#write()
+    this.#noting = this.#noting.then(() => this.#write())
   }
 
   async #write(): Promise<void> {
-    while (this.#notedGroup < this.#syncedGroup) {
-      const group = String(this.#syncedGroup).padStart(16, '0')
-      this.#notedGroup = this.#syncedGroup
-      const text = `${group} ${String(crc32(group)).padStart(10, '0')}\n`
-      // A note that cannot be written leaves an older one: less is found out, and nothing is taken for damage that is none.
-      await this.#file.write(text, 0).catch(() => {})
-    }
-    this.#noting = undefined
+    if (this.#notedGroup === this.#syncedGroup) return
+    const group = String(this.#syncedGroup).padStart(16, '0')
+    this.#notedGroup = this.#syncedGroup
+    const text = `${group} ${String(crc32(group)).padStart(10, '0')}\n`
+    // A note that cannot be written leaves an older one: less is found out, and nothing is taken for damage that is none.
+    await this.#file.write(text, 0).catch(() => {})
   }
 
   #change({ key, value }: Entry): void {

@@ -1,7 +1,7 @@
 /**
  * A file through which a client hands bytes over to a node on the same machine.
  *
- * Not here: when that is possible (near.ts); it is only written to once a node asked for it.
+ * Not here: when that is possible (near.ts), and for whom it is written to: who asks for it, or has read what was offered (courier.ts).
  * Its places are used again: pages that are there cost a tenth of fresh ones, and most of it never reaches a disk.
  */
 import { type FileHandle, open } from 'node:fs/promises'

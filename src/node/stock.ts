@@ -10,6 +10,7 @@ import { type DataMessage, idsMax } from '../data/messages.ts'
 import { Strays } from '../data/strays.ts'
 import type { DataId, PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
+import type { Surroundings } from '../routing/surroundings.ts'
 import type { Keeper } from '../tasks/keeper.ts'
 import type { TaskMessage } from '../tasks/messages.ts'
 import { type Named, References } from '../tasks/references.ts'
@@ -23,20 +24,22 @@ export type DataInput =
   /** It is not on the disk any more, or not as it was. */
   | { kind: 'data-lost'; id: DataId }
   | { kind: 'data-used'; id: DataId }
-  /** Somebody put it here and wants it kept; answered by `data-kept`, until `data-unasked`. */
+  /** Somebody put it here and wants it kept; answered by `data-kept` or `data-refused`, until `data-unasked`. */
   | { kind: 'data-put'; id: DataId; ask: number; pin: PinLeft; copies: number }
   | { kind: 'data-unasked'; ask: number }
   /** Somebody does not need these any more. */
   | { kind: 'data-freed'; ids: readonly DataId[] }
 
+type StockSurroundings = DataSurroundings & Pick<Surroundings, 'everybody'>
+
 export class Stock {
-  readonly #view: DataSurroundings
+  readonly #view: StockSurroundings
   readonly #depot: Depot
   readonly #guard: Guard
   readonly #strays: Strays
   readonly #references: References
 
-  constructor(view: DataSurroundings, keeper: Keeper, quota: number) {
+  constructor(view: StockSurroundings, keeper: Keeper, quota: number) {
     this.#view = view
     this.#depot = new Depot(view, quota)
     this.#guard = new Guard(view, this.#depot)
@@ -62,6 +65,13 @@ export class Stock {
     return this.#guard.sources(id, at)
   }
 
+  /** Who could have something was asked, if these were: nobody else is up, or down for so short a time that it may be back. */
+  areAll(sources: readonly PeerId[], now: Millis): boolean {
+    const { self, isUp, isGone, everybody, peers } = this.#view
+    const asked = new Set([self, ...sources])
+    return [...everybody(), ...peers()].every((peer) => asked.has(peer) || (!isUp(peer) && isGone(peer, now)))
+  }
+
   /** Who is known to have it. */
   holders(id: DataId): ReadonlySet<PeerId> {
     const others = this.#guard.holders(id) ?? new Set()
@@ -69,8 +79,8 @@ export class Stock {
     return others.has(self) || !this.has(id) ? others : new Set([...others, self])
   }
 
-  isFull(now: Millis, share: number): boolean {
-    return this.#depot.isFull(now, share)
+  isFull(share: number): boolean {
+    return this.#depot.isFull(share)
   }
 
   /** The keeper has read back what is on its disk. */
@@ -92,12 +102,17 @@ export class Stock {
       }
       case 'held':
         return this.#guard.held(from, message.ids, now)
+      case 'full':
+        return this.#guard.full(from, message.ids, now)
       case 'unhold':
+        this.#guard.changed(message.ids)
         return this.#depot.unhold(from, message.ids, message.isOver, now)
       case 'unpin':
+        this.#guard.changed(message.ids)
         return this.#depot.unpin(message.ids, now)
       case 'crossed':
-        this.#depot.crossed(message.ids, now)
+        this.#guard.changed(message.ids)
+        this.#depot.crossed(message, now)
         return []
       case 'stray':
         return this.#depot.stray(from, message.ids, now)
@@ -162,6 +177,7 @@ export class Stock {
 
   #free(ids: readonly DataId[], now: Millis): DataEffect[] {
     const effects = this.#depot.unpin(ids, now)
+    this.#guard.changed(ids)
     for (let at = 0; at < ids.length; at += idsMax)
       for (const to of this.#view.peers())
         effects.push({ kind: 'send', to, message: { kind: 'unpin', ids: ids.slice(at, at + idsMax) } })

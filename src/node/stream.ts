@@ -5,9 +5,9 @@
  * Frames of one event-loop turn leave in one parcel, since a parcel costs twenty times what a frame does.
  */
 import type { Stream } from '@libp2p/interface'
+import { discard } from '../spent.ts'
 import { takeMemory } from './chunk-memory.ts'
 import { chunkBytes } from './chunks.ts'
-import { areAlone, discard } from './spent.ts'
 import { updateWindowByHalves } from './window.ts'
 
 /** Bytes of one frame; a longer one aborts the stream, on both sides. */
@@ -257,7 +257,7 @@ export class FrameStream {
     else if (this.bodyLength <= chunkBytes) {
       this.takePart(piece)
       // A copy was made of all that lay there: no other frame has a part of it.
-      if (areAlone(piece)) discard(piece)
+      discard(piece)
     } else {
       // As much memory as was announced is only taken for what has come.
       this.body.push(piece)

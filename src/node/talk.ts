@@ -23,18 +23,32 @@ const unreadBytesMax = 16 * 1024 * 1024
 const writeAheadMax = 2 * 1024 * 1024
 
 /** Characters of a path; what lies deeper is sent. */
-const pathMax = 1_024
+export const pathMax = 1_024
 
 const id = text(64, isDataId)
 const kinds = {
   /** I want it. `isBrief`: what is one chunk is sent at once, without its list; `near` is as in `want`. */
   ask: { id, isBrief: added(flag, false), near: added(uint(1), 0) },
-  /** I have it, and it is to be kept in `copies` copies for `pinMs`; 0 = as usual. */
-  offer: { id, copies: uint(15), pinMs: uint(), isForJob: added(flag, false) },
+  /**
+   * I have it, and it is to be kept in `copies` copies for `pinMs`; 0 = as usual. `path`: if not empty, its only chunk lies
+   * there.
+   */
+  offer: {
+    id,
+    copies: uint(15),
+    pinMs: uint(),
+    isForJob: added(flag, false),
+    path: added(text(pathMax), ''),
+    offset: added(uint(), 0)
+  },
   /** The hashes of its chunks. */
   list: { hashes: bytes(chunksMax * hashBytes) },
-  /** Not here, or not now. `at`: who has it. */
-  absent: { reason: text(400), at: added(list(text(128, isPeerId), elsewhereMax), []) },
+  /** Not here, or not now. `at`: who has it. `isNowhere`: looked for long enough, with every node that could have it. */
+  absent: {
+    reason: text(400),
+    at: added(list(text(128, isPeerId), elsewhereMax), []),
+    isNowhere: added(flag, false)
+  },
   /** Credit for one chunk. `taken`: so many of this stream are done with. `near`: 1 = a file of the other side would do. */
   want: { index: uint(chunksMax), taken: added(uint(), 0), near: added(uint(1), 0) },
   /** The next frame is this chunk. */
@@ -71,6 +85,7 @@ export class Talk {
   #unreadBytes = 0
   #reader: PromiseWithResolvers<Uint8Array> | undefined
   #end: Error | undefined
+  #saidAt = performance.now()
   readonly #whenOver = new Set<() => void>()
   readonly #counters: Counters
   /** Of the other side. */
@@ -102,6 +117,11 @@ export class Talk {
     return !this.isOver && this.#frames.length === 0
   }
 
+  /** For so long nothing was said from here. */
+  get silentMs(): number {
+    return performance.now() - this.#saidAt
+  }
+
   /** Calls it once this is over; at once if it is, and not after what is returned was called. */
   whenOver(act: () => void): () => void {
     if (this.isOver) act()
@@ -110,6 +130,7 @@ export class Talk {
   }
 
   say(word: Word): void {
+    this.#saidAt = performance.now()
     this.#stream?.write(words.encode(word))
   }
 

@@ -35,8 +35,10 @@ export class Talks {
     this.#idle.set(connection, idle)
     for (let one = idle.pop(); one !== undefined; one = idle.pop()) {
       clearTimeout(one.timer)
-      if (one.talk.isQuiet) return one.talk
-      one.talk.abort('more was said than asked for')
+      // Who found all that it wanted in files said nothing, and the other side waits only for so long.
+      if (one.talk.isQuiet && one.talk.silentMs < idleMs) return one.talk
+      if (one.talk.isQuiet) void one.talk.close()
+      else one.talk.abort('more was said than asked for')
     }
     const options = {
       counters: this.#counters,

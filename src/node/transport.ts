@@ -24,6 +24,8 @@ export type TransportEvent =
   | { kind: 'refused'; peer: PeerId; reason: string }
   /** For people: an address that this node was given leads to another mesh. Said once, of the first such address. */
   | { kind: 'seed-refused'; address: string }
+  /** For people: two processes run as that node, or as this very one, and one of them is turned away. */
+  | { kind: 'twin'; peer: PeerId }
 
 export interface Transport {
   readonly self: PeerId
@@ -51,6 +53,8 @@ export interface Transport {
   fetchBlob(digest: Digest, peers: readonly PeerId[]): Promise<Uint8Array>
   /** A stream for one transfer of data. Rejects if the peer is not connected, or does not answer. */
   talkTo(peer: PeerId): Promise<Talk>
+  /** Its files can be read here, as far as is known. False if it is not connected. */
+  isNear(peer: PeerId): boolean
   /** Counters for `status`: refused peers, malformed frames, bytes. */
   counters(): Readonly<Record<string, number>>
   stop(): Promise<void>

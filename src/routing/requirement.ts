@@ -24,7 +24,7 @@ export type Test =
       readonly '>='?: number
     }
 
-/** All that it says must hold. `any`: at least one of these; `all`: each; `not`: this must not. */
+/** All that it says must hold. `any`: at least one of these; `all`: each; `not`: this must not. Empty lists that make it one that nothing meets are refused. */
 export interface Rule {
   readonly labels?: Readonly<Record<string, Test>>
   readonly any?: readonly Rule[]
@@ -69,8 +69,16 @@ const nameMax = 128
 const valuesMax = 64
 const comparisons = ['<', '<=', '>', '>='] as const
 
-/** Throws SHOAL_BAD_OPTION, and says what would be right. */
+/** Throws SHOAL_BAD_OPTION, and says what would be right; also for a rule that nothing can meet. */
 export function requirementOf(requires: Requires, targets: readonly string[] = []): Requirement {
+  const requirement = read(requires, targets)
+  if (isVain(requirement.rule))
+    refuse('`requires` can be met by no node: an empty `any`, or an empty list for a label, matches nothing')
+  return requirement
+}
+
+/** Throws SHOAL_BAD_OPTION. What others wait for is theirs to know. */
+function read(requires: Requires, targets: readonly string[] = []): Requirement {
   const { resources, source, ...rule } = plainObject(requires, '`requires`')
   if (!Array.isArray(targets) || targets.length > targetsMax)
     refuse(`\`targets\` is a list of at most ${targetsMax} ids of nodes or engines`)
@@ -108,7 +116,7 @@ export const requirement: Type<Requirement> = {
     try {
       if (typeof value !== 'string' || value.length > requirementCharsMax) throw new TypeError('no text')
       const { targets = [], ...requires } = plainObject(JSON.parse(value), path)
-      return requirementOf(requires, targets as string[])
+      return read(requires, targets as string[])
     } catch (cause) {
       throw new ShoalError('SHOAL_BAD_MESSAGE', `expected a requirement at ${path}`, { cause })
     }
@@ -120,7 +128,7 @@ export const requirement: Type<Requirement> = {
 export function on(engine: string, { text }: Requirement): Requirement {
   const { targets: _, ...requires } =
     text === '' ? { targets: [] } : plainObject(JSON.parse(text), '`requires`')
-  return requirementOf(requires, [engine])
+  return read(requires, [engine])
 }
 
 /** True if it needs more of a node that matches than any free slot: then the node alone knows when it may begin. */
@@ -175,6 +183,23 @@ function checkTest(test: Test, path: string, budget: Budget, depth: number): voi
   }
 }
 
+/** Whatever a node says of itself, it does not meet this: lists that are empty are seen, not contradictions. */
+function isVain({ labels = {}, any, all = [], not }: Rule): boolean {
+  if (Object.values(labels).some(isVainTest) || all.some(isVain)) return true
+  return any?.every(isVain) === true || (not !== undefined && isMet(not))
+}
+
+/** Whatever a node says of itself, it meets this. */
+function isMet({ labels = {}, any, all = [], not }: Rule): boolean {
+  if (!Object.values(labels).every(isMetTest) || !all.every(isMet)) return false
+  return any?.some(isMet) !== false && (not === undefined || isVain(not))
+}
+
+const isVainTest = (test: Test): boolean =>
+  Array.isArray(test) ? test.length === 0 : isNegation(test) && isMetTest(test.not)
+const isMetTest = (test: Test): boolean =>
+  isNegation(test) && Object.keys(test).length === 1 && isVainTest(test.not)
+const isNegation = (test: Test): test is { readonly not: Test } => Object(test).not !== undefined
 const isValue = (value: unknown): value is string | number =>
   Number.isFinite(value) || (typeof value === 'string' && value.length <= nameMax)
 

@@ -24,6 +24,8 @@ export interface Surroundings {
   readonly canKeep: (peer: PeerId) => boolean
   /** Those that can keep what has this name, and `also`; best first. */
   readonly keepersFor: (name: string, also?: readonly PeerId[]) => PeerId[]
+  /** Some that would keep are full. */
+  readonly isAnyFull: () => boolean
   /** Peers that may know where a shard is: all, or in a large mesh those that would keep it now and some others. */
   readonly mayKnow: (key: ShardKey) => readonly PeerId[]
   /** As a keeper, for good. */
@@ -54,6 +56,8 @@ export function surroundingsOf(membership: Membership, replaceAfterMs: Millis, r
     canVote: (peer) => membership.member(peer)?.isKeeper === true,
     canKeep: (peer) => membership.canKeep(peer),
     keepersFor,
+    isAnyFull: () =>
+      membership.members().some(({ isKeeper, isLeaving, isFull }) => isKeeper && !isLeaving && isFull),
     mayKnow: (key) =>
       membership.isWide
         ? whoMayKnow(keepersFor(key.slice(0, key.lastIndexOf('/'))), peers(), random)

@@ -80,8 +80,9 @@ export function isSound(batch: Batch, count: number): boolean {
 /**
  * How an attempt ended; the first byte of an outcome. `lost` says that its engine ended with it, and is never committed; nor is
  * `cancelled` of an engine, which says that somebody had the run ended: a cancellation that counts is stated by an owner.
+ * `noRoom` says that the node's disk could not take what the task needs, or what it made: an error, if no other node's can.
  */
-export const STATUS = { ok: 0, error: 1, cancelled: 2, timedOut: 3, lost: 4 } as const
+export const STATUS = { ok: 0, error: 1, cancelled: 2, timedOut: 3, lost: 4, noRoom: 5 } as const
 export type Status = (typeof STATUS)[keyof typeof STATUS]
 /** Set in the first byte if the outcome ends with the story of earlier attempts (story.ts). */
 export const STORY_BIT = 0x80
@@ -106,6 +107,8 @@ export function writeOutcomeHeader(into: Uint8Array, header: OutcomeHeader): voi
   view.setUint8(1, header.slot)
   view.setUint16(2, header.attempt, true)
   view.setFloat32(4, header.elapsedMs, true)
+  // Rounded down: what it ended before began no earlier.
+  if (view.getFloat32(4, true) > header.elapsedMs) view.setUint32(4, view.getUint32(4, true) - 1, true)
   view.setFloat64(8, header.startedAt, true)
 }
 
@@ -133,7 +136,7 @@ export function statusAt({ ends, body }: Batch, at: number): Status {
 
 function statusIn(first: number): Status {
   const status = first & ~(STORY_BIT | OUTPUT_BIT)
-  return status <= STATUS.lost ? (status as Status) : STATUS.error
+  return status <= STATUS.noRoom ? (status as Status) : STATUS.error
 }
 
 /** An outcome as bytes: header, then payload (a value, or a failure as JSON). */

@@ -7,14 +7,23 @@ import type { PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Batch } from './batch.ts'
 import type { Send } from './effects.ts'
-import type { Lead, LeadView } from './lead.ts'
+import type { Lead } from './lead.ts'
+import type { LocalityView } from './locality.ts'
 import type { JobHeader, TaskMessageOf } from './messages.ts'
 import { type HoldersView, Nearby } from './nearby.ts'
+import { Roomless } from './roomless.ts'
 import { Round } from './round.ts'
 import { Shares } from './shares.ts'
 import { Speeds } from './speeds.ts'
 import { Standings, type StandingsView } from './standings.ts'
+import type { Able } from './verdicts.ts'
 import type { Waste } from './waste.ts'
+
+/** What an owner shares with all that it owns. */
+export interface LeadView extends LocalityView, Able {
+  readonly waste: Waste
+  readonly roomless: Roomless
+}
 
 export class Dealer implements LeadView {
   readonly self: PeerId
@@ -24,6 +33,7 @@ export class Dealer implements LeadView {
   readonly nearby: Nearby
   readonly member: LeadView['member']
   readonly able: LeadView['able'] = (requires) => this.standings.able(requires)
+  readonly roomless = new Roomless((requires, except) => this.standings.able(requires, except))
   readonly waste: Waste = { lost: 0, dropped: 0 }
   /** Tasks that the last round left, because nobody who asks can take them. */
   left = 0

@@ -3,14 +3,16 @@
  * many there will be.
  *
  * Not here: who writes it (entry.ts), and the register itself.
- * First come, first kept; who proposes something else hears what is committed.
+ * First come, first kept; who proposes something else hears what is committed. How many there are of a job that somebody else
+ * than its submitter ends is counted here.
  */
 import { shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { regroup } from './accepted.ts'
-import { type Batch, pickAt } from './batch.ts'
+import { type Batch, pack, pickAt, valueAt } from './batch.ts'
+import { encodeCut, isLeftOut, readClosed } from './closing.ts'
 import type { Send } from './effects.ts'
-import { type AcceptedBatch, closedIndex, startIndex } from './messages.ts'
+import { type AcceptedBatch, closedIndex, placementBase, startIndex } from './messages.ts'
 import type { Register } from './register.ts'
 
 export class Entries {
@@ -31,17 +33,29 @@ export class Entries {
   propose(entries: Batch, now: Millis): { known: AcceptedBatch[]; effects: Send[] } {
     const fresh: number[] = []
     const known: number[] = []
+    let isCut = false
     for (const [at, index] of entries.indexes.entries()) {
       // Only the first shard of a job says something about the others.
       if (index < startIndex || index > closedIndex || (index !== startIndex && !this.#isRoot)) continue
       if (this.#register.committed.has(index)) known.push(index)
+      // The job was ended before this shard had a place in it.
+      else if (index > placementBase && isLeftOut(this.#register, index - placementBase))
+        known.push(closedIndex)
       else if (!this.#proposed.has(index)) {
+        const isAsked = index === closedIndex && readClosed(valueAt(entries, at)) === 0
+        // What was taken over is to count, so it must be committed. Who asks does so again.
+        if (isAsked && !this.#register.isInForce) continue
         this.#proposed.add(index)
-        fresh.push(at)
+        if (isAsked) isCut = true
+        else fresh.push(at)
       }
     }
     const found = known.flatMap((index) => this.#register.committed.get(index) ?? [])
     const effects = fresh.length === 0 ? [] : this.#register.propose(pickAt(entries, fresh), now)
+    if (isCut) {
+      const cut = pack('', [closedIndex], [encodeCut(this.#register)])
+      effects.push(...this.#register.propose(cut, now))
+    }
     return { known: regroup(found), effects }
   }
 }

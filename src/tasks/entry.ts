@@ -11,7 +11,7 @@ import { type ClientId, isJobId, type PeerId, type ShardKey, shardKey } from '..
 import { assert, earlier, type Millis } from '../machine.ts'
 import { majorityOf } from '../routing/placement.ts'
 import { pack, valueAt } from './batch.ts'
-import { encodeClosed } from './closing.ts'
+import { encodeClosed, leavesOut } from './closing.ts'
 import { type Send, seek, send } from './effects.ts'
 import { Follows } from './follows.ts'
 import {
@@ -252,7 +252,7 @@ export class Entry {
     const best = isHere ? [this.#view.self, ...ranked.filter((peer) => peer !== this.#view.self)] : ranked
     const keepers = best.slice(0, wantedOf(message))
     if (keepers.length < Math.max(1, copies.least)) {
-      const text = `${keepers.length} nodes can keep work, ${Math.max(1, copies.least)} are asked for; start more, release jobs if they are full, or lower \`keepers.min\``
+      const text = `${keepers.length} nodes can keep work, ${Math.max(1, copies.least)} are asked for; start more, release jobs if they are full, restart those whose disk failed (see \`shoal status\`) once it is in order, or lower \`keepers.min\``
       return [refusal(client, header.job, index, 'SHOAL_NO_KEEPERS', text)]
     }
     const record = recordOf(message, key, keepers)
@@ -306,16 +306,23 @@ export class Entry {
   /** The job's register decided where a shard is: here, or where an earlier entry had put it. */
   #entered({ key, outcomes }: TaskMessageOf<'committed'>, now: Millis): EntryEffect[] {
     const effects: EntryEffect[] = []
+    const closedAt = outcomes.indexes.indexOf(closedIndex)
     for (const submission of [...this.#submissions.values()]) {
-      const { message, entry } = submission
+      const { message, entry, record } = submission
       if (entry === undefined || message.root[0]?.key !== key) continue
+      // The job was ended before; its client hears that from the register.
+      if (closedAt >= 0 && leavesOut(valueAt(outcomes, closedAt), message.index)) {
+        this.#submissions.delete(record.key)
+        effects.push(...this.#discard(record))
+        continue
+      }
       const at = outcomes.indexes.indexOf(placementBase + message.index)
       if (at < 0) continue
       const placement = parsePlacement(valueAt(outcomes, at))
       if (placement === undefined) continue
       effects.push(...this.#acknowledge(submission, placement, now))
       // Where an earlier entry had put it counts; what this one has stored does not.
-      if (placement.key !== submission.record.key) effects.push(...this.#discard(submission.record))
+      if (placement.key !== record.key) effects.push(...this.#discard(record))
     }
     return effects
   }

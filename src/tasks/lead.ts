@@ -5,41 +5,37 @@
  * An outcome is proposed when it arrives and confirmed to its producer when it is committed; between the two the producer
  * keeps it, so that an owner that dies takes no finished work with it.
  */
-import { toString as toText } from 'uint8arrays/to-string'
 import { type Attempt, type PeerId, type ShardKey, shardName } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { Audience } from './audience.ts'
-import { type Batch, OUTCOME_HEADER_BYTES, pickAt, readOutcomeHeader, STATUS, valueAt } from './batch.ts'
+import { type Batch, pickAt, readOutcomeHeader, STATUS, valueAt } from './batch.ts'
 import { isClosed } from './closing.ts'
 import { Deadline } from './deadline.ts'
+import type { LeadView } from './dealer.ts'
 import { Dependents, type News } from './dependents.ts'
 import { confirm, type Send, send } from './effects.ts'
 import { Entries } from './entries.ts'
 import { grantsOf, revoke, revokesOf } from './grants.ts'
-import { type Asked, Locality, type LocalityView } from './locality.ts'
+import { type Asked, Locality } from './locality.ts'
+import { lossesMax } from './losses.ts'
 import { Marks } from './marks.ts'
 import { closedIndex, type ShardRecord, type TaskMessageOf } from './messages.ts'
 import { holdPermitted, Once } from './once.ts'
 import { permitsFor, permitsMax } from './permits.ts'
-import { lossesMax, type Picked, Queue, type Return, TASK } from './queue.ts'
+import { type Picked, Queue, type Return, TASK } from './queue.ts'
 import type { Register } from './register.ts'
 import { Silence } from './silence.ts'
 import { never, startOf, startWithinMs } from './start.ts'
-import { type EarlierAttempt, earlier, Story } from './story.ts'
+import { earlier, Story, untold } from './story.ts'
 import { Unfit } from './unfit.ts'
-import { type Able, concluded, hopeless, notBegun, poisoned, unknown, type Verdict } from './verdicts.ts'
-import { Dropped, type Waste } from './waste.ts'
+import { concluded, hopeless, notBegun, poisoned, unknown, type Verdict } from './verdicts.ts'
+import { Dropped } from './waste.ts'
 
 /** How long a new owner waits to be told what runs already. */
 export const inheritMs = 150
 
 /** What the owner before said when it left. */
 export type Inheritance = Pick<TaskMessageOf<'handover'>, 'ballot' | 'states' | 'untried'>
-
-/** What an owner shares with all that it owns. */
-export interface LeadView extends LocalityView, Able {
-  readonly waste: Waste
-}
 
 export class Lead {
   readonly register: Register
@@ -58,7 +54,7 @@ export class Lead {
   readonly #dropped: Dropped
   readonly #deadline: Deadline
   /** Tasks to run at most once whose run is lost. */
-  readonly #once = new Once()
+  readonly #once = new Once(this.#story)
   readonly #unfit = new Unfit()
   #isOpen: boolean
   #grantsFrom: Millis = 0
@@ -96,7 +92,9 @@ export class Lead {
   waiting(now: Millis): number {
     // A settled shard has no inputs any more, and nothing waits in it.
     const { inputs, count } = this.record
-    const isReady = this.#mayGrant && now >= this.#grantsFrom && inputs.indexes.length === count
+    // Its record is on disk: who forgot that it had granted would grant the same attempt again.
+    const mayGrant = this.#isStarted && this.#isOpen && this.register.phase !== 'storing'
+    const isReady = mayGrant && now >= this.#grantsFrom && inputs.indexes.length === count
     // Nor may anything be granted before the number of its attempt is marked.
     return isReady && this.#marks.has(this.#queue.highestAttempt) ? this.#queue.waiting : 0
   }
@@ -175,7 +173,7 @@ export class Lead {
     this.#silence.heard(to, now)
     const { indexes, attempt } = picked
     if (!this.#isOnce) return { effects: this.#grant(to, picked), tasks: indexes.length }
-    if (attempt > permitsMax) this.#once.give(...indexes)
+    if (attempt > permitsMax) for (const index of indexes) this.#once.give(index)
     const permits = permitsFor(to, attempt > permitsMax ? [] : indexes, attempt)
     this.#once.asked(permits)
     const effects = permits.indexes.length === 0 ? [] : this.register.propose(permits, now)
@@ -195,11 +193,6 @@ export class Lead {
     return queue
   }
 
-  /** Its record is on disk: who forgot that it had granted would grant the same attempt again. */
-  get #mayGrant(): boolean {
-    return this.#isStarted && this.#isOpen && this.register.phase !== 'storing'
-  }
-
   get #isStarted(): boolean {
     return !this.#isOnce || startOf(this.register) === 'started'
   }
@@ -210,7 +203,7 @@ export class Lead {
 
   /** Ends what was to run at most once, and may have run, nobody knows how far. */
   giveUp(now: Millis): Send[] {
-    return this.#conclude(this.#once.take(), STATUS.error, unknown(this.record), now)
+    return this.#conclude(this.#once.take(), STATUS.error, unknown(this.record, this.#story), now)
   }
 
   outcomes(from: PeerId, outcomes: Batch, now: Millis): Send[] {
@@ -224,9 +217,9 @@ export class Lead {
       if (state === TASK.committed) {
         this.#dropped.count(index, outcomes, at, this.register.committed.get(index))
         stale.push(index)
-      } else if (state !== TASK.proposed && this.#retries(outcomes, at, index)) {
+      } else if (state !== TASK.proposed && this.#retries(outcomes, at, now)) {
         stale.push(index)
-        if (this.#queue.losses(index) >= lossesMax) fatal.push(index)
+        if (this.#queue.losses.of(index) >= lossesMax) fatal.push(index)
       } else if (this.#queue.propose(index)) fresh.push(at)
     }
     const effects =
@@ -291,10 +284,13 @@ export class Lead {
     for (const index of indexes) {
       if (index >= this.record.count || !this.#queue.isHeldBy(index, peer, attempt)) continue
       if (this.#once.isAsked(index, this.#queue)) continue
-      if (because === 'handed-back') this.#tellUnbegun(index, peer, 'handed back')
+      const last = untold(peer, this.#queue.attempt(index), 'handed back')
       // What was not begun may be, under another permit; of anything else nobody knows.
-      if (this.#isOnce && because !== 'unstarted') this.#once.give(index)
-      else this.#queue.release(index, this.#isOnce ? 'handed-back' : because)
+      if (this.#isOnce && because !== 'unstarted') this.#once.give(index, last)
+      else {
+        if (because === 'handed-back') this.#story.add(index, last)
+        this.#queue.release(index, this.#isOnce ? 'handed-back' : because)
+      }
       if (because === 'unstarted') this.locality?.returned(peer, index)
       count++
     }
@@ -309,27 +305,31 @@ export class Lead {
     const fatal: number[] = []
     for (const index of this.#queue.heldBy(peer)) {
       // Once suspected, it is blamed only for what it had begun.
-      const isSuspect = this.#queue.losses(index) === 0 || this.#queue.isRunning(index)
-      if (isSuspect) this.#tellUnbegun(index, peer, 'lost')
+      const isSuspect = this.#queue.losses.of(index) === 0 || this.#queue.isRunning(index)
+      if (isSuspect) this.#story.add(index, untold(peer, this.#queue.attempt(index), 'lost'))
       this.#view.waste.lost += isSuspect ? 1 : 0
       this.#queue.release(index, isSuspect ? 'lost' : 'missing', peer)
-      if (this.#queue.losses(index) >= lossesMax) fatal.push(index)
+      if (this.#queue.losses.of(index) >= lossesMax) fatal.push(index)
     }
     return this.#poison(fatal, now)
   }
 
-  begun(peer: PeerId, indexes: Iterable<number>, attempt: Attempt): Send[] {
+  begun(peer: PeerId, indexes: Iterable<number>, attempt: Attempt): void {
     for (const index of indexes) if (this.#queue.isHeldBy(index, peer, attempt)) this.#queue.begin(index)
-    return []
   }
 
   /** What runs at `peer`. What has ended by now is to stop there. */
   holding(peer: PeerId, indexes: Iterable<number>, attempt: number, now: Millis): Send[] {
     this.#silence.heard(peer, now)
     if (!this.#isOpen) return []
-    const own = [...indexes].filter((index) => index < this.record.count)
-    const over = own.filter((index) => this.#queue.state(index) >= TASK.proposed)
-    for (const index of own) if (!over.includes(index)) this.#queue.hold(index, peer, attempt)
+    const over: number[] = []
+    for (const index of indexes) {
+      if (index >= this.record.count) continue
+      if (this.#queue.state(index) >= TASK.proposed) over.push(index)
+      // Nothing ended a run whose node was away, so that is not held against the task.
+      else if (this.#story.cameBack(index, attempt, peer, this.#queue.hold(index, peer, attempt)))
+        this.#queue.losses.forgive(index)
+    }
     return revoke(peer, this.key, over)
   }
 
@@ -360,36 +360,36 @@ export class Lead {
     return [...unfit, ...probes]
   }
 
-  #tellUnbegun(index: number, peer: PeerId, how: EarlierAttempt['how']): void {
-    const attempt = this.#queue.attempt(index)
-    this.#story.add(index, { attempt, engine: peer, how, startedAt: 0, elapsedMs: 0, reason: '' })
-  }
-
   /** True if this end is not the last word: the task waits again, or has been waiting already. */
-  #retries(outcomes: Batch, at: number, index: number): boolean {
+  #retries(outcomes: Batch, at: number, now: Millis): boolean {
+    const index = outcomes.indexes[at] as number
     const value = valueAt(outcomes, at)
-    const header = readOutcomeHeader(value)
-    const { status, attempt } = header
+    const { status, attempt } = readOutcomeHeader(value)
     if (status === STATUS.ok) return false
     const isLost = status === STATUS.lost
     // A run that was ended by an owner before this one: what that had proposed instead may be lost with it.
-    const isVoid = isLost || status === STATUS.cancelled
+    const isEnded = isLost || status === STATUS.cancelled
     if (attempt < this.#queue.attempt(index)) return true
-    if (this.#queue.state(index) !== TASK.granted) return isVoid
-    if (this.#isOnce && isVoid) this.#once.give(index)
-    if (this.#isOnce) return isVoid
-    if (!isVoid && this.#queue.failures(index) >= this.record.header.retries) return false
-    const reason = isLost ? toText(value.subarray(OUTCOME_HEADER_BYTES)) : ''
-    this.#story.add(index, earlier(outcomes.node, header, reason))
+    if (this.#queue.state(index) !== TASK.granted) return isEnded || status === STATUS.noRoom
+    const moved = this.#view.roomless.moved(this.record.header, this.#queue, { outcomes, at }, now)
+    const isVoid = isEnded || moved !== undefined
+    if (!isVoid && (this.#isOnce || this.#queue.failures(index) >= this.record.header.retries)) return false
+    const { last, printed } = earlier(outcomes.node, value)
+    if (this.#isOnce && moved === undefined) {
+      this.#once.give(index, last, printed)
+      return true
+    }
+    const isFatal = isLost && this.#queue.losses.of(index) + 1 >= lossesMax
+    this.#story.add(index, last, isFatal ? printed : undefined)
     if (isLost) this.#view.waste.lost++
-    const because = isLost ? 'lost' : isVoid ? 'handed-back' : 'failed'
+    if (moved === 'unfed') this.#deadline.again()
+    const because = moved ?? (isLost ? 'lost' : isVoid ? 'handed-back' : 'failed')
     this.#queue.release(index, because, outcomes.node === '' ? undefined : outcomes.node)
     return true
   }
 
   #poison(indexes: number[], now: Millis): Send[] {
-    const failure = poisoned(this.record, (index) => this.#story.of(index))
-    return this.#conclude(indexes, STATUS.error, failure, now)
+    return this.#conclude(indexes, STATUS.error, poisoned(this.record, this.#story), now)
   }
 
   /** Outcomes that the owner states itself: no node produced them. */

@@ -8,8 +8,10 @@
 import type { PeerId } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { type Batch, pickAt } from './batch.ts'
+import type { Output } from './output.ts'
 import { grouped, type Permit, permitKey, permitsIn } from './permits.ts'
 import type { Queue } from './queue.ts'
+import { type EarlierAttempt, type Story, untold } from './story.ts'
 
 /** Absence of a holder after which what it was to run at most once ends as TASK_UNKNOWN. */
 export const holderAwayMs = 10_000
@@ -17,17 +19,24 @@ export const holderAwayMs = 10_000
 export class Once {
   readonly #awayAt = new Map<PeerId, Millis>()
   readonly #asked = new Set<number>()
-  #unknown: number[] = []
+  readonly #unknown = new Set<number>()
+  readonly #story: Story
 
-  /** Its run is lost. */
-  give(...indexes: number[]): void {
-    this.#unknown.push(...indexes)
+  constructor(story: Story) {
+    this.#story = story
+  }
+
+  /** Its run is lost, however that came; `last` says where it was, as far as that was heard, and what it printed. */
+  give(index: number, last?: EarlierAttempt, printed?: Output): void {
+    if (last !== undefined && !this.#unknown.has(index))
+      this.#story.add(index, { ...last, how: 'lost' }, printed)
+    this.#unknown.add(index)
   }
 
   /** Whose end is not known, each told once. */
   take(): number[] {
-    const unknown = this.#unknown
-    this.#unknown = []
+    const unknown = [...this.#unknown]
+    this.#unknown.clear()
     return unknown
   }
 
@@ -66,7 +75,7 @@ export class Once {
   #despair(peer: PeerId, queue: Queue): void {
     for (const index of queue.heldBy(peer)) {
       if (this.isAsked(index, queue)) queue.release(index, 'handed-back')
-      else this.give(index)
+      else this.give(index, untold(peer, queue.attempt(index), 'lost'))
     }
   }
 }

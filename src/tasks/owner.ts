@@ -211,7 +211,7 @@ export class Owner {
     }
     if (now < this.#tendAt) return effects
     this.#tendAt = now + tendEveryMs
-    effects.push(...this.#dependencies.wake(now))
+    effects.push(...this.#dependencies.wake(now), ...this.#whereabouts.doubts(this.#view.self, now))
     for (const lead of this.leads.values()) {
       effects.push(...this.#watching(lead, () => lead.register.again(now, this.#view.canVote), now))
       effects.push(...lead.probes(now, this.#view.isUp), ...lead.giveUp(now))

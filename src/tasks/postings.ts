@@ -50,9 +50,11 @@ export class Postings {
     return this.#try(posting)
   }
 
-  committed({ key, outcomes }: TaskMessageOf<'committed'>): void {
+  committed({ key, outcomes, settled }: TaskMessageOf<'committed'>): void {
     if (this.#open.size === 0) return
     for (const index of outcomes.indexes) this.#open.delete(`${key} ${index}`)
+    // Nothing more is written into the register of what is over.
+    if (settled) this.forget(key)
   }
 
   forget(name: Forgettable): void {

@@ -7,17 +7,9 @@
  */
 import type { Attempt, PeerId } from '../ids.ts'
 import { assert } from '../machine.ts'
+import { companyMax, Losses } from './losses.ts'
 import { attemptsMax } from './messages.ts'
 import { Tried } from './tried.ts'
-
-/** Losses of an engine after which a task fails as TASK_POISONED. */
-export const lossesMax = 3
-/**
- * A node that is lost takes all that it held with it, and nobody knows which task it was. So those it held go on in small
- * company, then alone, as when light bulbs are tested by halves: the third loss names the one, and its neighbours are safe.
- */
-const companyMax = 8
-const weightOf = (losses: number): number => (losses === 0 ? 0 : losses < lossesMax - 1 ? 1 : companyMax)
 
 export const TASK = { waiting: 0, granted: 1, proposed: 2, committed: 3 } as const
 export type TaskState = (typeof TASK)[keyof typeof TASK]
@@ -30,8 +22,11 @@ export const TASK_EDGES: Readonly<Record<keyof typeof TASK, readonly (keyof type
   committed: []
 }
 
-/** Why a granted task waits again. Only `failed` and `lost` are held against it. */
-export type Return = 'unstarted' | 'handed-back' | 'missing' | 'failed' | 'lost'
+/**
+ * Why a granted task waits again. Only `failed` and `lost` are held against it. Of `unfed` ones, which had not begun either, an
+ * outcome may be told again.
+ */
+export type Return = 'unstarted' | 'unfed' | 'handed-back' | 'missing' | 'failed' | 'lost'
 
 export interface Picked {
   readonly indexes: number[]
@@ -49,7 +44,7 @@ export class Queue {
   readonly #attempt: Uint16Array
   /** No further run gets a lower number, whatever is said to run: another one may have had it. */
   readonly #floor: Uint16Array
-  readonly #losses: Uint8Array
+  readonly losses: Losses
   readonly #failures: Uint16Array
   /** Granted tasks whose present run is known to have begun. */
   readonly #running = new Set<number>()
@@ -76,7 +71,7 @@ export class Queue {
     this.#state = new Uint8Array(count)
     this.#attempt = new Uint16Array(count).fill(Math.min(firstAttempt, attemptsMax))
     this.#floor = new Uint16Array(count)
-    this.#losses = new Uint8Array(count)
+    this.losses = new Losses(count)
     this.#failures = new Uint16Array(count)
     this.#begun = new Uint8Array(count)
     this.#holder = new Array(count)
@@ -139,7 +134,7 @@ export class Queue {
       const isOut = state === TASK.granted || state === TASK.proposed
       const attempt = isOut && !isOnce ? this.#further(index) : this.attempt(index)
       if (attempt > 1 && state <= TASK.proposed)
-        states.push(index, attempt, this.losses(index), this.failures(index))
+        states.push(index, attempt, this.losses.of(index), this.failures(index))
     }
     return Uint32Array.from(states)
   }
@@ -151,7 +146,7 @@ export class Queue {
       const [index = 0, attempt = 1, losses = 0, failures = 0] = states.subarray(at, at + 4)
       if (index >= this.count) continue
       this.#attempt[index] = Math.min(attempt, attemptsMax)
-      this.#losses[index] = Math.min(losses, 255)
+      this.losses.set(index, losses)
       this.#failures[index] = Math.min(failures, 65_535)
       this.#begun[index] = fresh.has(index) ? 0 : 1
       this.#highest = Math.max(this.#highest, this.attempt(index))
@@ -184,10 +179,6 @@ export class Queue {
 
   attempt(index: number): Attempt {
     return this.#attempt[index] as number
-  }
-
-  losses(index: number): number {
-    return this.#losses[index] as number
   }
 
   failures(index: number): number {
@@ -253,9 +244,9 @@ export class Queue {
     return picked
   }
 
-  /** `peer` already holds this waiting task, by a grant of an earlier owner. */
-  hold(index: number, peer: PeerId, attempt: Attempt): void {
-    if (this.#state[index] !== TASK.waiting) return
+  /** `peer` already holds this task, by a grant of an earlier owner. False if it does not wait. */
+  hold(index: number, peer: PeerId, attempt: Attempt): boolean {
+    if (this.#state[index] !== TASK.waiting) return false
     if (this.#back.length > 0) this.#back = this.#back.filter((one) => one.index !== index)
     this.#state[index] = TASK.granted
     this.#floor[index] = Math.max(this.#floor[index] as number, this.attempt(index))
@@ -265,6 +256,7 @@ export class Queue {
     // Who granted it knew that it was ready, and with which values. Here that has yet to be heard, or it may not run again.
     if (!this.#isEarly(index)) this.#waiting--
     this.#held.set(peer, (this.#held.get(peer) ?? 0) + 1)
+    return true
   }
 
   isRunning(index: number): boolean {
@@ -281,13 +273,11 @@ export class Queue {
     if (this.#state[index] !== TASK.granted) return
     this.#unhold(index)
     this.#state[index] = TASK.waiting
-    if (because !== 'unstarted') {
-      this.#attempt[index] = this.#further(index)
-      this.#begun[index] = 1
-    }
+    if (because !== 'unstarted') this.#attempt[index] = this.#further(index)
+    if (because !== 'unstarted' && because !== 'unfed') this.#begun[index] = 1
     this.#highest = Math.max(this.#highest, this.attempt(index))
     if (because === 'failed') this.#failures[index] = this.failures(index) + 1
-    if (because === 'lost') this.#losses[index] = Math.min(this.losses(index) + 1, 255)
+    if (because === 'lost') this.losses.add(index)
     if (avoid !== undefined) this.tried.add(index, avoid)
     if (this.#isEarly(index)) return
     // A task that was held before the cursor came to it is still ahead of the cursor.
@@ -361,7 +351,7 @@ export class Queue {
     const indexes: number[] = []
     let attempt = 0
     let engine: string | undefined
-    let company = this.heldBy(peer).reduce((sum, index) => sum + weightOf(this.losses(index)), 0)
+    let company = this.heldBy(peer).reduce((sum, index) => sum + this.losses.weight(index), 0)
     this.#back = this.#back.filter(({ index, avoid }) => {
       if (this.#state[index] !== TASK.waiting) return false
       const place = this.places.get(index)
@@ -369,7 +359,7 @@ export class Queue {
       if (!suited(index)) return true
       if (place !== undefined && !place.startsWith(`${peer}/`)) return true
       if (indexes.length > 0 && (this.attempt(index) !== attempt || place !== engine)) return true
-      const weight = weightOf(this.losses(index))
+      const weight = this.losses.weight(index)
       if (weight > 0 && company + weight > companyMax) return true
       company += weight
       attempt = this.attempt(index)

@@ -31,7 +31,8 @@ export function reported(lead: Lead, from: PeerId, message: AboutTasks, office: 
     case 'holding':
       return isUp(from) ? lead.holding(from, message.indexes, message.attempt, now) : []
     case 'begun':
-      return lead.begun(from, message.indexes, message.attempt)
+      lead.begun(from, message.indexes, message.attempt)
+      return []
     case 'missing':
       dealer.standings.missed(from, lead.returned(from, message.indexes, 'missing'))
       return []

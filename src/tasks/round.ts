@@ -12,6 +12,7 @@ import { type Claim, nextGrant } from '../routing/portions.ts'
 import { namesOf, type Requirement } from '../routing/requirement.ts'
 import { type Send, send } from './effects.ts'
 import type { Lead } from './lead.ts'
+import type { Roomless } from './roomless.ts'
 import type { Shares } from './shares.ts'
 import type { Speeds } from './speeds.ts'
 import type { Asks, Standings } from './standings.ts'
@@ -21,6 +22,7 @@ export interface RoundView {
   readonly self: PeerId
   readonly standings: Standings
   readonly shares: Shares
+  readonly roomless: Roomless
   /** Of the functions whose outcomes came by here. */
   readonly speeds: Speeds
 }
@@ -118,7 +120,8 @@ export class Round {
     const { requires, depth } = lead.record.header
     const { self, standings } = this.#view
     if (depth <= (this.#served.get(requires.text) ?? -1)) return 0
-    const refused = this.#refused.get(lead) ?? new Set()
+    const resting = this.#view.roomless.resting(lead.record.header, this.#now)
+    const refused = this.#refused.get(lead) ?? new Set(resting)
     // A task that was tried at several nodes goes to one where it was not. If all of those are busy, to one where it was.
     const tried = new Set<PeerId>()
     for (let isUntried = lead.queue.tried.isWide; ; ) {
@@ -137,7 +140,7 @@ export class Round {
       }
       const most = Math.min(next.tasks, shareOf(open, next.peer, rivals))
       // Who has not the data refuses only for now.
-      const refusing = lead.locality === undefined ? refused.size : 0
+      const refusing = lead.locality === undefined ? refused.size : resting.size
       const elsewhere = standings.able(requires) > refusing + 1
       const { peer: to } = next
       const suited = isUntried ? (task: number): boolean => !lead.queue.tried.has(task, to) : undefined

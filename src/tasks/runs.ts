@@ -13,6 +13,7 @@ import { type Send, seek, send } from './effects.ts'
 import { HELD, type Held, inState } from './held.ts'
 import type { Chunk } from './line.ts'
 import type { TaskWord } from './messages.ts'
+import { type Output, silence, withOutput } from './output.ts'
 
 /** Silence after which what a run has not begun is taken back. */
 const stuckMs = 200
@@ -42,6 +43,8 @@ export type RunNews =
       reason?: string
       startedAt?: Millis
       elapsedMs?: Millis
+      /** What that task printed. */
+      output?: Output
     }
   /** What running tasks say as they run. */
   | { kind: 'said'; run: number; words: readonly TaskWord[] }
@@ -234,9 +237,9 @@ export function stillRunning(
 
 /** Of a task that ended together with its engine. */
 export function lostOutcome({ slot, attempt }: Running, news: RunNewsOf<'engine-lost'>): Uint8Array {
-  const { reason = '', startedAt = 0, elapsedMs = 0 } = news
+  const { reason = '', startedAt = 0, elapsedMs = 0, output = silence } = news
   const header = { status: STATUS.lost, slot, attempt, elapsedMs, startedAt }
-  return encodeOutcome(header, fromString(reason.slice(0, reasonLengthMax)))
+  return withOutput(encodeOutcome(header, fromString(reason.slice(0, reasonLengthMax))), output)
 }
 
 const isStuck = ({ heardAt, isParked }: Running, now: Millis): boolean =>

@@ -17,12 +17,12 @@ export class Speeds {
   /** Of the function that was measured last; infinite before. */
   last: Millis = Number.POSITIVE_INFINITY
 
-  /** What was ended before its end tells nothing: a task that takes its engine with it did not do so fast. */
+  /** What was ended before its end, or never begun, tells nothing: a task that takes its engine with it did not do so fast. */
   measure(header: JobHeader, outcomes: Batch): void {
     let [sum, count] = [0, 0]
     for (let at = 0; at < outcomes.indexes.length; at++) {
       const { status, elapsedMs } = readOutcomeHeader(valueAt(outcomes, at))
-      if (status === STATUS.lost || status === STATUS.cancelled) continue
+      if (status === STATUS.lost || status === STATUS.cancelled || status === STATUS.noRoom) continue
       sum += elapsedMs
       count++
     }

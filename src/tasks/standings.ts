@@ -46,6 +46,7 @@ export interface StandingsView {
 
 /** Requirements for which it is remembered who can meet them. */
 const requirementsMax = 256
+const nobody: ReadonlySet<PeerId> = new Set()
 
 export class Standings {
   readonly #view: StandingsView
@@ -117,10 +118,12 @@ export class Standings {
   }
 
   /** Nodes that asked for work at any time and could run this, now or later. */
-  able(requires: Requirement): number {
+  able(requires: Requirement, except: ReadonlySet<PeerId> = nobody): number {
     let count = 0
-    for (const peer of this.#claims.keys())
-      if (this.#view.isUp(peer) && (requires.text === '' || this.canRun(peer, requires))) count++
+    for (const peer of this.#claims.keys()) {
+      if (except.has(peer) || !this.#view.isUp(peer)) continue
+      if (requires.text === '' || this.canRun(peer, requires)) count++
+    }
     return count
   }
 

@@ -7,7 +7,18 @@
  */
 import { fromString } from 'uint8arrays/from-string'
 import { toString as textOf } from 'uint8arrays/to-string'
-import { type Batch, type OutcomeHeader, pack, STATUS, STORY_BIT, type Status, valueAt } from './batch.ts'
+import type { Attempt, PeerId } from '../ids.ts'
+import {
+  type Batch,
+  OUTCOME_HEADER_BYTES,
+  pack,
+  readOutcomeHeader,
+  STATUS,
+  STORY_BIT,
+  type Status,
+  valueAt
+} from './batch.ts'
+import { type Output, silence, splitOutput } from './output.ts'
 
 /** Attempts that are told of one task; of more, the last ones. */
 export const storyLengthMax = 64
@@ -17,13 +28,17 @@ const LENGTH_BYTES = 4
 export const ENDINGS = ['failed', 'timed out', 'lost', 'handed back'] as const
 export type Ending = (typeof ENDINGS)[number]
 
+/** Of a run that nothing ended: another one was begun while its node was not heard of. */
+const cameBackReason = 'its node was away, and came back'
+
 /** How an attempt that was not the last ended, by its status; one that ended well is the last. */
 const endings: Readonly<Record<Status, Ending>> = {
   [STATUS.ok]: 'handed back',
   [STATUS.error]: 'failed',
   [STATUS.cancelled]: 'handed back',
   [STATUS.timedOut]: 'timed out',
-  [STATUS.lost]: 'lost'
+  [STATUS.lost]: 'lost',
+  [STATUS.noRoom]: 'handed back'
 }
 
 export interface EarlierAttempt {
@@ -40,35 +55,77 @@ export interface EarlierAttempt {
 
 export class Story {
   readonly #told = new Map<number, EarlierAttempt[]>()
+  /** What their last attempts printed, of tasks that are about to fail for it. */
+  readonly #printed = new Map<number, Output>()
 
   /** Of this task; oldest first. */
   of(index: number): readonly EarlierAttempt[] {
     return this.#told.get(index) ?? []
   }
 
-  add(index: number, one: EarlierAttempt): void {
+  /** `printed`: only of one after which no further one can follow. */
+  add(index: number, one: EarlierAttempt, printed?: Output): void {
     this.#told.set(index, [...this.of(index).slice(1 - storyLengthMax), one])
+    if (printed !== undefined) this.#printed.set(index, printed)
   }
 
-  /** The same outcomes, each with its story behind it; those that have none, and a batch without any, as they are. */
+  /**
+   * A run that was told as lost with its node goes on there: that is told instead, or nothing if it `isHeld` again. True if this
+   * is news.
+   */
+  cameBack(index: number, attempt: Attempt, node: PeerId, isHeld: boolean): boolean {
+    const told = this.of(index)
+    const at = told.findIndex((one) => one.attempt === attempt && one.engine === node && one.reason === '')
+    const one = told[at]
+    if (one?.how !== 'lost') return false
+    this.#told.set(index, told.toSpliced(at, 1, ...(isHeld ? [] : [{ ...one, reason: cameBackReason }])))
+    return true
+  }
+
+  /** Told once. */
+  takePrinted(index: number): Output {
+    const printed = this.#printed.get(index)
+    this.#printed.delete(index)
+    return printed ?? silence
+  }
+
+  /**
+   * The same outcomes, each with the story of what was before it; those that have none, and a batch without any, as they are.
+   * A run that was given up may end well after all, and then counts: neither itself nor what was begun after it was before it.
+   */
   tell(outcomes: Batch): Batch {
     if (this.#told.size === 0 || !outcomes.indexes.some((index) => this.#told.has(index))) return outcomes
     const values = Array.from(outcomes.indexes, (index, at) => {
-      const told = this.#told.get(index)
       const value = valueAt(outcomes, at)
-      return told === undefined ? value : withStory(value, told)
+      const told = this.#told.get(index)
+      if (told === undefined) return value
+      const { attempt } = readOutcomeHeader(value)
+      return withStory(
+        value,
+        told.filter((one) => one.attempt < attempt)
+      )
     })
     return pack(outcomes.node, outcomes.indexes, values)
   }
 }
 
-/** The entry of a story for an attempt that ended with this header. */
-export function earlier(
-  node: string,
-  { status, slot, attempt, startedAt, elapsedMs }: OutcomeHeader,
-  reason: string
-): EarlierAttempt {
-  return { attempt, engine: `${node}/${slot}`, how: endings[status], startedAt, elapsedMs, reason }
+/** The entry of a story for an attempt that ended with this outcome, and what it printed. */
+export function earlier(node: string, whole: Uint8Array): { last: EarlierAttempt; printed: Output } {
+  const { outcome, output: printed } = splitOutput(whole)
+  const { status, slot, ...ran } = readOutcomeHeader(outcome)
+  const reason = status === STATUS.lost ? textOf(outcome.subarray(OUTCOME_HEADER_BYTES)) : ''
+  return { last: { ...ran, engine: `${node}/${slot}`, how: endings[status], reason }, printed }
+}
+
+/** Engines that were lost with it, oldest first, and what ended them. */
+export function lostAt(story: readonly EarlierAttempt[]): string[] {
+  const lost = story.filter(({ how, reason }) => how === 'lost' && reason !== cameBackReason)
+  return lost.map(({ engine, reason }) => (reason === '' ? engine : `${engine} (${reason})`))
+}
+
+/** The entry of an attempt of which nobody told more than which node had it. */
+export function untold(node: PeerId, attempt: Attempt, how: Ending): EarlierAttempt {
+  return { attempt, engine: node, how, startedAt: 0, elapsedMs: 0, reason: '' }
 }
 
 export function withStory(outcome: Uint8Array, told: readonly EarlierAttempt[]): Uint8Array {

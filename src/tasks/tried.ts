@@ -1,5 +1,5 @@
 /**
- * Where tasks of a shard ended badly: they failed there, or were lost with the node.
+ * Where tasks of a shard ended badly: they failed there, were lost with the node, or had no room on its disk.
  *
  * Not here: what follows from it (round.ts: a node where a task was not tried comes first), and the node that it avoids by
  * itself (queue.ts). An owner that takes over begins with nothing: it is a preference, and forgetting it costs little.
@@ -11,6 +11,7 @@ export const triedMax = 8
 
 export class Tried {
   readonly #peers = new Map<number, readonly PeerId[]>()
+  readonly #moves = new Map<number, number>()
 
   /** True if some task that has not ended was tried at more than one node. O(tasks tried). */
   get isWide(): boolean {
@@ -27,7 +28,15 @@ export class Tried {
     this.#peers.set(task, [...others, peer].slice(-triedMax))
   }
 
+  /** A run of it went elsewhere, as its result could not be kept. The number of such runs. */
+  move(task: number): number {
+    const moves = (this.#moves.get(task) ?? 0) + 1
+    this.#moves.set(task, moves)
+    return moves
+  }
+
   forget(task: number): void {
     this.#peers.delete(task)
+    this.#moves.delete(task)
   }
 }

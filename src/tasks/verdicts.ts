@@ -11,8 +11,9 @@ import { isEngine, type Requirement } from '../routing/requirement.ts'
 import { type Batch, encodeOutcome, pack } from './batch.ts'
 import { type Hopeless, isThere, parcelBytesMax } from './dependents.ts'
 import type { ShardRecord } from './messages.ts'
+import { withOutput } from './output.ts'
 import type { Queue } from './queue.ts'
-import { type EarlierAttempt, type Story, withStory } from './story.ts'
+import { lostAt, type Story, withStory } from './story.ts'
 
 /** Outcomes that an owner states itself, of those of these tasks that have none; they are proposed since now. */
 export function concluded(
@@ -25,7 +26,8 @@ export function concluded(
   if (open.length === 0) return undefined
   const values = open.map((index) => {
     const header = { status, slot: 0, attempt: queue.attempt(index), elapsedMs: 0, startedAt: 0 }
-    return withStory(encodeOutcome(header, payload(index)), story.of(index))
+    const outcome = withOutput(encodeOutcome(header, payload(index)), story.takePrinted(index))
+    return withStory(outcome, story.of(index))
   })
   return pack('', open, values)
 }
@@ -43,15 +45,11 @@ type MemberView = Parameters<typeof isThere>[1]
 /** The failure of the task at an index of its shard. */
 export type Verdict = (index: number) => Uint8Array
 
-export function poisoned(
-  { header, first }: ShardRecord,
-  storyOf: (index: number) => readonly EarlierAttempt[]
-): Verdict {
+export function poisoned({ header, first }: ShardRecord, story: Story): Verdict {
   return (index) => {
-    const lost = storyOf(index).filter(({ how }) => how === 'lost')
-    const where = lost.map(({ engine, reason }) => (reason === '' ? engine : `${engine} (${reason})`))
+    const where = lostAt(story.of(index))
     const task = taskId(header.job, first + index)
-    const message = `${task} ended ${lost.length} engines: ${where.join(', ')}; look at what it does to its process`
+    const message = `${task} ended ${where.length} engines: ${where.join(', ')}; look at what it does to its process`
     return encodeCause('TASK_POISONED', message)
   }
 }
@@ -77,10 +75,12 @@ export function notBegun({ header, first }: ShardRecord, { member, able }: Able)
   }
 }
 
-export function unknown({ header, first }: ShardRecord): Verdict {
+export function unknown({ header, first }: ShardRecord, story: Story): Verdict {
   return (index) => {
+    const [where] = lostAt(story.of(index))
     const task = taskId(header.job, first + index)
-    const message = `${task} was to run at most once and its engine was lost; look whether it has done its work`
+    const engine = where === undefined ? 'its engine' : `its engine, ${where},`
+    const message = `${task} was to run at most once and ${engine} was lost; look whether it has done its work`
     return encodeCause('TASK_UNKNOWN', message)
   }
 }

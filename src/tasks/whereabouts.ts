@@ -5,6 +5,7 @@
  * Hints may be old; whoever follows one asks again there. Only `moved` and `settle` are proofs.
  */
 import type { PeerId, ShardKey } from '../ids.ts'
+import type { Millis } from '../machine.ts'
 import { answered, told } from './audience.ts'
 import { isNamed } from './closing.ts'
 import { confirm, type Send, send } from './effects.ts'
@@ -40,7 +41,12 @@ export type AboutTasks = TaskMessageOf<
 /** Shards whose askers are remembered; the oldest are forgotten, and ask again. */
 export const askedMax = 1_024
 
+/** Between two questions of an owner whether its shards went on without it. */
+const doubtEveryMs = 30_000
+
 export class Whereabouts {
+  #doubtAt: Millis | undefined
+  #doubts = 0
   /** Who runs tasks of a shard that has no owner that is known here. */
   readonly #askers = new Map<ShardKey, Set<PeerId>>()
   readonly #keeper: Kept
@@ -64,6 +70,22 @@ export class Whereabouts {
     if (this.#keeper.isForgotten(key)) return [send(from, this.#keeper.epitaph(key))]
     const at = this.best(key)
     return at === undefined ? [] : [send(from, at)]
+  }
+
+  /**
+   * Now and then, an owner asks one keeper of each shard what that one knows. Others may have taken it over, and to other nodes,
+   * while this one was away: who proposes nothing is told so by nobody.
+   */
+  doubts(self: PeerId, now: Millis): Send[] {
+    this.#doubtAt ??= now + doubtEveryMs
+    if (now < this.#doubtAt) return []
+    this.#doubtAt = now + doubtEveryMs
+    this.#doubts++
+    return [...this.#leads].flatMap(([key, { record }]) => {
+      const others = record.keepers.filter((peer) => peer !== self)
+      const keeper = others[this.#doubts % others.length]
+      return keeper === undefined ? [] : [send(keeper, { kind: 'inquire', key })]
+    })
   }
 
   /** To who follows the shard. */

@@ -15,3 +15,12 @@ test('who asks for a job that nobody knows is told of `shoal jobs`, and who asks
   )
   expect(of('no node that is up offers the source x')).not.toContain('`shoal jobs`')
 })
+
+test('a file that is not found by its name as a text is one to be renamed', () => {
+  const of = (name: string): string =>
+    errorLine(new ShoalError('SHOAL_BAD_OPTION', `there is no file ${name}; nothing was submitted`))
+  expect(of('caf\uFFFD.txt')).toBe(
+    'SHOAL_BAD_OPTION: there is no file caf\uFFFD.txt; nothing was submitted; rename a file whose name is no UTF-8'
+  )
+  expect(of('café.txt')).toBe('SHOAL_BAD_OPTION: there is no file café.txt; nothing was submitted')
+})

@@ -3,7 +3,7 @@
  *
  * Not here: sending them.
  */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -19,8 +19,8 @@ afterEach(() => rm(folder, { recursive: true }))
 const plain = (...texts: string[]): Operand[] => texts.map((text) => ({ text, isLiteral: false }))
 const literal = (...texts: string[]): Operand[] => texts.map((text) => ({ text, isLiteral: true }))
 
-async function* chunks(...parts: string[]): AsyncGenerator<string> {
-  yield* parts
+async function* chunks(...parts: (string | number[])[]): AsyncGenerator<Uint8Array> {
+  for (const part of parts) yield typeof part === 'string' ? Buffer.from(part) : Uint8Array.from(part)
 }
 
 async function all(inputs: Inputs | AsyncIterable<unknown>): Promise<unknown[]> {
@@ -77,13 +77,57 @@ test('lines of JSON may be empty, and a wrong one is named', async () => {
   })
 })
 
+test('the mark that a text may begin with is none of it', async () => {
+  const mark = [0xef, 0xbb, 0xbf]
+  const lines = async (...parts: (string | number[])[]): Promise<unknown[]> => all(linesOf(chunks(...parts)))
+  expect(await lines(mark, 'a\r\nb\n')).toEqual(['a', 'b'])
+  expect(await lines([0xef], [0xbb], [0xbf], 'a')).toEqual(['a'])
+  expect(await lines(mark, '\na', mark)).toEqual(['', 'a\uFEFF'])
+  expect(await lines(mark)).toEqual([])
+  expect(await all(await readInputs(plain('-'), true, chunks(mark, '{"a":1}\n')))).toEqual([{ a: 1 }])
+})
+
 test('no chunk is read before it is needed', async () => {
   let read = 0
-  async function* endless(): AsyncGenerator<string> {
-    for (;;) yield `line ${read++}\n`
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    for (;;) yield Buffer.from(`line ${read++}\n`)
   }
   const lines = linesOf(endless())
   for (let i = 0; i < 3; i++) expect((await lines.next()).value).toBe(`line ${i}`)
   expect(read).toBe(3)
   await lines.return()
+})
+
+test('letters may come in parts, and a line that is no UTF-8 is named', async () => {
+  const inputs = await readInputs(
+    plain('-'),
+    false,
+    chunks('caf', [0xc3], [0xa9, 0x0a], 'a\nb', [0xe9], '\nc')
+  )
+  const read: unknown[] = []
+  await expect(
+    (async () => {
+      for await (const input of inputs) read.push(input)
+    })()
+  ).rejects.toMatchObject({
+    code: 'SHOAL_BAD_OPTION',
+    message: 'line 3 of stdin is no UTF-8; convert it, as `iconv -f latin1 -t utf-8` does'
+  })
+  expect(read).toEqual(['café', 'a'])
+  await expect(all(await readInputs(plain('-'), true, chunks('1\n"', [0xc3])))).rejects.toThrow(
+    'line 2 of stdin is no UTF-8'
+  )
+})
+
+test('a file whose name is no UTF-8 is named, and a link to nothing is an input like others', async () => {
+  await symlink('nothing', join(folder, 'a.txt'))
+  expect(await readInputs(plain(join(folder, '*.txt')), false, chunks())).toEqual([join(folder, 'a.txt')])
+  await writeFile(
+    Buffer.concat([Buffer.from(join(folder, 'caf')), Buffer.from([0xe9]), Buffer.from('.txt')]),
+    ''
+  )
+  await expect(readInputs(plain(join(folder, '*.txt')), false, chunks())).rejects.toMatchObject({
+    code: 'SHOAL_BAD_OPTION',
+    message: `the name of ${join(folder, 'caf\uFFFD.txt')} is no UTF-8; rename that file`
+  })
 })

@@ -94,6 +94,12 @@ bbbbb2                                 4        2       1     3     10  sound
   )
 })
 
+test('status says of a node whose disk failed that it is to be restarted, and all of why', () => {
+  const disk = `SHOAL_DISK: the store cannot be written (Error: IO error: ${'long/'.repeat(20)}000003.log: full)`
+  const text = statusText({ entry: node.id, nodes: [{ ...node, disk }], silent: 0 })
+  expect(text).toContain(`\nnode aaaaa1 keeps nothing until it is restarted on a disk in order: ${disk}\n`)
+})
+
 test('jobs are a table, newest first as they came', () => {
   const ends = { tasks: 3, done: 3, failed: 0, cancelled: 0 }
   const job = { id: 'abcdefgh', name: 'render', submittedAt: 0, ...ends, isClosed: true }

@@ -7,6 +7,7 @@ import { inspect } from 'node:util'
 import { expect, test, vi } from 'vitest'
 import { feed, mayBeEndless, shardTasks } from '../../src/client/feed.ts'
 import { Job } from '../../src/client/job.ts'
+import { Task } from '../../src/client/task.ts'
 import { encodeFailure, encodeValue } from '../../src/client/values.ts'
 import { CompositeError, ShoalError, TaskError } from '../../src/errors.ts'
 import type { JobId, PeerId, ShardKey } from '../../src/ids.ts'
@@ -122,6 +123,10 @@ test('accepted means all inputs, also of a source that is pulled with a bound an
   job.submitted(1)
   job.shardAccepted({ ...place, first: 2 }, 2)
   job.fed()
+  // Of a client that left now, the mesh would wait for more.
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(isAccepted).toBe(false)
+  job.closed()
   await accepted
   // That part which is on the fewest disks is what could be lost first.
   expect(await job.accepted).toEqual({ copies: 2 })
@@ -240,4 +245,35 @@ test('what a listener throws ends nothing of the job, and keeps no other one fro
   expect(heard).toEqual([1, 2])
   expect(thrown.length).toBe(1)
   expect(thrown[0]).toThrow('not mine to end')
+})
+
+test('who asks for all of a job that is read one by one is refused, and the job is read as before', async () => {
+  const { job } = newJob()
+  job.ended(0, outcomes([0, ok('a')], [1, ok('b')]))
+  job.completed(2)
+  const reader = job[Symbol.asyncIterator]()
+  expect(await reader.next()).toEqual({ done: false, value: 'a' })
+  const refused = expect.objectContaining({ code: 'SHOAL_BAD_OPTION' })
+  for (let times = 0; times < 2; times++) await expect(job).rejects.toEqual(refused)
+  expect(() => job[Symbol.asyncIterator]()).toThrow(refused)
+  expect(await reader.next()).toEqual({ done: false, value: 'b' })
+})
+
+test('what is no listener is refused at the call, and an acceptance that nobody awaits ends no process', async () => {
+  const { job } = newJob()
+  const handles = [job, new Task(job), job.task(0)]
+  const refused = expect.objectContaining({ code: 'SHOAL_BAD_OPTION' })
+  for (const handle of handles)
+    for (const how of ['onProgress', 'onOutput'] as const)
+      expect(() => handle[how](undefined as never)).toThrow(refused)
+  const unheard: unknown[] = []
+  const hear = (error: unknown): void => void unheard.push(error)
+  process.on('unhandledRejection', hear)
+  const accepted = handles.map((handle) => handle.accepted)
+  job.abandon(new ShoalError('SHOAL_BAD_FUNCTION', 'no'))
+  await expect(job).rejects.toThrow('no')
+  await new Promise(setImmediate)
+  process.off('unhandledRejection', hear)
+  expect(unheard).toEqual([])
+  for (const one of accepted) await expect(one).rejects.toThrow()
 })

@@ -24,7 +24,7 @@ const refused = {
   scope: [5, 'x', null, [1]],
   keepers: [0, -1, 1.5, Number.NaN, '3', null, [], { max: 3 }, { count: 2, min: 5 }, { min: Number.NaN }],
   requires: [5, 'gpu', [], { lables: {} }, { resources: { gpu: 0.5 } }],
-  targets: [5, 'x', null, {}, [5], ['']],
+  targets: [5, 'x', null, {}, [5], [''], ['zmveuz'], ['zmveuz/1'], ['a b']],
   after: [5, null, {}, [5], { tasks: ['a'], all: 'yes' }, { tasks: ['a'], success: 1 }],
   follow: [5, null, {}, [5], { tasks: ['a'], failure: 'yes' }],
   signal: [5, 'x', {}, null],

@@ -9,9 +9,9 @@ import { epochsPerAttempt } from '../../src/client/nest.ts'
 import { Session } from '../../src/client/session.ts'
 import type { JobId, PeerId } from '../../src/ids.ts'
 import { shardKey } from '../../src/ids.ts'
-import { encodeOutcome, pack, STATUS } from '../../src/tasks/batch.ts'
-import { encodeClosed } from '../../src/tasks/closing.ts'
-import { closedIndex, startIndex } from '../../src/tasks/messages.ts'
+import { type Batch, encodeOutcome, pack, STATUS, type Status } from '../../src/tasks/batch.ts'
+import { encodeClosed, encodeCut } from '../../src/tasks/closing.ts'
+import { closedIndex, encodePlacement, placementBase, startIndex } from '../../src/tasks/messages.ts'
 import { headerOf } from '../tasks/header.ts'
 
 const job = 'job-0001' as JobId
@@ -163,8 +163,87 @@ test('that a job is closed, and that a shard may start, is said again until the 
   expect(during(4_500, 5_000)).toEqual(['close', 'start'])
   const hear = (index: number, value: Uint8Array) =>
     session.message({ kind: 'results', key, outcomes: pack('', [index], [value]) }, 9_500)
-  hear(startIndex, new Uint8Array(0))
+  expect(hear(startIndex, new Uint8Array(0))).not.toContainEqual({ kind: 'closed', job })
   expect(during(9_500, 5_000)).toEqual(['close'])
-  hear(closedIndex, encodeClosed(1))
+  expect(hear(closedIndex, encodeClosed(1))).toContainEqual({ kind: 'closed', job })
   expect(during(14_500, 12_000)).toEqual([])
+})
+
+const outcome = (status: Status) =>
+  encodeOutcome({ status, slot: 0, attempt: 1, elapsedMs: 0, startedAt: 0 }, new Uint8Array(0))
+const place = (index: number) => ({
+  key: shardKey(job, index, 0),
+  keepers: ['peerA' as PeerId],
+  first: 2 * index,
+  count: 2
+})
+const pair = pack('', [0, 1], [new Uint8Array(1), new Uint8Array(1)])
+/** The job's register says: so many shards, without these. */
+const cutAt = (...named: number[]) => {
+  const batch = pack(
+    '',
+    named.map((index) => placementBase + index),
+    named.map(() => new Uint8Array(0))
+  )
+  const committed = new Map(named.map((index, at) => [placementBase + index, { ballot: 0, batch, at }]))
+  return pack('', [closedIndex], [encodeCut({ committed })])
+}
+
+test('who cancels the job of another, which may be gone, ends it with what it has, and what it does not have counts as cancelled', () => {
+  const session = new Session()
+  session.attached(0)
+  session.follow(job)
+  const close = { kind: 'send', message: { kind: 'close', root: place(0), shards: 0 } }
+  const results = (index: number, outcomes: Batch) =>
+    session.message({ kind: 'results', key: shardKey(job, index, 0), outcomes }, 1)
+  const ended = pack('', [0, 1], [outcome(STATUS.ok), outcome(STATUS.cancelled)])
+  session.message({ kind: 'found', placement: place(0), header, shards: 0 }, 0)
+  // Also if all that is known of it has ended.
+  results(0, ended)
+  expect(session.cancel(job)).toContainEqual(close)
+  session.detached()
+  expect(session.attached(1)).toContainEqual(close)
+  const named = pack(
+    '',
+    [1, 2].map((at) => placementBase + 2 * at),
+    [2, 4].map((at) => encodePlacement(place(at)))
+  )
+  results(0, named)
+  results(2, ended)
+  results(0, cutAt(2, 4))
+  expect(results(4, ended).at(-1)).toEqual({
+    kind: 'complete',
+    job,
+    tasks: 10,
+    missing: [
+      { first: 2, count: 2 },
+      { first: 6, count: 2 }
+    ]
+  })
+})
+
+test('a submitter hears that others cancelled its job, gives no more inputs, and what was on its way is cancelled', () => {
+  const session = new Session()
+  session.attached(0)
+  session.begin(headerOf({ job }), { wanted: 3, least: 3 })
+  session.add(job, pair, false)
+  const submitted = (index: number) =>
+    session.message({ kind: 'submitted', job, index, placement: place(index), copies: 3 }, 0)
+  submitted(0)
+  for (let i = 0; i < 3; i++) session.add(job, pair, false)
+  submitted(2)
+  const results = (index: number, outcomes: Batch) =>
+    session.message({ kind: 'results', key: shardKey(job, index, 0), outcomes }, 1)
+  expect(results(0, cutAt(2))).toEqual([{ kind: 'cancelled', job }])
+  expect(session.add(job, pair, false)).toEqual([])
+  for (const index of [1, 3])
+    expect(submitted(index)).toContainEqual({
+      kind: 'send',
+      message: { kind: 'cancel', placement: place(index) }
+    })
+  const ended = pack('', [0, 1], [outcome(STATUS.cancelled), outcome(STATUS.cancelled)])
+  results(0, ended)
+  const complete = { kind: 'complete', job, tasks: 6, missing: [{ first: 2, count: 2 }] }
+  expect(results(2, ended)).toContainEqual(complete)
+  expect(session.wakeAt()).toBeUndefined()
 })

@@ -48,7 +48,8 @@ function within<T>(
     submitter: 'ann',
     around: ['outer/1'],
     file,
-    dataFolder: ''
+    dataFolder: '',
+    wallZero: 0
   }
   const batch = { claims: none, ends: new Uint32Array(), body: none }
   const order: RunOrder = { kind: 'run', run: 1, attempt, seat, ...place, ...job, ...batch }

@@ -100,6 +100,35 @@ describe('three nodes', () => {
     expect(hold.token).toBeGreaterThan(token)
   })
 
+  test('who works under a lock when its client is closed is told that others may have it now', async () => {
+    const client = await connect({ key: mesh.key, peers: mesh.nodes[0]?.addresses ?? [], mdns: false })
+    const warnings: Error[] = []
+    const onWarning = (warning: Error): void => void warnings.push(warning)
+    process.on('warning', onWarning)
+    const kept = await client.lock('kept').acquire()
+    const told = Promise.withResolvers<unknown>()
+    const held = Promise.withResolvers<void>()
+    const done = client.lock('of-a-worker').with(async ({ signal }) => {
+      signal.addEventListener('abort', () => told.resolve(signal.reason))
+      held.resolve()
+      await told.promise
+      return 'done'
+    })
+    done.catch(() => {})
+    await held.promise
+    await client.close()
+    await using next = await one.lock('of-a-worker').acquire({ timeout: 5_000 })
+    expect(next.isHeld).toBe(true)
+    const lost = { code: 'SHOAL_LEASE_LOST', message: say('its client was closed') }
+    expect(await told.promise).toMatchObject(lost)
+    await expect(done).rejects.toMatchObject(lost)
+    expect(kept.isHeld).toBe(false)
+    await expect(kept.release()).rejects.toMatchObject(lost)
+    await new Promise((resolve) => setImmediate(resolve))
+    process.off('warning', onWarning)
+    expect(warnings).toEqual([])
+  })
+
   test('a client that is closed gives back what it holds, and what it waits for ends', async () => {
     const client = await connect({ key: mesh.key, peers: mesh.nodes[0]?.addresses ?? [], mdns: false })
     await client.lock('of-a-client', { lease: 60_000 }).acquire()
@@ -210,7 +239,8 @@ describe('three nodes', () => {
     ['no permits', (client: Client) => client.semaphore('none', 0)],
     ['too many permits', (client: Client) => client.semaphore('many', 1_025)],
     ['a lease that nobody can renew', (client: Client) => client.lock('short', { lease: 10 })],
-    ['half a place', (client: Client) => client.queue('half', { maxSize: 1.5 })]
+    ['half a place', (client: Client) => client.queue('half', { maxSize: 1.5 })],
+    ['a queue that holds nothing', (client: Client) => client.queue('nothing', { maxSize: 0 })]
   ])('%s is a bad option', (_, make) => {
     expect(() => make(one)).toThrow(coded('SHOAL_BAD_OPTION'))
   })

@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import type { CompositeError } from '../../src/index.ts'
+import { type CompositeError, connect } from '../../src/index.ts'
 import { Mesh, until } from './mesh.ts'
 
 let mesh: Mesh | undefined
@@ -107,4 +107,18 @@ test('CONFORMANCE 21: engines that are restarted are new processes without names
   expect(error.errors.map(({ message }) => message)).toEqual(
     Array(2).fill('kept is not defined on this engine')
   )
+})
+
+test('who waits for engines waits no longer than he said, also where no node answers', async () => {
+  mesh = await Mesh.open(1)
+  await using client = await connect({ key: mesh.key, peers: mesh.nodes[0]?.addresses ?? [], mdns: false })
+  await Promise.all(mesh.nodes.splice(0).map((node) => node.stop()))
+  await expect(client.waitForEngines(1, { timeout: 300 })).rejects.toMatchObject({
+    code: 'SHOAL_TIMEOUT',
+    message: expect.stringContaining('0 of 1 engines')
+  })
+  for (const signal of [AbortSignal.timeout(300), AbortSignal.abort('enough')]) {
+    const error = await fails(client.waitForEngines(1, { signal }))
+    expect(error).toMatchObject({ code: 'SHOAL_CANCELLED', cause: signal.reason })
+  }
 })

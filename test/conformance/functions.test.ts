@@ -79,6 +79,57 @@ test('async functions, generators of both kinds and their results arrive', async
   await expect(stopped).rejects.toMatchObject({ message: 'half way', cause: { name: 'RangeError' } })
 })
 
+test('of generators a map over the engines of a view gives all that they yield, too, one as of several sources', async () => {
+  const all = mesh.client.view('all')
+  const twice = all.map(
+    function* (n: number) {
+      yield n
+      yield -n
+    },
+    [1, 2, 3]
+  )
+  expect(await twice).toEqual([
+    [1, -1],
+    [2, -2],
+    [3, -3]
+  ])
+  const later = all.map(
+    async function* (word: string, n: number) {
+      yield* Array<string>(n).fill(word)
+    },
+    [
+      ['a', 'b'],
+      [1, 2]
+    ],
+    { zip: true }
+  )
+  expect(await later).toEqual([['a'], ['b', 'b']])
+  // As with any function that gives a list.
+  expect(await all.map((n: number) => [n], [1, 2])).toEqual([[1], [2]])
+  const odd = { zip: true, returnErrors: true } as const
+  expect(() => all.map((n: number) => n, [[1]], odd)).toThrow(
+    'there is no option `returnErrors`; there are zip'
+  )
+})
+
+test('functions of modules go through the inputs of a view as plain ones do', async () => {
+  const all = mesh.client.view('all')
+  const exported = (name: string) => moduleFunction(new URL('./fixtures/calls.ts', import.meta.url), name)
+  expect(await all.map(exported('double'), [1, 2, 3])).toEqual([2, 4, 6])
+  const rows = [
+    [1, 2, 3],
+    [4, 5, 6]
+  ]
+  expect(await all.map(exported('join'), rows, { zip: true })).toEqual(['1 and 4', '2 and 5', '3 and 6'])
+  expect(await all.map(exported('twice'), [1, 2])).toEqual([
+    [1, 1],
+    [2, 2]
+  ])
+  const balanced = mesh.client.balanced()
+  expect(await balanced.map(exported('join'), rows, { zip: true })).toEqual(['1 and 4', '2 and 5', '3 and 6'])
+  expect(await Array.fromAsync(balanced.imap(exported('join'), rows, { zip: true }))).toHaveLength(3)
+})
+
 test('the stack of a failed task names the line that the user wrote', async () => {
   const file = join(mesh.folder, 'check.ts')
   await writeFile(

@@ -112,6 +112,27 @@ test('CONFORMANCE 7: a task after another begins when that has ended; one that f
   }
 })
 
+test.each(['thread', 'process'] as const)(
+  'CONFORMANCE 7: so says every link of long chains, whose tasks follow each other at once (%s)',
+  async (isolation) => {
+    const alone = await Mesh.open(1, { isolation, slots: 2 })
+    const { client } = alone
+    const early: unknown[] = []
+    for (const how of ['follow', 'after', 'follow', 'follow', 'follow']) {
+      const chain: TaskHandle<number>[] = [client.submit(add, [1, 1])]
+      while (chain.length < 30) chain.push(client.submit(add, [1, 1], { [how]: chain.at(-1) }))
+      const runs = await Promise.all(chain.map(run))
+      for (const [at, { started = Number.NaN, engine }] of runs.entries()) {
+        const before = runs[at - 1]
+        const waitedMs = started - Number(before?.completed)
+        if (at > 0 && !(waitedMs >= 0)) early.push({ how, at, waitedMs, on: [before?.engine, engine] })
+      }
+    }
+    expect(early).toEqual([])
+    await alone.close()
+  }
+)
+
 test('CONFORMANCE 8: any and all, success and failure decide what is met, and what never can be fails at once', async () => {
   const { client } = mesh
   const [good, bad, late] = [

@@ -145,6 +145,8 @@ test('CONFORMANCE 14: handles of tasks, jobs and graphs can be asked with a limi
   const task = client.submit(behind, [gate('14'), 3])
   const job = client.map(behindEach, [[gate('14'), 1] as const, [gate('14'), 2] as const])
   const graph = client.graph({ a: call(behind, [gate('14'), 5]) })
+  for (const handle of [task, job.task(1), graph.task('a')])
+    expect(handle.progress).toEqual({ done: 0, total: 1, failed: 0 })
   for (const handle of [task, job, graph]) {
     for (let asked = 0; asked < 2; asked++) {
       await expect(handle.get(0)).rejects.toMatchObject({ code: 'SHOAL_TIMEOUT' })
@@ -157,10 +159,13 @@ test('CONFORMANCE 14: handles of tasks, jobs and graphs can be asked with a limi
   for (const handle of [task, job, graph]) {
     expect([await handle.wait(), handle.ready, handle.successful]).toEqual([true, true, true])
   }
+  for (const handle of [task, job.task(1), graph.task('a')])
+    expect(handle.progress).toEqual({ done: 1, total: 1, failed: 0 })
   // Asked as a whole, it can be gone through all the same.
   expect(await Array.fromAsync(job)).toEqual([1, 2])
   const failed = client.submit(fail)
   expect([await failed.wait(), failed.ready, failed.successful]).toEqual([true, true, false])
+  expect(failed.progress).toEqual({ done: 1, total: 1, failed: 1 })
   await expect(failed.get()).rejects.toThrow('no')
 })
 
@@ -227,7 +232,7 @@ test('cancelling one task ends that task and no other, whether it runs, waits, o
   expect(results.map((one) => (one instanceof Error ? 'cancelled' : one))).toEqual(
     upTo(13).map((n) => (n % 4 === 1 || n === 12 ? 'cancelled' : n))
   )
-  expect(await job.status()).toMatchObject({ state: 'done', done: 13, failed: 4 })
+  expect(await job.status()).toMatchObject({ state: 'cancelled', done: 13, failed: 4 })
   // Too late: nothing happens.
   await job.task(0).cancel()
   expect(await client.job(job.id, { returnErrors: true }).task(0)).toBe(0)
@@ -342,4 +347,31 @@ test('a handle by id that is kept follows its job: open, then running, then done
   await client.job(job.id).release()
   await using third = await stranger()
   await expect(third.job(job.id).status()).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
+})
+
+test('a job that others cancel while it is given inputs ends: its submitter hears that, its source is left, and it can be released', async () => {
+  const source = { gave: 0, isLeft: false }
+  async function* endless(): AsyncGenerator<readonly [string, number]> {
+    try {
+      for (; ; source.gave++) yield [gate(source.gave < 2 ? 'at once' : 'never at all'), source.gave] as const
+    } finally {
+      source.isLeft = true
+    }
+  }
+  await open('at once')
+  const job = mesh.client.map(behindEach, endless(), { inFlightMax: 8 })
+  const read: number[] = []
+  const reading = (async (): Promise<void> => {
+    for await (const value of job) read.push(value)
+  })()
+  await until(() => read.length === 2)
+  await using other = await stranger()
+  const theirs = other.job(job.id, { returnErrors: true })
+  await theirs.cancel()
+  await expect(reading).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+  await until(() => source.isLeft)
+  expect(await job.status()).toMatchObject({ state: 'cancelled' })
+  await expect(theirs.then((all) => all)).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+  await theirs.release()
+  expect((await other.jobs()).filter(({ id }) => id === job.id)).toEqual([])
 })

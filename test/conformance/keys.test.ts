@@ -36,6 +36,10 @@ async function* unfinished<T>(...some: readonly T[]): AsyncGenerator<T, void, un
   yield* some
   await new Promise(() => {})
 }
+async function* throwing(): AsyncGenerator<number, void, undefined> {
+  yield 1
+  throw new Error('no such plate')
+}
 const open = (): Promise<void> => writeFile(join(mesh?.folder ?? '', 'open'), '')
 const ended = (handle: PromiseLike<unknown>): Promise<unknown> =>
   Promise.resolve(handle).catch((error: unknown) => error)
@@ -150,7 +154,9 @@ test('what a key cannot be is refused, and a released job is gone for all', asyn
     expect(() => client.submit(() => 1, [], { key })).toThrow(
       expect.objectContaining({ code: 'SHOAL_BAD_OPTION' })
     )
-  expect(() => client.balanced({ key: 'x' })).toThrow(expect.objectContaining({ code: 'SHOAL_BAD_OPTION' }))
+  expect(() => client.balanced({ key: 'x' } as never)).toThrow(
+    expect.objectContaining({ code: 'SHOAL_BAD_OPTION' })
+  )
   const within = mesh.client.submit(moduleFunction(new URL('./nested.ts', import.meta.url), 'byKey'))
   await expect(within).rejects.toMatchObject({ message: expect.stringContaining('cannot submit by `key`') })
   const job = client.submit(() => 7, [], { key: 'seven' })
@@ -159,4 +165,84 @@ test('what a key cannot be is refused, and a released job is gone for all', asyn
   await expect((await attach(1)).submit(() => 7, [], { key: 'seven' })).rejects.toMatchObject({
     code: 'SHOAL_NOT_FOUND'
   })
+})
+
+test('what a signal or its own inputs ended is made anew by the client that submits its key again', async () => {
+  mesh = await Mesh.open(1)
+  const client = await attach()
+  const cancelled = { code: 'SHOAL_CANCELLED' }
+  const square = (x: number): number => x * x
+  const early = client.map(square, [1], { key: 'early', signal: AbortSignal.abort() })
+  expect(await ended(early)).toMatchObject(cancelled)
+  expect(await client.map(square, [5], { key: 'early' })).toEqual([25])
+  // Who did not take part ends nothing: what was done under the key is there still.
+  const none = client.submit(square, [1], { key: 'early', signal: AbortSignal.abort() })
+  expect(await ended(none)).toMatchObject(cancelled)
+  expect(await client.map(square, [6], { key: 'early' })).toEqual([25])
+  const aborting = new AbortController()
+  const { signal } = aborting
+  const midway = client.map(gated, inputs(), { key: 'midway', signal })
+  await until(async () => ((await mesh?.trace('ran')) ?? []).length > 0)
+  aborting.abort()
+  expect(await ended(midway)).toMatchObject(cancelled)
+  const again = client.map(square, [7], { key: 'midway' })
+  // Again, it is the same handle.
+  expect(client.map(square, [7], { key: 'midway' })).toBe(again)
+  expect(await again).toEqual([49])
+  const broken = client.map(square, throwing(), { key: 'broken' })
+  await expect(broken).rejects.toThrow('no such plate')
+  expect(await client.map(square, [8], { key: 'broken' })).toEqual([64])
+  const unsendable = client.submit(square, [Symbol('plate') as unknown as number], { key: 'unsendable' })
+  expect(await ended(unsendable)).toMatchObject({ code: 'SHOAL_BAD_VALUE' })
+  expect(await client.submit(square, [9], { key: 'unsendable' })).toBe(81)
+})
+
+test('so is what was cancelled a moment ago, and inputs of the cancelled one that come late are not among the new ones', async () => {
+  mesh = await Mesh.open(1)
+  const client = await attach()
+  const late = Promise.withResolvers<void>()
+  const begun = Promise.withResolvers<void>()
+  const slow = async function* (): AsyncGenerator<number, void, undefined> {
+    yield 100
+    begun.resolve()
+    await late.promise
+    yield 200
+  }
+  const first = client.map((x: number) => x, slow(), { key: 'slow' })
+  await begun.promise
+  const error = ended(first)
+  await first.cancel()
+  const more = Promise.withResolvers<void>()
+  const second = client.map(
+    (x: number) => x,
+    (async function* () {
+      yield 1
+      await more.promise
+      yield 2
+    })(),
+    { key: 'slow' }
+  )
+  const both = ended(second)
+  expect(await error).toMatchObject({ code: 'SHOAL_CANCELLED' })
+  await until(() => second.progress.done === 1)
+  late.resolve()
+  await new Promise((resolve) => setImmediate(resolve))
+  more.resolve()
+  expect(await both).toEqual([1, 2])
+})
+
+test('who waits to submit a key anew is told that the client was closed, or leaves it again', async () => {
+  mesh = await Mesh.open(1)
+  const client = await attach()
+  const first = client.map(gated, inputs(), { key: 'closing' })
+  const ends = [ended(first)]
+  await first.accepted
+  await first.cancel()
+  const second = client.map(gated, inputs(), { key: 'closing' })
+  ends.push(ended(second))
+  await second.cancel()
+  expect(await ends[1]).toMatchObject({ code: 'SHOAL_CANCELLED' })
+  ends.push(ended(client.map(gated, inputs(), { key: 'closing' })))
+  await client.close()
+  expect(await ends[2]).toMatchObject({ code: 'SHOAL_CLOSED' })
 })

@@ -4,6 +4,7 @@
  * Not here: jobs and tasks (tasks.test.ts). Names begin with the item of CONFORMANCE.md, where there is one.
  */
 import { writeFile } from 'node:fs/promises'
+import { inspect } from 'node:util'
 import { afterEach, expect, test } from 'vitest'
 import { AsyncResult, type CompositeError, moduleFunction, Reference } from '../../src/index.ts'
 import { Mesh, until, upTo } from './mesh.ts'
@@ -122,6 +123,8 @@ test('each engine has a namespace of its own, that execute, push, pull and apply
     `)
   ).toEqual([8, 8, 8, 8])
   expect(await client.view(3).execute('typeof Box + root(answer + 2)')).toBe('function3')
+  // A line may end without a semicolon, whatever comes after it.
+  expect(await client.view(0).execute('if (counter) counter = 1\nconst next = counter + 1\nnext')).toBe(2)
   await all.clear()
   const error = await all.execute('answer').catch((one: unknown) => one)
   expect((error as CompositeError).errors.map(({ message }) => message)).toEqual(
@@ -129,6 +132,32 @@ test('each engine has a namespace of its own, that execute, push, pull and apply
   )
   // Tasks of other clients' functions are not disturbed by any of it.
   expect(await client.map((n) => n + 1, upTo(20))).toEqual(upTo(20).map((n) => n + 1))
+})
+
+test('a name that nobody knows is an error where it is read, undefined to typeof, and of the engine once it is assigned', async () => {
+  mesh = await Mesh.open(1, { slots: 1 })
+  const view = mesh.client.view(0)
+  expect(await view.execute('typeof nowhere')).toBe('undefined')
+  expect(await view.apply(() => typeof counter)).toBe('undefined')
+  expect(await view.map((n: number) => [n, typeof counter], [1])).toEqual([[1, 'undefined']])
+  // Lines may begin with it, and what is known is of its type.
+  expect(
+    await view.execute(`
+    if (typeof counter === 'undefined') counter = 1
+    const kinds = (here, of = typeof nowhere) => {
+      let all = [of]
+      typeof counter
+      return [...all, typeof here, typeof counter, typeof Math]
+    }
+    kinds('x')
+  `)
+  ).toEqual(['undefined', 'string', 'number', 'object'])
+  expect(await view.apply(() => [typeof counter, 'counter' in globalThis])).toEqual(['number', false])
+  for (const unknown of ['nowhere', 'typeof nowhere.x', 'typeof nowhere()', 'nowhere += 1'])
+    await expect(view.execute(unknown).get(), unknown).rejects.toMatchObject({
+      name: 'ReferenceError',
+      message: 'nowhere is not defined on this engine'
+    })
 })
 
 test('run executes a file; what cannot be read is refused before it is sent', async () => {
@@ -288,45 +317,13 @@ test('an AsyncResult is gone through item by item, each as soon as it is there, 
   await expect(left.get()).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
 })
 
-test('CONFORMANCE 11: of sources of unequal lengths the shortest wins, generators are taken, and order is kept if asked for', async () => {
-  mesh = await Mesh.open(1, { slots: 2 })
-  const { client } = mesh
-  let isEnded = false
-  function* endless(): Generator<number> {
-    try {
-      for (let n = 0; ; n++) yield n
-    } finally {
-      isEnded = true
-    }
-  }
-  async function* letters(): AsyncGenerator<string> {
-    yield* 'abcd'
-  }
-  const add = (a: number, b: number): number => a + b
-  const zip = true
-  expect(await client.map(add, [endless(), [10, 20, 30]], { zip })).toEqual([10, 21, 32])
-  expect(isEnded).toBe(true)
-  expect(await client.map((a: string, b: number) => a + b, [letters(), endless()], { zip })).toEqual([
-    'a0',
-    'b1',
-    'c2',
-    'd3'
-  ])
-  expect(await client.map(add, [[1, client.submit(() => 2)], endless()], { zip })).toEqual([1, 3])
-  expect(await client.map(add, [[], endless()], { zip })).toEqual([])
-  expect(() => client.map(add, endless() as never, { zip })).toThrow(/list of iterables/)
-  // So do views, and a generator is read to its end.
-  const all = client.view('all')
-  expect(await all.map(add, [endless(), upTo(5)], { zip })).toEqual([0, 2, 4, 6, 8])
-  expect(await all.map((letter: string) => `${letter}!`, letters())).toEqual(['a!', 'b!', 'c!', 'd!'])
-  const balanced = client.balanced()
-  expect(await balanced.map(add, [upTo(7), upTo(3)], { zip }).get()).toEqual([0, 2, 4])
-  expect(await Array.fromAsync(balanced.imap(add, [upTo(4), endless()], { zip }))).toEqual([0, 2, 4, 6])
-  // The first one ends last: without order it comes last, with order first.
-  const wait = (n: number): Promise<number> => new Promise((done) => setTimeout(done, n === 0 ? 200 : 1, n))
-  const order = (ordered: boolean) => Array.fromAsync(balanced.imap(wait, upTo(3), { ordered }))
-  expect(await order(false)).toEqual([1, 2, 0])
-  expect(await order(true)).toEqual([0, 1, 2])
+test('what the package exports has the name that it is exported by, also as it is bundled', async () => {
+  const all = Object.entries(await import('../../src/index.ts')).filter(
+    ([, one]) => typeof one === 'function'
+  )
+  expect(all.map(([, one]) => (one as () => void).name)).toEqual(all.map(([name]) => name))
+  mesh = await Mesh.open(1)
+  expect(inspect(mesh.client.balanced().apply(() => 1))).toMatch(/^AsyncResult \{/)
 })
 
 test('a directed call whose node stops in good order fails within seconds, naming its engine, and never hangs', async () => {

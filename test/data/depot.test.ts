@@ -19,7 +19,9 @@ const named = (name: string | number, size = mb): DataId => dataId(String(name).
 function depotOf(quota: number, isDown: ReadonlySet<PeerId> = new Set()): Depot {
   const isUp = (peer: PeerId): boolean => !isDown.has(peer)
   const nobody = (): PeerId[] => []
-  const view = { self, isUp, peers: nobody, keepersFor: nobody, isGone: () => false, situation: () => '' }
+  const never = (): boolean => false
+  const keeping = { keepersFor: nobody, isAnyFull: never, isGone: never, situation: () => '' }
+  const view = { self, isUp, peers: nobody, ...keeping }
   return new Depot(view, quota)
 }
 
@@ -57,7 +59,7 @@ test('what a job names or somebody pinned stays, however little room there is', 
   // There is no room for what is only used, however new it is.
   expect(gone).toEqual([used, more])
   expect(depot.bytes).toBe(2 * mb)
-  expect(depot.isFull(4, 0.9)).toBe(true)
+  expect(depot.isFull(1)).toBe(true)
 })
 
 test('data goes with the last job that names it, of whatever node', () => {
@@ -91,7 +93,7 @@ test('what was put for a job waits for its records, and goes soon after the last
   expect([depot.unhold(ann, [ofJob], true, 1_000), depot.wake(2_000)]).toEqual([[], []])
   expect(depot.unhold(ben, [ofJob], true, 2_000)).toEqual([])
   // Somebody has not heard yet that it is over, and is told.
-  const told = [{ kind: 'send', to: self, message: { kind: 'crossed', ids: [ofJob] } }]
+  const told = [{ kind: 'send', to: self, message: { kind: 'crossed', ids: [ofJob], puts: ['self 1'] } }]
   expect(bridge(depot, [ofJob], 2_001, false)).toEqual(told)
   expect(depot.wake(2_000 + lingerMs - 1)).toEqual([])
   expect(dropped(depot.wake(2_000 + lingerMs))).toEqual([ofJob])
@@ -117,7 +119,7 @@ test('who missed that records let go of what was put for them is told by others,
   for (const id of [named1, again]) depot.arrived(id, 1)
   hold(depot, ann, [named1, again], 10)
   bridge(depot, [again], 20)
-  depot.crossed([named1, again], 30)
+  depot.crossed({ ids: [named1, again], puts: [] }, 30)
   // Ann's lease ends some time.
   const gone = [leaseMs + 10, leaseMs + 11 + lingerMs, hour].map((now) => dropped(depot.wake(now)))
   expect(gone).toEqual([[], [named1], []])
@@ -177,16 +179,16 @@ test('what was found on the disk goes when one who knows says that its jobs are 
   other.unhold(ann, [over, pinned], true, 30)
   mine.restored([over, live, pinned, unknown], 40)
   const answers = (now: number): DataEffect[] => other.stray(self, [...mine.found(now)], now)
-  const told = [{ kind: 'send', to: self, message: { kind: 'crossed', ids: [over] } }]
+  const told = [{ kind: 'send', to: self, message: { kind: 'crossed', ids: [over], puts: ['self 1'] } }]
   expect(answers(50)).toEqual(told)
   // Also when it is gone there.
   expect(dropped(other.wake(50 + lingerMs))).toEqual([over])
   expect(answers(60 + lingerMs)).toEqual(told)
   hold(mine, ben, [over], 20_000)
-  mine.crossed([over], 20_001)
+  mine.crossed({ ids: [over], puts: [] }, 20_001)
   mine.unhold(ben, [over], true, 20_002)
   expect([mine.isGoing(over, 20_003), mine.wake(40_000)]).toEqual([false, []])
-  mine.crossed([over], 40_001)
+  mine.crossed({ ids: [over], puts: [] }, 40_001)
   expect([mine.isGoing(over, 40_002), [...mine.found(40_002)]]).toEqual([true, [live, pinned, unknown]])
   expect(dropped(mine.wake(40_001 + lingerMs))).toEqual([over])
 })
@@ -202,7 +204,7 @@ test('what was put for two jobs before records of either named it does not go wi
   hold(depot, ann, [once, twice], 10)
   depot.unhold(ann, [once, twice], true, 20)
   expect(dropped(depot.wake(20 + lingerMs))).toEqual([once])
-  depot.crossed([twice], 30_000)
+  depot.crossed({ ids: [twice], puts: [] }, 30_000)
   expect(depot.wake(hour)).toEqual([])
   expect(dropped(depot.wake(hour + 1))).toEqual([twice])
 })
@@ -275,4 +277,123 @@ test('whatever happens, what is needed stays, and the rest fits the quota', () =
     }
   }
   expect(wrong).toEqual([])
+})
+
+test('of much that is over some goes each time, until all of it went and nothing else', () => {
+  const depot = depotOf(100_000 * mb)
+  const all = Array.from({ length: 5_000 }, (_, n) => named(`n${n}-`))
+  hold(depot, ann, all, 0, 1_000)
+  for (const id of all) depot.arrived(id, 1)
+  const kept = all.filter((_, n) => n % 5 === 0)
+  hold(depot, ben, kept, 2)
+  const gone = [1_000, 1_500, 2_000].map((now) => dropped(depot.wake(now)))
+  expect(gone.map((ids) => ids.length)).toEqual([1_600, 1_600, 800])
+  expect(all.filter((id) => depot.has(id))).toEqual(kept)
+  depot.check()
+})
+
+/** Those of which it is said that there is no room. */
+const refused = (effects: readonly DataEffect[]): DataId[] =>
+  effects.flatMap((one) => (one.kind === 'send' && one.message.kind === 'full' ? one.message.ids : []))
+
+test('what does not fit what is left is refused, also before anything of it came, and what is here already weighs nothing', () => {
+  const depot = depotOf(3 * mb)
+  const ids = Array.from({ length: 80 }, (_, n) => named(`n${n}-`))
+  const huge = named('huge', 50 * mb)
+  expect(refused(hold(depot, ann, [huge, ...ids], 0, hour))).toEqual([huge, ...ids.slice(3)])
+  for (const id of ids.slice(0, 3)) expect(dropped(depot.arrived(id, 1))).toEqual([])
+  expect(
+    [hold(depot, ben, ids.slice(0, 3), 2), hold(depot, ben, [named('more', 1)], 2)].map(refused)
+  ).toEqual([[], [named('more', 1)]])
+  expect([depot.bytes, depot.isFull(1)]).toEqual([3 * mb, true])
+  depot.check()
+})
+
+test('what nobody has takes no room, until somebody does', () => {
+  const depot = depotOf(3 * mb)
+  const [ghost, real] = [named('ghost', 2 * mb), named('real', 2 * mb)]
+  hold(depot, ann, [ghost], 0)
+  expect(refused(hold(depot, ann, [real], 1))).toEqual([real])
+  depot.failed(ghost, 2)
+  expect(refused(hold(depot, ann, [real], 3))).toEqual([])
+  expect(refused(hold(depot, ann, [ghost], hour))).toEqual([ghost])
+})
+
+test('what lies here for use and records name is kept, however little room there is: it may be the last copy', () => {
+  const depot = depotOf(3 * mb)
+  const [old, last] = [named('old', 2 * mb), named('last', 2 * mb)]
+  hold(depot, ann, [old], 0)
+  depot.arrived(old, 1)
+  depot.putting(last, 2)
+  depot.arrived(last, 3)
+  expect([hold(depot, ann, [last], 4, hour), hold(depot, ann, [last], 5)].map(refused)).toEqual([[last], []])
+  depot.settled(last, 1)
+  expect([depot.wake(6), depot.isFull(1)]).toEqual([[], true])
+  depot.unhold(ann, [old], true, 7)
+  expect(depot.isFull(0.9)).toBe(false)
+})
+
+test('a node that had to refuse little is full until more than that is left; one that had to refuse much is not', () => {
+  const depot = depotOf(10 * mb)
+  const [most, some] = [named('most', 9 * mb), named('some', mb / 2)]
+  expect(refused(hold(depot, ann, [named('too much', 11 * mb)], 0))).toHaveLength(1)
+  hold(depot, ann, [named('much', 8 * mb)], 0)
+  expect([refused(hold(depot, ann, [most], 0)), depot.isFull(1)]).toEqual([[most], false])
+  hold(depot, ann, [some, named('last', mb)], 0)
+  expect(refused(hold(depot, ann, [named('little', mb)], 0))).toHaveLength(1)
+  expect(depot.isFull(1)).toBe(true)
+  depot.unhold(ann, [some], true, 1)
+  expect([depot.isFull(0.9), depot.isFull(1)]).toEqual([true, true])
+  depot.unhold(ann, [named('last', mb)], true, 1)
+  expect(depot.isFull(0.9)).toBe(false)
+  hold(depot, ann, [named('last', mb), some], 2)
+  expect(depot.isFull(1)).toBe(false)
+})
+
+test('a full node makes room for what it fetches without looking at all that it must keep', () => {
+  let looks = 0
+  const isDown = { has: () => ++looks < 0 } as unknown as ReadonlySet<PeerId>
+  const depot = depotOf(5_000 * mb, isDown)
+  const all = Array.from({ length: 5_000 }, (_, n) => named(`n${n}-`))
+  hold(depot, ann, all, 0)
+  for (const id of all) depot.arrived(id, 0)
+  const fetched = Array.from({ length: 50 }, (_, n) => named(`use${n}-`))
+  expect(dropped(depot.arrived(fetched[0] as DataId, 1))).toEqual([fetched[0]])
+  looks = 0
+  for (const id of fetched.slice(1)) expect(dropped(depot.arrived(id, 2))).toEqual([id])
+  expect(looks).toBeLessThan(5_000)
+  depot.check()
+})
+
+test('what is here for use, and what for somebody, is known in whatever order it comes, fails, is lost and is put', () => {
+  for (let seed = 1; seed <= 100; seed++) {
+    const random = seededRandom(seed)
+    const depot = depotOf(10 * mb)
+    const ids = Array.from({ length: 12 }, (_, at) => named(at, 1 + random.below(3 * mb)))
+    const putters = new Map<DataId, number>()
+    // Also more often than all are searched for room.
+    for (let step = 0, now = 1; step < 300; step++, now += random.chance(0.5) ? 0.01 : random.below(40)) {
+      const id = random.pick(ids) as DataId
+      const who = random.pick([ann, ben]) as PeerId
+      const act = random.below(11)
+      if (act < 2) depot.arrived(id, now)
+      else if (act === 2) depot.lost(id, now)
+      else if (act === 3) depot.failed(id, now)
+      else if (act === 4) depot.restored([id], now)
+      else if (act === 5) hold(depot, who, [id], now, random.pick([0, 50]))
+      else if (act === 6) depot.unhold(who, [id], random.chance(0.5), now)
+      else if (act === 7) depot.unpin([id], now)
+      else if (act === 8) depot.wake(now)
+      else if (act === 9) {
+        depot.putting(id, now)
+        putters.set(id, (putters.get(id) ?? 0) + 1)
+      } else {
+        depot.settled(id, putters.get(id) ?? 0)
+        putters.delete(id)
+      }
+      const isPutHere = [...putters.keys()].filter((one) => depot.has(one))
+      expect(dropped(depot.wake(now)).filter((one) => isPutHere.includes(one))).toEqual([])
+      depot.check()
+    }
+  }
 })

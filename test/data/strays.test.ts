@@ -19,6 +19,7 @@ test('about what is found those are asked who should have it, ever more rarely, 
     isUp: (peer: PeerId) => up.has(peer),
     peers: () => [ann, ben],
     keepersFor: () => [ann, self, ben],
+    isAnyFull: () => false,
     isGone: () => false,
     situation: () => ''
   }
@@ -53,6 +54,7 @@ test('of much that is found, so much is asked about at a time as goes into a mes
     isUp: () => true,
     peers: () => [ann],
     keepersFor: () => [ann],
+    isAnyFull: () => false,
     isGone: () => false,
     situation: () => ''
   }

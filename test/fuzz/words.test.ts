@@ -301,8 +301,8 @@ test('inputs of a job: as they were written, or SHOAL_BAD_OPTION, whether they c
   const chunk = fc.string({ unit: fc.constantFrom('a', '\n', '\r', '{}', ' '), maxLength: 6 })
   const given = fc.tuple(fc.array(operand, { maxLength: 3 }), fc.boolean(), fc.array(chunk, { maxLength: 4 }))
   await checkLater(given, async ([operands, isJson, chunks]) => {
-    async function* stdin(): AsyncGenerator<string> {
-      yield* chunks
+    async function* stdin(): AsyncGenerator<Uint8Array> {
+      yield* chunks.map((chunk) => Buffer.from(chunk))
     }
     const inputs = await takenLater('SHOAL_BAD_OPTION', () => readInputs(operands, isJson, stdin()))
     if (inputs !== undefined) await takenLater('SHOAL_BAD_OPTION', () => Array.fromAsync(inputs))

@@ -166,7 +166,7 @@ describe('a node', () => {
       shoal('up', '--no-mdns', '--listen', port)
     ])
     expect(inUse).toMatchObject({ code: 2, stdout: '' })
-    expect(inUse.stderr).toMatch(/^SHOAL_DATA_IN_USE: another node runs on other; .*--data folder\n$/)
+    expect(inUse.stderr).toMatch(/^SHOAL_DATA_IN_USE: another node runs on \/.*\/other; .*--data folder\n$/)
     expect(taken).toMatchObject({ code: 2, stdout: '' })
     expect(taken.stderr).toMatch(
       /^SHOAL_PORT_TAKEN: .*; stop that process, or choose another port with --listen.*\n$/m

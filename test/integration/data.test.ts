@@ -192,6 +192,8 @@ test('data stays for whoever needs it and goes with the last of them; an engine 
   await until(async () => (await having(engine, refs, within)) === 'cd')
   await client.free(...refs)
   for (const node of mine) await until(async () => (await having(node, refs, within)) === '')
+  const message = /^no node that is up has the data \S+; it was freed, or its nodes are down$/
+  await expect(client.get(refs[0] as Ref)).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND', message })
 
   const retention = 2_000
   const ref = await client.put(randomBytes(2_000_000), { retention })
@@ -215,10 +217,43 @@ test('a node that takes nothing more because it is full says so in its status, u
   own = await Lab.open()
   const node = await own.start('n1', [], { slots: 0, more: { quota: { data: 3_000_000 } } })
   const client = await own.attach(node)
-  const refs = [await client.put(randomBytes(2_000_000)), await client.put(randomBytes(2_000_000))]
+  const refs = [await client.put(randomBytes(2_000_000)), await client.put(randomBytes(900_000))]
+  await expect(client.put(randomBytes(2_000_000))).rejects.toMatchObject({ code: 'SHOAL_NO_KEEPERS' })
   await untilStatus(client, ([one]) => one?.disk === 'full')
   await client.free(...refs)
   await untilStatus(client, ([one]) => one?.disk === 'sound')
+})
+
+test('what is put at once, or is large, takes no more than the quota: the rest is refused, and what to do is said', async () => {
+  own = await Lab.open()
+  const node = await own.start('n1', [], { slots: 0, more: { quota: { data: 3_000_000 } } })
+  const client = await own.attach(node)
+  const advice = expect.stringContaining('`quota.data`')
+  const refusal = { code: 'SHOAL_NO_KEEPERS', message: advice }
+  await expect(client.put(randomBytes(30_000_000))).rejects.toMatchObject(refusal)
+  const puts = await Promise.allSettled(Array.from({ length: 20 }, () => client.put(randomBytes(700_000))))
+  const taken = puts.flatMap((put) => (put.status === 'fulfilled' ? [put.value] : []))
+  expect(taken).toHaveLength(4)
+  for (const put of puts) if (put.status === 'rejected') expect(put.reason).toMatchObject(refusal)
+  // What is there already weighs nothing.
+  expect(await client.put(await client.get(taken[0] as Ref))).toEqual(taken[0])
+  for (const ref of taken) await holdersOf(ref, [node], 1, own)
+  await client.free(taken[0] as Ref)
+  await client.put(randomBytes(700_000))
+})
+
+test('of three nodes one that has no room is passed over, and the others keep what is put', async () => {
+  own = await Lab.open()
+  const small = await own.start('small', [], { slots: 0, more: { quota: { data: 1_000_000 } } })
+  const others = [await own.start('n2', [small]), await own.start('n3', [small])]
+  const client = await own.attach(small)
+  await untilMeshed(client, 3)
+  const refs = await Promise.all(Array.from({ length: 6 }, () => client.put(randomBytes(2_000_000))))
+  for (const ref of refs) await holdersOf(ref, others, 2, own)
+  await until(async () => (await having(small, refs, own as Lab)) === '')
+  const sizes = await client.map((bytes: Uint8Array) => bytes.length, refs as never[])
+  expect(sizes).toEqual(refs.map(() => 2_000_000))
+  expect(await having(small, refs, own)).toBe('')
 })
 
 /** Which of these a node has on its disk, as letters. */

@@ -6,7 +6,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -51,6 +51,16 @@ const noTmpfs = refusal(
 const noImmutable = refusal(['mkdir', '-p', probe], ['chattr', '+i', probe], ['chattr', '-i', probe])
 const noBind = refusal(['mount', '--bind', probe, probe], ['umount', probe])
 refusal(['rmdir', probe])
+
+/** Takes all that is left of the file system. */
+const fillUp = async (path: string): Promise<void> => {
+  const file = await open(path, 'w')
+  try {
+    for (;;) await file.write(Buffer.alloc(4_096))
+  } catch {
+    await file.close()
+  }
+}
 
 const isBad = ({ disk }: NodeStatus): boolean => disk !== 'sound'
 const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i)
@@ -100,6 +110,50 @@ testUnless(
     const alone = await lab.attach(c)
     expect(await alone.map((x: number) => x + 1, count(30))).toEqual(count(30).map((x) => x + 1))
     await goesOn(mesh, c, { id: job.id, results: expected })
+  }
+)
+
+testUnless(
+  noTmpfs,
+  'a disk without room for what tasks need or make: no task fails of it, and others run them',
+  async () => {
+    const data = join(lab.folder, 'small')
+    await mkdir(data)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', data])
+    lab.undo(() => execFileSync('umount', [data]))
+    const a = await lab.start('a')
+    const [b, c] = [await lab.start('b', [a]), await lab.start('c', [a], { data })]
+    const mesh = await lab.attach(a, b)
+    await untilMeshed(mesh, 3)
+    await mesh.map(square, count(30))
+    await fillUp(join(data, 'others'))
+    const makes = async (x: number): Promise<Uint8Array> => {
+      await new Promise((resolve) => setTimeout(resolve, 30))
+      return new Uint8Array(300_000).fill(x)
+    }
+    const reads = async (bytes: Uint8Array): Promise<number> => {
+      await new Promise((resolve) => setTimeout(resolve, 30))
+      return bytes.length
+    }
+    const made = mesh.map(makes, count(30))
+    expect((await made).map((bytes) => bytes[0])).toEqual(count(30))
+    const large = await mesh.put(randomBytes(400_000))
+    const read = mesh.map(
+      reads,
+      count(30).map(() => large)
+    )
+    expect(await read).toEqual(count(30).map(() => 400_000))
+    const engines = [...count(30).map((i) => made.metadata(i)), ...count(30).map((i) => read.metadata(i))]
+    expect(engines.filter((one) => one?.engine.startsWith(c.id))).toEqual([])
+    // It goes on as an engine of what needs no room.
+    const all = mesh.map(square, count(30), { targets: [c.id] })
+    expect(await all).toEqual(count(30).map((x) => x * x))
+    // What may run nowhere else fails, and says why.
+    const bound = mesh.map(makes, [1], { targets: [c.id] })
+    await expect(bound).rejects.toMatchObject({
+      code: 'SHOAL_DISK',
+      message: expect.stringContaining('ENOSPC')
+    })
   }
 )
 

@@ -254,7 +254,8 @@ test('functions of the app stay in its thread: notes, sources, a probe; when the
   const codes = (await settled).map((one) => one.status === 'rejected' && one.reason.code)
   expect(codes).toEqual(waiting.map(() => 'SHOAL_HOST_LOST'))
   await Promise.all([node.stopped, source.ended])
-  expect(performance.now() - from).toBeLessThan(1_000)
+  // At once, and not when a call has waited for long enough (20 s and more); a busy machine takes its time.
+  expect(performance.now() - from).toBeLessThan(5_000)
   await expect(client.members()).rejects.toMatchObject({ code: 'SHOAL_HOST_LOST' })
   expect(() => node.source('more', ticks())).toThrow(expect.objectContaining({ code: 'SHOAL_HOST_LOST' }))
   expect(notes.at(-1)).toContain('the thread of this node has ended')

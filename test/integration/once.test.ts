@@ -60,11 +60,16 @@ test('what ends well ends as ever, each once', async () => {
 
 test('an engine that ends takes the task with it: TASK_UNKNOWN, and no second run', async () => {
   const path = join(folder, 'f')
-  const failure = await first()
-    .client.submit(mark, [path, -1], { atMostOnce: true })
-    .catch((error: unknown) => error)
+  const task = first().client.submit(mark, [path, -1], { atMostOnce: true })
+  const failure = await task.catch((error: unknown) => error)
   expect(failure).toBeInstanceOf(TaskError)
   expect(failure).toMatchObject({ code: 'TASK_UNKNOWN', message: expect.stringContaining('at most once') })
+  const engines = (await first().client.engines()).map(({ id }) => id)
+  expect(engines).toContain((failure as TaskError).engine)
+  expect((failure as TaskError).stack).toContain(`on engine ${(failure as TaskError).engine}, attempt 1`)
+  const { engine, started = Number.NaN, completed } = task.metadata ?? {}
+  expect({ engine, attempt: 1 }).toEqual({ engine: (failure as TaskError).engine, attempt: 1 })
+  expect(completed).toBeGreaterThanOrEqual(started)
   expect(runsOf(path)).toBe(1)
 })
 
@@ -76,7 +81,8 @@ test('so does a node that is lost, once it had time to come back', async () => {
   const busy = nodes.find(({ id }) => all.some((one) => one.id === id && one.running === 1)) as Node
   nodes = nodes.filter((node) => node !== busy)
   await busy.stop()
-  await expect(task).rejects.toMatchObject({ code: 'TASK_UNKNOWN' })
+  // Nobody heard which of its engines it was.
+  await expect(task).rejects.toMatchObject({ code: 'TASK_UNKNOWN', engine: busy.id })
   expect(runsOf(path)).toBe(1)
 })
 

@@ -41,6 +41,40 @@ const work = `
 import { task } from 'shoal/task'
 export const describe = (text: string) => text + ' is attempt ' + task.attempt
 `
+/** What README's examples take for granted. */
+const given = `
+import type * as shoal from 'shoal'
+declare global {
+  const mesh: shoal.Client
+  const node: shoal.Node
+  const key: shoal.MeshKey
+  const createNode: typeof shoal.createNode
+  const call: typeof shoal.call
+  const ref: typeof shoal.ref
+  const moduleFunction: typeof shoal.moduleFunction
+  const inputs: { seed: number }[]
+  const parts: { from: number; to: number }[]
+  const samples: number[]
+  const xs: number[]
+  const file: string
+  let counter: number
+  const train: (input: { seed: number }) => number
+  const load: (name: string) => number[]
+  const merge: (left: number[], right: number[]) => number[]
+  const refine: (merged: number[]) => number
+  const fn: (x: number) => number
+  const render: (page: number) => string
+  const count: (bytes: Uint8Array) => number
+  const foldersIn: (folder: string) => Promise<string[]>
+  const filesIn: (folder: string) => number
+  const endless: () => Generator<number>
+  const endlessInputs: () => Generator<number>
+  const frames: () => AsyncGenerator<Uint8Array>
+  const print: (...parts: unknown[]) => void
+  const show: (page: unknown) => void
+  const write: (page: unknown) => void
+}
+`
 const strict = { strict: true, skipLibCheck: false, noEmit: true, module: 'nodenext' }
 
 /** In the project, with the Node.js of the tests. */
@@ -94,18 +128,31 @@ test('has what it needs and nothing of the workshop', async () => {
     await expect(readFile(join(project, 'node_modules/shoal', name)), name).rejects.toThrow(/ENOENT/)
 })
 
-test('its types are sound in a strict project, without those of Node and with them', async () => {
+const typeRoots = [join(root, 'node_modules/@types')]
+const ofNode = { ...strict, target: 'esnext', lib: ['esnext'], types: ['node'], typeRoots }
+
+/** What the compiler has to say. */
+async function check(compilerOptions: object, files: readonly string[]): Promise<string> {
   const config = join(project, 'tsconfig.json')
-  const check = async (compilerOptions: object): Promise<string> => {
-    await writeFile(config, JSON.stringify({ compilerOptions, files: ['main.ts'] }))
-    return run(process.execPath, [tsc, '--project', config])
-  }
-  expect(await check({ ...strict, target: 'es2022', lib: ['es2022', 'dom'], types: [] })).toBe('')
-  const typeRoots = [join(root, 'node_modules/@types')]
+  await writeFile(config, JSON.stringify({ compilerOptions, files }))
+  return run(process.execPath, [tsc, '--project', config])
+}
+
+test('its types are sound in a strict project, without those of Node and with them', async () => {
+  const old = { ...strict, target: 'es2022', lib: ['es2022', 'dom'], types: [] }
+  expect(await check(old, ['main.ts'])).toBe('')
   const exact = { exactOptionalPropertyTypes: true, verbatimModuleSyntax: true }
-  expect(
-    await check({ ...strict, ...exact, target: 'esnext', lib: ['esnext'], types: ['node'], typeRoots })
-  ).toBe('')
+  expect(await check({ ...ofNode, ...exact }, ['main.ts'])).toBe('')
+})
+
+test('the examples of its README compile in a strict project', async () => {
+  const readme = await readFile(join(project, 'node_modules/shoal/README.md'), 'utf8')
+  const examples = [...readme.matchAll(/^```ts\n(.*?)^```/gms)].map(([, text]) => `${text}\nexport {}\n`)
+  const files = ['given.ts', ...examples.map((_, n) => `example-${n}.ts`)]
+  for (const [n, text] of [given, ...examples].entries())
+    await writeFile(join(project, files[n] as string), text)
+  expect(examples.length).toBeGreaterThan(8)
+  expect(await check({ ...ofNode, skipLibCheck: true }, files)).toBe('')
 })
 
 test('`npx shoal` makes a key, starts a node and maps a module; a program imports all three ways in', async () => {

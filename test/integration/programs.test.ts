@@ -362,6 +362,17 @@ test('what cannot run anywhere is said at once, explained, and runs as soon as a
   expect(asked.stdout).toContain('runs no programs: it was started without --allow-run')
   await lone.start('willing', [node], { more: { allowRun: true } })
   expect(await end).toMatchObject({ code: 0, stdout: 'at last\n' })
+  const needy = ['--requires', '{"labels":{"cuda":true},"resources":{"gpu":2}}', '--', 'true']
+  const other = spawn(process.execPath, [command, 'run', ...near, ...needy], { stdio: 'pipe' })
+  const [lacking] = await once(other.stderr, 'data')
+  expect(String(lacking)).toMatch(
+    /^no node that is up can run this \(.+\); `shoal status` tells .+ Waiting\.\n$/
+  )
+  for (const lack of ['label cuda is not there, wants true', 'has 0 of gpu, wants 2', 'without --allow-run'])
+    expect(String(lacking)).toContain(lack)
+  const otherEnd = ended(other)
+  other.kill('SIGINT')
+  expect((await otherEnd).code).toBe(1)
   await own.close()
   await lone.close()
 })

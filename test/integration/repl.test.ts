@@ -76,7 +76,10 @@ test('at a terminal, names are completed after await, and Ctrl-C ends what waits
   const tab = setInterval(() => terminal.type('\t'), 1_000)
   await terminal.shows(/shoal\.createKey\s+shoal\.createNode/)
   clearInterval(tab)
-  terminal.type('\x15.px kept = 3\r')
+  // The line is ended as it is: while names are still looked for, the terminal itself would take Ctrl-U.
+  terminal.type('Key(); "made"\r')
+  await terminal.shows(/'made'\s+shoal> /)
+  terminal.type('.px kept = 3\r')
   await terminal.shows(/\[.{6}\/1\] 3\s+shoal> /)
   // A node says that it runs them before they print anything.
   const begun = join(lab.folder, 'begun')
@@ -103,15 +106,22 @@ test('has the mesh at hand, awaits, and runs .px lines on every engine', async (
     'await view.apply((by) => (seen += by), 4)',
     '.px seen',
     '.px nowhere',
+    'await mesh.submit((all) => all.five, [{ five: mesh.submit(() => 5) }])',
+    'await mesh.submit((all) => all.get("a").length, [new Map([["a", await mesh.put(new Uint8Array(1000))]])])',
     'typeof shoal.createKey',
-    'missing'
+    'missing',
+    '1',
+    '.exit',
+    '"after its end"'
   ]
   const command = programOf(new URL('../../bin/shoal.ts', import.meta.url))
   const args = [command, 'repl', '--key', lab.keyFile, '--peer', node.address, '--no-mdns']
-  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, args, { stdio: 'pipe' })
   const exit = once(child, 'exit')
   child.stdin.end(`${lines.join('\n')}\n`)
-  const stdout = await text(child.stdout)
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
+  expect(stderr).toBe('')
+  expect(stdout).not.toContain('after its end')
   const said = stdout.replaceAll(/\[.{6}(\/\d)\]/g, '[$1]').split('\n')
   expect(said.slice(0, 6)).toEqual([
     '[ 1, 4, 9 ]',
@@ -121,9 +131,11 @@ test('has the mesh at hand, awaits, and runs .px lines on every engine', async (
     '[/0] 5',
     '[/1] 5'
   ])
-  expect(said.slice(6, 9)).toEqual([
+  expect(said.slice(6, 11)).toEqual([
     '[/0] ReferenceError: nowhere is not defined on this engine',
     '[/1] ReferenceError: nowhere is not defined on this engine',
+    '5',
+    '1000',
     "'function'"
   ])
   expect(stdout).toContain('missing is not defined')

@@ -3,7 +3,7 @@
  *
  * Not here: a node that leaves by its program or from elsewhere (departure.test.ts), and one that has nothing to do (command.test.ts).
  */
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -250,4 +250,20 @@ test('a second SIGTERM stops at once, and what ran there runs elsewhere as after
   expect(at - from).toBeLessThan(3_000)
   expect(await task).toBe('elsewhere')
   expect(task.metadata).toMatchObject({ attempt: 2, earlier: [{ how: 'lost' }] })
+})
+
+test('a command that is told to stop ends in time, also if the mesh does not answer, and says what may go on', async () => {
+  const [work, out] = [join(lab.folder, 'work.mjs'), join(lab.folder, 'out.txt')]
+  await writeFile(work, 'export default (x) => x')
+  const script = start(lab, [keeper], [command, 'map', work, '1', '--no-mdns', '--out', out])
+  await untilStatus(mesh, ([node]) => node?.unfinished === 1)
+  keeper.pause()
+  script.child.kill('SIGTERM')
+  const { code, errors } = await script.ended
+  keeper.resume()
+  expect(code).toBe(1)
+  expect(errors).toMatch(
+    /the mesh did not answer within 10 s: job (\S+) may go on; `shoal cancel \1` ends it\n$/
+  )
+  expect(readdirSync(lab.folder).filter((name) => name.startsWith('out.txt'))).toEqual([])
 })

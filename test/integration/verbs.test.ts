@@ -176,14 +176,14 @@ test('watch tells on stderr how far something is, also while the caller is block
     const job = mesh.map((n) => { if (n === 2) throw new Error('no') }, [1, 2, 3], { block: false })
     say(mesh.watch(job, { title: 'sweep' }))
     const one = job.task(0)
-    say([mesh.watch(one), one.id])
+    say([mesh.watch(one), one.id, one.progress, mesh.submit(() => 1, [], { block: false }).progress.total])
     say(mesh.watch(mesh.view('all', { block: false }).execute('1'), { title: 'view' }).done)
   `)
   const { code, out, errors } = await ended
   const [whole = '', one = '', view] = out
   expect([code, JSON.parse(whole), view]).toEqual([0, { done: 3, total: 3, failed: 1 }, '3'])
-  const [numbers, id] = JSON.parse(one) as [unknown, string]
-  expect(numbers).toEqual({ done: 1, total: 1, failed: 0 })
+  const [numbers, id, progress, total] = JSON.parse(one) as [unknown, string, unknown, unknown]
+  expect([numbers, progress, total]).toEqual([{ done: 1, total: 1, failed: 0 }, numbers, 1])
   // No terminal: plain lines, each once, the last of each at its end.
   const lines = errors.trimEnd().split('\n')
   const isLast = (line: string, at: number): boolean => lines[at + 1]?.split(':')[0] !== line.split(':')[0]

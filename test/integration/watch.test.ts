@@ -5,6 +5,8 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connect, writeKey } from '../../src/index.ts'
 import { Mesh } from '../conformance/mesh.ts'
@@ -47,6 +49,13 @@ test('a job is watched to its end, and whether all went well is its exit code', 
     failed: 0
   })
   expect(String(watched.stderr?.read())).toContain('[0] seen 1')
+})
+
+test('of a job that nobody knows nothing is told but that', async () => {
+  const asked = [shoal('watch', 'abcdefgh12345678'), shoal('result', 'abcdefgh12345678', '--progress')]
+  const said = await Promise.all(asked.map(({ stderr }) => text(stderr as Readable)))
+  const unknown = /^SHOAL_NOT_FOUND: no node .* knows the job abcdefgh12345678; `shoal jobs` lists .*\n$/
+  expect(said).toEqual([expect.stringMatching(unknown), expect.stringMatching(unknown)])
 })
 
 test('the handle of a task is a string that anybody opens, anywhere', async () => {

@@ -6,6 +6,7 @@
 import { expect, test } from 'vitest'
 import type { CellAnswer } from '../../src/cells/client-messages.ts'
 import { commands } from '../../src/cells/commands.ts'
+import { cellsMax } from '../../src/cells/council.ts'
 import { Petitions } from '../../src/cells/petitions.ts'
 import type { ClientId, PeerId } from '../../src/ids.ts'
 import { NodeCore } from '../../src/node/core.ts'
@@ -41,12 +42,12 @@ class Lone {
   }
 
   /** Sets a variable, and lets time pass. */
-  set(ask: number, untilMs: number, fromMs = 0): string | undefined {
+  set(ask: number, untilMs: number, fromMs = 0, name = 'v'): string | undefined {
     const command = commands.encode({ kind: 'set', value: [], unless: [] })
     const message = {
       kind: 'command',
       ask,
-      cell: 'variable:v',
+      cell: `variable:${name}`,
       id: `c-${ask}`,
       base: 0,
       isFirst: true,
@@ -54,8 +55,8 @@ class Lone {
     } as const
     this.step({ kind: 'client-said', client, messages: [message] }, fromMs)
     for (let now = fromMs; now <= untilMs; now += 100) this.step({ kind: 'wake' }, now)
-    const answer = this.answers.find((one) => one.kind !== 'noted' && 'ask' in one && one.ask === ask)
-    return answer?.kind === 'undecided' ? answer.message : answer?.kind
+    const answer = this.answers.findLast((one) => one.kind !== 'noted' && 'ask' in one && one.ask === ask)
+    return answer !== undefined && 'message' in answer ? answer.message : answer?.kind
   }
 }
 
@@ -108,4 +109,11 @@ test('a member that has not heard of its list is told of it by whoever names tha
   const answers = hears(a, other, [{ kind: 'cell-ask', ...asked }])
   hears(a, other, hears(b, lost, answers))
   expect(a.core.cells.council).toEqual(council)
+})
+
+test('of names there are so many; who asks for one more is told that they are kept for good, and old ones go on', () => {
+  const lone = new Lone(0)
+  for (let at = 0; at < cellsMax; at++) lone.set(at, 0, 0, `of-order-${at}`)
+  expect(lone.set(cellsMax, 0, 0, 'one-more')).toMatch(/no more names of locks.* than 65536, each for good/)
+  expect(lone.set(cellsMax + 1, 0, 0, 'of-order-7')).toBe('decided')
 })

@@ -22,7 +22,7 @@ async function freedBy(words: readonly Word[], place?: Chunks['place']): Promise
   const seen: number[][] = []
   const left = [...words, { kind: 'kept', copies: 1 } as const]
   const talk = {
-    nearness: { isNear: true, misses: 0 },
+    nearness: { isNear: true, misses: 0, folder: undefined, vain: 0, unread: 0 },
     say: () => {},
     sendPlace: () => false,
     word: async () => left.shift(),

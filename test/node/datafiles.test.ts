@@ -233,6 +233,16 @@ test('who reads data that is put once more, and once more, finds it whole', asyn
   }
 })
 
+test('what is dropped while it is looked at, and was sound, is not here any more either', async () => {
+  const files = await DataFiles.open(folder)
+  const id = await files.add([randomBytes(100_000)])
+  expect(await files.check(id)).toBe(true)
+  const looked = files.check(id)
+  const dropped = files.drop(id)
+  expect(await looked).toBeUndefined()
+  await dropped
+})
+
 test('what is dropped while it is looked at is not here any more', async () => {
   const files = await DataFiles.open(folder, { isTemporary: true })
   for (let turns = 0; turns < 30; turns++) {

@@ -36,7 +36,7 @@ async function pair(chunks: Chunks, { isEarlier = false } = {}) {
   const holder = await startNode(key, {
     serveData: async (talk) => {
       const ask = await talk.word(5_000)
-      await give(talk, chunks, ask.kind === 'ask' && !isEarlier ? ask : undefined)
+      await give(talk, chunks, ask.kind === 'ask' && !isEarlier ? { ask } : {})
       await talk.close()
     }
   })

@@ -189,3 +189,26 @@ test('an offered iterable is pulled one by one, and told how it ends', async () 
   expect(told[2]).toMatch(/^s over SHOAL_SOURCE_FAILED the source s failed: /)
   expect(isClosed).toBe(true)
 })
+
+test('what is no source, or comes when the node has stopped, is refused', async () => {
+  const offers = new Offers(() => {})
+  async function* items(): AsyncGenerator<unknown> {
+    yield 1
+  }
+  const wrong: [unknown, unknown, unknown?][] = [
+    ['s', items(), { overlow: 'drop' }],
+    ['s', items(), { overflow: 'most' }],
+    ['s', items(), null],
+    ['s', null],
+    ['s', [1]],
+    [1n, items()]
+  ]
+  for (const all of wrong) {
+    const offer = (): unknown => offers.offer(...(all as unknown as Parameters<Offers['offer']>))
+    expect(offer).toThrow(expect.objectContaining({ code: 'SHOAL_BAD_OPTION' }))
+  }
+  const { ended } = offers.offer('s', items(), {})
+  await offers.close()
+  await ended
+  expect(() => offers.offer('late', items())).toThrow(expect.objectContaining({ code: 'SHOAL_CLOSED' }))
+})

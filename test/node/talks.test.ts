@@ -77,6 +77,20 @@ test('a stream on which something is left, or that the other side ended, is not 
   expect(served.length).toBe(2)
 })
 
+test('a stream on which nothing was said for long is not used again, whoever had it meanwhile: the other side ends it soon', async () => {
+  const { ask, reader, holder, served } = await pair()
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+  await (await ask()).rest()
+  const open = (): Promise<Talk> => reader.transport.talkTo(holder.transport.self)
+  for (let times = 0; times < 3; times++) {
+    await vi.advanceTimersByTimeAsync(6_000)
+    // Who found what it wanted in a file.
+    await (await open()).rest()
+  }
+  await (await ask()).rest()
+  expect(served.length).toBe(2)
+})
+
 test('a stream that rests for long is closed by who opened it', async () => {
   const { ask, ends } = await pair()
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })

@@ -65,7 +65,6 @@ test('rules: all of what is said, at least one of any, each of all, and not', ()
   const cases: [Requires, boolean][] = [
     [{ any: [no as Rule, yes as Rule] }, true],
     [{ any: [no as Rule] }, false],
-    [{ any: [] }, false],
     [{ all: [yes as Rule, yes as Rule] }, true],
     [{ all: [yes as Rule, no as Rule] }, false],
     [{ not: no as Rule }, true],
@@ -79,6 +78,33 @@ test('rules: all of what is said, at least one of any, each of all, and not', ()
   ]
   for (const [requires, is] of cases)
     expect({ requires, fits: fits(requires) }).toEqual({ requires, fits: is })
+})
+
+test('what no node can meet is refused here, and read of others, whose nodes are said to lack it', () => {
+  const none: Rule = { any: [] }
+  const vain: Rule[] = [
+    none,
+    { all: [{ labels: { gpu: true } }, none] },
+    { any: [none, { labels: { gpu: [] } }] },
+    { labels: { gpu: [], memory: 64 } },
+    { not: { labels: { gpu: { not: [] } } } },
+    { not: {} },
+    { labels: { gpu: { not: { not: [] } } } }
+  ]
+  for (const rule of vain) {
+    const said = JSON.stringify(rule)
+    expect(() => requirementOf(rule), said).toThrow(/`requires` can be met by no node/)
+    expect({ said, fits: matches(requirement.check(said, ''), node) }).toEqual({ said, fits: false })
+  }
+  // Lists of what is not wanted may well be empty.
+  const met: Rule[] = [
+    { not: none },
+    { labels: { zone: { not: [] } } },
+    { not: { labels: { zone: [] } } },
+    { any: [none, { labels: { gpu: true } }] },
+    { all: [] }
+  ]
+  for (const rule of met) expect({ rule, fits: fits(rule) }).toEqual({ rule, fits: true })
 })
 
 test('targets name nodes or engines', () => {

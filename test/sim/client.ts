@@ -213,6 +213,11 @@ export class SimClient {
           this.#world.tell(this.id, 'complete', effect.tasks)
           break
         }
+        case 'cancelled': {
+          const job = this.jobs.find(({ id }) => id === effect.job)
+          if (job !== undefined) job.isCancelled = job.isClosed = true
+          break
+        }
         case 'answer':
           this.#released(effect.ask, effect.json)
           break

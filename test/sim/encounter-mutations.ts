@@ -31,8 +31,8 @@ export const encounterMutations: readonly Mutation[] = [
   {
     name: 'keep-damaged',
     file: 'src/data/depot.ts',
-    from: "if (item?.state !== 'here') return []\n    item.state = 'absent'",
-    to: "if (item?.state !== 'absent') return []\n    item.state = 'absent'",
+    from: "if (item?.state !== 'here') return []\n    this.#become(item, 'absent')",
+    to: "if (item?.state !== 'absent') return []\n    this.#become(item, 'absent')",
     why: 'a node that finds its copy of some data damaged goes on as if it had it'
   },
   {

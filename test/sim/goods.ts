@@ -69,7 +69,8 @@ export class Goods {
   perform(node: SimNode, effect: Exclude<DataEffect, { kind: 'send' }>): void {
     if (effect.kind === 'fetch-data') this.#fetch(node, effect.id, effect.at)
     else if (effect.kind === 'drop-data') this.#drop(node, effect.id)
-    else this.#wasKept(effect.ask, effect.copies)
+    // Of what is put for jobs nothing is refused.
+    else if (effect.kind === 'data-kept') this.#wasKept(effect.ask, effect.copies)
   }
 
   /** Of some piece one copy, as long as more than so many others are left. */

@@ -15,7 +15,6 @@ const lead = 'src/tasks/lead.ts'
 const owner = 'src/tasks/owner.ts'
 const entry = 'src/tasks/entry.ts'
 const queue = 'src/tasks/queue.ts'
-const session = 'src/client/session.ts'
 const dependents = 'src/tasks/dependents.ts'
 
 export const mutations: readonly Mutation[] = [
@@ -85,8 +84,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'reuse-attempt',
     file: queue,
-    from: "if (because !== 'unstarted') {",
-    to: "if (because === 'failed') {",
+    from: "if (because !== 'unstarted') this.#attempt",
+    to: "if (because === 'failed') this.#attempt",
     why: 'a task that was lost runs again under the same number'
   },
   {
@@ -182,9 +181,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'deliver-twice',
-    file: session,
-    from: 'else if (index < shard.count && !shard.has.has(index)) {',
-    to: 'else if (index < shard.count) {',
+    file: 'src/client/shards.ts',
+    from: 'else if (index < count && !has.has(index)) {',
+    to: 'else if (index < count) {',
     and: {
       file: 'src/tasks/follows.ts',
       from: 'if (!has.has(outcomes.indexes[at] as number)) fresh.push(at)',
@@ -229,7 +228,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'blame-once',
-    file: queue,
+    file: 'src/tasks/losses.ts',
     from: 'export const lossesMax = 3',
     to: 'export const lossesMax = 1',
     why: 'a task is poisoned after one engine'

@@ -278,6 +278,7 @@ export class SimNode {
       case 'fetch-data':
       case 'drop-data':
       case 'data-kept':
+      case 'data-refused':
         return this.#world.goods.perform(this, effect)
       case 'publish':
         return this.#world.publish(this, effect.message)

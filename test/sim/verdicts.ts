@@ -7,10 +7,8 @@
 import { type ClientId, type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
 import type { NodeCore } from '../../src/node/core.ts'
 import type { Random } from '../../src/random.ts'
-import { valueAt } from '../../src/tasks/batch.ts'
-import { readClosed } from '../../src/tasks/closing.ts'
+import { isClosed } from '../../src/tasks/closing.ts'
 import type { Keeper } from '../../src/tasks/keeper.ts'
-import { closedIndex, placementBase } from '../../src/tasks/messages.ts'
 import { type Checkers, Violation } from './checkers.ts'
 import type { SimJob } from './jobs.ts'
 import type { SimNode } from './node.ts'
@@ -315,11 +313,7 @@ export class Verdicts {
 function isOpenRoot(keeper: Keeper, key: ShardKey): boolean {
   const record = keeper.record(key)
   if (record === undefined || shardName(key).index !== 0) return false
-  const outcomes = keeper.outcomes(key)
-  const closed = outcomes.get(closedIndex)
-  const shards = closed === undefined ? record.shards : readClosed(valueAt(closed.batch, closed.at))
-  const placed = [...outcomes.keys()].filter((index) => index > placementBase && index < closedIndex).length
-  return shards === 0 || placed < shards - 1
+  return !isClosed({ record, committed: keeper.outcomes(key) })
 }
 
 const range = (first: number, count: number): number[] => Array.from({ length: count }, (_, i) => first + i)

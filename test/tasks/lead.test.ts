@@ -42,7 +42,7 @@ test('a task that ends three engines fails and names them; its neighbours run on
   )
   const others = upTo(10).filter((index) => index !== 4)
   expect(others.map((index) => solo.ended.get(index))).toEqual(
-    others.map(() => ({ code: 'ok', message: '', attempt: 1, earlier: [] }))
+    others.map(() => ({ code: 'ok', message: '', attempt: 1, earlier: [], stdout: '' }))
   )
   expect(solo.owner.dealer.waste).toEqual({ lost: 3, dropped: 0 })
 })
@@ -116,7 +116,8 @@ test('an outcome tells of the attempts before it: where, and how each ended', ()
     code: 'ok',
     message: '',
     attempt: 4,
-    earlier: ['1 handed back on node1', '2 timed out on node2/3', '3 failed on node3/3']
+    earlier: ['1 handed back on node1', '2 timed out on node2/3', '3 failed on node3/3'],
+    stdout: ''
   })
 })
 
@@ -252,7 +253,30 @@ test.each([
     else solo.says(a, { kind: 'missing', key, indexes: Uint32Array.of(0) }, 100_000)
     for (let now = 100_001; now < 120_000; now += 500) solo.at(now)
     expect(solo.ended.get(0)).toMatchObject({ code, attempt: 1 })
+    // Nobody said where on that node.
+    if (code !== 'ok') expect(solo.ended.get(0)?.earlier).toEqual(['1 lost on node1'])
     expect(solo.granted(b)).toEqual([])
+  }
+)
+
+test.each([
+  { how: 'its engine was lost', status: STATUS.lost, reason: 'code 9' },
+  { how: 'an owner before had it ended', status: STATUS.cancelled, reason: '' }
+])(
+  'the engine of what was to run once is named, though nobody knows how it ended: $how',
+  ({ status, reason }) => {
+    const solo = new Solo(1, { atMostOnce: true })
+    const [a] = nodes(1) as [PeerId]
+    solo.says(reader, { kind: 'propose', key, outcomes: pack('', [startIndex], [new Uint8Array(0)]) }, 0)
+    solo.claim(a, 1, 0, 1)
+    solo.outcome(a, 0, status, 1, 2, reason, 'half of it')
+    expect(solo.ended.get(0)).toMatchObject({
+      code: 'TASK_UNKNOWN',
+      attempt: 1,
+      earlier: ['1 lost on node1/3'],
+      stdout: 'half of it'
+    })
+    expect(solo.ended.get(0)?.message).toContain(`its engine, node1/3${reason && ` (${reason})`}, was lost`)
   }
 )
 

@@ -64,9 +64,13 @@ class Third {
     return this.#owner.wake(now)
   }
 
-  said(): Send[] {
+  get keeps(): boolean {
+    return this.#keeper.record(key) !== undefined
+  }
+
+  said(forMs = 15_000): Send[] {
     const said: Send[] = []
-    for (let now = 0; now < 15_000; now += 500) said.push(...this.wake(now))
+    for (let now = 0; now < forMs; now += 500) said.push(...this.wake(now))
     return said
   }
 }
@@ -180,4 +184,14 @@ test('who is given a later list knows still which ones do not count any more', (
     expect(hear(one, { kind: 'prepare', key, list: 0, ballot: 65_536 })).toEqual(['moved'])
     expect(hear(one, storeOf(0))).toEqual(['moved'])
   }
+})
+
+// Seed 1590595: it kept what it had for good, since it had nothing to propose that somebody could have refused.
+test('an owner that was away while others took its shard over, and to other nodes, asks them, and lets go', () => {
+  const away = new Third({ ...record, ...firstSeating([c, a, b]) })
+  const asked = away.said(70_000).filter(({ message }) => message.kind === 'inquire')
+  expect(new Set(asked.map(({ to }) => to))).toEqual(new Set([a, b]))
+  away.hear(a, { kind: 'moved', key, list: 1, keepers: [a, b, d], seats: [1, 2, 3] })
+  expect(away.keeps).toBe(false)
+  expect(away.said(70_000)).toEqual([])
 })

@@ -9,6 +9,7 @@ import type { PeerId } from '../../src/ids.ts'
 import { holderAwayMs, Once } from '../../src/tasks/once.ts'
 import { permitsFor } from '../../src/tasks/permits.ts'
 import { Queue } from '../../src/tasks/queue.ts'
+import { Story } from '../../src/tasks/story.ts'
 
 const [ada, ben] = ['12D3KooWada', '12D3KooWben'] as [PeerId, PeerId]
 
@@ -19,7 +20,7 @@ function held(): Queue {
 }
 
 test('a permit that was asked for is granted once it is committed, and then never again', () => {
-  const [once, queue] = [new Once(), held()]
+  const [once, queue] = [new Once(new Story()), held()]
   const permits = permitsFor(ada, [0, 2], 1)
   once.asked(permits)
   expect(once.permitted(permits, queue)).toEqual([{ holder: ada, attempt: 1, indexes: [0, 2] }])
@@ -27,12 +28,12 @@ test('a permit that was asked for is granted once it is committed, and then neve
 })
 
 test('a permit that was taken over is granted to nobody, whoever holds the task', () => {
-  const [once, queue] = [new Once(), held()]
+  const [once, queue] = [new Once(new Story()), held()]
   expect(once.permitted(permitsFor(ada, [0, 1], 1), queue)).toEqual([])
 })
 
 test('a permit is not granted when its task went elsewhere before it was committed', () => {
-  const [once, queue] = [new Once(), held()]
+  const [once, queue] = [new Once(new Story()), held()]
   const [first, second] = [permitsFor(ada, [0], 2), permitsFor(ben, [1], 1)]
   once.asked(first)
   once.asked(second)
@@ -41,7 +42,7 @@ test('a permit is not granted when its task went elsewhere before it was committ
 })
 
 test('what a holder was not granted yet is not asked of it, and waits again if it goes away', () => {
-  const [once, queue] = [new Once(), held()]
+  const [once, queue] = [new Once(new Story()), held()]
   once.asked(permitsFor(ada, [0], 1))
   expect(once.granted(ada, queue)).toEqual([1, 2])
   const isUp = (peer: PeerId): boolean => peer !== ada

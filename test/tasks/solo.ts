@@ -25,6 +25,7 @@ import {
   type TaskMessage,
   type TaskMessageOf
 } from '../../src/tasks/messages.ts'
+import { splitOutput, withOutput } from '../../src/tasks/output.ts'
 import { Owner } from '../../src/tasks/owner.ts'
 import { splitStory } from '../../src/tasks/story.ts'
 import { headerOf } from './header.ts'
@@ -41,6 +42,7 @@ interface Ended {
   readonly message: string
   readonly attempt: number
   readonly earlier: readonly string[]
+  readonly stdout: string
 }
 
 /** The owner and the keeper are real, alone in their world. */
@@ -98,13 +100,15 @@ export class Solo {
     if (message.kind !== 'committed') return
     for (const [at, index] of message.outcomes.indexes.entries()) {
       if (index >= shardTasksMax) continue
-      const { outcome, told } = splitStory(valueAt(message.outcomes, at))
+      const { outcome: printed, told } = splitStory(valueAt(message.outcomes, at))
+      const { outcome, output } = splitOutput(printed)
       const { status, attempt } = readOutcomeHeader(outcome)
-      const isFailed = status === STATUS.error || status === STATUS.timedOut
+      const isFailed = ([STATUS.error, STATUS.timedOut, STATUS.noRoom] as Status[]).includes(status)
       const failure = isFailed ? decodeFailure(outcome.subarray(OUTCOME_HEADER_BYTES)) : undefined
       const earlier = told.map((one) => `${one.attempt} ${one.how} on ${one.engine}`)
       const code = failure?.code ?? (status === STATUS.cancelled ? 'cancelled' : 'ok')
-      this.ended.set(index, { code, message: failure?.message ?? '', attempt, earlier })
+      const { stdout } = output
+      this.ended.set(index, { code, message: failure?.message ?? '', attempt, earlier, stdout })
     }
   }
 
@@ -126,9 +130,17 @@ export class Solo {
     return grants
   }
 
-  outcome(peer: PeerId, index: number, status: Status, attempt: number, now: number, payload = ''): void {
+  outcome(
+    peer: PeerId,
+    index: number,
+    status: Status,
+    attempt: number,
+    now: number,
+    payload = '',
+    stdout = ''
+  ): void {
     const header = { status, slot: 3, attempt, elapsedMs: 5, startedAt: 1_000 }
-    const outcome = encodeOutcome(header, Buffer.from(payload))
+    const outcome = withOutput(encodeOutcome(header, Buffer.from(payload)), { stdout, stderr: '' })
     this.says(peer, { kind: 'outcomes', key, outcomes: pack(peer, [index], [outcome]) }, now)
     this.at(now)
   }

@@ -23,6 +23,8 @@ export class Hold implements AsyncDisposable {
   readonly #lost = new AbortController()
   #state: 'held' | 'lost' | 'released' = 'held'
   #ends: (() => void)[] = []
+  #loss =
+    'was held longer than its lease could be renewed, and others may have had it since; give a longer `lease`, or let what it protects check `token`'
 
   constructor(what: string, token: number, lease: Lease) {
     this.#what = what
@@ -43,7 +45,7 @@ export class Hold implements AsyncDisposable {
 
   /**
    * Resolves when others can have it; if too few nodes answer, that is when its lease ends. Rejects with SHOAL_LEASE_LOST if it was
-   * lost before: others may have had it while this holder worked. A second call does nothing but warn.
+   * lost before, as by `close()` of its client: others may have had it while this holder worked. A second call does nothing but warn.
    */
   async release(): Promise<void> {
     if (this.#state === 'released') {
@@ -69,6 +71,14 @@ export class Hold implements AsyncDisposable {
     this.#ends.push(end)
   }
 
+  /** For the client that is closed while somebody works under it. */
+  async takenBack(): Promise<void> {
+    if (!this.isHeld) return
+    this.#loss = 'was given back when its client was closed, and others may have had it since'
+    this.lost()
+    await this.#lease.release().catch(() => {})
+  }
+
   /** For the client. */
   lost(): void {
     if (this.#state !== 'held') return
@@ -82,9 +92,6 @@ export class Hold implements AsyncDisposable {
   }
 
   #lossOf(): ShoalError {
-    return new ShoalError(
-      'SHOAL_LEASE_LOST',
-      `${this.#what} was held longer than its lease could be renewed, and others may have had it since; give a longer \`lease\`, or let what it protects check \`token\``
-    )
+    return new ShoalError('SHOAL_LEASE_LOST', `${this.#what} ${this.#loss}`)
   }
 }

@@ -6,7 +6,7 @@
  */
 import { queueItemsMax } from '../../cells/commands.ts'
 import type { ClientCells } from '../cells.ts'
-import { onlyKnown } from '../checks.ts'
+import { onlyKnown, whole } from '../checks.ts'
 import {
   badOption,
   type CallOptions,
@@ -18,6 +18,9 @@ import {
   unreadable,
   type WaitingOptions
 } from './options.ts'
+
+/** Among commands: as many as it holds without a word. */
+const unsaid = 0
 
 export interface QueueOptions {
   /**
@@ -35,11 +38,10 @@ export class MeshQueue<T = unknown> {
 
   constructor(cells: ClientCells, name: string, options: QueueOptions = {}) {
     onlyKnown(options, ['maxSize'])
-    const { maxSize = 0 } = options
+    const { maxSize } = options
     this.#cell = cellName('queue', name)
-    if (!Number.isInteger(maxSize) || maxSize < 0 || maxSize > queueItemsMax)
-      throw badOption(`\`maxSize\` is ${String(maxSize)}; it is a whole number from 1 to ${queueItemsMax}`)
-    this.#size = maxSize
+    if (maxSize !== undefined) whole('maxSize', maxSize, 1, queueItemsMax)
+    this.#size = maxSize ?? unsaid
     this.#cells = cells
     this.name = name
   }

@@ -10,8 +10,10 @@ import type { SentError } from './protocol.ts'
 
 /** Causes within causes that travel. */
 const depthMax = 8
+/** Errors of aggregates that travel with one error. */
+const errorsMax = 100
 
-export function packError(error: unknown, depth = 0): SentError {
+export function packError(error: unknown, depth = 0, room = { left: errorsMax }): SentError {
   const known = error instanceof Error ? error : new Error(String(error))
   const {
     taskId = '',
@@ -36,9 +38,19 @@ export function packError(error: unknown, depth = 0): SentError {
     attempt,
     engine,
     exit,
-    errors: known instanceof CompositeError ? known.errors.map((one) => packError(one, depth + 1)) : [],
-    cause: known.cause === undefined || depth >= depthMax ? undefined : packError(known.cause, depth + 1)
+    errors: packErrors(known, depth, room),
+    cause:
+      known.cause === undefined || depth >= depthMax ? undefined : packError(known.cause, depth + 1, room)
   }
+}
+
+/** All those of a CompositeError, of each of which as many travel as of a lone one. */
+function packErrors(error: Error, depth: number, room: { left: number }): SentError[] {
+  if (error instanceof CompositeError) return error.errors.map((one) => packError(one, depth + 1))
+  if (depth >= depthMax || !(error instanceof TaskError || error instanceof AggregateError)) return []
+  const some = (error.errors ?? []).slice(0, room.left)
+  room.left -= some.length
+  return some.map((one: unknown) => packError(one, depth + 1, room))
 }
 
 /** `caller`: the function whose callers the stack shows, or nothing for an error that is told and not thrown. */
@@ -61,17 +73,24 @@ function remake(sent: SentError, cause: Error | undefined): Error {
     case 'task': {
       const error = new TaskError(taskId, { code, name, message, stack: '', ...(exit && { exit }) }, sent)
       if (cause !== undefined) error.cause = cause
+      if (sent.errors.length > 0) Object.assign(error, { errors: errorsOf(sent) })
       return withStack(error, sent.stack)
     }
     case 'composite':
-      return new CompositeError(sent.errors.map((one) => unpackError(one)) as TaskError[])
+      return new CompositeError(errorsOf(sent) as TaskError[])
     default: {
-      const error = cause === undefined ? new Error(message) : new Error(message, { cause })
+      const options = cause === undefined ? {} : { cause }
+      const error =
+        sent.errors.length === 0
+          ? new Error(message, options)
+          : new AggregateError(errorsOf(sent), message, options)
       error.name = name
       return error
     }
   }
 }
+
+const errorsOf = ({ errors }: SentError): Error[] => errors.map((one) => unpackError(one))
 
 function withStack(error: Error, stack: string): Error {
   error.stack = stack

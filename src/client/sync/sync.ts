@@ -18,10 +18,16 @@ export type {
   Blocking,
   SyncBalancedView,
   SyncClient,
+  SyncGraph,
   SyncHandle,
+  SyncHold,
   SyncJob,
+  SyncLock,
   SyncMapOptions,
+  SyncProgramOptions,
+  SyncSemaphore,
   SyncTaskOptions,
+  SyncVariable,
   SyncView
 } from './types.ts'
 

@@ -7,7 +7,8 @@
 import { isRecord, refuse, shown, truth, whole } from '../checks.ts'
 import type { ModuleFunction } from '../functions.ts'
 import { leavable } from '../leavable.ts'
-import type { Client, MapOptions, TaskOptions, Zipped } from '../types.ts'
+import type { Filling, Given, Received, ReceivedAll } from '../stand-ins.ts'
+import type { Client, Inputs, MapOptions, Result, TaskOptions, Zipped } from '../types.ts'
 import { plainInputs, zipped } from '../zip.ts'
 import { eachOf, inChunks } from './chunked.ts'
 import { AsyncResult } from './result.ts'
@@ -32,7 +33,6 @@ interface Zip {
 
 // biome-ignore lint/suspicious/noExplicitAny: user functions take what they like.
 type Work<R> = ((...args: any[]) => R) | ModuleFunction
-type Inputs = Iterable<unknown> | AsyncIterable<unknown>
 
 export class BalancedView {
   readonly #client: Pick<Client, 'submit' | 'map'>
@@ -43,12 +43,12 @@ export class BalancedView {
     this.#options = options
   }
 
-  apply<A extends readonly unknown[], R>(
-    fn: ((...args: A) => R) | ModuleFunction,
+  apply<A extends Given<P>, R, P extends readonly unknown[] = ReceivedAll<A>>(
+    fn: ((...args: P) => R) | ModuleFunction,
     ...args: A
-  ): AsyncResult<Awaited<R>> {
-    const handle = this.#client.submit<R>(fn as ModuleFunction, args, this.#options)
-    const value = Promise.resolve(handle as PromiseLike<Awaited<R>>)
+  ): AsyncResult<Result<R>> {
+    const handle = this.#client.submit<Result<R>>(fn as ModuleFunction, args, this.#options)
+    const value = Promise.resolve(handle) as Promise<Result<R>>
     value.catch(() => {})
     return AsyncResult.ofTasks(Promise.resolve({ value, handles: [handle], each: [value], areParts: false }))
   }
@@ -57,34 +57,34 @@ export class BalancedView {
    * As `Client.map`; with `zip`, over several sources side by side. Many short tasks are given to engines together by their measured
    * durations; `chunk` says instead that so many inputs are one task, which runs, fails and is retried as one.
    */
-  map<A extends readonly unknown[], R>(
-    fn: (...args: A) => R,
+  map<A extends Given<P>, R, P extends readonly unknown[] = ReceivedAll<A>>(
+    fn: ((...args: P) => R) | ModuleFunction,
     inputs: Zipped<A>,
     options: MapOptions & Chunk & Zip
-  ): AsyncResult<Awaited<R>[]>
-  map<I, R>(
-    fn: ((input: I) => R) | ModuleFunction,
-    inputs: Iterable<I> | AsyncIterable<I>,
+  ): AsyncResult<Result<R>[]>
+  map<I extends Filling<P>, R, P = Received<I>>(
+    fn: ((input: P) => R) | ModuleFunction,
+    inputs: Inputs<I>,
     options?: MapOptions & Chunk
-  ): AsyncResult<Awaited<R>[]>
+  ): AsyncResult<Result<R>[]>
   map<R>(
     fn: Work<R>,
-    inputs: Inputs,
+    inputs: Inputs<unknown>,
     mapOptions: MapOptions & Chunk & Partial<Zip> = {}
-  ): AsyncResult<Awaited<R>[]> {
+  ): AsyncResult<Result<R>[]> {
     checkRecord(mapOptions)
     const { chunk, ...options } = mapOptions
     if (chunk !== undefined) return this.#inChunks(fn, inputs, chunk, options)
-    const job = this.#client.map<Awaited<R>>(fn as ModuleFunction, inputs, { ...this.#options, ...options })
+    const job = this.#client.map<Result<R>>(fn as ModuleFunction, inputs, { ...this.#options, ...options })
     return AsyncResult.ofJob(job)
   }
 
   #inChunks<R>(
     fn: Work<R>,
-    inputs: Inputs,
+    inputs: Inputs<unknown>,
     size: number,
     { zip = false, ...more }: MapOptions & { readonly zip?: boolean }
-  ): AsyncResult<Awaited<R>[]> {
+  ): AsyncResult<Result<R>[]> {
     whole('chunk', size, 1, chunkMax)
     truth('zip', zip)
     const options = { ...this.#options, ...more }
@@ -92,7 +92,7 @@ export class BalancedView {
       refuse('`chunk` and `returnErrors` contradict each other; the inputs of a chunk fail as one')
     const rows = zip ? zipped(inputs) : plainInputs(inputs)
     const each = eachOf(fn as ModuleFunction, zip ? 'row' : 'input', options.scope)
-    const job = this.#client.map<Awaited<R>[]>(each as ModuleFunction, inChunks(rows, size), options)
+    const job = this.#client.map<Result<R>[]>(each as ModuleFunction, inChunks(rows, size), options)
     return AsyncResult.ofChunks(job)
   }
 
@@ -100,24 +100,24 @@ export class BalancedView {
    * Pulls inputs as results are taken out, so they may have no end: go through it once. Leaving early cancels the rest. Who awaits
    * it, or asks for `get()`, gets all of them in the order of the inputs, which must have an end then.
    */
-  imap<A extends readonly unknown[], R>(
-    fn: (...args: A) => R,
+  imap<A extends Given<P>, R, P extends readonly unknown[] = ReceivedAll<A>>(
+    fn: ((...args: P) => R) | ModuleFunction,
     inputs: Zipped<A>,
     options: ImapOptions & Zip
-  ): AsyncResult<Awaited<R>[]>
-  imap<I, R>(
-    fn: ((input: I) => R) | ModuleFunction,
-    inputs: Iterable<I> | AsyncIterable<I>,
+  ): AsyncResult<Result<R>[]>
+  imap<I extends Filling<P>, R, P = Received<I>>(
+    fn: ((input: P) => R) | ModuleFunction,
+    inputs: Inputs<I>,
     options?: ImapOptions
-  ): AsyncResult<Awaited<R>[]>
-  imap<R>(fn: Work<R>, inputs: Inputs, imapOptions: ImapOptions = {}): AsyncResult<Awaited<R>[]> {
+  ): AsyncResult<Result<R>[]>
+  imap<R>(fn: Work<R>, inputs: Inputs<unknown>, imapOptions: ImapOptions = {}): AsyncResult<Result<R>[]> {
     checkRecord(imapOptions)
     const { maxOutstanding = 10, ordered = true, ...zip } = imapOptions
     whole('maxOutstanding', maxOutstanding, 1, Number.MAX_SAFE_INTEGER)
     truth('ordered', ordered)
     const options = { ...this.#options, ...zip, inFlightMax: maxOutstanding }
-    const job = this.#client.map<Awaited<R>>(fn as ModuleFunction, inputs, options)
-    async function* asCompleted(): AsyncGenerator<Awaited<R>, void, undefined> {
+    const job = this.#client.map<Result<R>>(fn as ModuleFunction, inputs, options)
+    async function* asCompleted(): AsyncGenerator<Result<R>, void, undefined> {
       for await (const one of job.asCompleted()) {
         if (one.error !== undefined) throw one.error
         yield one.value
@@ -125,7 +125,7 @@ export class BalancedView {
     }
     const items = ordered
       ? () => job[Symbol.asyncIterator]()
-      : () => leavable(asCompleted(), () => job.cancel())
+      : () => leavable(asCompleted(), () => job.cancel().catch(() => {}))
     return AsyncResult.ofFlow(job, items)
   }
 }

@@ -1,9 +1,9 @@
 /**
  * An engine's own namespace: what `execute`, `push`, `pull` and `apply` of a view do, on the engine.
  *
- * Not here: which engines, and the shape of the answer (view.ts). This module travels, so it imports nothing but types.
- * The names live as long as the engine does. Free names of statements and functions are looked for here first, then among the
- * globals; one that is assigned and declared nowhere comes to be here, as at a prompt.
+ * Not here: which engines, the shape of the answer (view.ts), and `typeof` (typeof.ts). This module travels, so it imports
+ * nothing but types. The names live as long as the engine does. Free names of statements and functions are looked for here
+ * first, then among the globals; one that is assigned and declared nowhere comes to be here, as at a prompt.
  */
 import type { Gap } from '../gaps.ts'
 
@@ -51,8 +51,16 @@ export async function applyEach(
 ): Promise<unknown[]> {
   const called = within(`(${fn})`) as (...args: unknown[]) => unknown
   const results: unknown[] = []
-  for (const input of inputs) results.push(await called(...(isZipped ? (input as unknown[]) : [input])))
+  for (const input of inputs) {
+    const given = await called(...(isZipped ? (input as unknown[]) : [input]))
+    results.push(isGenerator(given) ? await Array.fromAsync(given) : given)
+  }
   return results
+}
+
+/** A lone one the engine reads itself (worker.ts); it does not look into lists. */
+function isGenerator(value: unknown): value is Generator | AsyncGenerator {
+  return /^\[object (Async)?Generator\]$/.test(Object.prototype.toString.call(value))
 }
 
 export function push(values: Names): void {

@@ -7,6 +7,7 @@
 import type { RunMetadata } from '../../errors.ts'
 import { Awaitable } from '../awaitable.ts'
 import { End, endOf } from '../endings.ts'
+import { checkListener } from '../listeners.ts'
 import type { Gate } from '../nest.ts'
 import { type Times, Timing } from '../timing.ts'
 import type { JobHandle, Printed, Progress, TaskHandle } from '../types.ts'
@@ -41,6 +42,8 @@ interface Plan<R> {
  * of a map in the order of the inputs. It throws the first failure in that order. Leaving it early cancels nothing, but for `imap`.
  */
 export class AsyncResult<R> extends Awaitable<R> implements Times, AsyncIterable<Item<R>> {
+  /** Said, as a bundler calls a class that speaks of itself by another name. */
+  static override readonly name = 'AsyncResult'
   readonly #plan: Plan<R>
   /** Of tasks; a job has its own. */
   readonly #end = new End()
@@ -168,6 +171,7 @@ export class AsyncResult<R> extends Awaitable<R> implements Times, AsyncIterable
 
   /** Called with what tasks print, as in `JobHandle`; `index` is the place of the engine, or of the task of a job. */
   onOutput(listener: (printed: Printed) => void): () => void {
+    checkListener(listener)
     if (this.#job !== undefined) return this.#job.onOutput(listener)
     let isOver = false
     const ends: (() => void)[] = []

@@ -7,9 +7,11 @@
  */
 import { type ModuleDeclaration, type Program, parse, type Statement } from 'acorn'
 import { ShoalError } from '../../errors.ts'
+import { withQuietTypeof } from './typeof.ts'
 
 /** Throws SHOAL_BAD_FUNCTION for what cannot be read, and says where. O(text). */
-export function prepare(source: string): string {
+export function prepare(text: string): string {
+  const source = withQuietTypeof(text, read)
   const { body } = read(source)
   const first: string[] = []
   const rest: string[] = []
@@ -42,7 +44,7 @@ function rewritten(
       return isLast ? `return (${source.slice(start, end)});` : `${text};`
     }
     default:
-      return text
+      return `${text};`
   }
 }
 

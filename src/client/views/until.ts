@@ -5,9 +5,9 @@
  * A node says how many slots it has, and not whether an engine starts there; so each is tried, and one that dies is told of at
  * once. One that is busy has no time to answer, but has shown that it starts.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { CompositeError, ShoalError, TaskError } from '../../errors.ts'
-import { onlyKnown, whole } from '../checks.ts'
+import { checkSignal, onlyKnown, whole } from '../checks.ts'
+import { limited } from '../endings.ts'
 import type { Client } from '../types.ts'
 import type { EngineInfo } from './engines.ts'
 
@@ -17,8 +17,9 @@ const lookEveryMs = 200
 const answerMs = 2_000
 
 export interface WaitForEngines {
-  /** Milliseconds. Default 30,000. */
+  /** Milliseconds, and two seconds more for engines that are there then to show that they start. Default 30,000. */
   readonly timeout?: number
+  /** Ends the waiting with SHOAL_CANCELLED. */
   readonly signal?: AbortSignal
 }
 
@@ -32,24 +33,30 @@ export async function untilEngines(
   whole('count', count, 1, Number.MAX_SAFE_INTEGER)
   if (typeof timeout !== 'number' || !(timeout > 0))
     throw new ShoalError('SHOAL_BAD_OPTION', `\`timeout\` is ${timeout}; give milliseconds above 0`)
+  checkSignal(signal)
   const until = performance.now() + timeout
   const tried = new Set<string>()
+  let found = 0
+  const late = (): ShoalError => {
+    const what = `${found} of ${count} engines were there within ${timeout} ms`
+    return new ShoalError('SHOAL_TIMEOUT', `${what}; see \`shoal status\` for the nodes that are up`)
+  }
+  // Where no node answers, only this ends it in time.
+  const inTime = async <T>(promise: Promise<T>, moreMs = 0): Promise<T> => {
+    const leftMs = Math.max(0, until - performance.now()) + moreMs
+    if (await limited(promise, leftMs, signal)) return await promise
+    throw late()
+  }
   for (;;) {
-    const engines = await client.engines()
-    await tryOut(
-      client,
-      engines.filter(({ id }) => !tried.has(id))
-    )
-    for (const { id } of engines) tried.add(id)
-    if (engines.length >= count) return engines
+    const engines = await inTime(client.engines())
+    const untried = engines.filter(({ id }) => !tried.has(id))
+    await inTime(tryOut(client, untried), answerMs)
+    for (const { id } of untried) tried.add(id)
+    found = engines.length
+    if (found >= count) return engines
     const leftMs = until - performance.now()
-    if (leftMs <= 0) {
-      const what = `${engines.length} of ${count} engines were there within ${timeout} ms`
-      throw new ShoalError('SHOAL_TIMEOUT', `${what}; see \`shoal status\` for the nodes that are up`)
-    }
-    await sleep(Math.min(leftMs, lookEveryMs), undefined, { signal }).catch((cause: unknown) => {
-      throw new ShoalError('SHOAL_CANCELLED', 'the waiting for engines was ended by its signal', { cause })
-    })
+    if (leftMs <= 0) throw late()
+    await limited(new Promise(() => {}), Math.min(leftMs, lookEveryMs), signal)
   }
 }
 

@@ -6,18 +6,21 @@
  * on another engine, would be worse than an error. So a call whose engine is lost fails with ENGINE_LOST, and never hangs.
  */
 import { readFile } from 'node:fs/promises'
+import { type Expression, parseExpressionAt } from 'acorn'
 import { CompositeError, ShoalError, TaskError } from '../../errors.ts'
 import { capturesOf } from '../captures.ts'
-import { isRecord, refuse, shown } from '../checks.ts'
+import { isRecord, onlyKnown, refuse, shown } from '../checks.ts'
 import type { Inputs } from '../feed.ts'
 import { isModuleFunction, type ModuleFunction, moduleFunction } from '../functions.ts'
 import { inspectedBy, type Look, looksLike } from '../looks.ts'
-import type { TaskHandle, TaskOptions, Zipped } from '../types.ts'
+import type { Filling, Given, Received, ReceivedAll } from '../stand-ins.ts'
+import type { Result, TaskHandle, TaskOptions, Zipped } from '../types.ts'
 import { collected, plainInputs, zipped } from '../zip.ts'
 import type { EngineInfo, Presence } from './engines.ts'
 import { checkName, located } from './reference.ts'
 import { AsyncResult, type Calls } from './result.ts'
 import { prepare } from './statements.ts'
+import { withQuietTypeof } from './typeof.ts'
 
 /** Which engines: all that there are at each call, one or several by id or place in the order of `engines()`, or those of which it gives, or promises, what counts as true. */
 export type Targets =
@@ -161,20 +164,34 @@ export class DirectView {
    * Cuts the inputs into one part for each engine, in order, and calls a function for each input; with `zip`, for each row of
    * several sources, of which the shortest ends it. Gives all results in order.
    */
-  map<A extends readonly unknown[], R>(
-    fn: (...args: A) => R,
+  map<A extends Given<P>, R, P extends readonly unknown[] = ReceivedAll<A>>(
+    fn: ((...args: P) => R) | ModuleFunction,
     inputs: Zipped<A>,
     options: { readonly zip: true }
-  ): AsyncResult<Awaited<R>[]>
-  map<I, R>(fn: (input: I) => R, inputs: Iterable<I> | AsyncIterable<I>): AsyncResult<Awaited<R>[]>
-  map(fn: AnyFunction, inputs: Inputs, { zip = false } = {}): AsyncResult<unknown[]> {
-    const text = textOf(fn)
+  ): AsyncResult<Result<R>[]>
+  map<I extends Filling<P>, R, P = Received<I>>(
+    fn: ((input: P) => R) | ModuleFunction,
+    inputs: Iterable<I> | AsyncIterable<I>
+  ): AsyncResult<Result<R>[]>
+  map(
+    fn: AnyFunction | ModuleFunction,
+    inputs: Inputs,
+    options: { readonly zip?: boolean } = {}
+  ): AsyncResult<unknown[]> {
+    onlyKnown(options, ['zip'])
+    const { zip = false } = options
+    // A module's goes through its part by a function that is added to it; a plain one's text does by one of the namespace.
+    const what = isModuleFunction(fn)
+      ? Object.freeze({ ...fn, each: zip ? 'row' : 'input' } as const)
+      : 'applyEach'
+    const text = isModuleFunction(fn) ? undefined : textOf(fn)
     const join = (parts: unknown): unknown[] => (parts as unknown[][]).flat(1)
     const plan = async (): Promise<(at: number, of: number) => readonly unknown[]> => {
       const all = await collected((zip ? zipped(inputs) : plainInputs(inputs)).inputs)
-      return (at, of) => [text, part(all, at, of), zip]
+      const argsOf = (mine: unknown): unknown[] => (text === undefined ? [mine] : [text, mine, zip])
+      return (at, of) => argsOf(part(all, at, of))
     }
-    return this.#begin('applyEach', plan, undefined, join) as AsyncResult<unknown[]>
+    return this.#begin(what, plan, undefined, join) as AsyncResult<unknown[]>
   }
 
   /** Gives each engine a contiguous part under this name, the first ones one longer if it does not come out even. */
@@ -301,10 +318,13 @@ function textOf(fn: AnyFunction | ((...args: never[]) => unknown)): string {
     throw new ShoalError('SHOAL_BAD_FUNCTION', `expected a function, got ${shown(fn)}`)
   const text = fn.toString()
   const captures = capturesOf(text)
-  if (captures.kind === 'function') return text
+  if (captures.kind === 'function') return withQuietTypeof(text, readFunction)
   const reason = `${fn.name || 'the function'} is no function that can travel: ${captures.reason}`
   throw new ShoalError('SHOAL_BAD_FUNCTION', `${reason}; write it as a function or an arrow function`)
 }
+
+const readFunction = (text: string): Expression =>
+  parseExpressionAt(text, 0, { ecmaVersion: 'latest', sourceType: 'module' })
 
 interface Sliceable {
   readonly length: number

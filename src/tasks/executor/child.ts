@@ -182,8 +182,10 @@ class Child implements Engine {
     const { heapMb } = this.#options
     if (heapMb === undefined) return
     const usedMb = (await memoryOf(pid)) / 2 ** 20
-    if (usedMb <= heapMb + memoryBesidesMb) return
-    this.#lastWords ??= `the engine used ${Math.round(usedMb)} MB of memory, and may use ${heapMb}`
+    const mostMb = heapMb + memoryBesidesMb
+    if (usedMb <= mostMb) return
+    const most = `${mostMb}: ${heapMb} of heap and ${memoryBesidesMb} beside it`
+    this.#lastWords ??= `the engine used ${Math.ceil(usedMb)} MB of memory where it may use ${most}`
     void this.terminate()
   }
 
@@ -195,7 +197,8 @@ class Child implements Engine {
 
   #over(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.#isOver) return
-    const end = { reason: this.#reason(code, signal), ...this.#left() }
+    const hasStarted = this.#process.pid !== undefined
+    const end = { reason: this.#reason(code, signal), hasStarted, ...this.#left() }
     this.#isOver = true
     clearInterval(this.#memoryTimer)
     closeTape(this.#tape)

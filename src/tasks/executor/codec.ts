@@ -11,6 +11,8 @@ import { closeEnvelope, openEnvelope, refsMax } from '../../data/envelope.ts'
 import { idOf, idsWithin, refMark, replaceRefs } from '../../data/ref.ts'
 import { explainError, ShoalError } from '../../errors.ts'
 import type { DataId } from '../../ids.ts'
+import { discard } from '../../spent.ts'
+import { aggregatesWithin, mayAggregate, readAggregates, writeAggregates } from './aggregates.ts'
 import { noteInstances } from './instances.ts'
 
 /** Larger values are refused with SHOAL_BAD_VALUE. */
@@ -43,7 +45,7 @@ export function encodeValue(value: unknown, path = 'value'): Uint8Array {
   return limited(encodePlain(value) ?? serialize(value, path), path)
 }
 
-/** The bytes of data that a value names. */
+/** The bytes of data that a value names, in memory of its own, which may be used up. */
 export type ReadData = (id: DataId) => Uint8Array
 
 /**
@@ -56,7 +58,9 @@ export function decodeValue(bytes: Uint8Array, read?: ReadData): unknown {
   if (envelope.kind === 'far') {
     if (read === undefined) throw malformed('it lies elsewhere')
     const inner = read(envelope.ids[0] as DataId)
-    return openEnvelope(inner)?.kind === 'far' ? decodePlain(inner) : decodeValue(inner, read)
+    const value = openEnvelope(inner)?.kind === 'far' ? decodePlain(inner) : decodeValue(inner, read)
+    discard(inner)
+    return value
   }
   const value = decodePlain(envelope.inner)
   return read === undefined ? value : replaceRefs(value, (ref) => read(idOf(ref)))
@@ -98,7 +102,11 @@ export function decodeArgs(bytes: Uint8Array, read?: ReadData): unknown[] {
   const envelope = openEnvelope(bytes)
   if (envelope?.kind === 'far' && read !== undefined) {
     const inner = read(envelope.ids[0] as DataId)
-    if (openEnvelope(inner)?.kind !== 'far') return decodeArgs(inner, read)
+    if (openEnvelope(inner)?.kind !== 'far') {
+      const args = decodeArgs(inner, read)
+      discard(inner)
+      return args
+    }
   }
   const tag = envelope?.kind === 'naming' ? envelope.inner[0] : bytes[0]
   if (tag === TAG.none) return []
@@ -170,11 +178,8 @@ function decodeString(bytes: Uint8Array): string {
 
 function serialize(value: unknown, path: string): Uint8Array {
   try {
-    const serializer = new DefaultSerializer()
-    serializer.writeRawBytes(Uint8Array.of(TAG.v8))
-    serializer.writeHeader()
-    serializer.writeValue(value)
-    const bytes = serializer.releaseBuffer()
+    let bytes = written(value)
+    if (mayAggregate(bytes)) bytes = written(value, aggregatesWithin(value))
     const ids = bytes.includes(refMark, 0, 'latin1') ? idsWithin(value) : []
     if (ids.length > 0) return naming(ids, bytes, path)
     noteInstances(value, path)
@@ -183,6 +188,15 @@ function serialize(value: unknown, path: string): Uint8Array {
     if (cause instanceof ShoalError) throw cause
     throw new ShoalError('SHOAL_BAD_VALUE', whyRefused(value, path, cause), { cause })
   }
+}
+
+function written(value: unknown, aggregates: ReturnType<typeof aggregatesWithin> = []): Buffer {
+  const serializer = new DefaultSerializer()
+  serializer.writeRawBytes(Uint8Array.of(TAG.v8))
+  serializer.writeHeader()
+  serializer.writeValue(value)
+  if (aggregates.length > 0) writeAggregates(serializer, aggregates)
+  return serializer.releaseBuffer()
 }
 
 function naming(ids: readonly DataId[], inner: Uint8Array, path: string): Uint8Array {
@@ -196,7 +210,9 @@ export function readV8(bytes: Uint8Array): unknown {
   try {
     const reader = new Reader(bytes)
     reader.readHeader()
-    return reader.readValue()
+    const value: unknown = reader.readValue()
+    readAggregates(reader, bytes)
+    return value
   } catch (cause) {
     throw malformed(isOfDepth(cause) ? 'it is nested too deeply' : 'V8 cannot read it', cause)
   }
@@ -258,6 +274,7 @@ function guiltOf({ value, path }: Suspect): string | undefined {
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'symbol') return 'a symbol'
   if (types.isProxy(value)) return 'a Proxy'
+  if (types.isArgumentsObject(value)) return 'an arguments object'
   if (typeof value !== 'object' || value === null || partsOf(value, path).length > 0) return undefined
   try {
     const serializer = new DefaultSerializer()
@@ -267,7 +284,8 @@ function guiltOf({ value, path }: Suspect): string | undefined {
   } catch {
     if (value instanceof ArrayBuffer && value.detached) return 'a detached ArrayBuffer'
     // Those of generators have no constructor with a name.
-    return `a ${value.constructor?.name || Object.prototype.toString.call(value).slice('[object '.length, -1)}`
+    const name = value.constructor?.name || Object.prototype.toString.call(value).slice('[object '.length, -1)
+    return `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`
   }
 }
 
@@ -281,7 +299,10 @@ function partsOf(value: object, path: string): Suspect[] {
       { value: item, path: `${path}.get(${typeof key === 'string' ? JSON.stringify(key) : String(key)})` }
     ])
   }
-  return Object.keys(value).map((key) => partOf(value as Record<string, unknown>, key, path + accessor(key)))
+  // Of its fields, these are the only ones that an error takes along.
+  const ofError = value instanceof AggregateError ? ['cause', 'errors'] : ['cause']
+  const keys = types.isNativeError(value) ? ofError : Object.keys(value)
+  return keys.map((key) => partOf(value as Record<string, unknown>, key, path + accessor(key)))
 }
 
 /** A getter may throw anything. */

@@ -19,6 +19,8 @@ export interface Started {
 export interface EngineEnd {
   /** In words for people: what it died of. */
   readonly reason: string
+  /** False if it never came to do anything: what it was given has no part in its end. */
+  readonly hasStarted: boolean
   /** Outcomes that it had not sent yet. */
   readonly rest: Ended | undefined
   /** Tasks that it had begun; those among them that were reported before, or are part of `rest`, ended by themselves. */

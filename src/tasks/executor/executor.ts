@@ -8,6 +8,7 @@ import type { Digest, ShardKey } from '../../ids.ts'
 import type { Batch } from '../batch.ts'
 import type { EngineOrder } from '../engine-orders.ts'
 import type { TaskWord } from '../messages.ts'
+import type { Output } from '../output.ts'
 import type { Told } from './guest.ts'
 
 /** Tasks of one shard and one attempt, for one slot; runs in order of position. */
@@ -38,7 +39,7 @@ export interface RunBatch {
 export type ExecutorEvent =
   /** Some tasks of a run ended: outcomes with their header (batch.ts), `node` left empty. In order, each task once. `done` with the last of the run. */
   | { kind: 'ended'; run: number; slot: number; outcomes: Batch; done: boolean }
-  /** The engine died (exit, out of memory). `index` is the task that ran, if any did; those after it never started. A new engine has already taken the slot. */
+  /** The engine died (exit, out of memory). `index` is the task that ran, if any did, and `output` what that printed; those after it never started. A new engine has already taken the slot. */
   | {
       kind: 'engine-lost'
       run: number
@@ -47,6 +48,7 @@ export type ExecutorEvent =
       reason: string
       startedAt: number
       elapsedMs: number
+      output?: Output
     }
   /** Its one task waits for jobs of its own: its slot may be given to others. What had not begun in this slot is recalled. */
   | { kind: 'parked'; run: number }

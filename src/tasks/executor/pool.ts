@@ -4,15 +4,15 @@
  * Not here: how an engine runs its tasks (worker.ts), how both settle races (engine.ts), which task runs where (runner.ts).
  * An engine is a horse, not a friend: nothing is asked of it while it runs; what it leaves unfinished goes to the next one.
  */
-import type { Digest } from '../../ids.ts'
 import { assert } from '../../machine.ts'
 import { type Batch, pack, pickAt } from '../batch.ts'
 import type { EngineOrder } from '../engine-orders.ts'
 import { startChild } from './child.ts'
 import type { Engine, EngineEnd, EngineOptions, Started } from './engine.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
-import { type Saying, saidIn, type Told } from './guest.ts'
+import { saidIn, type Told } from './guest.ts'
 import { Parking } from './parking.ts'
+import type { PoolOptions } from './pool-options.ts'
 import type { Ended, Parking as ParkingWord, Word } from './protocol.ts'
 import { isEnded, isParking, isReport, sharedMillis } from './protocol.ts'
 import {
@@ -22,6 +22,8 @@ import {
   hasSpoken,
   isDeaf,
   type Lost,
+  lossOf,
+  lossOfNone,
   newSlot,
   outcomeOfCondemned,
   type Run,
@@ -38,35 +40,10 @@ export const slotsMax = 256
 const TIMER_MAX_MS = 2 ** 31 - 1
 /** Engines that may die before they start anything, until a task is blamed for it. */
 const STILLBIRTHS_MAX = 2
+/** Work for which no engine could be started goes back after so long, and not as fast as it comes again. */
+const unstartedMs = 1_000
 /** What a cancelled task has to end by itself, if it has asked for its signal. */
 const graceMs = 1_000
-
-export type Isolation = 'thread' | 'process'
-
-export interface PoolOptions {
-  /** 1 to `slotsMax`. */
-  readonly slots: number
-  /** Where the module of this digest lies on disk, as an `.mjs` file. */
-  readonly code: (digest: Digest) => string
-  /** Where data lies that inputs name: files named by their ids. */
-  readonly dataFolder?: string
-  /** The id of this node. */
-  readonly node: string
-  /** Megabytes of heap of one engine; a task that needs more ends it. */
-  readonly heapMb?: number
-  /** What an engine is: a thread of this process, or a process of its own. */
-  readonly isolation?: Isolation
-  /** How much engines give way to other processes, 0 to 19; default 0. */
-  readonly nice?: number
-  /** An engine that begins nothing for so long is replaced. Default 30 s. */
-  readonly deafAfterMs?: number
-  /** A task of this engine speaks with the node; `undefined` once the engine has ended. Every engine has a number of its own. */
-  readonly onSaid?: ((engine: number, said: Saying | undefined) => void) | undefined
-  /** Whether a task may go on in this slot, as far as others are concerned who run there; they say so by `turn`. */
-  readonly mayResume?: (slot: number) => boolean
-  /** Called in a microtask of its own, never from within a call to the pool. */
-  readonly onEvent: (event: ExecutorEvent) => void
-}
 
 /** Its engines start at once, and in the background. */
 export function createPool(options: PoolOptions): Executor {
@@ -307,10 +284,10 @@ class Pool implements Executor {
   /** Ends a running task together with its engine. Does nothing if the task just ended, or is condemned already. */
   #condemn(slot: Slot, run: Run, { position, startedAt }: Started, why: Condemned['why']): void {
     if (run.reported[position] !== 0 || !slot.engine?.condemn(run.batch.run, position)) return
-    slot.condemned = { run, position, why, elapsedMs: sharedMillis() - startedAt }
+    slot.condemned = { run, position, why, startedAt, elapsedMs: sharedMillis() - startedAt }
   }
 
-  #ended(slot: Slot, engine: Engine, { reason, rest, started }: EngineEnd): void {
+  #ended(slot: Slot, engine: Engine, { reason, hasStarted, rest, started }: EngineEnd): void {
     this.#engines.delete(engine)
     if (this.#isClosed || slot.engine !== engine) return
     const isDropped = this.#slots.drop(slot)
@@ -323,13 +300,27 @@ class Pool implements Executor {
       this.#report(slot, found.run, rest.positions, rest)
     if (condemned) this.#reportCondemned(slot, condemned)
     const lost = this.#unreported(started)
+    if (!hasStarted) return this.#handBackSoon(slot, reason)
     if (lost.length > 0 || (front && !condemned)) this.#reportLost(slot, front, reason, lost)
     if (isDropped) {
-      for (const { batch } of [...slot.runs]) this.recall(batch.run)
+      this.#handBack(slot)
       return this.turn(slot.index)
     }
     // An engine that dies idle and young, as on a broken installation, would be replaced for ever: the next run does it.
     if (slot.runs.length > 0 || hasReported || condemned) this.#startEngine(slot)
+  }
+
+  #handBack(slot: Slot): void {
+    for (const { batch } of [...slot.runs]) this.recall(batch.run)
+  }
+
+  /** There is no engine for it here, and that is not its fault. */
+  #handBackSoon(slot: Slot, reason: string): void {
+    const [front] = slot.runs
+    if (front) this.#emit(lossOfNone(slot.index, front, reason))
+    setTimeout(() => {
+      if (!this.#isClosed && slot.engine === undefined) this.#handBack(slot)
+    }, unstartedMs).unref()
   }
 
   /** Those that were begun, and neither told of by the engine nor condemned: they died with it. */
@@ -353,21 +344,18 @@ class Pool implements Executor {
       const position = front.reported.indexOf(0)
       if (position >= 0) lost.push({ run: front, position, startedAt: sharedMillis() })
     }
-    for (const { run, position, startedAt } of lost) {
+    for (const one of lost) {
+      const { run, position } = one
       run.reported[position] = 1
       run.left -= 1
-      const index = run.batch.inputs.indexes[position]
-      const elapsedMs = sharedMillis() - startedAt
-      const times = { startedAt: Date.now() - elapsedMs, elapsedMs }
-      this.#emit({ kind: 'engine-lost', run: run.batch.run, slot: slot.index, index, reason, ...times })
+      this.#emit(lossOf(one, reason))
       if (this.#forgetIfDone(slot, run)) {
         const outcomes = pack('', [], [])
         this.#emit({ kind: 'ended', run: run.batch.run, slot: slot.index, outcomes, done: true })
       }
     }
     if (lost.length > 0 || !front || front.left === 0) return
-    const nobody = { index: undefined, reason, startedAt: Date.now(), elapsedMs: 0 }
-    this.#emit({ kind: 'engine-lost', run: front.batch.run, slot: slot.index, ...nobody })
+    this.#emit(lossOfNone(slot.index, front, reason))
   }
 
   #wakeBy(at: number): void {

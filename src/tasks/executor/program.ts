@@ -27,11 +27,13 @@ export const stdoutBytesMax = 1 << 20
 export const stderrBytesMax = 64 << 10
 /** Between TERM and KILL, unless the job says otherwise. */
 export const killAfterMsDefault = 5_000
-const wordsMax = 20_000
-const wordLengthMax = 128 << 10
-const pathLengthMax = 4_096
-/** Of stdin. */
-const stdinBytesMax = 4 << 20
+export const wordsMax = 20_000
+/** Characters of an input, and of each word before it is filled in. */
+export const wordLengthMax = 128 << 10
+export const pathLengthMax = 4_096
+export const variablesMax = 1_000
+/** Of stdin, unless it is a file. */
+export const stdinBytesMax = 4 << 20
 
 const path = text(pathLengthMax)
 
@@ -50,7 +52,7 @@ export const recipes = codec({
     args: list(text(wordLengthMax), wordsMax),
     /** The words are text for `/bin/sh -c`, inputs in it quoted. */
     isShell: flag,
-    env: list(record({ name: text(pathLengthMax), value: text(wordLengthMax) }), 1_000),
+    env: list(record({ name: text(pathLengthMax), value: text(wordLengthMax) }), variablesMax),
     /** Common to all tasks. */
     files: list(programFile, filesMax),
     /** Name of a file in the scratch folder; empty for none. */
@@ -104,11 +106,11 @@ export interface ProgramResult {
   readonly stdout: string
   /** The same, if it is no UTF-8. */
   readonly stdoutBytes?: Uint8Array
-  /** The last 64 KiB of it. */
+  /** The last 64 KiB of it, and a line for each part of an output folder that was left out. */
   readonly stderr: string
   /** Bytes that were written to each, kept or not. */
   readonly written: { readonly stdout: number; readonly stderr: number }
-  /** Declared outputs, in order of declaration; of folders, every file in them. */
+  /** Declared outputs, in order of declaration; of folders, every file in them, and what links in them lead to. */
   readonly files: readonly OutputFile[]
 }
 

@@ -1,20 +1,23 @@
 /**
  * The executor made of programs: each task a process of its own in a folder of its own.
  *
- * Not here: the process (tree.ts), the folder (scratch.ts), what a slot does between programs and functions (slots.ts).
+ * Not here: the process (tree.ts), the folder (scratch.ts), files in the place of pipes (streams.ts), what a slot does between programs and functions (slots.ts).
  * A command engine is an engine without a namespace: nothing of one task is there for the next, so nothing is ever replaced.
  */
 import { isUtf8 } from 'node:buffer'
-import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { openEnvelope } from '../../data/envelope.ts'
-import { type ErrorCode, ShoalError } from '../../errors.ts'
+import { type ErrorCode, type ProgramExit, ShoalError } from '../../errors.ts'
 import { type DataId, type Digest, shardName, taskId } from '../../ids.ts'
 import { assert } from '../../machine.ts'
 import { encodeOutcome, pack, STATUS, type Status, valueAt } from '../batch.ts'
+import { silence, withOutput } from '../output.ts'
+import { type Argv, argvOf, environmentOf, templateInput } from './argv.ts'
+import { wallClock } from './clock.ts'
 import { encodeValue } from './codec.ts'
 import type { Executor, ExecutorEvent, RunBatch } from './executor.ts'
-import { ExitFailure, failureFrom, memoryFailure } from './exit.ts'
+import { ExitFailure, exitOf, failureFrom, memoryFailure, tailBytesMax } from './exit.ts'
 import { encodeFailure, failureOf } from './failure.ts'
 import { Manners, type MannersOptions, startTimer } from './manners.ts'
 import {
@@ -26,8 +29,10 @@ import {
   stderrBytesMax,
   stdoutBytesMax
 } from './program.ts'
+import { sharedMillis } from './protocol.ts'
 import type { Place, Scratch } from './scratch.ts'
-import { fill, isInside, shellWord } from './template.ts'
+import { openStreams } from './streams.ts'
+import { fill } from './template.ts'
 import { runTree, type TreeEnd, type TreeOptions } from './tree.ts'
 import { Warden } from './warden.ts'
 import { type Speaking, Talk } from './words.ts'
@@ -69,6 +74,8 @@ interface Slot {
 interface Ended {
   readonly status: Status
   readonly payload: Uint8Array
+  /** Of a program that began. */
+  readonly exit?: ProgramExit | undefined
 }
 
 export function createPrograms(options: ProgramsOptions): Executor {
@@ -118,7 +125,7 @@ class Programs implements Executor {
       if (run.states[at] === RUNNING) run.ending.abort('cancelled' satisfies Why)
       else if (run.states[at] === UNSTARTED) unstarted.push(at)
     }
-    const cancelled = outcomeOf(run, { status: STATUS.cancelled, payload: new Uint8Array() }, Date.now(), 0)
+    const cancelled = outcomeOf(run, { status: STATUS.cancelled, payload: new Uint8Array() }, 0, 0)
     for (const at of unstarted) this.#report(run, at, cancelled)
   }
 
@@ -167,31 +174,33 @@ class Programs implements Executor {
     run.states[at] = RUNNING
     run.ending = new AbortController()
     const { signal } = run.ending
-    const startedAt = Date.now()
-    const before = performance.now()
+    const startedAt = sharedMillis()
     const ended = await this.#attempt(run, at, signal).catch((thrown: unknown): Ended => {
       const code = thrown instanceof ShoalError ? thrown.code : 'TASK_FAILED'
-      return { status: STATUS.error, payload: encodeFailure(failureOf(thrown, code)) }
+      return { status: statusOf(thrown), payload: encodeFailure(failureOf(thrown, code)) }
     })
-    const elapsedMs = performance.now() - before
+    const elapsedMs = sharedMillis() - startedAt
     this.#talk.flush(run)
-    const last = signal.aborted ? this.#forced(run, signal.reason as Why) : ended
-    this.#report(run, at, outcomeOf(run, last, startedAt, elapsedMs))
+    const last = signal.aborted ? this.#forced(run, signal.reason as Why, ended.exit) : ended
+    const outcome = outcomeOf(run, last, wallClock.at(startedAt), elapsedMs)
+    // Any other has it in its payload.
+    const isCancelled = last.status === STATUS.cancelled
+    this.#report(run, at, isCancelled ? withOutput(outcome, run.words?.outputOf(at) ?? silence) : outcome)
   }
 
-  #forced({ batch }: Run, why: Why): Ended {
+  #forced({ batch }: Run, why: Why, exit: ProgramExit | undefined): Ended {
     if (why === 'cancelled') return { status: STATUS.cancelled, payload: new Uint8Array() }
     const { slot, attempt, timeoutMs } = batch
     const where = `engine ${this.#options.node}/${slot}, attempt ${attempt}`
     if (typeof why === 'object') {
-      const failure = memoryFailure(why.usedMb, this.#options.memoryMb, where)
+      const failure = memoryFailure(why.usedMb, this.#options.memoryMb, where, exit)
       return { status: STATUS.error, payload: encodeFailure(failure) }
     }
     const message = `the program ran longer than its timeout of ${timeoutMs} ms and was ended, on ${where}`
     const code: ErrorCode = 'TASK_TIMEOUT'
     return {
       status: STATUS.timedOut,
-      payload: encodeFailure({ code, name: 'TimeoutError', message, stack: '' })
+      payload: encodeFailure({ code, name: 'TimeoutError', message, stack: '', ...(exit && { exit }) })
     }
   }
 
@@ -200,29 +209,34 @@ class Programs implements Executor {
     const input = await this.#input(valueAt(run.batch.inputs, at))
     const { scratch } = this.#options
     const place = await scratch.place(input.files, recipe.files)
+    let exit: ProgramExit | undefined
     try {
       const task = { recipe, input, place, run, at }
-      const words = filled(recipe, input)
-      const end = await this.#runProgram(task, words, signal)
-      if (end.code !== 0) throw new ExitFailure(words.title, end)
+      const argv = argvOf(recipe, templateInput(input))
+      const end = await this.#runProgram(task, argv, signal)
+      exit = end.exit
+      if (end.code !== 0) throw new ExitFailure(argv.title, end)
       const names = recipe.outputs.map((name) => fill(name, templateInput(input)))
+      const { files, notes } = await scratch.collect(place.work, names)
+      if (notes !== '') this.#talk.listener(run, at)('stderr', new TextEncoder().encode(notes))
       const result: ProgramResult = {
         input: input.isGiven ? input.text : undefined,
         exitCode: 0,
         ...textOrBytes(end),
-        stderr: textOf(end.stderr),
+        stderr: textOf(end.stderr) + notes,
         written: end.written,
-        files: await scratch.collect(place.work, names)
+        files
       }
-      return { status: STATUS.ok, payload: encodeValue(result, 'the output of the program') }
+      return { status: STATUS.ok, payload: encodeValue(result, 'the output of the program'), exit }
     } catch (thrown) {
-      return { status: STATUS.error, payload: encodeFailure(failureFrom(thrown, recipe.command)) }
+      const failure = { ...failureFrom(thrown, recipe.command), ...(exit && { exit }) }
+      return { status: statusOf(thrown), payload: encodeFailure(failure), exit }
     } finally {
       await scratch.leave(place)
     }
   }
 
-  async #runProgram(task: Attempt, words: Words, signal: AbortSignal): Promise<TreeEnd> {
+  async #runProgram(task: Attempt, argv: Argv, signal: AbortSignal): Promise<End> {
     const { recipe, input, place, run, at } = task
     const files = await openStreams(recipe, input, place)
     let timer: { stop(): void } | undefined
@@ -230,11 +244,12 @@ class Programs implements Executor {
     let ended = (): void => {}
     const { timeoutMs } = run.batch
     const options: TreeOptions = {
-      ...words,
+      ...argv,
       cwd: place.work,
       env: this.#environment(task),
       ...files.fds,
       stdoutBytesMax,
+      stdoutEndBytesMax: tailBytesMax,
       stderrBytesMax,
       mark: this.#warden.mark,
       // A node that stops has no time to give, nor has one whose memory is full.
@@ -251,7 +266,9 @@ class Programs implements Executor {
     try {
       signal.throwIfAborted()
       this.#warden.ready()
-      return await runTree(options, signal)
+      const end = await runTree(options, signal)
+      const isFile = recipe.stdoutFile !== ''
+      return { ...end, exit: exitOf(end, isFile ? await files.stdoutEnd(tailBytesMax) : end.stdoutEnd) }
     } finally {
       timer?.stop()
       if (group !== undefined) {
@@ -268,12 +285,11 @@ class Programs implements Executor {
     const own = Object.entries(process.env).filter(
       (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('SHOAL_')
     )
-    const given = recipe.env.map(({ name, value }) => [name, fill(value, templateInput(input))] as const)
     return {
       ...Object.fromEntries(own),
       PWD: place.work,
       TMPDIR: place.temp,
-      ...Object.fromEntries(given),
+      ...Object.fromEntries(environmentOf(recipe, templateInput(input))),
       SHOAL_TASK: taskId(shardName(batch.key).job, index),
       SHOAL_ATTEMPT: String(batch.attempt),
       SHOAL_ENGINE: `${this.#options.node}/${batch.slot}`
@@ -327,62 +343,23 @@ interface Attempt {
   readonly at: number
 }
 
-interface Words {
-  readonly file: string
-  readonly args: readonly string[]
-  /** For people. */
-  readonly title: string
-}
-
-const templateInput = ({
-  isGiven,
-  text,
-  number
-}: ProgramInput): { text: string; number: number } | undefined => (isGiven ? { text, number } : undefined)
-
-function filled({ command, args, isShell }: Recipe, input: ProgramInput): Words {
-  const one = templateInput(input)
-  if (isShell) {
-    const script = fill([command, ...args].join(' '), one, shellWord)
-    return { file: '/bin/sh', args: ['-c', script, 'sh'], title: script }
-  }
-  const words = [command, ...args].map((word) => fill(word, one))
-  return { file: words[0] ?? '', args: words.slice(1), title: words.map(shellWord).join(' ') }
-}
-
-/** What the program reads and writes besides pipes. Folders of outputs are there before it begins. */
-async function openStreams(
-  recipe: Recipe,
-  input: ProgramInput,
-  { root, work }: Place
-): Promise<{ fds: Pick<TreeOptions, 'stdin' | 'stdout'>; close: () => Promise<void> }> {
-  const one = templateInput(input)
-  const names = [...recipe.outputs, recipe.stdoutFile].map((name) => fill(name, one)).filter(isInside)
-  for (const name of names) await mkdir(dirname(join(work, name)), { recursive: true })
-  let stdinPath: string | undefined
-  if (recipe.stdinFile !== '') stdinPath = join(work, fill(recipe.stdinFile, one))
-  else if (recipe.stdin.byteLength > 0) {
-    stdinPath = join(root, 'stdin')
-    await writeFile(stdinPath, recipe.stdin)
-  }
-  const stdin = stdinPath === undefined ? undefined : await open(stdinPath, 'r')
-  const stdoutPath = recipe.stdoutFile === '' ? undefined : join(work, fill(recipe.stdoutFile, one))
-  const stdout = stdoutPath === undefined ? undefined : await open(stdoutPath, 'w')
-  const close = async (): Promise<void> => {
-    await stdin?.close()
-    await stdout?.close()
-  }
-  return { fds: { stdin: stdin?.fd, stdout: stdout?.fd }, close }
+interface End extends TreeEnd {
+  readonly exit: ProgramExit
 }
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
 function textOrBytes({ stdout, written }: TreeEnd): Pick<ProgramResult, 'stdout' | 'stdoutBytes'> {
   const text = textOf(stdout)
-  // What was cut may end within a character.
-  const isText = written.stdout > stdout.byteLength || isUtf8(stdout)
+  // What was cut may end within a character, of four bytes at most.
+  const cuts = written.stdout > stdout.byteLength ? [0, 1, 2, 3] : [0]
+  const isText = cuts.some((cut) => isUtf8(stdout.subarray(0, stdout.byteLength - cut)))
   return isText ? { stdout: text } : { stdout: text, stdoutBytes: stdout }
 }
+
+/** What had no room on this disk is no failure of the program. */
+const statusOf = (thrown: unknown): Status =>
+  thrown instanceof ShoalError && thrown.code === 'SHOAL_DISK' ? STATUS.noRoom : STATUS.error
 
 const isFull = ({ reason }: AbortSignal): boolean => typeof reason === 'object' && 'usedMb' in reason
 

@@ -45,6 +45,8 @@ export type RunOrder = {
   timeoutMs: number
   /** Where data lies that inputs name: files named by their ids. */
   dataFolder: string
+  /** What the wall clock of the node said when the shared one was 0. */
+  wallZero: number
   depth: number
   priority: number
   submitter: string

@@ -6,24 +6,12 @@
  * at the next start.
  */
 import { randomBytes } from 'node:crypto'
-import {
-  chmod,
-  constants,
-  copyFile,
-  link,
-  mkdir,
-  opendir,
-  readdir,
-  readFile,
-  realpath,
-  rm,
-  stat,
-  writeFile
-} from 'node:fs/promises'
-import { dirname, join, sep } from 'node:path'
+import { chmod, constants, copyFile, link, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Ref } from '../../data/ref.ts'
 import { explainError, ShoalError } from '../../errors.ts'
 import { dataName } from '../../ids.ts'
+import { Made, NoOutput } from './made.ts'
 import { fileInlineMax, type OutputFile, outputFilesMax, type ProgramFile } from './program.ts'
 import { isInside } from './template.ts'
 
@@ -122,24 +110,24 @@ export class Scratch {
     await chmod(file, mode)
   }
 
-  /** What a program made: each name a file, or a folder with all files in it. Rejects with NoOutput, SHOAL_DISK, or as `keepFile` does. */
-  async collect(work: string, names: readonly string[]): Promise<OutputFile[]> {
+  /**
+   * What a program made: each name a file, or a folder with all files in it. `notes`: what of a folder was left out. Rejects with
+   * NoOutput, SHOAL_DISK, or as `keepFile` does.
+   */
+  async collect(
+    work: string,
+    names: readonly string[]
+  ): Promise<{ readonly files: readonly OutputFile[]; readonly notes: string }> {
     const files: OutputFile[] = []
-    const root = `${await realpath(dirname(work))}${sep}`
-    for (const name of names) {
-      if (!isInside(name)) throw new NoOutput(`the output ${name} is not in the folder of the program`)
-      // By a link to a folder, half a machine would come back.
-      const real = await realpath(join(work, name)).catch(() => undefined)
-      if (real?.startsWith(root) === false)
-        throw new NoOutput(`its output ${name} leads to ${real}, outside of its folder; let it make a copy`)
-      for await (const { path, ...file } of filesAt(work, name)) {
+    const made = await Made.in(work)
+    for (const name of names)
+      for await (const { path, ...file } of made.at(name)) {
         const content = file.size > fileInlineMax ? await this.#store.keepFile(path) : await readFile(path)
         files.push({ ...file, content })
         if (files.length > outputFilesMax)
           throw new NoOutput(`there are more than ${outputFilesMax} output files; make an archive of them`)
       }
-    }
-    return files
+    return { files, notes: made.notes }
   }
 
   /** Never rejects: what cannot be removed now is removed with the whole folder. */
@@ -152,30 +140,8 @@ export class Scratch {
   }
 }
 
-/** A missing output. */
-export class NoOutput extends Error {}
-
 const isTrue = (): boolean => true
 const isFalse = (): boolean => false
-
-interface Found extends Omit<OutputFile, 'content'> {
-  readonly path: string
-}
-
-async function* filesAt(work: string, name: string): AsyncGenerator<Found> {
-  const path = join(work, name)
-  const found = await stat(path).catch(() => undefined)
-  if (found === undefined) throw new NoOutput(`it did not make its output ${name}`)
-  if (found.isDirectory()) {
-    const names: string[] = []
-    for await (const entry of await opendir(path))
-      if (entry.isDirectory() || entry.isFile()) names.push(entry.name)
-    for (const one of names.sort()) yield* filesAt(work, join(name, one))
-    return
-  }
-  if (!found.isFile()) throw new NoOutput(`its output ${name} is no file`)
-  yield { name, path, isExecutable: (found.mode & 0o111) !== 0, size: found.size }
-}
 
 /** Also folders that the program made read-only. */
 async function remove(path: string): Promise<void> {

@@ -4,11 +4,13 @@
  * Not here: what is done about it (pool.ts), and who has a slot that is shared (parking.ts, slots.ts).
  */
 import { type Batch, encodeOutcome, pack, STATUS, type Status } from '../batch.ts'
+import { silence } from '../output.ts'
+import { wallClock } from './clock.ts'
 import type { Engine } from './engine.ts'
-import type { RunBatch } from './executor.ts'
+import type { ExecutorEvent, RunBatch } from './executor.ts'
 import { encodeFailure, interrupted, timeoutFailure } from './failure.ts'
 import type { Seated } from './parking.ts'
-import { CLAIM, type ToWorkerOf } from './protocol.ts'
+import { CLAIM, sharedMillis, type ToWorkerOf } from './protocol.ts'
 import { Standstill } from './standstill.ts'
 import type { Speaking } from './words.ts'
 
@@ -26,6 +28,7 @@ export interface Condemned {
   readonly run: Run
   readonly position: number
   readonly why: 'timeout' | 'cancelled' | 'interrupted'
+  readonly startedAt: number
   readonly elapsedMs: number
 }
 
@@ -106,26 +109,54 @@ export function runMessage({ batch, file, reported }: Run, dataFolder: string): 
   const claims = Uint8Array.from(reported, (isReported) => (isReported ? CLAIM.taken : CLAIM.unstarted))
   const of = { depth, priority, submitter, around }
   const job = { key, first, attempt, seat, exportName, timeoutMs, dataFolder, ...of }
-  return { kind: 'run', run, ...job, file, claims, ...copy }
+  return { kind: 'run', run, ...job, wallZero: wallClock.zero, file, claims, ...copy }
 }
 
-function outcome({ batch }: Run, status: Status, elapsedMs: number, payload: Uint8Array): Uint8Array {
-  const { slot, attempt } = batch
-  return encodeOutcome({ status, slot, attempt, elapsedMs, startedAt: Date.now() - elapsedMs }, payload)
+/** What is told of a task that died with its engine. */
+export function lossOf({ run, position, startedAt }: Lost, reason: string): ExecutorEvent {
+  const { run: number, slot, inputs } = run.batch
+  const elapsedMs = sharedMillis() - startedAt
+  const times = { startedAt: wallClock.at(startedAt), elapsedMs }
+  const output = run.words?.outputOf(position) ?? silence
+  return {
+    kind: 'engine-lost',
+    run: number,
+    slot,
+    index: inputs.indexes[position],
+    reason,
+    ...times,
+    output
+  }
 }
+
+/** An engine died, and no task with it. */
+export const lossOfNone = (slot: number, { batch }: Run, reason: string): ExecutorEvent => ({
+  kind: 'engine-lost',
+  run: batch.run,
+  slot,
+  index: undefined,
+  reason,
+  startedAt: 0,
+  elapsedMs: 0
+})
 
 /** What becomes of a task whose engine was ended for it. */
-export function outcomeOfCondemned({ run, why, elapsedMs }: Condemned, node: string): Uint8Array {
+export function outcomeOfCondemned(one: Condemned, node: string): Uint8Array {
+  const { run, why, startedAt, elapsedMs } = one
   const { batch } = run
-  if (why === 'cancelled') return outcome(run, STATUS.cancelled, elapsedMs, new Uint8Array())
-  if (why === 'timeout')
-    return outcome(run, STATUS.timedOut, elapsedMs, timeoutFailure(batch, node, elapsedMs))
-  return outcome(run, STATUS.error, elapsedMs, encodeFailure(interrupted(`${node}/${batch.slot}`)))
+  const { slot, attempt } = batch
+  const ended = (status: Status, payload: Uint8Array): Uint8Array =>
+    encodeOutcome({ status, slot, attempt, elapsedMs, startedAt: wallClock.at(startedAt) }, payload)
+  if (why === 'cancelled') return ended(STATUS.cancelled, new Uint8Array())
+  if (why === 'timeout') return ended(STATUS.timedOut, timeoutFailure(batch, node, elapsedMs))
+  return ended(STATUS.error, encodeFailure(interrupted(`${node}/${slot}`)))
 }
 
 /** Of tasks that were never begun. */
 export function cancelledAt(run: Run, positions: readonly number[]): Batch {
-  const cancelled = outcome(run, STATUS.cancelled, 0, new Uint8Array())
+  const { slot, attempt } = run.batch
+  const header = { status: STATUS.cancelled, slot, attempt, elapsedMs: 0, startedAt: 0 }
+  const cancelled = encodeOutcome(header, new Uint8Array())
   return pack(
     '',
     positions,

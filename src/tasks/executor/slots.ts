@@ -64,7 +64,7 @@ class Slots implements SharedSlots {
     const [gone, left] = split(batch, (index) => wanted?.has(index) ?? true)
     if (gone.length === 0) return
     const { slot, attempt } = batch
-    const header = { status: STATUS.cancelled, slot, attempt, elapsedMs: 0, startedAt: Date.now() }
+    const header = { status: STATUS.cancelled, slot, attempt, elapsedMs: 0, startedAt: 0 }
     const outcome = encodeOutcome(header, new Uint8Array())
     const outcomes = pack(
       '',

@@ -7,6 +7,7 @@ import { readlinkSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { basename } from 'node:path'
 import type { MessagePort } from 'node:worker_threads'
+import { discard } from '../../spent.ts'
 import type { OutcomeHeader } from '../batch.ts'
 import { alone, type Desk, openDesk, putOnDesk, readDesk } from './desk.ts'
 import type { Port } from './engine.ts'
@@ -47,7 +48,9 @@ export class ThreadPort implements Port {
     if (!swapClaim(claims, position, CLAIM.running, CLAIM.ended)) this.#park()
     if (putOnDesk(this.#desk, position, header, payload)) return
     this.flush()
-    if (!putOnDesk(this.#desk, position, header, payload)) this.post(alone(run, position, header, payload))
+    if (putOnDesk(this.#desk, position, header, payload)) return
+    this.post(alone(run, position, header, payload))
+    discard(payload)
   }
 
   flush(): void {

@@ -5,19 +5,33 @@
  * Both sides share memory: one claim byte for each task, swapped by whoever comes first, and a desk where outcomes lie until
  * they are sent, so that nothing is lost with a thread but the task that it ran.
  */
-import { Worker } from 'node:worker_threads'
+import { realpathSync } from 'node:fs'
+import { isMainThread, Worker } from 'node:worker_threads'
 import { createDeskMemory, type Desk, openDesk, readDesk } from './desk.ts'
 import type { Engine, EngineOptions, Started } from './engine.ts'
 import type { Claims, Ended, ToWorker, WorkerData } from './protocol.ts'
 import { CLAIM, swapClaim } from './protocol.ts'
 
 export function startThread(options: EngineOptions): Engine {
+  leaveGoneFolder()
   return new Thread(options)
+}
+
+/** Node.js starts no thread of a process whose working folder is gone, and of that nobody can make any use. */
+function leaveGoneFolder(): void {
+  try {
+    // Node.js remembers what `process.cwd()` was.
+    realpathSync.native('.')
+  } catch {
+    // A thread may not move its process: its engines tell why they cannot start.
+    if (isMainThread) process.chdir('/')
+  }
 }
 
 class Thread implements Engine {
   readonly #worker: Worker
   #lastWords: string | undefined
+  #hasStarted = false
   readonly #desk: Desk
   /** Of the runs that it was given. */
   readonly #claims = new Map<number, Claims>()
@@ -34,6 +48,9 @@ class Thread implements Engine {
     // What tasks print must not mix with what the node prints on stdout.
     worker.stdout.on('data', (text) => process.stderr.write(text))
     worker.stderr.on('data', (text) => process.stderr.write(text))
+    worker.on('online', () => {
+      this.#hasStarted = true
+    })
     worker.on('message', onMessage)
     worker.on('error', (error: unknown) => {
       this.#lastWords ??= error instanceof Error ? `${error.name}: ${error.message}` : String(error)
@@ -41,7 +58,7 @@ class Thread implements Engine {
     // Node delivers all messages that the thread sent before it tells of its end.
     worker.on('exit', (code) => {
       const reason = this.#lastWords ?? `the engine exited with code ${code}`
-      onEnd({ reason, rest: this.#rest(), started: this.#started() })
+      onEnd({ reason, hasStarted: this.#hasStarted, rest: this.#rest(), started: this.#started() })
     })
   }
 

@@ -24,6 +24,7 @@ export interface TreeOptions {
   readonly stdin?: number | undefined
   readonly stdout?: number | undefined
   readonly stdoutBytesMax: number
+  readonly stdoutEndBytesMax: number
   readonly stderrBytesMax: number
   /** What its mark begins with. */
   readonly mark: string
@@ -38,6 +39,7 @@ export interface TreeEnd {
   readonly signal: NodeJS.Signals | null
   /** The beginning of it. */
   readonly stdout: Uint8Array
+  readonly stdoutEnd: Uint8Array
   /** The end of it. */
   readonly stderr: Uint8Array
   readonly written: { readonly stdout: number; readonly stderr: number }
@@ -87,9 +89,11 @@ export async function runTree(options: TreeOptions, signal: AbortSignal): Promis
 
 function listen(child: ChildProcess, options: TreeOptions): () => Omit<TreeEnd, 'code' | 'signal'> {
   const head = new Head(options.stdoutBytesMax)
+  const last = new Tail(options.stdoutEndBytesMax)
   const tail = new Tail(options.stderrBytesMax)
   child.stdout?.on('data', (chunk: Uint8Array) => {
     head.add(chunk)
+    last.add(chunk)
     options.onOutput('stdout', chunk)
   })
   child.stderr?.on('data', (chunk: Uint8Array) => {
@@ -98,6 +102,7 @@ function listen(child: ChildProcess, options: TreeOptions): () => Omit<TreeEnd, 
   })
   return () => ({
     stdout: head.bytes(),
+    stdoutEnd: last.bytes(),
     stderr: tail.bytes(),
     written: { stdout: head.written, stderr: tail.written }
   })

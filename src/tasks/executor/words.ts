@@ -7,7 +7,7 @@
 import { StringDecoder } from 'node:string_decoder'
 import { type Batch, encodeOutcome, pack, readOutcomeHeader, STATUS, valueAt } from '../batch.ts'
 import { type TaskWord, wordCharsMax, wordsMax } from '../messages.ts'
-import { type Output, outputCharsMax, withOutput } from '../output.ts'
+import { type Output, outputCharsMax, silence, withOutput } from '../output.ts'
 import type { ExecutorEvent } from './executor.ts'
 import type { Word } from './protocol.ts'
 
@@ -157,8 +157,9 @@ export class Words {
     this.#of(position).isAborted = true
   }
 
-  outputOf(position: number): Output | undefined {
-    return this.#said.get(position)
+  outputOf(position: number): Output {
+    const { stdout, stderr } = this.#said.get(position) ?? silence
+    return { stdout, stderr }
   }
 
   /** Outcomes of the tasks at these positions, with what they printed. Who was told to end and then failed is cancelled. */

@@ -108,7 +108,6 @@ async function drain(): Promise<void> {
 async function work(run: RunOrder): Promise<void> {
   const inputs = { node: '', indexes: run.indexes, ends: run.ends, body: run.body } as const
   let now = sharedMillis()
-  const wallClock = Date.now() - now
   flushedAt = now
   let module: Loaded | undefined
   const read: ReadData = (id) => readData(join(run.dataFolder, id))
@@ -151,7 +150,7 @@ async function work(run: RunOrder): Promise<void> {
       slot,
       attempt: run.attempt,
       elapsedMs: now - startedAt,
-      startedAt: wallClock + startedAt
+      startedAt: run.wallZero + startedAt
     }
     port.end(run, at, header, payload)
     if (now - flushedAt >= FLUSH_EVERY_MS) flush(now)

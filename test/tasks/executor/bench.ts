@@ -13,7 +13,8 @@ import { OUTCOME_HEADER_BYTES, pack, readOutcomeHeader, STATUS, valueAt } from '
 import { decodeValue, encodeArgs } from '../../../src/tasks/executor/codec.ts'
 import type { Executor, ExecutorEvent, RunBatch } from '../../../src/tasks/executor/executor.ts'
 import { decodeFailure } from '../../../src/tasks/executor/failure.ts'
-import { createPool, type Isolation } from '../../../src/tasks/executor/pool.ts'
+import { createPool } from '../../../src/tasks/executor/pool.ts'
+import type { Isolation } from '../../../src/tasks/executor/pool-options.ts'
 import { splitOutput } from '../../../src/tasks/output.ts'
 
 const MODULE = `
@@ -35,7 +36,7 @@ export const fillAt = async (x, at) => { const all = []; while (x === at) { all.
 export const post = async (message) => { process.getBuiltinModule('node:worker_threads').parentPort.postMessage(message); await new Promise((go) => setTimeout(go, 1)); return 1 }
 export const postAndWait = async (message) => { process.getBuiltinModule('node:worker_threads').parentPort.postMessage(message); await new Promise(() => {}) }
 export const slowAt = async (x, at) => { if (x === at) await new Promise((go) => setTimeout(go, 150)); return x }
-export const tellAt = async (x, at, file) => { if (x !== at) return x; await process.getBuiltinModule('node:fs/promises').writeFile(file, ''); await new Promise((go) => setTimeout(go, 300)); return x }
+export const tellAt = async (x, at, file) => { if (x !== at) return x; const { existsSync, writeFileSync } = process.getBuiltinModule('node:fs'); writeFileSync(file, ''); while (!existsSync(file + '-end')) await new Promise((go) => setTimeout(go, 5)); await new Promise((go) => setTimeout(go, 100)); return x }
 export const loopAfter = () => { queueMicrotask(() => { for (;;); }); return 'left a loop' }
 export const unencodable = () => ({ f() {} })
 export const huge = (size) => new Uint8Array(size)
@@ -86,7 +87,7 @@ afterEach(async () => {
 
 function told(event: ExecutorEvent): Told[] {
   if (event.kind === 'engine-lost') {
-    return event.index === undefined ? [] : [{ index: event.index, lost: event.reason }]
+    return event.index === undefined ? [] : [{ index: event.index, lost: event.reason, ...event.output }]
   }
   if (event.kind === 'said' || event.kind === 'parked' || event.kind === 'resumed') return []
   if (event.kind === 'recalled') return Array.from(event.indexes, (index) => ({ index, recalled: true }))

@@ -4,6 +4,7 @@
  * Not here: values on their way through an engine (pool.test.ts).
  * The properties are stated for all values and all bytes; the table holds the messages that people read.
  */
+import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { idsIn } from '../../../src/data/envelope.ts'
@@ -86,12 +87,20 @@ test('cycles survive', () => {
   expect(copy.self).toBe(copy)
 })
 
-test('a decoded typed array owns its memory', () => {
-  const { floats } = decodeValue(encodeValue({ floats: new Float64Array(2) })) as { floats: Float64Array }
-  expect(floats.buffer.byteLength).toBe(16)
+test('a decoded typed array owns its memory, also where several lay in one buffer', () => {
+  const { buffer } = new Float64Array([1, 2, 3])
+  const value = { all: new Float64Array(buffer), last: new Float64Array(buffer, 8) }
+  const { all, last } = decodeValue(encodeValue(value)) as typeof value
+  expect([all.buffer.byteLength, last.buffer.byteLength]).toEqual([24, 16])
+  last[0] = 7
+  expect([...all]).toEqual([1, 2, 3])
 })
 
 const nothing = (): void => {}
+function argumentsOf(..._: unknown[]): unknown {
+  // biome-ignore lint/complexity/noArguments: this very object is what somebody may send.
+  return arguments
+}
 const gone = (): ArrayBuffer => {
   const buffer = new ArrayBuffer(4)
   structuredClone(buffer, { transfer: [buffer] })
@@ -112,6 +121,17 @@ test.each([
   [[{ p: new Proxy({ a: 1 }, {}) }], 'args[0].p is a Proxy and cannot travel; send data only'],
   [[new Proxy([1], {})], 'args[0] is a Proxy and cannot travel; send data only'],
   [[(function* () {})()], 'args[0] is a Generator and cannot travel; send data only'],
+  [[(async function* () {})()], 'args[0] is an AsyncGenerator and cannot travel; send data only'],
+  [
+    [{ a: [new Error('x', { cause: new Error('y', { cause: nothing }) })] }],
+    'args[0].a[0].cause.cause is a function and cannot travel; send data only'
+  ],
+  // Fields of errors stay behind.
+  [
+    [Object.assign(new Error('x'), { nothing }), { nothing }],
+    'args[1].nothing is a function and cannot travel; send data only'
+  ],
+  [[1, [argumentsOf(1, 2)]], 'args[1][0] is an arguments object and cannot travel; send data only'],
   [[{ b: gone() }], 'args[0].b is a detached ArrayBuffer and cannot travel; send data only']
 ])('the part that cannot travel is named: %#', (args, message) => {
   expect(refusalOf(() => encodeArgs(args))).toBe(message)
@@ -129,7 +149,7 @@ test('a throwing getter and a bottomless value are refused, not crashed on', () 
   expect(refusalOf(() => encodeValue(deep))).toContain('value is nested too deeply to travel')
 })
 
-test('of each class is said once that its instances arrive as plain data', async () => {
+test('of each class is said once as what its instances arrive', async () => {
   class Point {
     readonly x = 1
   }
@@ -142,11 +162,20 @@ test('of each class is said once that its instances arrive as plain data', async
       return 1
     }
   }
+  class Lookup extends Map<string, number> {
+    readonly of = 'names'
+  }
+  class Stack extends Array<number> {}
+  class CodedError extends RangeError {
+    readonly code = 'E_CODED'
+    readonly where = new Sealed()
+  }
   const said: string[] = []
-  const said3 = new Promise<void>((resolve) => {
+  const isSaid = new Promise<void>((resolve) => {
     const listen = ({ code, message }: Error & { code?: unknown }): void => {
       if (code !== 'SHOAL_PLAIN_DATA') return
-      if (said.push(message) < 3) return
+      said.push(message)
+      if (!message.includes('DOMException')) return
       process.off('warning', listen)
       resolve()
     }
@@ -155,13 +184,22 @@ test('of each class is said once that its instances arrive as plain data', async
   const points = { list: [new Map([['a', new Point()]])], buffer: Buffer.from('b'), when: new Date() }
   expect(decodeValue(encodeValue([points, points]))).toEqual([points, points])
   expect(refusalOf(() => encodeValue(new Secret()))).toContain('value.tell is a function')
+  encodeValue(new CodedError('far'))
   encodeArgs([new Sealed(), new Point()])
   encodeArgs([new URL('shoal:x')], 'input 3')
-  await said3
+  encodeValue(new Lookup([['a', 1]]))
+  encodeValue(Stack.of(1))
+  encodeValue(new Error('far', { cause: new DOMException('gone', 'AbortError') }))
+  await isSaid
+  const advice = 'pass plain objects, or make the instance where it is used'
   expect(said).toEqual([
-    'value holds an instance of Point, which arrives as plain data, without methods; pass plain objects, or make the instance where it is used',
-    'args holds an instance of Sealed, which arrives as an empty object; pass plain objects, or make the instance where it is used',
-    'input 3 holds an instance of URL, which arrives as an empty object; pass plain objects, or make the instance where it is used'
+    `value holds an instance of Point, which arrives as plain data, without methods; ${advice}`,
+    `value holds an instance of CodedError, which arrives as an Error, without fields and methods of its class; ${advice}`,
+    `args holds an instance of Sealed, which arrives as an empty object; ${advice}`,
+    `input 3 holds an instance of URL, which arrives as an empty object; ${advice}`,
+    `value holds an instance of Lookup, which arrives as a Map, without fields and methods of its class; ${advice}`,
+    `value holds an instance of Stack, which arrives as an Array, without methods of its class; ${advice}`,
+    `value holds an instance of DOMException, which arrives as an Error, without fields and methods of its class; ${advice}`
   ])
 })
 
@@ -248,10 +286,37 @@ test('any bytes are a failure or refused', () => {
   )
 })
 
+test('what can be read of an error is told, whichever of its getters throw', () => {
+  const get = (): never => {
+    throw new Error('no')
+  }
+  const told = (error: Error, field: string): unknown =>
+    failureOf(Object.defineProperty(error, field, { get }), 'TASK_FAILED')
+  expect(told(new RangeError('far'), 'stack')).toEqual({
+    code: 'TASK_FAILED',
+    name: 'RangeError',
+    message: 'far',
+    stack: ''
+  })
+  expect(told(new RangeError('far'), 'cause')).toMatchObject({ name: 'RangeError', message: 'far' })
+  expect(told(new RangeError('far'), 'name')).toMatchObject({ name: 'Error', message: 'far' })
+  const message = 'its message cannot be turned into text'
+  expect(told(new RangeError('far'), 'message')).toMatchObject({ name: 'RangeError', message })
+})
+
+const mute = {
+  toString: (): never => {
+    throw new Error('no')
+  },
+  [inspect.custom]: (): never => {
+    throw new Error('nor this')
+  }
+}
 test.each([
   ['a string', 'oops', 'oops'],
   ['nothing', undefined, 'undefined'],
-  ['an object without text', Object.create(null), 'a value was thrown that cannot be turned into text']
+  ['an object without text', Object.create(null), '[Object: null prototype] {}'],
+  ['what tells nothing', mute, 'a value was thrown that cannot be turned into text']
 ])('%s can be thrown', (_, thrown, message) => {
   expect(failureOf(thrown, 'TASK_FAILED')).toEqual({ code: 'TASK_FAILED', name: 'Error', message, stack: '' })
 })
@@ -267,7 +332,8 @@ test('a ref anywhere in a value is named before it, and gives its bytes to a tas
     [
       { deep: [told, new Map([[ref, new Set([ref])]])] },
       { deep: [bytes, new Map([[bytes, new Set([bytes])]])] }
-    ]
+    ],
+    [{ why: new Error('far', { cause: told }) }, { why: new Error('far', { cause: bytes }) }]
   ]) {
     const encoded = encodeValue(value)
     expect(idsIn(encoded)).toEqual([id])

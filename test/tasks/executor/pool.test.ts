@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { moduleFunction, ship } from '../../../src/client/functions.ts'
 import type { Digest } from '../../../src/ids.ts'
-import { pack, STATUS } from '../../../src/tasks/batch.ts'
+import { type OutcomeHeader, pack, STATUS } from '../../../src/tasks/batch.ts'
 import { encodeArgs } from '../../../src/tasks/executor/codec.ts'
 import { bench, counting, folder, indexesOf, made, upTo } from './bench.ts'
 
@@ -34,6 +34,21 @@ test('headers tell where, which try, and when', async () => {
   expect(first?.header?.startedAt).toBeLessThanOrEqual(Date.now() + 1)
   expect(first?.header?.elapsedMs).toBeGreaterThanOrEqual(0)
 })
+
+test('what begins after the end of another one says so, on the same engine or on another', async () => {
+  const { start } = bench(2)
+  // They follow each other without a pause.
+  const behind = await Promise.all(Array.from({ length: 200 }, () => start('default', [['x']])))
+  const across: typeof behind = []
+  for (let i = 0; i < 60; i++) across.push(await start('default', [['x']], { slot: i % 2 }))
+  for (const all of [behind, across]) {
+    const runs = all.flatMap(([one]) => one?.header ?? [])
+    const waits = runs.slice(1).map(({ startedAt }, at) => startedAt - endOf(runs[at] as OutcomeHeader))
+    expect(runs.length).toBe(all.length)
+    expect(waits.filter((ms) => ms < 0)).toEqual([])
+  }
+})
+const endOf = ({ startedAt, elapsedMs }: OutcomeHeader): number => startedAt + elapsedMs
 
 test('promises and thenables are awaited', async () => {
   const { start } = bench()
@@ -121,12 +136,14 @@ test.each([
 test('what has not started can be taken back, and what runs is not touched', async () => {
   const { pool, start } = bench()
   const begun = made('begun')
+  // It ends a moment after it may: an engine that is a process has read by then what was said before.
   const all = start('tellAt', upTo(5, 1, join(folder, 'begun')), { run: 60 })
   const behind = start('default', upTo(2), { run: 61 })
   await begun
   pool.recall(60)
   pool.recall(60)
   pool.recall(61)
+  await writeFile(join(folder, 'begun-end'), '')
   const told = (await all).toSorted((a, b) => a.index - b.index)
   expect(told.map(({ value, recalled }) => (recalled ? 'recalled' : value))).toEqual([
     0,

@@ -13,7 +13,14 @@ import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import { makeRef, type Ref } from '../../../src/data/ref.ts'
 import type { RemoteFailure } from '../../../src/errors.ts'
 import { type Digest, dataId, type ShardKey } from '../../../src/ids.ts'
-import { OUTCOME_HEADER_BYTES, pack, readOutcomeHeader, STATUS, valueAt } from '../../../src/tasks/batch.ts'
+import {
+  OUTCOME_HEADER_BYTES,
+  type OutcomeHeader,
+  pack,
+  readOutcomeHeader,
+  STATUS,
+  valueAt
+} from '../../../src/tasks/batch.ts'
 import { decodeValue } from '../../../src/tasks/executor/codec.ts'
 import type { Executor, ExecutorEvent, RunBatch } from '../../../src/tasks/executor/executor.ts'
 import { decodeFailure } from '../../../src/tasks/executor/failure.ts'
@@ -28,13 +35,17 @@ import {
 } from '../../../src/tasks/executor/program.ts'
 import { createPrograms } from '../../../src/tasks/executor/programs.ts'
 import { Scratch } from '../../../src/tasks/executor/scratch.ts'
+import { type Output, silence, splitOutput } from '../../../src/tasks/output.ts'
 
 interface Told {
   readonly index: number
   readonly status?: number
+  readonly ran?: Pick<OutcomeHeader, 'startedAt' | 'elapsedMs'>
   readonly value?: ProgramResult
   readonly failure?: RemoteFailure
   readonly recalled?: boolean
+  /** Of one that was cancelled. */
+  readonly output?: Output
 }
 
 export let folder = ''
@@ -72,16 +83,18 @@ function onEvent(event: ExecutorEvent): void {
   if (event.kind === 'recalled') for (const index of event.indexes) run?.told.push({ index, recalled: true })
   else
     for (const [at, index] of event.outcomes.indexes.entries()) {
-      const bytes = valueAt(event.outcomes, at)
-      const { status } = readOutcomeHeader(bytes)
+      const { outcome: bytes, output } = splitOutput(valueAt(event.outcomes, at))
+      const { status, startedAt, elapsedMs } = readOutcomeHeader(bytes)
+      const ran = { startedAt, elapsedMs }
       const payload = bytes.subarray(OUTCOME_HEADER_BYTES)
       if (status === STATUS.ok)
-        run?.told.push({ index, status, value: decodeValue(payload) as ProgramResult })
+        run?.told.push({ index, status, ran, value: decodeValue(payload) as ProgramResult })
       else
         run?.told.push({
           index,
           status,
-          ...(status === STATUS.cancelled ? {} : { failure: decodeFailure(payload) })
+          ...(status === STATUS.cancelled ? {} : { failure: decodeFailure(payload) }),
+          ...(output === silence ? {} : { output })
         })
     }
   if (event.done) run?.finish(run.told)

@@ -61,6 +61,15 @@ test('tasks of a run go one after the other, each in a folder of its own with it
   expect(await readdir(scratch.folder)).toEqual([])
 })
 
+test('what begins after the end of another one says so', async () => {
+  await open()
+  const input = { isGiven: false, text: '', number: 0, files: [] }
+  const told = await start(shell('true'), new Array(16).fill(input))
+  const ends = told.map(({ ran }) => Number(ran?.startedAt) + Number(ran?.elapsedMs))
+  const waits = told.slice(1).map(({ ran }, at) => Number(ran?.startedAt) - Number(ends[at]))
+  expect(waits.filter((ms) => !(ms >= 0))).toEqual([])
+})
+
 test('an output may be a link to what the program made, and to nothing else', async () => {
   await open()
   const outputs = ['{}']
@@ -78,6 +87,24 @@ test('an output may be a link to what the program made, and to nothing else', as
   expect(await of('ln -s /etc/passwd {}')).toMatchObject(outside('/etc/passwd'))
   expect(await of('ln -s ../../.. {}')).toMatchObject({ code: 'TASK_NO_OUTPUT' })
   expect(await of('ln -s nowhere {}')).toMatchObject({ message: 'it did not make its output o' })
+})
+
+test('of a folder comes back what links lead to in it; what cannot is said, and costs nothing else', async () => {
+  await open()
+  const script = `mkdir -p o/run o/plots; echo 42 > o/run/data; ln -s run/data o/latest; ln -s run o/last; ln -s .. o/run/up
+    ln -s nowhere o/gone; ln -s /etc o/etc; mkfifo o/pipe; echo x > "$(printf 'o/caf\\351')"; echo ok >&2`
+  const [told] = await start({ ...shell(script), outputs: ['o'] })
+  expect(told?.value?.files.map(({ name }) => name)).toEqual(['o/last/data', 'o/latest', 'o/run/data'])
+  expect(told?.value?.stderr.split('\n')).toEqual([
+    'ok',
+    'shoal: o/caf\ufffd was left out: its name is no UTF-8',
+    `shoal: o/etc was left out: it leads to /etc, outside of the program's folder; let it make a copy`,
+    'shoal: o/gone was left out: it is a link to nothing',
+    'shoal: o/last/up was left out: it leads to a folder that it lies in',
+    'shoal: o/pipe was left out: it is neither a file nor a folder',
+    'shoal: o/run/up was left out: it leads to a folder that it lies in',
+    ''
+  ])
 })
 
 test('outputs come back: files, those of folders, executables, in folders that are there beforehand', async () => {
@@ -171,6 +198,19 @@ test('what a program says is kept in part, and how much it was is said', async (
   expect(told?.value?.stderr).toHaveLength(stderrBytesMax)
   expect(told?.value?.stderr.slice(-5)).toBe('bend\n')
   expect(told?.value?.written).toEqual({ stdout, stderr: stderr + 4 })
+})
+
+test.each([
+  ['bytes', `printf '\\377\\000'; head -c ${stdoutBytesMax} /dev/zero`, true],
+  ['a text that is cut within a character', `yes '€' | tr -d '\\n' | head -c ${stdoutBytesMax + 9}`, false]
+])('what is kept of %s is what it was', async (_, script, isBytes) => {
+  await open()
+  const [told] = await start(shell(script))
+  const { stdout, stdoutBytes, written } = told?.value ?? {}
+  expect(written?.stdout).toBeGreaterThan(stdoutBytesMax)
+  expect(stdoutBytes?.byteLength).toBe(isBytes ? stdoutBytesMax : undefined)
+  expect([...(stdoutBytes?.subarray(0, 3) ?? [])]).toEqual(isBytes ? [255, 0, 0] : [])
+  expect(stdout?.slice(0, 3)).toBe(isBytes ? '\ufffd\0\0' : '€€€')
 })
 
 test('a failure tells the exit code or the signal, and the end of stderr', async () => {

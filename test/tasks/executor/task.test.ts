@@ -43,6 +43,7 @@ const seen = []
 const asked = () => { try { return [task.id, task.signal.aborted] } catch (error) { return error.code } }
 export const tooMuch = () => { for (let i = 0; i < 3; i++) process.stdout.write('x'.repeat(40_000)); console.error('short') }
 export const printsAndHangs = () => { console.log('before'); for (;;); }
+export const printsAndDies = async () => { console.log('before'); console.error('why'); await sleep(5); process.exit(5) }
 export const obeys = async () => {
   const { signal } = task
   console.log('waits')
@@ -101,6 +102,16 @@ test('what a task printed before it was ended by force is known', async () => {
   const { start } = bench()
   const [only] = await start('printsAndHangs', [[]], { code, timeoutMs: 6_000 })
   expect(only).toMatchObject({ header: { status: STATUS.timedOut }, stdout: 'before\n' })
+})
+
+test('what a task printed before it ended its engine is known, and of nobody else', async () => {
+  const { start } = bench()
+  const [died, other] = await Promise.all([
+    start('printsAndDies', [[]], { code }),
+    start('prints', [[0]], { code })
+  ])
+  expect(died).toMatchObject([{ lost: expect.any(String), stdout: 'before\n', stderr: 'why\n' }])
+  expect(other[0]?.stdout).toBe('out 0\nbytes 0\nlast')
 })
 
 test('the signal comes before the timeout does', async () => {
