@@ -21,13 +21,11 @@ test('a wall clock is read only to be shown to people', () => {
   const reading = lines.filter(({ line }) => /\b(new Date|Date\.|Date\()|timeOrigin/.test(line))
   expect(new Set(reading.map(({ file }) => file))).toEqual(
     new Set([
-      // When a run began, in its metadata.
+      // When a job was submitted, and when a run began, in its metadata.
       'src/tasks/executor/clock.ts',
       // Whether a terminal was used of late, and the hours at which a machine is to work.
       'src/node/probe.ts',
-      'src/node/vigil.ts',
-      // When a job was submitted, in `jobs`.
-      'src/client/header.ts'
+      'src/node/vigil.ts'
     ])
   )
 })

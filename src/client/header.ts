@@ -5,6 +5,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { JobId } from '../ids.ts'
+import { wallClock } from '../tasks/executor/clock.ts'
+import { sharedMillis } from '../tasks/executor/protocol.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import type { Shipped } from './functions.ts'
 import { type Nest, refuseAround } from './nest.ts'
@@ -28,7 +30,8 @@ export function headerOf(
     retries: settings.retries,
     timeoutMs: settings.timeoutMs,
     priority: settings.priority + (nest?.priority ?? 0),
-    submittedAt: Date.now(),
+    // By the clock of the runs: whoever embeds a node never reads that a task began before it was submitted.
+    submittedAt: Math.floor(wallClock.at(sharedMillis())),
     retentionMs: settings.retentionMs || (nest === undefined ? 0 : nestedRetentionMs),
     atMostOnce: settings.atMostOnce,
     queueTimeoutMs: settings.queueTimeoutMs,

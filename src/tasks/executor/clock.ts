@@ -9,8 +9,8 @@
  */
 import { sharedMillis } from './protocol.ts'
 
-/** What a wall clock is off by less was not set: it drifts. */
-const setByMs = 1_000
+/** What a wall clock is off by less was not set: it drifts, as clocks do that a time server keeps right. */
+export const setByMs = 1_000
 
 interface Readings {
   /** Milliseconds since 1970, whole ones. */
@@ -44,7 +44,7 @@ export class WallClock {
   }
 }
 
-/** Other nodes of this machine have the same to a fraction of a millisecond. */
+/** Other nodes of this machine have the same but for what its wall clock has drifted between their starts. */
 export const wallClock = new WallClock(
   { wall: Date.now, shared: sharedMillis },
   performance.timeOrigin + performance.now() - sharedMillis()
