@@ -211,9 +211,9 @@ test('a node with 2,000 clients looks through all that they gave in less than a 
     door.said(`client#${at % 2_000}` as ClientId, [{ kind: 'code', digest, bytes }])
   // A client's next code waits for the one before.
   await new Promise(setImmediate)
-  const from = performance.now()
+  const from = process.cpuUsage()
   expect(codes.filter((code) => !door.needs(code))).toEqual([])
-  expect(performance.now() - from).toBeLessThan(500)
+  expect(process.cpuUsage(from).user / 1_000).toBeLessThan(500)
 })
 
 test('the code of a run stays until the run is over', () => {

@@ -236,14 +236,14 @@ test('a node that is told to forget much looks at nothing but that, however much
   }
   const owner = new Owner(viewOf(keeper), seededRandom(1))
   owner.restored(0)
-  const began = performance.now()
+  const began = process.cpuUsage()
   for (let at = 0; at < 2 * count; at += 100) {
     const message = { kind: 'forget', name: jobOf(at) } as const
     keeper.step(other, message)
     owner.message(other, message, 0)
   }
   // It took 20 ms for each of these thousand.
-  expect(performance.now() - began).toBeLessThan(2_000)
+  expect(process.cpuUsage(began).user / 1_000).toBeLessThan(2_000)
   expect(keeper.size).toBe(count - count / 100)
   expect(keeper.movedTo(keyOf(count))).toBe(undefined)
   expect(keeper.movedTo(keyOf(count + 1))).toBeDefined()
