@@ -142,7 +142,7 @@ test('CONFORMANCE 31: a node that stands still is out of the members after its t
     })
     // 5 s without a word, seen at the next heartbeat at the latest. A busy machine adds what it delays by itself.
     expect(gone).toBeGreaterThan(4_800)
-    expect(gone).toBeLessThan(10_000)
+    expect(gone).toBeLessThan(20_000)
     // Its work goes on without it.
     expect(await mesh.map(slowSquare, upTo(40))).toEqual(squares(40))
   } finally {
