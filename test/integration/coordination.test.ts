@@ -45,8 +45,8 @@ async function holds(name: string, lease: number, entry: NodeProcess) {
 
 test('CONFORMANCE 41: the lock of a client that is killed goes to who waits for it, with a higher token', async () => {
   const client = await attach(...nodes)
-  const { token, kill } = await holds('printer', 1_000, nodes[1] as NodeProcess)
-  await expect(client.lock('printer').acquire({ timeout: 2_500 })).rejects.toMatchObject({
+  const { token, kill } = await holds('printer', 4_000, nodes[1] as NodeProcess)
+  await expect(client.lock('printer').acquire({ timeout: 9_000 })).rejects.toMatchObject({
     code: 'SHOAL_TIMEOUT'
   })
   const waiting = client.lock('printer').acquire()
@@ -57,12 +57,12 @@ test('CONFORMANCE 41: the lock of a client that is killed goes to who waits for 
 test('a holder that stands still for longer than its lease knows so before it does anything', async () => {
   const client = await attach(...nodes)
   const other = await attach(...nodes.slice(1))
-  const hold = await client.lock('plotter', { lease: 1_500 }).acquire()
+  const hold = await client.lock('plotter', { lease: 4_000 }).acquire()
   const waiting = other.lock('plotter').acquire()
   await other.variable('asked').set(true)
   expect(hold.isHeld).toBe(true)
   // Nothing of this process runs meanwhile.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_500)
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 8_000)
   expect(hold.isHeld).toBe(false)
   expect(hold.signal.reason).toMatchObject({ code: 'SHOAL_LEASE_LOST' })
   expect((await waiting).token).toBeGreaterThan(hold.token)
@@ -73,7 +73,7 @@ test('a holder that stands still for longer than its lease knows so before it do
 test('CONFORMANCE 41: nodes are killed one after another, and come back; no item and no lock is lost or doubled', async () => {
   const client = await attach(...nodes)
   const queue = client.queue<number>('work')
-  const lock = client.lock('single', { lease: 2_000 })
+  const lock = client.lock('single', { lease: 6_000 })
   await using hold = await lock.acquire()
   const got: number[] = []
   let put = 0
