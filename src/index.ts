@@ -68,7 +68,8 @@ export {
   TaskError
 } from './errors.ts'
 export { createKey, type MeshKey, readKey, writeKey } from './node/key.ts'
-export { type Burden, createNode, type Node } from './node/node.ts'
+export type { Burden } from './node/leftovers.ts'
+export { createNode, type Node } from './node/node.ts'
 export type { Source, SourceOptions } from './node/offers.ts'
 export type { NodeOptions, Role } from './node/options.ts'
 export type { Idleness } from './node/presence.ts'

@@ -44,6 +44,8 @@ export function statusText({ nodes, silent }: StatusReport): string {
   const lines = [
     `${counted(waiting, 'task waits', 'tasks wait')} to be run${others}, ${unfinished} without a result in all`
   ]
+  const stalled = sum((node) => node.stalled ?? 0)
+  if (stalled > 0) lines.push(stalledText(stalled))
   for (const { id, disk } of sorted)
     if (disk !== 'sound')
       lines.push(
@@ -52,6 +54,10 @@ export function statusText({ nodes, silent }: StatusReport): string {
   if (silent > 0) lines.push(`${counted(silent, 'node')} did not answer`)
   return `${table(columns, rows)}\n${lines.join('\n')}\n`
 }
+
+/** Of so many shards. */
+export const stalledText = (shards: number): string =>
+  `open work of ${counted(shards, 'shard')} stands still: too few of its keepers are up; it goes on when one of them is back`
 
 /** With what keeps them from being used. */
 function slotsOf({ slots, availability, unavailable }: NodeStatus): string | number {

@@ -3,7 +3,8 @@
  *
  * Not here: the node (src/node/node.ts). Its address goes to stdout, for people or programs; what it notices, to stderr.
  */
-import { createNode, leftover, type Node } from '../../src/node/node.ts'
+import { leftover } from '../../src/node/leftovers.ts'
+import { createNode, type Node } from '../../src/node/node.ts'
 import type { Isolation } from '../../src/tasks/executor/pool-options.ts'
 import {
   amounts,
@@ -135,7 +136,7 @@ what runs; a second one ends it at once.
     if (!signal.aborted) return EXIT.done
     if (!values.json) process.stderr.write(await farewell(node))
     const left = await node.drain(given({ timeout }))
-    if (left.tasks + left.shards > 0) onNote(leftover(left, data))
+    if (left.tasks + left.shards + left.stalled > 0) onNote(leftover(left, data))
     return EXIT.done
   }
 }

@@ -52,6 +52,8 @@ export interface NodeStatus extends MemberInfo {
   readonly unfinished: number
   /** Of these, those that wait for other tasks. */
   readonly dependent: number
+  /** Owned shards with such tasks that stand still: fewer of their keepers are up than it takes. */
+  readonly stalled: number
   /** Runs of tasks that this node owned and that brought nothing, since it started: with a lost engine or node … */
   readonly lostRuns: number
   /** … and those whose outcome came when another run's was committed. */

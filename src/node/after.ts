@@ -14,6 +14,7 @@ export class AfterWrites {
   state: 'sound' | string
   #waiting: { id: number; sends: readonly AnySend[] }[] = []
   #writes = 0
+  #done = 0
 
   constructor(state: 'sound' | string) {
     this.state = state
@@ -21,6 +22,16 @@ export class AfterWrites {
 
   get isSound(): boolean {
     return this.state === 'sound'
+  }
+
+  /** Number of the last write that was asked for. */
+  get asked(): number {
+    return this.#writes
+  }
+
+  /** That one and all before it are on disk, as far as they ever will be. */
+  hasDone(write: number): boolean {
+    return this.#done >= write || !this.isSound
   }
 
   /** Nothing if the disk cannot be relied on: then what waits for it is never said. */
@@ -33,6 +44,7 @@ export class AfterWrites {
 
   /** Every write up to this one is on disk. */
   done(upTo: number): AnySend[] {
+    this.#done = upTo
     const end = this.#waiting.findIndex(({ id }) => id > upTo)
     const done = this.#waiting.splice(0, end < 0 ? this.#waiting.length : end)
     return done.flatMap(({ sends }) => [...sends])

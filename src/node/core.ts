@@ -32,6 +32,7 @@ import { AfterWrites } from './after.ts'
 import { Desk } from './desk.ts'
 import { Doorstep } from './doorstep.ts'
 import type { CoreEffect, CoreInput } from './effects.ts'
+import { Leftovers } from './leftovers.ts'
 import type { GossipMessage, PeerMessage } from './messages.ts'
 import { reportsOf } from './report.ts'
 import { type CoreOptions, defaultQuota, keeperReplaceAfterMs, type Quota, refillBelow } from './settings.ts'
@@ -57,6 +58,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
   readonly release: Release
   readonly stock: Stock
   readonly cells: Cells
+  readonly leftovers: Leftovers
   readonly #upkeep: Upkeep
   readonly #board: Board
   readonly #desk: Desk
@@ -96,6 +98,7 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#board = new Board(around, reach, random.fork('claims'))
     const owners = (): readonly PeerId[] => [self, ...this.#board.whomToAsk(this.#now)]
     this.runner = new Runner({ ...keeping, slots: me.slots, me: () => membership.me, owners })
+    this.leftovers = new Leftovers(this, this.#disk)
   }
 
   step(input: CoreInput, now: Millis): CoreEffect[] {
@@ -210,18 +213,6 @@ export class NodeCore implements Machine<CoreInput, CoreEffect> {
     this.#drain(now)
     this.#task(this.owner.leave(now))
     if (runs === 'give back') this.#task(this.runner.giveBack())
-  }
-
-  get isAlone(): boolean {
-    return this.membership.peers().length === 0
-  }
-
-  /** What others have yet to take from a node that leaves, of shards up to `most`; of one that is alone, the shards that it does not finish. */
-  burden(now: Millis, most?: number): { tasks: number; shards: number } {
-    const unfinished = [...this.owner.leads.values()].filter(({ queue }) => queue.unfinished > 0)
-    if (this.isAlone) return { tasks: this.runner.held, shards: unfinished.length }
-    const movable = this.owner.repairs.movable(now, most) + this.stock.movable(now) + this.cells.movable(now)
-    return { tasks: this.runner.held, shards: movable }
   }
 
   #wake(now: Millis): void {

@@ -23,6 +23,7 @@ import { DataFiles, diskError } from './datafiles.ts'
 import { Driver } from './driver.ts'
 import { openExecutor } from './engines.ts'
 import { Footing } from './footing.ts'
+import { type Burden, leftover } from './leftovers.ts'
 import { createLibp2pTransport } from './libp2p.ts'
 import type { Source, SourceOptions } from './offers.ts'
 import {
@@ -46,15 +47,6 @@ const readersMs = 1_000
 /** Whoever is in the local network is heard of within this time; a node that nobody answers may be alone. */
 const meetsWithinMs = 5_000
 
-/**
- * Held of so many shards, tasks that run or whose outcomes are not confirmed; kept shards that others could keep, or if no other
- * node is there, those that are not finished.
- */
-export interface Burden {
-  readonly tasks: number
-  readonly shards: number
-}
-
 export interface Node extends AsyncDisposable {
   readonly id: PeerId
   /** Multiaddrs that others can dial. */
@@ -75,7 +67,8 @@ export interface Node extends AsyncDisposable {
   /**
    * Hands over, then stops: what waits here goes to other nodes, what runs may finish during the first half of `timeout`
    * (milliseconds, default 30,000) and is given back after that, and other nodes take its place as keeper and owner. Its
-   * sources end before anything is given back, and who reads them has a second for that.
+   * sources end before anything is given back, and who reads them has a second for that. It stays until what is open has its
+   * outcomes where too few other keepers stay to go on without it.
    * No task fails because of it, and no attempt is counted. Resolves when it has stopped, with what nobody could take over
    * in time; with a data folder, that is still there when the node comes back. If no other node is there, it waits for what
    * runs alone. Rejects with SHOAL_BAD_OPTION.
@@ -142,10 +135,8 @@ async function handOver(driver: Driver, timeout: number): Promise<Burden> {
     if (core.runner.running > 0) ranAt = now
     const isLate = now >= giveBackAt
     // Where nobody takes over, there is nothing to wait for but the end of what runs.
-    const isVain = core.isAlone && (tasks === 0 || isLate || now - ranAt >= loneOutcomesMs)
-    // One that is left is enough to go on: a look at all that are kept, again and again, would stop the handing over itself.
-    const isOver = tasks === 0 && core.burden(now, 1).shards === 0
-    if (isOver || isVain || now - from >= timeout) return core.burden(now)
+    const isVain = core.leftovers.isAlone && (tasks === 0 || isLate || now - ranAt >= loneOutcomesMs)
+    if (isVain || core.leftovers.areOver(now) || now - from >= timeout) return core.leftovers.burden(now)
     if (isPatient && isLate) {
       driver.leave('give back')
       isPatient = false
@@ -165,17 +156,6 @@ async function endSources({ core, offers }: Driver): Promise<boolean> {
   for (const name of core.membership.me.sources)
     offers.tell({ kind: 'source-over', name, code: '', message: 'its node stops' })
   return isAny
-}
-
-/**
- * For people, if anything is left.
- * @internal
- */
-export function leftover({ tasks, shards }: Burden, data: string | undefined): string {
-  const counted = (count: number): string => `${count} ${count === 1 ? 'shard' : 'shards'}`
-  const where =
-    data === undefined ? 'with this node it is gone' : `it is in ${data} until this node is started again`
-  return `in this time nobody took over ${counted(shards)} and what was running of ${counted(tasks)}; ${where}`
 }
 
 async function open(
@@ -274,7 +254,7 @@ async function open(
   }
   const drain = async (options?: DrainOptions, tell?: (left: Burden) => void): Promise<Burden> => {
     const burden = await handOver(driver, checkDrain(options))
-    if (burden.tasks + burden.shards > 0) tell?.(burden)
+    if (burden.tasks + burden.shards + burden.stalled > 0) tell?.(burden)
     await stop()
     return burden
   }

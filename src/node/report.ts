@@ -4,13 +4,14 @@
  * Not here: asking and putting together (inquiry.ts). Reports are plain data, the same for people and for programs.
  */
 import type { MemberInfo, NodeStatus, OpenCall } from '../client/answers.ts'
-import { isJobId, type JobId, type ShardKey, shardName, taskNamed } from '../ids.ts'
+import { isJobId, type JobId, type PeerId, type ShardKey, shardName, taskNamed } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import type { Membership } from '../routing/membership.ts'
 import type { Member } from '../routing/messages.ts'
 import { STATUS, statusAt, valueAt } from '../tasks/batch.ts'
 import { isClosed, placesIn, readClosed, readCut } from '../tasks/closing.ts'
 import type { Keeper } from '../tasks/keeper.ts'
+import { quorumOf } from '../tasks/keepers.ts'
 import { closedIndex, type Placement, placement, shardsMax, shardTasksMax } from '../tasks/messages.ts'
 import type { Owner } from '../tasks/owner.ts'
 import type { Runner } from '../tasks/runner.ts'
@@ -70,6 +71,7 @@ export function nodeReport(
     waiting: owner.waiting(now),
     dependent: [...owner.leads.values()].reduce((sum, { queue }) => sum + queue.early, 0),
     unfinished: owner.unfinished,
+    stalled: stalledIn({ membership, owner }),
     lostRuns: owner.dealer.waste.lost,
     droppedRuns: owner.dealer.waste.dropped,
     keeps: keeper.size,
@@ -79,6 +81,14 @@ export function nodeReport(
     disk: disk === 'sound' && membership.me.isFull ? 'full' : disk,
     peers: membership.peers().length
   }
+}
+
+/** Shards of which so few keepers are up that no outcome can be committed. */
+function stalledIn({ membership, owner }: Pick<Parts, 'membership' | 'owner'>): number {
+  const canVote = (peer: PeerId): boolean => membership.member(peer)?.isKeeper === true
+  const open = [...owner.leads.values()].filter(({ queue }) => queue.unfinished > 0)
+  return open.filter(({ record: { keepers } }) => keepers.filter(canVote).length < quorumOf(keepers.length))
+    .length
 }
 
 /** Calls that tasks make of certain engines, and that nobody has begun as far as is known here. */

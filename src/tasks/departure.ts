@@ -1,5 +1,6 @@
 /**
- * A node that leaves gives what it owns to the keepers that follow, with all that they should know.
+ * A node that leaves gives what it owns to the keepers that follow, with all that they should know, and stays for those
+ * shards of which too few other keepers do.
  *
  * Not here: who then keeps the shards (repair.ts), and what runs there (runner.ts).
  * If the word of it is lost, the others take over as if this node had died, and only the count of attempts has a gap.
@@ -7,6 +8,7 @@
 import type { Ballot, PeerId, ShardKey } from '../ids.ts'
 import type { Millis } from '../machine.ts'
 import { type Send, send } from './effects.ts'
+import { quorumOf } from './keepers.ts'
 import type { Lead } from './lead.ts'
 import type { ShardRecord } from './messages.ts'
 import type { RepairView } from './repair.ts'
@@ -18,6 +20,9 @@ export class Departure {
   readonly #leads: Map<ShardKey, Lead>
   readonly #succession: Succession
   #isBegun = false
+  /** The shard that was found last, and those behind it: who looks again and again goes on there. */
+  #needed: ShardKey | undefined
+  #walk: Iterator<ShardKey>
 
   constructor(
     view: RepairView & { readonly keeper: Kept },
@@ -27,6 +32,7 @@ export class Departure {
     this.#view = view
     this.#leads = leads
     this.#succession = succession
+    this.#walk = this.#open()
   }
 
   get isBegun(): boolean {
@@ -59,6 +65,46 @@ export class Departure {
       this.#succession.follow(record, lead.register.ballot, now)
     }
     return effects
+  }
+
+  /** Some work goes on only while this node is there to vote. */
+  isNeeded(now: Millis): boolean {
+    for (let turns = 0; turns < 2; ) {
+      if (this.#needed !== undefined && this.#needs(this.#needed, now)) return true
+      const { done, value } = this.#walk.next()
+      this.#needed = done ? undefined : value
+      if (!done) continue
+      this.#walk = this.#open()
+      turns++
+    }
+    return false
+  }
+
+  /** Shards of such work. Looks at all. */
+  needed(now: Millis): number {
+    return [...this.#open()].filter((key) => this.#needs(key, now)).length
+  }
+
+  /** What is not settled: while a keeper is away nothing is, however long it is over. */
+  *#open(): Generator<ShardKey> {
+    yield* this.#leads.keys()
+    yield* this.#succession.keys()
+  }
+
+  /**
+   * True if the keepers that stay are no majority without this one, and the one of them that owns the shard has yet to commit
+   * some of it: what was committed before, too, or nobody could be told of that any more.
+   */
+  #needs(key: ShardKey, now: Millis): boolean {
+    const { self, isGone, canVote, keeper } = this.#view
+    const seen = this.#succession.seen(key)
+    const { keepers = [], list = 0 } = seen ?? this.#leads.get(key)?.record ?? {}
+    if (!keepers.includes(self) || !canVote(self)) return false
+    const staying = keepers.filter((peer) => peer !== self && canVote(peer) && !isGone(peer, now))
+    if (staying.length === 0 || staying.length >= quorumOf(keepers.length)) return false
+    const owner = this.#succession.owner(key)
+    if (seen === undefined || owner === undefined || !staying.includes(owner)) return true
+    return !keeper.isWhole(key, list, seen.ballot)
   }
 
   /** The keeper that follows; `undefined` if none is there. */

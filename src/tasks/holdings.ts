@@ -8,7 +8,7 @@ import { type Ballot, type Digest, type JobId, type ShardKey, shardName } from '
 import type { Millis } from '../machine.ts'
 import type { Accepted } from './accepted.ts'
 import { JobIndex } from './job-index.ts'
-import { type Acceptor, type Kept, outcomesOf, printOf } from './kept.ts'
+import { type Acceptor, isWhole, type Kept, outcomesOf, printOf } from './kept.ts'
 import type { ShardRecord } from './messages.ts'
 import { type Brief, isPacked, type Packed, Shelf } from './shelf.ts'
 import { Uptime } from './uptime.ts'
@@ -114,6 +114,13 @@ export class Holdings {
   /** The accepted outcome of each task with the highest ballot. */
   outcomes(key: ShardKey): Map<number, Accepted> {
     return outcomesOf(this.shards.read(key)?.acceptors ?? [])
+  }
+
+  /** True if every task has an outcome here, accepted in this list at this ballot or a later one. */
+  isWhole(key: ShardKey, list: number, by: Ballot): boolean {
+    const kept = this.shards.read(key)
+    const acceptor = kept?.acceptors.find((one) => one.list === list)
+    return kept !== undefined && acceptor !== undefined && isWhole(kept, acceptor, by)
   }
 
   protected put(key: ShardKey, kept: Kept): void {

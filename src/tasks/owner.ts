@@ -49,14 +49,14 @@ export class Owner {
   #tendAt: Millis = 0
   #settleAt: Millis | undefined
   #isDirty = false
-  readonly #departure: Departure
+  readonly departure: Departure
   #isRetired = false
 
   constructor(view: OwnerView, random: Random) {
     this.#view = view
     this.#succession = new Succession(view.self, random, view.isUp)
     this.repairs = new Repairs(view, this.leads)
-    this.#departure = new Departure(view, this.leads, this.#succession)
+    this.departure = new Departure(view, this.leads, this.#succession)
     this.dealer = new Dealer(view)
     this.#dependencies = new Dependencies(view, this.leads)
     this.#whereabouts = new Whereabouts(view.keeper, this.leads, this.#succession, this.#orphans)
@@ -98,7 +98,7 @@ export class Owner {
 
   /** Gives what it owns to other keepers, now and whatever comes later. */
   leave(now: Millis): Send[] {
-    return this.#departure.begin(now)
+    return this.departure.begin(now)
   }
 
   /** Nothing can be promised here any more, so nothing is taken over. What is owned goes on by the votes of the others. */
@@ -200,9 +200,9 @@ export class Owner {
     this.#isDirty = true
     const { effects, tries } = this.#succession.wake(now)
     for (const { record, ballot } of tries) {
-      if (!this.#departure.spares(record, ballot, now)) effects.push(...this.#tryToOwn(record, ballot, now))
+      if (!this.departure.spares(record, ballot, now)) effects.push(...this.#tryToOwn(record, ballot, now))
     }
-    effects.push(...this.#departure.wake(now))
+    effects.push(...this.departure.wake(now))
     effects.push(...this.repairs.wake(now, (record) => this.#tryToOwn(record, 0, now)))
     for (const lead of this.leads.values()) effects.push(...lead.expire(now))
     if (now >= Math.min(this.#tendAt, this.#settleAt ?? this.#tendAt)) {
@@ -382,7 +382,7 @@ export class Owner {
 
   #handedOver({ key, ...told }: TaskMessageOf<'handover'>, now: Millis): Send[] {
     const record = this.#view.keeper.record(key)
-    const isWanted = record !== undefined && !this.#view.keeper.isSettled(key) && !this.#departure.isBegun
+    const isWanted = record !== undefined && !this.#view.keeper.isSettled(key) && !this.departure.isBegun
     return isWanted && !this.leads.has(key) ? this.#tryToOwn(record, told.ballot, now, told) : []
   }
 

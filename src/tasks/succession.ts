@@ -76,6 +76,11 @@ export class Succession {
     for (const key of this.#shards.covered(name)) this.#shards.delete(key)
   }
 
+  /** Shards that are followed; may be gone on with later. */
+  keys(): IterableIterator<ShardKey> {
+    return this.#shards.keys()
+  }
+
   has(key: ShardKey): boolean {
     return this.#shards.has(key)
   }

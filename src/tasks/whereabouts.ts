@@ -24,6 +24,7 @@ export type Kept = Pick<
   | 'isSettled'
   | 'settledBy'
   | 'outcomes'
+  | 'isWhole'
   | 'brief'
   | 'keys'
   | 'eachKey'

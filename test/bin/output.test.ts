@@ -31,6 +31,7 @@ const node: NodeStatus = {
   droppedRuns: 0,
   unfinished: 8,
   dependent: 0,
+  stalled: 0,
   keeps: 10,
   bytes: 0,
   tombstones: 0,
@@ -98,6 +99,13 @@ test('status says of a node whose disk failed that it is to be restarted, and al
   const disk = `SHOAL_DISK: the store cannot be written (Error: IO error: ${'long/'.repeat(20)}000003.log: full)`
   const text = statusText({ entry: node.id, nodes: [{ ...node, disk }], silent: 0 })
   expect(text).toContain(`\nnode aaaaa1 keeps nothing until it is restarted on a disk in order: ${disk}\n`)
+})
+
+test('status says of work that stands still what it waits for', () => {
+  const nodes = [node, { ...node, id: '12D3KooWbbbbbb2', stalled: 2 }]
+  expect(statusText({ entry: node.id, nodes, silent: 0 })).toContain(
+    '\nopen work of 2 shards stands still: too few of its keepers are up; it goes on when one of them is back\n'
+  )
 })
 
 test('jobs are a table, newest first as they came', () => {

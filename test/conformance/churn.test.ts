@@ -3,8 +3,10 @@
  *
  * Not here: nodes that are killed (nodes.test.ts). Names begin with the item of CONFORMANCE.md.
  */
+import { writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { NodeOptions } from '../../src/index.ts'
 import { seededRandom } from '../../src/random.ts'
 import { Lab, untilMeshed } from '../integration/processes.ts'
 import { Mesh, until, upTo } from './mesh.ts'
@@ -117,7 +119,7 @@ test('CONFORMANCE 30: a node that leaves while it runs a task costs that task no
   await mesh.join()
   await mesh.untilMeshed()
   // Does not wait for the task: it is given back, and runs again elsewhere from its beginning.
-  expect(await mesh.take(leaver).drain({ timeout: 10_000 })).toEqual({ tasks: 0, shards: 0 })
+  expect(await mesh.take(leaver).drain({ timeout: 10_000 })).toEqual({ tasks: 0, shards: 0, stalled: 0 })
   expect(await hold).toBe('done')
   expect(await mesh.trace('30')).toHaveLength(2)
   expect(hold.metadata).toMatchObject({
@@ -147,10 +149,61 @@ test('CONFORMANCE 30: what only the leaving node keeps is moved first, though a 
     ])
   )
   still.pause()
-  expect(await mesh.take(leaver).drain({ timeout: 30_000 })).toEqual({ tasks: 0, shards: 0 })
+  expect(await mesh.take(leaver).drain({ timeout: 30_000 })).toEqual({ tasks: 0, shards: 0, stalled: 0 })
   const { client } = mesh
   expect(await Promise.all(jobs.map(({ id }) => client.job(id)))).toEqual(upTo(12).map((n) => [n * n]))
   expect((await mesh.status()).find(({ id }) => id === mesh?.nodes[0]?.id)?.keeps).toBe(12)
+})
+
+const gated = async ({ n, gate }: { n: number; gate: string }): Promise<number> => {
+  const { existsSync } = process.getBuiltinModule('node:fs')
+  while (!existsSync(gate)) await new Promise((resolve) => setTimeout(resolve, 20))
+  return n * n
+}
+
+/** Three nodes of which the first one has the engine, and a job that runs there until its gate is open. The second one has left. */
+async function openWork(options: Partial<NodeOptions> = {}) {
+  mesh = await Mesh.open(1)
+  const [first, second] = [await mesh.join({ slots: 0 }), await mesh.join({ slots: 0, ...options })]
+  await mesh.untilMeshed()
+  const gate = `${mesh.folder}/gate`
+  const job = mesh.client.map(
+    gated,
+    upTo(3).map((n) => ({ n, gate }))
+  )
+  await job.accepted
+  const isKept = async (): Promise<boolean> =>
+    (await mesh?.status())?.every(({ keeps }) => keeps === 1) === true
+  await until(isKept)
+  expect(await mesh.take(first).drain()).toEqual({ tasks: 0, shards: 0, stalled: 0 })
+  return { mesh, second: mesh.take(second), job, open: () => writeFile(gate, '') }
+}
+
+test('CONFORMANCE 30: of three nodes a second one leaves once what is open has its outcomes where they can still be read', async () => {
+  const { mesh, second, job, open } = await openWork()
+  let hasLeft = false
+  const leaving = second.drain({ timeout: 25_000 }).finally(() => {
+    hasLeft = true
+  })
+  await until(async () => (await mesh.status()).some(({ unavailable }) => unavailable === 'leaving'))
+  await sleep(1_000)
+  expect(hasLeft).toBe(false)
+  await open()
+  expect(await leaving).toEqual({ tasks: 0, shards: 0, stalled: 0 })
+  expect(await job).toEqual([0, 1, 4])
+  expect(await mesh.client.job(job.id)).toEqual([0, 1, 4])
+  expect((await mesh.status()).map(({ stalled }) => stalled)).toEqual([0])
+})
+
+test('CONFORMANCE 30: a second one of three whose time is up says that open work stands still, which goes on when it is back', async () => {
+  const data = `${lab.folder}/second`
+  const { mesh, second, job, open } = await openWork({ data })
+  expect(await second.drain({ timeout: 1_000 })).toEqual({ tasks: 0, shards: 0, stalled: 1 })
+  await until(async () => (await mesh.status()).every(({ stalled }) => stalled === 1))
+  await open()
+  await mesh.join({ slots: 0, data })
+  expect(await job).toEqual([0, 1, 4])
+  await until(async () => (await mesh.status()).every(({ stalled }) => stalled === 0))
 })
 
 test('a node that has just come finds a job that others keep, though it has met nobody yet', async () => {

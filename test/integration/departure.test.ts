@@ -56,7 +56,7 @@ test('a node that leaves in the middle of a job fails no task and counts no atte
   const inputs = Array.from({ length: 200 }, (_, n) => n)
   const job = first.client.map(nap, inputs)
   await new Promise<void>((resolve) => job.onProgress(({ done }) => void (done >= 40 && resolve())))
-  expect(await last.drain()).toEqual({ tasks: 0, shards: 0 })
+  expect(await last.drain()).toEqual({ tasks: 0, shards: 0, stalled: 0 })
   expect(await job).toEqual(inputs.map((n) => n * n))
   expect(inputs.map((n) => job.metadata(n)?.attempt)).toEqual(inputs.map(() => 1))
   const engines = new Set(inputs.map((n) => job.metadata(n)?.engine.split('/')[0]))

@@ -243,7 +243,7 @@ test.each([false, true])(
       mesh.take(instrument).drain({ timeout: 4_000 }),
       Array.fromAsync(stream)
     ])
-    expect(left).toEqual({ tasks: 0, shards: 0 })
+    expect(left).toEqual({ tasks: 0, shards: 0, stalled: 0 })
     expect((await task).length).toBeGreaterThan(40)
     expect(task.metadata?.attempt).toBe(1)
     expect(stream.reason).not.toBe('')

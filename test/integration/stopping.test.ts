@@ -233,6 +233,37 @@ test('SIGINT, nobody else is there, and all has ended: results that only it keep
   await client.close()
 })
 
+test('two of three leave while work is open: the second one, and who drains it, say that it stands still, and until when', async () => {
+  const data = join(lab.folder, 'second')
+  const first = await up([keeper])
+  const second = await up([keeper], '--drain-timeout', '1', '--data', data)
+  await untilMeshed(mesh, 3)
+  const task = mesh.submit((x: number) => x + 1, [1], { requires: { labels: { rare: 'yes' } } })
+  await task.accepted
+  await untilStatus(mesh, (all) => all.every(({ keeps }) => keeps === 1))
+  first.script.child.kill('SIGTERM')
+  const { code, errors } = await end(first)
+  expect(code, errors).toBe(0)
+  expect(errors).not.toContain('stands still')
+  await untilMeshed(mesh, 2)
+  const drain = start(lab, [keeper], [command, 'drain', second.id, '--no-mdns'])
+  await untilStatus(mesh, (all) => all.some(({ unavailable }) => unavailable === 'leaving'))
+  second.script.child.kill('SIGTERM')
+  const last = await end(second)
+  expect(last.code, last.errors).toBe(0)
+  const standing = 'open work of 1 shard stands still: too few of its keepers'
+  expect(last.errors).toContain(
+    `${standing} stay; it goes on when this node or another one that left is back`
+  )
+  expect(last.errors).not.toContain('nobody took over')
+  expect(await drain.ended).toMatchObject({
+    code: 0,
+    out: [`node ${second.id} has left; ${standing} are up; it goes on when one of them is back`]
+  })
+  await up([keeper], '--data', data, '--label', 'rare=yes')
+  expect(await task).toBe(2)
+})
+
 test('a second SIGTERM stops at once, and what ran there runs elsewhere as after any loss', async () => {
   const leaving = await up([keeper])
   await untilMeshed(mesh, 2)
