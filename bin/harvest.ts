@@ -66,6 +66,7 @@ export class Harvest {
   #line: ProgressLine | undefined
   #printed = 0
   #printing: Promise<void> = Promise.resolve()
+  #isOver = false
   #failed = 0
   #cancelled = 0
   #outlet: Outlet | undefined
@@ -116,6 +117,7 @@ export class Harvest {
       const before = key === undefined ? undefined : await ledger?.find(key)
       if (before === undefined) {
         this.#place({ text, key })
+        this.#proceed()
         yield input
         continue
       }
@@ -155,12 +157,17 @@ export class Harvest {
 
   async #collect(job: JobHandle<ProgramResult>): Promise<void> {
     const bringing = new Set<Promise<void>>()
-    for await (const completed of job.asCompleted()) {
-      const one = this.#bringOne(completed).finally(() => bringing.delete(one))
-      bringing.add(one)
-      if (bringing.size >= bringingMax) await Promise.race(bringing)
+    try {
+      for await (const completed of job.asCompleted()) {
+        const one = this.#bringOne(completed).finally(() => bringing.delete(one))
+        bringing.add(one)
+        if (bringing.size >= bringingMax) await Promise.race(bringing)
+      }
+      await Promise.all(bringing)
+    } finally {
+      this.#isOver = true
+      this.#proceed()
     }
-    await Promise.all(bringing)
     await this.#printing
   }
 
@@ -186,15 +193,25 @@ export class Harvest {
     return { stdout, stderr, files: names, written, isOld: false }
   }
 
+  /** The job comes first in JSON, and until an input is left to do or none can follow, nobody knows whether there is one. */
+  get #isHeld(): boolean {
+    return this.#options.values.json && !this.#isOver && this.#places.length === 0
+  }
+
   /** Prints it when it is its turn. */
   #tell(place: number, told: Done | Error): void {
     this.#told.set(place, told)
+    this.#proceed()
+  }
+
+  #proceed(): void {
     this.#printing = this.#printing.then(() => this.#print())
     // What cannot be told anybody need not be done.
     this.#printing.catch(() => giveUp(this.#job))
   }
 
   async #print(): Promise<void> {
+    if (this.#isHeld) return
     for (let told = this.#told.get(this.#printed); told !== undefined; told = this.#told.get(this.#printed)) {
       this.#told.delete(this.#printed)
       const input = this.#inputs[this.#printed] as Input
@@ -237,7 +254,7 @@ export class Harvest {
     await this.#outlet?.finish()
     if (wasCancelled || this.#cancelled > 0)
       this.#say(
-        `SHOAL_CANCELLED: job ${this.#job?.id} was cancelled; ${counted(this.#printed - this.#cancelled, 'input')} had ended before`
+        `SHOAL_CANCELLED: ${this.#places.length === 0 ? 'it' : `job ${this.#job?.id}`} was cancelled; ${counted(this.#printed - this.#cancelled, 'input')} had ended before`
       )
     return wasCancelled || this.#outlet?.isBroken || this.#failed + this.#cancelled > 0
       ? EXIT.failed
@@ -251,7 +268,7 @@ export class Harvest {
 
   #head(): string {
     // A job without tasks is known to nobody.
-    const job = this.#inputs.length === 0 ? null : this.#job?.id
+    const job = this.#places.length === 0 ? null : this.#job?.id
     return `{"job":${JSON.stringify(job)},"results":[`
   }
 

@@ -83,7 +83,7 @@ A program that ends with another exit code than 0 has failed: that is told on st
   --progress         tells how far the job is, also if stderr is no terminal
   --json             results as one object: {"job","results":[{"input","exitCode","stdout","stderr","files","written"}],"errors":[...]};
                      an error of a program that ended badly, or was ended by a limit, has "exitCode","signal","stdout",
-                     "stderr", the end of each, 8 Ki characters; "job" is null if there were no inputs;
+                     "stderr", the end of each, 8 Ki characters; "job" is null if nothing was left to do;
                      one without "index" ended the command
 
   In the command, its arguments, and F: {} is the input, {/} its last part, {.} without extension, {/.} both, {//} its
