@@ -7,6 +7,7 @@
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { ShoalError } from '../../errors.ts'
+import { pack } from './crossing.ts'
 import { packError, unpackError } from './failures.ts'
 import {
   type Ask,
@@ -192,14 +193,11 @@ export class Channel {
   }
 
   #invoked({ callback, invocation, args }: Extract<FromHost, { kind: 'invoke' }>, border: Border): void {
-    let value: unknown
-    let failure: SentError | undefined
     try {
-      value = border.callback(callback)?.(...(border.unpack(args) as unknown[]))
-      this.#say({ kind: 'invoked', invocation, value, error: undefined })
+      const value = border.callback(callback)?.(...(border.unpack(args) as unknown[]))
+      this.#say({ kind: 'invoked', invocation, value: pack(value), error: undefined })
     } catch (error) {
-      failure = packError(error)
-      this.#say({ kind: 'invoked', invocation, value: undefined, error: failure })
+      this.#say({ kind: 'invoked', invocation, value: pack(undefined), error: packError(error) })
     }
   }
 

@@ -1,7 +1,7 @@
 /**
  * The thread behind a blocking client: the asynchronous client lives here, and answers a caller who sleeps.
  *
- * Not here: how the caller waits (channel.ts), what it holds (stubs.ts), and what travels for what (gaps.ts). No code of the
+ * Not here: how the caller waits (channel.ts), what it holds (stubs.ts), and what travels for what (crossing.ts). No code of the
  * user runs in this thread.
  * It does nothing that the asynchronous client does not do: each question is one call of an object of it, each answer what
  * that gave.
@@ -11,10 +11,10 @@ import { type MessagePort, Worker, workerData } from 'node:worker_threads'
 import { ShoalError } from '../../errors.ts'
 import { keyOfText } from '../../node/key.ts'
 import { moduleFunction } from '../functions.ts'
-import { packValue, unpackValue } from '../gaps.ts'
 import { call as graphCall, ref } from '../graph.ts'
 import { type ConnectOptions, connect } from '../remote.ts'
 import { Reference } from '../views/reference.ts'
+import { pack, unpack } from './crossing.ts'
 import { echo, isAudible } from './echo.ts'
 import { packError, unpackError } from './failures.ts'
 import { Iterations } from './iterations.ts'
@@ -137,7 +137,7 @@ async function perform(ask: Ask, call: number): Promise<Packed> {
 const fieldsOf = (id: number): Record<string, unknown> => objects.at(id) as Record<string, unknown>
 
 function called({ on, name, args }: Extract<Ask, { verb: 'call' }>): unknown {
-  const given = unpackValue(args, restored) as unknown[]
+  const given = unpack(args, restored) as unknown[]
   const object = objects.at(on)
   return typeof object === 'function'
     ? (object as (...args: unknown[]) => unknown)(...given)
@@ -182,11 +182,11 @@ function endEcho(iteration: number): void {
   echoes.delete(iteration)
 }
 
-const packed = (value: unknown): Packed => packValue(value, objects.search)
+const packed = (value: unknown): Packed => pack(value, objects.search)
 
 function pageOf({ values, isDone, error }: Page<unknown, Error>): Packed {
   const page: SentPage = { values: values.map(packed), isDone, error: error && packError(error) }
-  return { value: page, gaps: [] }
+  return { value: page, gaps: [], aggregates: [] }
 }
 
 function restored(special: Special): unknown {
@@ -199,7 +199,7 @@ function restored(special: Special): unknown {
     case 'module':
       return moduleFunction(special.file, special.exportName)
     case 'call': {
-      const [fn, args, more] = unpackValue(special.parts, restored) as Parameters<typeof graphCall>
+      const [fn, args, more] = unpack(special.parts, restored) as Parameters<typeof graphCall>
       return graphCall(fn, args, more)
     }
     case 'ref':
@@ -244,7 +244,7 @@ function invoke(callback: number | undefined, args: readonly unknown[]): Promise
 function invoked({ invocation, value, error }: Extract<ToHost, { kind: 'invoked' }>): void {
   const result = invocations.get(invocation)
   invocations.delete(invocation)
-  if (error === undefined) result?.resolve(value)
+  if (error === undefined) result?.resolve(unpack(value, restored))
   else result?.reject(unpackError(error))
 }
 
@@ -257,7 +257,7 @@ async function* pulled({ source, most }: Extract<Special, { kind: 'source' }>): 
       say({ kind: 'pull', source, most })
       const { values, isDone, error } = await promise
       isAtEnd = isDone
-      for (const value of values) yield unpackValue(value, restored)
+      for (const value of values) yield unpack(value, restored)
       if (error !== undefined) throw unpackError(error)
     }
   } finally {

@@ -6,6 +6,7 @@
  * pulse, so that a caller who sleeps is woken by the first and learns from the second that nobody will.
  */
 import type { ProgramExit } from '../../errors.ts'
+import type { Aggregates } from '../../tasks/executor/aggregates.ts'
 import type { PackedValue } from '../gaps.ts'
 
 /** Cells of the shared memory. */
@@ -87,7 +88,10 @@ export type Special =
   | { readonly kind: 'error'; readonly error: SentError }
 
 /** A value with holes, and what goes into them. */
-export type Packed = PackedValue<Special>
+export interface Packed extends PackedValue<Special> {
+  /** Within the value, with their errors: a copy has none, and is no AggregateError. What travels together stays the same object. */
+  readonly aggregates: Aggregates
+}
 
 export type Ask =
   | { readonly verb: 'open' }
@@ -122,7 +126,7 @@ export type ToHost =
   | {
       readonly kind: 'invoked'
       readonly invocation: number
-      readonly value: unknown
+      readonly value: Packed
       readonly error: SentError | undefined
     }
 

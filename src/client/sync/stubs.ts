@@ -8,12 +8,13 @@
  */
 import { ShoalError } from '../../errors.ts'
 import { isModuleFunction } from '../functions.ts'
-import { packValue, type Search, unpackValue } from '../gaps.ts'
+import type { Search } from '../gaps.ts'
 import { CallRef, isCall } from '../graph.ts'
 import { encodeArgs } from '../values.ts'
 import { Reference } from '../views/reference.ts'
 import { lookedAtMax } from '../waits.ts'
 import { type Border, type Caller, type Channel, uncopied } from './channel.ts'
+import { pack, unpack } from './crossing.ts'
 import { unpackError } from './failures.ts'
 import { type Ask, type Packed, root, type SentPage, type Shape, type Special } from './protocol.ts'
 
@@ -79,11 +80,11 @@ export class Stubs implements Border {
   }
 
   pack(value: unknown): Packed {
-    return packValue(value, this.#search)
+    return pack(value, this.#search)
   }
 
   unpack(value: Packed): unknown {
-    return unpackValue(value, (special) => this.#valueOf(special))
+    return unpack(value, (special) => this.#valueOf(special))
   }
 
   callback(number: number): Method | undefined {
@@ -149,7 +150,7 @@ export class Stubs implements Border {
         return this.#specialOf(value, pullMost)
       }
     }
-    return packValue(takesHandles ? args.map(listed) : args, search)
+    return pack(takesHandles ? args.map(listed) : args, search)
   }
 
   #called(fn: Method, name: string): Special {

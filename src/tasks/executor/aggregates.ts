@@ -1,7 +1,7 @@
 /**
  * Errors of AggregateErrors within values, which V8's format leaves behind.
  *
- * Not here: the format itself (codec.ts), and what is thrown (failure.ts).
+ * Not here: the format itself (codec.ts), copies between threads (client/sync/crossing.ts), and what is thrown (failure.ts).
  * They follow the value as a second one in the same bytes, in which the first one's objects are named and not repeated. Who
  * knows nothing of that reads the value alone.
  */
@@ -17,8 +17,11 @@ const hint = 'AggregateError'
 export const mayAggregate = (bytes: Buffer): boolean =>
   bytes.includes(hint, 0, 'latin1') || bytes.includes(hint, 0, 'utf16le')
 
-/** All within a value, each with its errors. */
-export function aggregatesWithin(value: unknown): [Error, unknown[]][] {
+/** Each with its errors. */
+export type Aggregates = readonly (readonly [Error, readonly unknown[]])[]
+
+/** All within a value. */
+export function aggregatesWithin(value: unknown): Aggregates {
   const found: [Error, unknown[]][] = []
   const met = new Set<unknown>()
   const todo = [value]
@@ -33,13 +36,15 @@ export function aggregatesWithin(value: unknown): [Error, unknown[]][] {
 }
 
 function partsOf(whole: object): Iterable<unknown> {
+  // A long list of numbers is gone through quickly.
+  if (Array.isArray(whole)) return whole.filter((part) => typeof part === 'object')
   if (whole instanceof Map) return [...whole].flat(1)
   if (whole instanceof Set) return whole
   if (types.isNativeError(whole)) return [whole.cause, (whole as Partial<AggregateError>).errors]
   return Object.values(whole)
 }
 
-export function writeAggregates(serializer: DefaultSerializer, found: readonly [Error, unknown[]][]): void {
+export function writeAggregates(serializer: DefaultSerializer, found: Aggregates): void {
   serializer.writeValue(found)
   serializer.writeRawBytes(mark)
 }
@@ -53,8 +58,12 @@ export function readAggregates(reader: DefaultDeserializer, bytes: Uint8Array): 
   } catch {
     return
   }
-  if (!Array.isArray(found)) return
-  for (const [error, errors] of found.filter((one) => Array.isArray(one))) {
+  if (Array.isArray(found)) restoreAggregates(found.filter((one) => Array.isArray(one)))
+}
+
+/** Makes what was copied without its errors what it was. What others wrote may be anything. */
+export function restoreAggregates(found: Iterable<readonly unknown[]>): void {
+  for (const [error, errors] of found) {
     if (!types.isNativeError(error) || !Array.isArray(errors)) continue
     Object.setPrototypeOf(error, AggregateError.prototype)
     Object.defineProperty(error, 'errors', { value: errors, writable: true, configurable: true })

@@ -12,7 +12,13 @@ import { idOf, idsWithin, refMark, replaceRefs } from '../../data/ref.ts'
 import { explainError, ShoalError } from '../../errors.ts'
 import type { DataId } from '../../ids.ts'
 import { discard } from '../../spent.ts'
-import { aggregatesWithin, mayAggregate, readAggregates, writeAggregates } from './aggregates.ts'
+import {
+  type Aggregates,
+  aggregatesWithin,
+  mayAggregate,
+  readAggregates,
+  writeAggregates
+} from './aggregates.ts'
 import { noteInstances } from './instances.ts'
 
 /** Larger values are refused with SHOAL_BAD_VALUE. */
@@ -190,7 +196,7 @@ function serialize(value: unknown, path: string): Uint8Array {
   }
 }
 
-function written(value: unknown, aggregates: ReturnType<typeof aggregatesWithin> = []): Buffer {
+function written(value: unknown, aggregates: Aggregates = []): Buffer {
   const serializer = new DefaultSerializer()
   serializer.writeRawBytes(Uint8Array.of(TAG.v8))
   serializer.writeHeader()
