@@ -115,13 +115,16 @@ ${meshUsage}`,
 /** Who leaves has nothing to do with results. */
 function refuseToStay(values: {
   readonly out?: string | undefined
+  readonly progress?: boolean | undefined
   readonly verbose: boolean
   readonly 'keep-going': boolean
 }): void {
-  const later = 'leave one of them out, or give it to `shoal result ID`'
-  if (values.out !== undefined)
-    throw usageError(`--detach leaves before there is anything for --out; ${later}`)
-  if (values.verbose) throw usageError(`--detach leaves before there is anything for --verbose; ${later}`)
+  const { out, verbose, progress } = values
+  const early = Object.entries({ out, verbose, progress }).find(([, value]) => value)?.[0]
+  if (early !== undefined)
+    throw usageError(
+      `--detach leaves before there is anything for --${early}; leave one of them out, or give it to \`shoal result ID\``
+    )
   if (!values['keep-going'])
     throw usageError(
       '--detach leaves before a task can fail, and --no-keep-going waits for that; leave one out'
