@@ -19,6 +19,7 @@ Whoever has a copy of the key belongs to the mesh and can run code on its nodes:
     const { operands } = readArguments('init', args, {})
     const [{ text: file } = { text: keyFile }, ...more] = operands
     if (more.length > 0) throw usageError('`shoal init` makes one key; give one file')
+    if (file === '') throw usageError(`the name of the key is ""; give one, like ${keyFile}, or leave it out`)
     await writeKey(file, createKey())
     const flag = file === keyFile ? '' : ` --key ${file}`
     process.stdout.write(`${file} is the key of a new mesh. Whoever has a copy belongs to it, so copy it with care.

@@ -5,9 +5,11 @@
  */
 import { expect, test } from 'vitest'
 import type { Command } from '../../bin/command.ts'
+import { init } from '../../bin/commands/init.ts'
 import { map } from '../../bin/commands/map.ts'
 
 const refused: Record<string, [Command, string[], string]> = {
+  'init with an empty name': [init, [''], 'the name of the key is ""; give one, like'],
   'map --detach with --progress': [
     map,
     ['work.ts', 'a', '--detach', '--progress'],
