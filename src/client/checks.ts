@@ -52,7 +52,8 @@ export const isRecord = (value: unknown): value is object =>
 export function onlyKnown(options: object, known: readonly string[]): void {
   if (!isRecord(options)) refuse(`options are ${shown(options)}; they are an object, such as { retries: 2 }`)
   const odd = Object.keys(options).find((name) => !known.includes(name))
-  if (odd !== undefined) refuse(`there is no option \`${odd}\`; there are ${known.join(', ')}`)
+  if (odd !== undefined)
+    refuse(`there is no option \`${odd}\`; there are ${known.length === 0 ? 'none' : known.join(', ')}`)
 }
 
 export function refuse(message: string): never {

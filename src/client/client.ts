@@ -12,7 +12,7 @@ import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { JobHeader } from '../tasks/messages.ts'
 import { Arrivals } from './arrivals.ts'
 import { Beside } from './beside.ts'
-import { checkSignal, shown, truth } from './checks.ts'
+import { shown, truth } from './checks.ts'
 import { ClientData } from './data.ts'
 import { feed, type Inputs } from './feed.ts'
 import { type Encoding, Feeding, type Outlet, type Work } from './feeding.ts'
@@ -26,7 +26,7 @@ import type { JobHost, NewJob } from './job-plan.ts'
 import { Keyed } from './keyed.ts'
 import type { Line, OpenLine } from './line.ts'
 import type { Gate, Within } from './nest.ts'
-import { checkMapOptions, checkTaskOptions, type Settings } from './options.ts'
+import { checkJobOptions, checkMapOptions, checkTaskOptions, type Settings } from './options.ts'
 import { type TaskAt, tasksNamed } from './places.ts'
 import { type ProgramOptions, planProgram } from './programs.ts'
 import type { EntryMessage } from './protocol.ts'
@@ -177,11 +177,10 @@ export class MeshClient extends Verbs implements Client, JobHost {
     id: string,
     options: { readonly returnErrors?: boolean; readonly signal?: AbortSignal } = {}
   ): JobHandle<R> {
-    checkSignal(options.signal)
+    const { returnErrors, signal } = checkJobOptions(options)
     if (!isJobId(id)) throw new ShoalError('SHOAL_NOT_FOUND', `${shown(id)} is no id of a job`)
     const own = this.#jobs.get(id)
     if (own !== undefined) return own as Job<R>
-    const { returnErrors = false, signal } = options
     const job = this.#newJob<R>({ id, returnErrors, inFlightMax: undefined, signal })
     this.#attach()
     this.#perform(this.#session.follow(id))

@@ -128,7 +128,7 @@ export class ClientData {
   }
 
   async get(ref: Ref, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Uint8Array> {
-    const bytes = await this.bytes(idOf(checked(ref)), options)
+    const bytes = await this.bytes(idOf(checked(ref, options)), options)
     // Users look at the memory of what they get, too.
     if (areAlone(bytes)) return new Uint8Array(bytes.buffer)
     const own = new Uint8Array(bytes)
@@ -162,7 +162,7 @@ export class ClientData {
   }
 
   stream(ref: Ref, options: { readonly signal?: AbortSignal | undefined } = {}): AsyncIterable<Uint8Array> {
-    return this.chunks(idOf(checked(ref)), options)
+    return this.chunks(idOf(checked(ref, options)), options)
   }
 
   /** To a file, which appears when it is whole. */
@@ -385,7 +385,8 @@ function givenUp(cause: unknown): ShoalError {
   })
 }
 
-function checked(ref: Ref): Ref {
+function checked(ref: Ref, options: object = {}): Ref {
+  onlyKnown(options, ['signal'])
   return isRef(ref) ? ref : refuse('this is no Ref; `put` gives one')
 }
 

@@ -63,6 +63,18 @@ export function checkTaskOptions(options: TaskOptions): Settings {
   return settingsOf(options)
 }
 
+/** Of a job that was made before. */
+export function checkJobOptions(options: {
+  readonly returnErrors?: boolean
+  readonly signal?: AbortSignal
+}): Pick<MapSettings, 'returnErrors' | 'signal'> {
+  onlyKnown(options, ['returnErrors', 'signal'])
+  const { returnErrors = false, signal } = options
+  truth('returnErrors', returnErrors)
+  checkSignal(signal)
+  return { returnErrors, signal }
+}
+
 /** `more`: what else there may be. */
 export function checkMapOptions(options: MapOptions, more: readonly string[] = []): MapSettings {
   onlyKnown(options, [...ofMaps, ...more])

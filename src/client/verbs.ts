@@ -10,7 +10,7 @@ import type { EngineOrder } from '../tasks/engine-orders.ts'
 import type { Placement } from '../tasks/messages.ts'
 import type { Explanation, JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
 import type { Beside } from './beside.ts'
-import { shown } from './checks.ts'
+import { onlyKnown, shown } from './checks.ts'
 import { type LeaseOptions, MeshLock, MeshSemaphore } from './coordination/lock.ts'
 import { MeshQueue, type QueueOptions } from './coordination/queue.ts'
 import { MeshEvent, MeshVariable } from './coordination/variable.ts'
@@ -52,6 +52,7 @@ export abstract class Verbs {
   }
 
   task<R>(id: string, options: Waiting = {}): TaskHandle<R> {
+    onlyKnown(options, ['signal'])
     const named = taskNamed(id)
     if (named === undefined) throw new ShoalError('SHOAL_NOT_FOUND', `${shown(id)} is no id of a task`)
     const job = this.self.job<R>(named.job, options) as Job<R>
@@ -113,7 +114,9 @@ export abstract class Verbs {
     return new MeshSemaphore(this.beside.cells, name, permits, options)
   }
 
-  view(targets: Targets): DirectView {
+  view(targets: Targets, options: object = {}): DirectView {
+    // What a view of the blocking client may be told, it keeps to itself.
+    onlyKnown(options, [])
     return new DirectView(this.self, this.presence, targets)
   }
 

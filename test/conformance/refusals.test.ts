@@ -4,16 +4,19 @@
  * Not here: options of tasks (test/client/options.test.ts) and of nodes (test/node/options.test.ts).
  * What leaves unchecked is refused by the node, which cannot say what was wrong in the words of the call.
  */
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Client, call, connect, createKey, Reference } from '../../src/index.ts'
+import { type Client, call, connect, createKey, type Ref, Reference } from '../../src/index.ts'
 import { Mesh } from './mesh.ts'
 
 let mesh: Mesh
 let client: Client
+let data: Ref
 beforeAll(async () => {
   mesh = await Mesh.open(1)
   const { nodes } = mesh
   client = await connect({ key: mesh.key, peers: nodes[0]?.addresses ?? [], mdns: false })
+  data = await client.put(new Uint8Array(1))
 })
 afterAll(async () => {
   await client.close()
@@ -72,6 +75,28 @@ const refused: Record<string, [string, (given: never) => unknown, readonly unkno
   'submit options': ['SHOAL_BAD_OPTION', (options) => client.submit(() => 1, [], options), [null, 5]],
   'map options': ['SHOAL_BAD_OPTION', (options) => client.map((x: number) => x, [1], options), [null, 5]],
   'balanced options': ['SHOAL_BAD_OPTION', (options) => client.balanced(options), [null, 5]],
+  'view options': [
+    'SHOAL_BAD_OPTION',
+    (...options) => client.view(...(['all', ...options] as never as ['all'])),
+    [null, 5, 'all', { nonsense: 1 }, { block: true }]
+  ],
+  'job options': [
+    'SHOAL_BAD_OPTION',
+    (options) => client.job('a'.repeat(16), options),
+    [null, 5, { returnErrors: 'yes' }, { signal: 5 }, { retries: 1 }]
+  ],
+  'task options': [
+    'SHOAL_BAD_OPTION',
+    (options) => client.task('a'.repeat(16), options),
+    [null, 5, { signal: 5 }, { returnErrors: true }]
+  ],
+  'get options': ['SHOAL_BAD_OPTION', (options) => client.get(data, options), [null, 5, { timeout: 1 }]],
+  'stream options': ['SHOAL_BAD_OPTION', (options) => client.stream(data, options), [null, { timeout: 1 }]],
+  'save options': [
+    'SHOAL_BAD_OPTION',
+    (options) => client.save(data, join(mesh.folder, 'saved'), options),
+    [null, 5, { timeout: 1 }]
+  ],
   'graph options': ['SHOAL_BAD_OPTION', (options) => client.graph({ a: call(() => 1) }, options), [null, 5]],
   'queue options': ['SHOAL_BAD_OPTION', (options) => client.queue('q', options), [null, 5]],
   'lock options': ['SHOAL_BAD_OPTION', (options) => client.lock('l', options), [null, 5]],
