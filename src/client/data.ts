@@ -41,7 +41,7 @@ const retentionMax = 0xffffffff
 /** A node that is no network away. */
 export interface OwnData {
   put(pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, plan: PutPlan): Promise<{ id: DataId }>
-  chunks(id: DataId): Promise<Reading>
+  chunks(id: DataId, isOver?: () => boolean): Promise<Reading>
   free(ids: readonly DataId[]): Promise<void> | void
 }
 
@@ -282,7 +282,8 @@ export class ClientData {
       for (let index = next; index < chunksIn(id); index++) yield index
     }
     if ('own' in door) {
-      const chunks = await unlessAborted(door.own.chunks(id), signal, (late) => late.close())
+      const opening = door.own.chunks(id, () => signal.aborted)
+      const chunks = await unlessAborted(opening, signal, (late) => late.close())
       try {
         for (const index of rest()) {
           signal.throwIfAborted()

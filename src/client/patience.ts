@@ -5,7 +5,7 @@
  */
 
 /** Without any progress for so long, a transfer fails. */
-const stalledMs = 60_000
+export const stalledMs = 60_000
 
 export class Patience {
   #at = performance.now()

@@ -6,6 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { untilAborted } from '../client/abortable.ts'
+import { stalledMs } from '../client/patience.ts'
 import type { DataEffect } from '../data/effects.ts'
 import { copiesDefault } from '../data/guard.ts'
 import { idOf, makeRef, type Ref } from '../data/ref.ts'
@@ -29,8 +30,8 @@ export const insistMs = 30_000
 const firstWordMs = 20_000
 /** Whoever opened a stream closes it before (talks.ts), if it is there. */
 const nextWordMs = 60_000
-/** Somebody reads it through this node. */
-const chunksWithinMs = 10_000
+/** A client elsewhere waits for it, which asks again (client/data.ts): meanwhile it hears nothing. */
+const showWithinMs = 10_000
 /** All nodes have said for so long that they do not have it: who has just come, or just got it, was heard of by then. */
 const nowhereMs = 5_000
 
@@ -132,18 +133,18 @@ export class Data {
 
   /**
    * For who reads on this machine: chunk by chunk, also while it is only coming, and each is what its name says. Rejects with
-   * SHOAL_NOT_FOUND, also soon after nobody waits any more, and with SHOAL_DISK.
+   * SHOAL_NOT_FOUND when a client elsewhere would have given it up, also soon after nobody waits any more, and with SHOAL_DISK.
    */
   async chunks(id: DataId, isOver = (): boolean => false): Promise<Reading> {
     return await readSoundly(
       id,
-      () => this.#open(id, isOver),
+      () => this.#open(id, isOver, stalledMs),
       () => this.#isSound(id, true)
     )
   }
 
-  async #open(id: DataId, isOver: () => boolean): Promise<Chunks> {
-    const until = performance.now() + chunksWithinMs
+  async #open(id: DataId, isOver: () => boolean, withinMs: number): Promise<Chunks> {
+    const until = performance.now() + withinMs
     let nowhereAt = Number.POSITIVE_INFINITY
     for (;;) {
       const found = await this.#lying(id, true)
@@ -214,7 +215,7 @@ export class Data {
 
   /** To a client. */
   async #show(talk: Talk, ask: WordOf<'ask'>): Promise<void> {
-    const chunks = await this.#open(ask.id, () => talk.isOver).catch((error: unknown) => {
+    const chunks = await this.#open(ask.id, () => talk.isOver, showWithinMs).catch((error: unknown) => {
       const isMissing = error instanceof MissingError
       const reason = (isMissing ? error.message : explainError(error)).slice(0, 400)
       talk.say({ kind: 'absent', reason, at: [], isNowhere: isMissing && error.isNowhere })

@@ -68,7 +68,7 @@ export class Errands {
       case 'open': {
         this.#room(open)
         const id = wanted(errand.id)
-        const chunks = await this.#data().chunks(id)
+        const chunks = await this.#data().chunks(id, isGone)
         if (isGone()) return await chunks.close()
         return this.#begin(open, errand, { kind: 'get', chunks })
       }
