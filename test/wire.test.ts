@@ -3,6 +3,7 @@
  *
  * Not here: streams (node/transport.test.ts) and what messages cause (the simulator).
  */
+import { decode, encode } from 'cborg'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { clientMessages, entryMessages } from '../src/client/protocol.ts'
@@ -34,6 +35,7 @@ function isTaken(parse: () => unknown): boolean {
 
 const key = 'abcdefgh/0/0' as ShardKey
 const [a, b] = ['peerA', 'peerB'] as [PeerId, PeerId]
+const parent = { key: 'ijklmnop/1/0' as ShardKey, keepers: [a, b], index: 3 }
 const header = {
   job: 'abcdefgh' as JobId,
   name: 'squares',
@@ -49,7 +51,8 @@ const header = {
   submitter: '',
   requires: anywhere,
   depth: 0,
-  around: []
+  around: [],
+  parent: [parent]
 }
 const inputs = pack('', [0, 1], [Uint8Array.of(1, 2), new Uint8Array(0)])
 const record = {
@@ -84,6 +87,14 @@ test('messages are read back as they were', () => {
   for (const message of messages) expect(peerMessages.parse(peerMessages.encode(message))).toEqual(message)
   const parts = messages.map((message) => new Uint8Array(peerMessages.encode(message)))
   expect(splitFrame(joinFrame(parts))).toEqual(parts)
+})
+
+test('what older nodes say, and disks hold, of a job is that no task is known to have submitted it', () => {
+  const [kind, fields] = decode(peerMessages.encode(messages[0] as PeerMessage))
+  const at = Object.keys(record).indexOf('header')
+  fields[0][at].pop()
+  const older = { ...record, header: { ...header, parent: [] } }
+  expect(peerMessages.parse(encode([kind, fields]))).toEqual({ kind, record: older, isRepair: false })
 })
 
 test('random bytes are no message', () => {
@@ -136,6 +147,16 @@ test('every limit is checked: one more than allowed is refused', () => {
     },
     { kind: 'claim', tasks: 65_537, received: 0, room: [], isLast: false, depth: 0 },
     { kind: 'claim', tasks: -1, received: 0, room: [], isLast: false, depth: 0 },
+    {
+      kind: 'store',
+      record: { ...record, header: { ...header, parent: [parent, parent] } },
+      isRepair: false
+    },
+    {
+      kind: 'store',
+      record: { ...record, header: { ...header, parent: [{ ...parent, index: 1_024 }] } },
+      isRepair: false
+    },
     { kind: 'inquire', key: 'no key' as ShardKey }
   ]
   for (const message of wrong)

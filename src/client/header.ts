@@ -38,7 +38,8 @@ export function headerOf(
     submitter: nest?.submitter ?? submitter,
     requires: settings.requires,
     depth: nest?.depth ?? 0,
-    around: nest?.around ?? []
+    around: nest?.around ?? [],
+    parent: nest === undefined ? [] : [nest.parent]
   }
 }
 

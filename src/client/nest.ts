@@ -5,6 +5,7 @@
  */
 import { ShoalError } from '../errors.ts'
 import type { JobId } from '../ids.ts'
+import type { Parent } from '../tasks/messages.ts'
 import type { Call } from './calls.ts'
 import type { ship } from './functions.ts'
 
@@ -30,6 +31,8 @@ export interface Nest {
   readonly submitter: string
   /** Engines that wait for it, from the outermost. */
   readonly around: readonly string[]
+  /** The task that submits it. */
+  readonly parent: Parent
   /** Waits, and lets others have the slot meanwhile. */
   readonly gate: Gate
   /** Gives the task back: what it submitted is another attempt's by now. */

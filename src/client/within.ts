@@ -70,6 +70,7 @@ function nest(calls: Calls): Nest {
     priority,
     submitter,
     around: context.engines,
+    parent: context.parent,
     gate: (promise) => context.wait(promise),
     yields: () => context.yields(),
     owns: (job, targets) => {

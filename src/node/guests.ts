@@ -3,7 +3,8 @@
  *
  * Not here: that client (client/within.ts), and when a task waits for what it submitted (tasks/executor).
  * An engine that ends cannot cancel anything any more, so its node does it in its place: nobody will read what it submitted.
- * A node that ends with its engines leaves that to the next attempt of the task, whose jobs take the place of these.
+ * A node that ends with its engines leaves that to the next attempt of the task, whose jobs take the place of these, and to who
+ * owns them (tasks/parents.ts).
  */
 import { misreadMax, readSaid } from '../client/misread.ts'
 import {

@@ -74,8 +74,10 @@ export class Audience {
 
   #await(from: PeerId, message: TaskMessageOf<'await'>): Send[] {
     const { effects, open } = answered(from, message, this.#register.committed)
-    if (open.size > 0) this.#awaited.set(from, open)
-    else this.#awaited.delete(from)
+    // A node asks once for tasks that wait, and once for tasks within others: neither question takes back the other.
+    const awaited = this.#awaited.get(from) ?? new Map<number, boolean>()
+    for (const [index, isValue] of open) awaited.set(index, isValue || awaited.get(index) === true)
+    if (awaited.size > 0) this.#awaited.set(from, awaited)
     return effects
   }
 

@@ -51,6 +51,9 @@ function countOf({ committed, record }: JobRegister): number {
   return closed === undefined ? record.shards : readClosed(closed)
 }
 
+/** True while nobody has said how many shards there are: then who cancels it may end it with those that it has. */
+export const isUncounted = (register: JobRegister): boolean => countOf(register) === 0
+
 /** True once no shard can be added, and the places of all are committed. */
 export function isClosed(register: JobRegister): boolean {
   const shards = countOf(register)

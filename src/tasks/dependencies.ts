@@ -1,5 +1,6 @@
 /**
- * What tasks of the shards that this node owns wait for in other shards: asks their owners, and passes on what these say.
+ * What the shards that this node owns have to know of tasks in others: of those that their tasks wait for, and of those that
+ * submitted them (parents.ts).
  *
  * Not here: what each task waits for (dependents.ts), and how others are asked (questions.ts). An owner asks for exactly those
  * tasks that have not ended as far as it knows.
@@ -11,19 +12,22 @@ import type { Dependents, News } from './dependents.ts'
 import type { Send } from './effects.ts'
 import type { Lead } from './lead.ts'
 import type { TaskMessage } from './messages.ts'
-import { Questions, type QuestionsView, type Wanted } from './questions.ts'
+import { Parents, type ParentsView } from './parents.ts'
+import { Questions, type Wanted } from './questions.ts'
 
 /** Between two questions to an owner that says nothing. */
 const askAgainMs = 2_000
 
-export type DependenciesView = QuestionsView
+export type DependenciesView = ParentsView
 
 export class Dependencies {
   readonly #questions: Questions
+  readonly #parents: Parents
   #begun: Lead[] = []
 
   constructor(view: DependenciesView, leads: ReadonlyMap<ShardKey, Lead>) {
     this.#questions = new Questions(view, leads, askAgainMs, wanted)
+    this.#parents = new Parents(view, leads)
   }
 
   /** This node owns it since now, and knows what was committed of it before. */
@@ -59,15 +63,15 @@ export class Dependencies {
       for (const [key, leads] of this.#questions.forget(message.name))
         for (const lead of leads) effects.push(...heed(lead, (dependents) => dependents.forget(key), now))
     }
-    return effects
+    return [...effects, ...this.#parents.message(from, message, now)]
   }
 
   peerDown(peer: PeerId, now: Millis): Send[] {
-    return this.#questions.peerDown(peer, now)
+    return [...this.#questions.peerDown(peer, now), ...this.#parents.peerDown(peer, now)]
   }
 
   wake(now: Millis): Send[] {
-    return this.#questions.wake(now)
+    return [...this.#questions.wake(now), ...this.#parents.wake(now)]
   }
 }
 

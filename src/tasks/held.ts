@@ -15,7 +15,7 @@ import { Trail } from './trail.ts'
 /** What ended of a shard that none of its keepers has, or of those that are up: how often it is offered. */
 const orphanPatienceMs = 10_000
 /** After so long it is let go, if none of all has it. */
-const orphanMaxMs = 600_000
+export const orphanMaxMs = 600_000
 
 export const HELD = { none: 0, queued: 1, running: 2, ended: 3 } as const
 

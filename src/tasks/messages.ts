@@ -109,6 +109,10 @@ export type TaskWord = Of<typeof word>
 /** `first` is the index in its job of the shard's first task. */
 export const words = { key, first: uint(UINT32), words: list(word, wordsMax) } as const
 
+/** A task that submitted a job: its shard, who kept that when the task began, and its place there. */
+const parent = record({ key, keepers, index: uint(shardTasksMax - 1) })
+export type Parent = Of<typeof parent>
+
 /** What the submitter says of all tasks of a job; travels in every shard. */
 export const header = record({
   job,
@@ -131,7 +135,9 @@ export const header = record({
   /** How many tasks it was submitted from within: 0 by a client, 1 by a task of such a job. */
   depth: added(uint(depthMax), 0),
   /** Engines of those tasks, from the outermost: they wait for it, so it cannot run there. */
-  around: added(list(text(160), depthMax), [])
+  around: added(list(text(160), depthMax), []),
+  /** The innermost of those tasks; none of a job that a client submitted. */
+  parent: added(list(parent, 1), [])
 })
 export type JobHeader = Of<typeof header>
 

@@ -1,7 +1,7 @@
 /**
  * What this node wants to know of tasks in shards that others own: asks those, and again until it knows all of it.
  *
- * Not here: what is wanted and what follows (dependencies.ts), and who answers (audience.ts, whereabouts.ts).
+ * Not here: what is wanted and what follows (dependencies.ts, parents.ts), and who answers (audience.ts, whereabouts.ts).
  * It asks again when the other owner changes or stays silent, and anew when the shard here has been taken over. So nothing
  * depends on one message, and nothing here need survive.
  */
@@ -115,6 +115,11 @@ export class Questions {
       this.#questions.delete(key)
       return [key, leads]
     })
+  }
+
+  /** Shards of which every keeper has said for so long that it has none of them. */
+  orphaned(now: Millis, forMs: Millis): ShardKey[] {
+    return [...this.#questions].flatMap(([key, { trail }]) => (trail.orphanedFor(now) > forMs ? [key] : []))
   }
 
   peerDown(peer: PeerId, now: Millis): Send[] {

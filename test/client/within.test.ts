@@ -10,17 +10,17 @@ import { fileURLToPath } from 'node:url'
 import { expect, test, vi } from 'vitest'
 import { clientMessages, entryMessages } from '../../src/client/protocol.ts'
 import { EngineClient } from '../../src/client/within.ts'
-import type { JobId, ShardKey } from '../../src/ids.ts'
+import type { JobId, PeerId, ShardKey } from '../../src/ids.ts'
 import { Context, origin } from '../../src/tasks/executor/context.ts'
 import type { Port } from '../../src/tasks/executor/engine.ts'
 import { ear } from '../../src/tasks/executor/guest.ts'
 import { loadPlain, plainText } from '../../src/tasks/executor/plain.ts'
 import type { FromWorker, RunOrder } from '../../src/tasks/executor/protocol.ts'
-import { depthMax } from '../../src/tasks/messages.ts'
+import { depthMax, type JobHeader } from '../../src/tasks/messages.ts'
 
 const nested = fileURLToPath(new URL('../conformance/nested.ts', import.meta.url))
 const said: FromWorker[] = []
-let onSubmit = (_job: JobId, _epoch: number): void => {}
+let onSubmit = (_job: JobId, _epoch: number, _header: JobHeader): void => {}
 const port = {
   slot: 0,
   engine: 'node/0',
@@ -28,7 +28,7 @@ const port = {
     said.push(message)
     for (const part of message.kind === 'says' ? message.parts : []) {
       const told = clientMessages.parse(part)
-      if (told.kind === 'submit') onSubmit(told.header.job, told.epoch)
+      if (told.kind === 'submit') onSubmit(told.header.job, told.epoch, told.header)
     }
   }
 } as unknown as Port
@@ -39,7 +39,8 @@ function within<T>(
   act: (context: Context) => T
 ): T {
   const none = new Uint8Array()
-  const place = { key: `job-of-test/0/${epoch}` as ShardKey, first: 0, indexes: Uint32Array.of(index) }
+  const key = `job-of-test/0/${epoch}` as ShardKey
+  const place = { key, keepers: ['ada' as PeerId], first: 100, indexes: Uint32Array.of(index) }
   const job = {
     exportName: 'default',
     timeoutMs: 0,
@@ -62,6 +63,15 @@ test('a job has the same name at each attempt, and another than its neighbours',
     within({ attempt, index }, () => [client.map((x) => x, []).id, client.map((x) => x, []).id])
   expect(names(2, 0)).toEqual(names(1, 0))
   expect(new Set([...names(1, 0), ...names(1, 1)]).size).toBe(4)
+})
+
+test('a job says where it is heard how its task ends', async () => {
+  const { promise, resolve } = Promise.withResolvers<JobHeader>()
+  onSubmit = (_, __, header) => resolve(header)
+  within({ index: 5, epoch: 16 }, () => void client.map((x) => x, [1]))
+  const { depth, parent } = await promise
+  expect(depth).toBe(1)
+  expect(parent).toEqual([{ key: 'job-of-test/0/16', keepers: ['ada'], index: 5 }])
 })
 
 test('the first attempt in a shard that was stored anew is not taken for an earlier one than the second in the old shard', () => {

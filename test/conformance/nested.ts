@@ -26,6 +26,10 @@ export async function forever(file: string): Promise<never> {
 
 export const waits = async (file: string): Promise<unknown> => task.client.submit(forever, [file])
 
+/** Waits for one task on each of these nodes. */
+export const waitsAt = async (file: string, nodes: string[]): Promise<unknown> =>
+  Promise.all(nodes.map((node) => task.client.submit(forever, [file], { targets: [node] })))
+
 /** At its first attempt it ends its engine while its job runs. */
 export async function dies(file: string): Promise<string> {
   if (task.attempt > 1) return (await task.client.submit(() => 'second attempt')) as string

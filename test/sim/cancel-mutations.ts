@@ -24,5 +24,26 @@ export const cancelMutations: readonly Mutation[] = [
       to: 'return [this.#ask(follow, now)]\n  }\n\n  /**\n   * Its clients'
     },
     why: 'an owner is asked only once to cancel a task'
+  },
+  {
+    name: 'leave-orphans',
+    file: 'src/tasks/parents.ts',
+    from: "return isOpen(lead) ? [cancel, send(self, { kind: 'propose', key, outcomes })] : [cancel]",
+    to: "return isOpen(lead) ? [send(self, { kind: 'propose', key, outcomes })] : [cancel].slice(1)",
+    why: 'what a task has submitted goes on when it has ended and its node is lost'
+  },
+  {
+    name: 'leave-jobs-open',
+    file: 'src/tasks/parents.ts',
+    from: "return isOpen(lead) ? [cancel, send(self, { kind: 'propose', key, outcomes })] : [cancel]",
+    to: 'return outcomes.indexes.length > 1 ? [] : [cancel]',
+    why: 'a job whose task is lost before it had submitted all of it is never closed'
+  },
+  {
+    name: 'end-any',
+    file: 'src/tasks/parents.ts',
+    from: '.filter((lead) => ended.has(placeOf(lead)))',
+    to: '.filter((lead) => ended.size > 0 && placeOf(lead) >= 0)',
+    why: 'a job within a task is cancelled once any task of that shard has ended'
   }
 ]

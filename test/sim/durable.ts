@@ -27,6 +27,8 @@ export class Durable {
   readonly #decided = new Map<ShardKey, Map<number, Uint8Array[]>>()
   readonly #lists = new Map<string, readonly PeerId[]>()
   readonly #forgotten = new Set<string>()
+  /** What any disk has forgotten: jobs, and shards. */
+  readonly #gone = new Set<string>()
   readonly #first = new Map<ShardKey, number>()
   readonly #counts = new Map<ShardKey, number>()
   readonly #permits = new Set<string>()
@@ -56,7 +58,18 @@ export class Durable {
         const values = decided.get(index) ?? []
         if (!values.includes(value)) decided.set(index, [...values, value])
       }
-    } else if (message.kind === 'forget') this.#forgotten.add(`${peer} ${message.name}`)
+    } else if (message.kind === 'forget') {
+      this.#forgotten.add(`${peer} ${message.name}`)
+      this.#gone.add(message.name)
+    }
+  }
+
+  /** True if some disk says that nothing of this shard counts: by its own name, its job's, or a later one's. */
+  isForgotten(key: ShardKey): boolean {
+    const { job, index, epoch } = shardName(key)
+    if (this.#gone.has(key) || this.#gone.has(job)) return true
+    const isLater = (name: string): boolean => shardName(name as ShardKey).epoch > epoch
+    return index === 0 && [...this.#gone].some((name) => name.startsWith(`${job}/0/`) && isLater(name))
   }
 
   /** True if this node's disk says that nothing of the job is to be done again. */

@@ -41,7 +41,7 @@ interface Parked {
   status: Status | undefined
 }
 
-/** After which a task of a job within a task that hangs ends by itself. */
+/** After which a task of a job within a task that hangs ends by itself, unless the task around it has ended: somebody must see to that. */
 const hangsWithinMs = 20_000
 
 type Fate = 'ok' | 'fails' | 'dies' | 'hangs'
@@ -255,16 +255,7 @@ export class Engines {
     if (parks) return this.#park(slot, work)
     const isHung = fate === 'hangs' && !work.cancelled.has(index)
     const { timeoutMs } = run.header
-    if (isHung && timeoutMs === 0) {
-      const cancelled = (): void => this.#conclude(slot, work, 1, STATUS.cancelled)
-      this.#hanging.set(slot, cancelled)
-      // Who submitted it within a task is lost with its node, and with it all who know that it is to be ended.
-      if (run.header.depth > 0)
-        this.#world.clock.after(hangsWithinMs, () => {
-          if (this.#hanging.get(slot) === cancelled) this.#conclude(slot, work, 1)
-        })
-      return
-    }
+    if (isHung && timeoutMs === 0) return this.#hang(slot, work)
     const lasts: Millis = isHung ? timeoutMs : taskMs * count
     let isOver = false
     const end = (status?: Status): void => {
@@ -272,6 +263,7 @@ export class Engines {
       isOver = true
       this.#hanging.delete(slot)
       if (fate === 'dies') this.#die(slot, work)
+      else if (status === undefined && this.#isEndless(work)) this.#hang(slot, work)
       else this.#conclude(slot, work, count, status ?? (isHung ? STATUS.error : undefined))
     }
     if (isHung) this.#hanging.set(slot, () => end(STATUS.cancelled))
@@ -280,6 +272,24 @@ export class Engines {
       if (this.#isSuspended && !isCancelled && !isOver) this.#still.set(slot, end)
       else end()
     })
+  }
+
+  /** Until somebody ends it. */
+  #hang(slot: number, work: Work): void {
+    const cancelled = (): void => this.#conclude(slot, work, 1, STATUS.cancelled)
+    this.#hanging.set(slot, cancelled)
+    const { depth, parent } = work.run.header
+    if (depth === 0) return
+    this.#world.clock.after(hangsWithinMs, () => {
+      const isFree = this.#hanging.get(slot) === cancelled && !this.#world.nests.isOver(parent)
+      if (isFree) this.#conclude(slot, work, 1)
+    })
+  }
+
+  /** A task that nobody is left to cancel, if it is not the mesh. */
+  #isEndless({ run, at, cancelled }: Work): boolean {
+    if (cancelled.has(run.inputs.indexes[at] as number)) return false
+    return this.#world.nests.isOrphan(run.key) && this.#random.chance(0.5)
   }
 
   #hasNested({ run, at }: Work): boolean {

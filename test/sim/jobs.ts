@@ -60,7 +60,8 @@ export const headerOf = (job: JobId, plan: JobPlan, submittedAt: Millis): JobHea
   submitter: plan.submitter,
   requires: plan.requires,
   depth: plan.depth ?? 0,
-  around: []
+  around: [],
+  parent: []
 })
 
 /** Inputs of tasks `first` to `first + count - 1`; each names one of the job's pieces of data, if it has any. */

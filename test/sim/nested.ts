@@ -6,15 +6,16 @@
  * begins with an epoch above those of the attempts before it. The entry is the own node and is lost only together with it.
  */
 
-import { firstEpoch } from '../../src/client/nest.ts'
-import type { ClientMessage, EntryMessage } from '../../src/client/protocol.ts'
+import { epochsPerAttempt, firstEpoch } from '../../src/client/nest.ts'
+import { type ClientMessage, type EntryMessage, triesMax } from '../../src/client/protocol.ts'
 import { Session } from '../../src/client/session.ts'
 import type { SessionEffect } from '../../src/client/shards.ts'
-import type { ClientId, JobId, PeerId } from '../../src/ids.ts'
+import { type ClientId, type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import { hash32, type Random } from '../../src/random.ts'
 import { readOutcomeHeader, STATUS, valueAt } from '../../src/tasks/batch.ts'
 import type { Run } from '../../src/tasks/effects.ts'
+import type { Parent } from '../../src/tasks/messages.ts'
 import { Violation } from './checkers.ts'
 import { headerOf, inputsOf, newJob, type SimJob } from './jobs.ts'
 import { depthsMax } from './nests-plan.ts'
@@ -44,6 +45,8 @@ export class Nests {
   readonly #newest = new Map<string, number>()
   /** Attempts that submitted any, by who granted them. */
   readonly #turns = new Set<string>()
+  /** Of jobs whose task was lost with its node, the epochs with which it began. */
+  readonly #orphans = new Map<JobId, Set<number>>()
 
   constructor(world: World, random: Random) {
     this.#world = world
@@ -75,7 +78,8 @@ export class Nests {
     const id = `task${this.count} at ${at}` as ClientId
     const mayBeSuperseded = (): boolean =>
       this.#newest.get(place) !== run.attempt || this.#world.checkers.durable.hasPair(run.header.job)
-    const guest = new Guest(this.#world, node, { id, jobs, onEnd, mayBeSuperseded })
+    const parent = { key: run.key, keepers: run.keepers, index }
+    const guest = new Guest(this.#world, node, { id, jobs, parent, onEnd, mayBeSuperseded })
     const epoch = firstEpoch(run.attempt, run.seat)
     this.#world.clock.after(0.2, () => guest.begin(epoch, this.#random))
     const busyMs = this.#random.chance(kept) ? this.#keepWaiting(node) : 0
@@ -86,6 +90,26 @@ export class Nests {
   /** Guests of these nodes, those included whose jobs have no end. */
   at(nodes: readonly SimNode[]): Guest[] {
     return [...this.guests].filter(({ entry }) => entry !== undefined && nodes.includes(entry))
+  }
+
+  /** Who submitted this is lost with its node. */
+  orphaned(job: JobId, epoch: number): void {
+    this.#world.checkers.cancelled(job)
+    this.#orphans.set(job, (this.#orphans.get(job) ?? new Set()).add(epoch))
+  }
+
+  /** Whoever submitted this shard cannot cancel it any more. */
+  isOrphan(key: ShardKey): boolean {
+    const { job, epoch } = shardName(key)
+    const begun = this.#orphans.get(job) ?? []
+    return [...begun].some((first) => Math.floor((epoch / triesMax - first) / epochsPerAttempt) === 0)
+  }
+
+  /** A task with these jobs has ended, or nobody knows it any more: they are nobody's. */
+  isOver([parent]: readonly Parent[]): boolean {
+    const { durable } = this.#world.checkers
+    if (parent === undefined) return false
+    return durable.outcomes(parent.key, parent.index).length > 0 || durable.isForgotten(parent.key)
   }
 
   /** Whether an attempt of this task before submitted jobs: then it does so again, under the same names. */
@@ -134,6 +158,7 @@ export class Nests {
 interface Visit {
   readonly id: ClientId
   readonly jobs: readonly SimJob[]
+  readonly parent: Parent
   readonly onEnd: (end: NestEnd) => void
   readonly mayBeSuperseded: () => boolean
 }
@@ -143,6 +168,8 @@ export class Guest {
   readonly id: ClientId
   readonly #world: World
   readonly #jobs: readonly SimJob[]
+  readonly #parent: Parent
+  #epoch = 0
   readonly #onEnd: (end: NestEnd) => void
   readonly #mayBeSuperseded: () => boolean
   readonly #session = new Session()
@@ -151,11 +178,12 @@ export class Guest {
   #isAbandoned = false
   #timerAt: Millis | undefined
 
-  constructor(world: World, node: SimNode, { id, jobs, onEnd, mayBeSuperseded }: Visit) {
+  constructor(world: World, node: SimNode, { id, jobs, parent, onEnd, mayBeSuperseded }: Visit) {
     this.#world = world
     this.entry = node
     this.id = id
     this.#jobs = jobs
+    this.#parent = parent
     this.#onEnd = onEnd
     this.#mayBeSuperseded = mayBeSuperseded
   }
@@ -171,7 +199,8 @@ export class Guest {
     entry.clients.add(this.id)
     entry.step({ kind: 'client-connected', client: this.id })
     this.#perform(this.#session.attached(this.#world.clock.now))
-    for (const job of this.#jobs) this.#submit(job, epoch, random)
+    this.#epoch = epoch
+    for (const job of this.#jobs) this.#submit(job, random)
   }
 
   /** Its task is over: nobody will read what it submitted. */
@@ -188,6 +217,7 @@ export class Guest {
 
   /** With its node. */
   lose(): void {
+    for (const job of this.#jobs) if (!job.isComplete) this.#world.nests.orphaned(job.id, this.#epoch)
     this.entry = undefined
     this.attachment++
     this.#world.nests.guests.delete(this)
@@ -197,12 +227,12 @@ export class Guest {
     this.#perform(this.#session.message(message, this.#world.clock.now))
   }
 
-  #submit(job: SimJob, epoch: number, random: Random): void {
+  #submit(job: SimJob, random: Random): void {
     const { id, plan } = job
+    const epoch = this.#epoch
     this.#world.note(this.id, `submits ${id}, epoch ${epoch}`)
-    this.#perform(
-      this.#session.begin(headerOf(id, plan, this.#world.clock.now), plan.copies, undefined, { epoch })
-    )
+    const header = { ...headerOf(id, plan, this.#world.clock.now), parent: [this.#parent] }
+    this.#perform(this.#session.begin(header, plan.copies, undefined, { epoch }))
     let first = 0
     let later = 0
     for (const [at, count] of plan.shards.entries()) {
@@ -232,7 +262,13 @@ export class Guest {
   }
 
   #receives({ job, first, outcomes }: Extract<SessionEffect, { kind: 'outcomes' }>): void {
-    this.#world.checkers.delivered(this.id, job, first, outcomes)
+    const { nests, checkers } = this.#world
+    const { job: around } = shardName(this.#parent.key)
+    // Its task may have ended elsewhere, and not have heard of it.
+    const mayBeOver = nests.isOver([this.#parent]) || checkers.durable.hasPair(around)
+    if (mayBeOver) checkers.cancelled(job)
+    checkers.delivered(this.id, job, first, outcomes)
+    if (mayBeOver) return
     for (let at = 0; at < outcomes.indexes.length; at++)
       if (!this.#isAbandoned && readOutcomeHeader(valueAt(outcomes, at)).status === STATUS.cancelled)
         throw new Violation(

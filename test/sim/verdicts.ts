@@ -7,7 +7,7 @@
 import { type ClientId, type JobId, type PeerId, type ShardKey, shardName } from '../../src/ids.ts'
 import type { NodeCore } from '../../src/node/core.ts'
 import type { Random } from '../../src/random.ts'
-import { isClosed } from '../../src/tasks/closing.ts'
+import { isClosed, isUncounted } from '../../src/tasks/closing.ts'
 import type { Keeper } from '../../src/tasks/keeper.ts'
 import { type Checkers, Violation } from './checkers.ts'
 import type { SimJob } from './jobs.ts'
@@ -273,6 +273,9 @@ export class Verdicts {
     // One of its keepers may have accepted what was never committed, so it is enough that another one knows of no end.
     const keepers = this.#sound().flatMap(({ core }) => (core === undefined ? [] : [core.keeper]))
     if (keepers.some((one) => one.isSettled(key))) return false
+    // The mesh ends the job of a task that is over, unless that had said how many shards there would be.
+    const isCounted = record === undefined || !isUncounted({ record, committed: keeper.outcomes(key) })
+    if (!isCounted && this.#world.nests.isOver(record.header.parent)) return false
     return keepers.some((one) => one.record(key) !== undefined && isOpenRoot(one, key))
   }
 

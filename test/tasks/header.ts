@@ -23,5 +23,6 @@ export const headerOf = (more: Partial<JobHeader> = {}): JobHeader => ({
   requires: anywhere,
   depth: 0,
   around: [],
+  parent: [],
   ...more
 })

@@ -49,7 +49,8 @@ class Node {
       submitter: '',
       requires: anywhere,
       depth: 0,
-      around: []
+      around: [],
+      parent: []
     }
     const header = { job, submittedAt: 0, ...of, ...limits }
     const inputs = pack('', [0], [new Uint8Array(0)])

@@ -8,6 +8,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { ShoalError } from '../../errors.ts'
 import { type ShardKey, shardName, taskId } from '../../ids.ts'
+import type { Parent } from '../messages.ts'
 import { outputCharsMax } from '../output.ts'
 import type { Port } from './engine.ts'
 import { type RunOrder, sharedMillis } from './protocol.ts'
@@ -42,6 +43,8 @@ export class Context {
   /** Jobs that it has submitted. */
   jobs = 0
   readonly #key: ShardKey
+  readonly #keepers: Parent['keepers']
+  readonly #first: number
   readonly #index: number
   readonly #timeoutMs: number
   readonly #startedAt: number
@@ -74,6 +77,8 @@ export class Context {
     this.submitter = order.submitter
     this.#around = order.around
     this.#key = order.key
+    this.#keepers = order.keepers
+    this.#first = order.first
     this.#index = order.first + (order.indexes[position] as number)
     this.#timeoutMs = order.timeoutMs
     this.#startedAt = startedAt
@@ -92,6 +97,11 @@ export class Context {
   /** Of no other task, nor of one that stands for the same part of a job in a shard that was stored in place of this one. */
   get place(): string {
     return `${this.#key} ${this.#index}`
+  }
+
+  /** Where others hear how it ends. */
+  get parent(): Parent {
+    return { key: this.#key, keepers: this.#keepers, index: this.#index - this.#first }
   }
 
   /** Aborts when the task is cancelled, or its timeout is near. */

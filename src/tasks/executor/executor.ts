@@ -4,7 +4,7 @@
  * Not here: who decides what runs where (runner.ts), and how a thread does it (pool.ts, worker.ts).
  * Three implementations answer to it: threads, inline for tests, and the simulated one.
  */
-import type { Digest, ShardKey } from '../../ids.ts'
+import type { Digest, PeerId, ShardKey } from '../../ids.ts'
 import type { Batch } from '../batch.ts'
 import type { EngineOrder } from '../engine-orders.ts'
 import type { TaskWord } from '../messages.ts'
@@ -17,6 +17,8 @@ export interface RunBatch {
   readonly run: number
   readonly slot: number
   readonly key: ShardKey
+  /** Who keeps that shard, for jobs that its tasks submit. Default: not known. */
+  readonly keepers?: readonly PeerId[]
   /** Index in its job of the shard's first task: task `i` of the batch is task `first + inputs.indexes[i]` of the job. */
   readonly first: number
   readonly attempt: number

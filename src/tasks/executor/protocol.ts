@@ -6,7 +6,7 @@
  * decides how the task goes on, so that a task can neither end twice nor be killed in place of another.
  */
 
-import type { ShardKey } from '../../ids.ts'
+import type { PeerId, ShardKey } from '../../ids.ts'
 import { isSound } from '../batch.ts'
 import type { Saying, Told } from './guest.ts'
 
@@ -35,6 +35,7 @@ export type RunOrder = {
   kind: 'run'
   run: number
   key: ShardKey
+  keepers: readonly PeerId[]
   first: number
   attempt: number
   seat: number

@@ -98,7 +98,7 @@ export function isDeaf(slot: Slot, now: number, deafAfterMs: number): boolean {
 /** All of a run, for its engine. */
 export function runMessage({ batch, file, reported }: Run, dataFolder: string): ToWorkerOf<'run'> {
   const { run, key, first, attempt, exportName, timeoutMs, inputs } = batch
-  const { seat = 0, depth = 0, priority = 0, submitter = '', around = [] } = batch
+  const { keepers = [], seat = 0, depth = 0, priority = 0, submitter = '', around = [] } = batch
   // A copy: the batch may be a window on memory of others, which a message would carry along entirely.
   const { indexes, ends, body } = inputs
   const copy = {
@@ -108,7 +108,7 @@ export function runMessage({ batch, file, reported }: Run, dataFolder: string): 
   }
   const claims = Uint8Array.from(reported, (isReported) => (isReported ? CLAIM.taken : CLAIM.unstarted))
   const of = { depth, priority, submitter, around }
-  const job = { key, first, attempt, seat, exportName, timeoutMs, dataFolder, ...of }
+  const job = { key, keepers, first, attempt, seat, exportName, timeoutMs, dataFolder, ...of }
   return { kind: 'run', run, ...job, wallZero: wallClock.zero, file, claims, ...copy }
 }
 
