@@ -36,13 +36,19 @@ export class Footing {
 
   /** Looks every few seconds, and tells once. Stops when the returned function is called. */
   watch(onLost: (reason: string) => void): () => void {
+    let isOver = false
     const timer = setInterval(async () => {
       const reason = await this.lost()
-      if (reason === undefined) return
-      clearInterval(timer)
+      // A temporary folder goes with its node.
+      if (reason === undefined || isOver) return
+      end()
       onLost(reason)
     }, lookEveryMs).unref()
-    return () => clearInterval(timer)
+    const end = (): void => {
+      isOver = true
+      clearInterval(timer)
+    }
+    return end
   }
 }
 

@@ -222,10 +222,9 @@ async function open(
     onLeave: () => void drain(undefined, (left) => onNote(leftover(left, data)))
   })
   opened.push(() => driver.stop())
-  if (data !== undefined) {
-    const footing = await Footing.on(['store', 'blobs', 'data'].map((name) => join(data, name)))
-    opened.push(footing.watch((reason) => driver.diskFailed(reason)))
-  }
+  const held = isTemporary ? ['blobs', 'data'] : ['store', 'blobs', 'data']
+  const footing = await Footing.on(held.map((name) => join(folder, name)))
+  opened.push(footing.watch((reason) => driver.diskFailed(reason)))
   await driver.restore()
   const transport = await createLibp2pTransport({
     key,
