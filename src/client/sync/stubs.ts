@@ -7,6 +7,7 @@
  * while a call waits.
  */
 import { ShoalError } from '../../errors.ts'
+import { truth } from '../checks.ts'
 import { isModuleFunction } from '../functions.ts'
 import type { Search } from '../gaps.ts'
 import { CallRef, isCall } from '../graph.ts'
@@ -276,14 +277,16 @@ interface Given {
   readonly isExact: boolean
 }
 
-/** Of the verbs of the client, the last argument may say `block`. */
+/** Of the verbs of the client, the last argument may say `block`; of the calls of a graph, one may be called so. */
 function read(id: number, name: string, args: readonly unknown[]): Given {
   const last = args.at(-1)
   const options = (typeof last === 'object' && last !== null ? last : {}) as Record<string, unknown>
   const isExact = options.inFlightMax !== undefined || name === 'imap'
-  if (id !== root || typeof options.block !== 'boolean') return { args, block: undefined, isExact }
-  const { block, ...rest } = options
-  return { args: [...args.slice(0, -1), rest], block: block as boolean, isExact }
+  const isData = name === 'graph' && args.length === 1
+  if (id !== root || isData || !('block' in options)) return { args, block: undefined, isExact }
+  const { block, ...rest } = options as { readonly block: boolean | undefined }
+  if (block !== undefined) truth('block', block)
+  return { args: [...args.slice(0, -1), rest], block, isExact }
 }
 
 const listed = (value: unknown): unknown =>
