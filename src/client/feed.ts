@@ -7,7 +7,7 @@
 import { inlineBytesMax } from '../data/envelope.ts'
 import { ShoalError } from '../errors.ts'
 import { Gate } from '../node/gate.ts'
-import { discard } from '../spent.ts'
+import { giveUp } from '../spent.ts'
 import { type Batch, pack } from '../tasks/batch.ts'
 import { shardsMax } from '../tasks/messages.ts'
 import { encodeArgs } from './values.ts'
@@ -151,7 +151,7 @@ class Packer {
   async #shrink(value: Uint8Array): Promise<Uint8Array> {
     const small = await this.#sink.shrink(value)
     // It was made here, and lies in the mesh now.
-    if (small !== value) discard(value)
+    if (small !== value) giveUp(value)
     return small
   }
 

@@ -10,7 +10,7 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ShoalError } from '../errors.ts'
 import { type DataId, dataId, dataName } from '../ids.ts'
-import { chunkBytes, giveMemory, takeMemory } from './chunk-memory.ts'
+import { chunkBytes, giveMemory, takeMemory } from '../spent.ts'
 import type { Place } from './near.ts'
 
 export { chunkBytes }
@@ -200,7 +200,7 @@ function changed(path: string | URL, cause?: unknown): ShoalError {
   return new ShoalError('SHOAL_DISK', message, { cause })
 }
 
-/** In memory that may be given back (chunk-memory.ts). */
+/** In memory that may be given back (spent.ts). */
 export async function readChunk(file: FileHandle, id: DataId, index: number): Promise<Uint8Array> {
   const bytes = takeMemory(chunkLength(id, index))
   let at = 0

@@ -10,7 +10,7 @@ import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promis
 import { join, resolve } from 'node:path'
 import { explainError, ShoalError } from '../errors.ts'
 import { type DataId, dataName, isDataId } from '../ids.ts'
-import { giveMemory } from './chunk-memory.ts'
+import { giveMemory } from '../spent.ts'
 import {
   type Chunks,
   chunkBytes,

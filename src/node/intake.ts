@@ -6,7 +6,7 @@
  */
 import { explainError, ShoalError } from '../errors.ts'
 import type { DataId, PeerId } from '../ids.ts'
-import { giveMemory } from './chunk-memory.ts'
+import { giveMemory } from '../spent.ts'
 import { askFor, DamagedError, ElsewhereError, type Promised, take, thank } from './courier.ts'
 import { type DataFiles, isDisk } from './datafiles.ts'
 import { Gate } from './gate.ts'

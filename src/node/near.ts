@@ -12,7 +12,7 @@ import { networkInterfaces } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import type { Connection } from '@libp2p/interface'
 import { type DataId, dataName } from '../ids.ts'
-import { giveMemory, takeMemory } from './chunk-memory.ts'
+import { giveMemory, takeMemory } from '../spent.ts'
 import { isShort } from './open-files.ts'
 
 /** Where a chunk lies on the machine of who says so. */
@@ -82,7 +82,7 @@ export class NearFiles {
     this.#openFile = openFile
   }
 
-  /** Undefined if it cannot be read there. In memory that may be given back (chunk-memory.ts). `isFile`: that is known. */
+  /** Undefined if it cannot be read there. In memory that may be given back (spent.ts). `isFile`: that is known. */
   async read({ path, offset }: Place, length: number, isFile = false): Promise<Uint8Array | undefined> {
     const bytes = takeMemory(length)
     this.#isUnknown = false

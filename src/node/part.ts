@@ -7,7 +7,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { type DataId, dataName } from '../ids.ts'
-import { giveMemory } from './chunk-memory.ts'
+import { giveMemory } from '../spent.ts'
 import { type Chunks, chunkBytes, chunksIn, readChunk } from './chunks.ts'
 import type { Place } from './near.ts'
 import type { Opened } from './spares.ts'

@@ -9,7 +9,7 @@
 import { randomBytes } from 'node:crypto'
 import { type FileHandle, lstat, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { chunkBytes } from './chunk-memory.ts'
+import { chunkBytes } from '../spent.ts'
 
 /** What a name ends with that is no data: a start removes it. */
 export const UNFINISHED = '.part'

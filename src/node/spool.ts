@@ -7,7 +7,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { chunkBytes } from './chunk-memory.ts'
+import { chunkBytes } from '../spent.ts'
 import type { Place } from './near.ts'
 import { openTemporary, sweepTemporary, type Temporary } from './temporary.ts'
 

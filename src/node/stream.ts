@@ -5,8 +5,7 @@
  * Frames of one event-loop turn leave in one parcel, since a parcel costs twenty times what a frame does.
  */
 import type { Stream } from '@libp2p/interface'
-import { discard } from '../spent.ts'
-import { takeMemory } from './chunk-memory.ts'
+import { discard, takeMemory } from '../spent.ts'
 import { chunkBytes } from './chunks.ts'
 import { updateWindowByHalves } from './window.ts'
 

@@ -4,6 +4,7 @@
  * Not here: the other end (child.ts), and what runs (worker.ts).
  */
 import { Socket } from 'node:net'
+import { giveUp } from '../../spent.ts'
 import { encodeOutcome, type OutcomeHeader } from '../batch.ts'
 import { alone, createDeskMemory, type Desk, openDesk, putOnDesk, readDesk } from './desk.ts'
 import type { Port } from './engine.ts'
@@ -71,8 +72,11 @@ export class ChildPort implements Port {
   end({ run }: ToWorkerOf<'run'>, position: number, header: OutcomeHeader, payload: Uint8Array): void {
     if (!putOnDesk(this.#desk, position, header, payload)) {
       this.flush()
-      if (!putOnDesk(this.#desk, position, header, payload))
-        return this.post(alone(run, position, header, payload))
+      if (!putOnDesk(this.#desk, position, header, payload)) {
+        this.post(alone(run, position, header, payload))
+        giveUp(payload)
+        return
+      }
     }
     this.#tape.end(encodeOutcome(header, payload))
   }

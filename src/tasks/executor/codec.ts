@@ -11,7 +11,7 @@ import { closeEnvelope, openEnvelope, refsMax } from '../../data/envelope.ts'
 import { idOf, idsWithin, refMark, replaceRefs } from '../../data/ref.ts'
 import { explainError, ShoalError } from '../../errors.ts'
 import type { DataId } from '../../ids.ts'
-import { discard } from '../../spent.ts'
+import { areAlone, giveUp, takeMemory, worthBytes } from '../../spent.ts'
 import {
   type Aggregates,
   aggregatesWithin,
@@ -51,7 +51,7 @@ export function encodeValue(value: unknown, path = 'value'): Uint8Array {
   return limited(encodePlain(value) ?? serialize(value, path), path)
 }
 
-/** The bytes of data that a value names, in memory of its own, which may be used up. */
+/** The bytes of data that a value names, in memory that is given up (spent.ts) once they are read. */
 export type ReadData = (id: DataId) => Uint8Array
 
 /**
@@ -65,11 +65,19 @@ export function decodeValue(bytes: Uint8Array, read?: ReadData): unknown {
     if (read === undefined) throw malformed('it lies elsewhere')
     const inner = read(envelope.ids[0] as DataId)
     const value = openEnvelope(inner)?.kind === 'far' ? decodePlain(inner) : decodeValue(inner, read)
-    discard(inner)
+    giveUp(inner)
     return value
   }
   const value = decodePlain(envelope.inner)
-  return read === undefined ? value : replaceRefs(value, (ref) => read(idOf(ref)))
+  return read === undefined ? value : replaceRefs(value, (ref) => ownOf(read(idOf(ref))))
+}
+
+/** Users look at the memory of what they get, too. */
+function ownOf(bytes: Uint8Array): Uint8Array {
+  if (areAlone(bytes)) return new Uint8Array(bytes.buffer)
+  const own = new Uint8Array(bytes)
+  giveUp(bytes)
+  return own
 }
 
 function decodePlain(bytes: Uint8Array): unknown {
@@ -110,7 +118,7 @@ export function decodeArgs(bytes: Uint8Array, read?: ReadData): unknown[] {
     const inner = read(envelope.ids[0] as DataId)
     if (openEnvelope(inner)?.kind !== 'far') {
       const args = decodeArgs(inner, read)
-      discard(inner)
+      giveUp(inner)
       return args
     }
   }
@@ -162,7 +170,8 @@ function encodeString(value: string): Uint8Array {
 }
 
 function encodeBytes(value: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(1 + value.byteLength)
+  const size = 1 + value.byteLength
+  const bytes = size < worthBytes ? new Uint8Array(size) : takeMemory(size)
   bytes[0] = TAG.bytes
   bytes.set(value, 1)
   return bytes

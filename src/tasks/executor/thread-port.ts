@@ -7,7 +7,7 @@ import { readlinkSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { basename } from 'node:path'
 import type { MessagePort } from 'node:worker_threads'
-import { discard } from '../../spent.ts'
+import { giveUp } from '../../spent.ts'
 import type { OutcomeHeader } from '../batch.ts'
 import { alone, type Desk, openDesk, putOnDesk, readDesk } from './desk.ts'
 import type { Port } from './engine.ts'
@@ -50,7 +50,7 @@ export class ThreadPort implements Port {
     this.flush()
     if (putOnDesk(this.#desk, position, header, payload)) return
     this.post(alone(run, position, header, payload))
-    discard(payload)
+    giveUp(payload)
   }
 
   flush(): void {

@@ -5,13 +5,14 @@
  * engine is never asked, only overruled.
  * Everything paid per task is a claim, a clock reading and a copy to the desk; messages are paid per 5 ms or per batch.
  */
-import { readFileSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { registerHooks, setSourceMapsSupport } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { ErrorCode } from '../../errors.ts'
 import { ShoalError } from '../../errors.ts'
+import { takeMemory } from '../../spent.ts'
 import type { Status } from '../batch.ts'
 import { STATUS, valueAt } from '../batch.ts'
 import { ChildPort } from './child-port.ts'
@@ -160,8 +161,18 @@ async function work(run: RunOrder): Promise<void> {
 
 /** Data that the node has brought here and checked. */
 function readData(path: string): Uint8Array {
-  const bytes = readFileSync(path)
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const file = openSync(path, 'r')
+  try {
+    const bytes = takeMemory(fstatSync(file).size)
+    for (let at = 0; at < bytes.byteLength; ) {
+      const count = readSync(file, bytes, at, bytes.byteLength - at, at)
+      if (count === 0) throw new Error(`${path} ends at byte ${at}, and had ${bytes.byteLength}`)
+      at += count
+    }
+    return bytes
+  } finally {
+    closeSync(file)
+  }
 }
 
 /** Imports once per file and export what is not evaluated. Never throws. */

@@ -4,8 +4,7 @@
  * Not here: what is brought through it (test/node/data.test.ts, test/integration/data.test.ts).
  */
 import { expect, test } from 'vitest'
-import { giveMemory, takeMemory } from '../../src/node/chunk-memory.ts'
-import { chunkBytes } from '../../src/node/chunks.ts'
+import { chunkBytes, giveMemory, takeMemory } from '../../src/spent.ts'
 
 test('what was given back is taken again, by one, also for somewhat fewer bytes', () => {
   const first = takeMemory(chunkBytes)
