@@ -205,7 +205,7 @@ export class DataFiles {
       if (this.has(id) && (await this.check(id))) return id
       opened ??= await this.#open(0)
       if (opened.size > lister.size) await opened.file.truncate(lister.size)
-      if (!this.#isTemporary) await opened.file.sync()
+      if (!this.#isTemporary) await opened.file.datasync()
       await this.#settle(opened.path, id, list, () => {
         isNamed = true
       })
@@ -361,7 +361,7 @@ export class DataFiles {
     const { path, file } = await this.#spares.open(0)
     try {
       await file.writeFile(list)
-      if (!this.#isTemporary) await file.sync()
+      if (!this.#isTemporary) await file.datasync()
       await rename(path, this.path(id) + LIST)
     } finally {
       await closeWell(file)

@@ -75,7 +75,7 @@ export class Part {
   async end(isSynced: boolean): Promise<void> {
     const { size } = dataName(this.id)
     if (this.#oldSize > size) await this.#file.truncate(size)
-    if (isSynced) await this.#file.sync()
+    if (isSynced) await this.#file.datasync()
   }
 
   arrived(): void {
