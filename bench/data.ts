@@ -5,17 +5,23 @@
  * The stream neither hashes nor writes to a disk. All is on one machine, so chunks are handed over by files (src/node/near.ts); a
  * stream of as many bytes is what they would take between machines, once for each copy.
  */
+import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { join } from 'node:path'
 import type { Stream } from '@libp2p/interface'
-import { type Client, connect } from '../src/index.ts'
+import { writeKey } from '../src/index.ts'
+import type { DataClientArguments, Speeds } from './data-client.ts'
 import { SINK_PROTOCOL, sinkBytes } from './echo.ts'
 import { type Answer, median, type Question, round, type Settings, timed } from './measure.ts'
-import { startMesh } from './nodes.ts'
+import { type Mesh, startMesh } from './nodes.ts'
+import { builtProgram } from './package.ts'
 import { openRaw } from './raw.ts'
+import { scratch } from './scratch.ts'
 
 const MIB = 2 ** 20
 const bytes = 32 * MIB
-const rounds = 3
+const rounds = 5
 /** Until what the first rounds put is gone, and its files are written over by what comes. */
 const warmUpMs = 20_000
 const tasks = 100
@@ -32,26 +38,14 @@ export const data: Question = {
 async function answer({ say }: Settings): Promise<Answer> {
   await using raw = await openRaw(SINK_PROTOCOL)
   await using mesh = await startMesh([1, 1, 1])
-  await using client = await connect({ key: mesh.key, peers: mesh.nodes[0]?.addresses ?? [], mdns: false })
-  const all: Record<'raw' | 'put' | 'putThrice' | 'get' | 'tasks', number>[] = []
+  await using client = await startClient(mesh)
+  const all: (Speeds & { readonly raw: number })[] = []
   const warmUntil = performance.now() + warmUpMs
   for (let left = rounds; left > 0; ) {
     const isWarm = performance.now() > warmUntil
     const content = randomBytes(bytes)
-    const rawMs = (await timed(() => pour(raw.stream, content))).ms
-    const put = await timed(() => client.put(content, { keepers: 1 }))
-    const got = await timed(() => client.get(put.value))
-    if (!content.equals(got.value)) throw new Error('other bytes came back')
-    const thrice = await timed(() => client.put(randomBytes(bytes)))
-    const worked = await work(client)
-    await client.free(put.value, thrice.value)
-    all.push({
-      raw: speed(bytes, rawMs),
-      put: speed(bytes, put.ms),
-      putThrice: speed(bytes, thrice.ms),
-      get: speed(bytes, got.ms),
-      tasks: worked
-    })
+    const { ms } = await timed(() => pour(raw.stream, content))
+    all.push({ raw: speed(bytes, ms), ...(await client.round()) })
     const shown = JSON.stringify(all.at(-1), (_, value) => (Number.isFinite(value) ? round(value) : value))
     say(`${isWarm ? 'measured' : 'warm-up'}: ${shown}`)
     if (isWarm) left--
@@ -76,6 +70,33 @@ async function answer({ say }: Settings): Promise<Answer> {
   }
 }
 
+interface DataClient extends AsyncDisposable {
+  round(): Promise<Speeds>
+}
+
+async function startClient({ key, nodes }: Mesh): Promise<DataClient> {
+  const keyFile = join(scratch(), 'data.key')
+  await writeKey(keyFile, key)
+  const options: DataClientArguments = { keyFile, peers: nodes[0]?.addresses ?? [], bytes, tasks }
+  const child = fork(await builtProgram('bench-data'), [JSON.stringify(options)])
+  const ended = once(child, 'exit').then(([code]) =>
+    Promise.reject(new Error(`the client ended with ${code}`))
+  )
+  ended.catch(() => {})
+  const said = async (): Promise<unknown> => (await Promise.race([once(child, 'message'), ended]))[0]
+  await said()
+  return {
+    async round() {
+      child.send('round')
+      return (await said()) as Speeds
+    },
+    async [Symbol.asyncDispose]() {
+      if (child.connected) child.disconnect()
+      await ended.catch(() => {})
+    }
+  }
+}
+
 /** Sends it, and waits until all of it was swallowed. */
 async function pour(stream: Stream, content: Uint8Array): Promise<void> {
   const count = content.byteLength / sinkBytes
@@ -95,20 +116,6 @@ async function pour(stream: Stream, content: Uint8Array): Promise<void> {
     await more.promise
   }
   stream.removeEventListener('message', heard)
-}
-
-/** MB/s of inputs and outputs together. */
-async function work(client: Client): Promise<number> {
-  const inputs = Array.from({ length: tasks }, () => new Uint8Array(randomBytes(MIB)))
-  const { ms, value } = await timed(async () => {
-    const job = client.map((input: Uint8Array) => input.reverse(), inputs)
-    const outputs = await job
-    await job.release()
-    return outputs
-  })
-  for (const [at, output] of value.entries())
-    if (output[0] !== inputs[at]?.at(-1)) throw new Error(`a wrong output of task ${at}`)
-  return speed(2 * tasks * MIB, ms)
 }
 
 /** MB/s. */

@@ -12,7 +12,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createKey, type MeshKey, writeKey } from '../src/index.ts'
 import { sum } from './measure.ts'
-import { builtNode } from './package.ts'
+import { builtProgram } from './package.ts'
 import { scratch } from './scratch.ts'
 
 /** A node must listen, and all must know each other, within this time. */
@@ -192,7 +192,7 @@ const here = { listen: ['/ip4/127.0.0.1/tcp/0'], submits: false }
 
 /** `started` is called when the process is about to start. */
 async function startNode(options: NodeArguments, started = () => {}): Promise<NodeProcess> {
-  const file = await builtNode()
+  const file = await builtProgram('bench-node')
   started()
   const child = fork(file, [JSON.stringify(options)], {
     execPath: process.execPath,
