@@ -7,10 +7,11 @@
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { idsIn } from '../../../src/data/envelope.ts'
+import { closeEnvelope, idsIn } from '../../../src/data/envelope.ts'
 import { makeRef } from '../../../src/data/ref.ts'
 import { ShoalError, TaskError } from '../../../src/errors.ts'
 import { dataId } from '../../../src/ids.ts'
+import { giveUp, takeMemory } from '../../../src/spent.ts'
 import {
   decodeArgs,
   decodeValue,
@@ -350,3 +351,32 @@ test('a ref anywhere in a value is named before it, and gives its bytes to a tas
   expect(other).not.toBe(first)
   expect(count).toBe(2)
 })
+
+test.each([100, 5_000, 2 ** 20, 2 ** 21])(
+  '%i bytes lie in memory of their own, whoever uses that of others again',
+  (size) => {
+    const id = dataId(Buffer.alloc(32, 1).toString('base64url'), size)
+    const far = closeEnvelope({ kind: 'far', ids: [id], inner: new Uint8Array(0) })
+    const bytesOf = (fill: number): Uint8Array => new Uint8Array(size).fill(fill)
+    const inMemory = (content: Uint8Array): Uint8Array => {
+      const memory = takeMemory(content.byteLength)
+      memory.set(content)
+      return memory
+    }
+    const values: unknown[] = []
+    for (const fill of [1, 2, 3, 4]) {
+      const encoded = encodeValue(bytesOf(fill))
+      values.push(
+        decodeValue(encoded),
+        decodeValue(far, () => inMemory(encoded))
+      )
+      values.push(decodeArgs(far, () => inMemory(encodeArgs([bytesOf(fill)])))[0])
+      values.push(decodeValue(encodeValue(makeRef(id, 'a')), () => inMemory(bytesOf(fill))))
+      giveUp(encoded)
+    }
+    for (const [at, value] of (values as Uint8Array[]).entries()) {
+      expect(Buffer.compare(value, bytesOf(1 + Math.floor(at / 4)))).toBe(0)
+      expect([value.constructor, value.byteOffset, value.buffer.byteLength]).toEqual([Uint8Array, 0, size])
+    }
+  }
+)
