@@ -15,7 +15,7 @@ import { Lab, type NodeProcess, untilMeshed, untilStatus } from './processes.ts'
 /** Longer than the silence after which others call it down (5 s). */
 const isLong = process.env.SHOAL_LONG !== undefined
 const stopMs = isLong ? 20_000 : 6_500
-const timeout = 60_000 + 2 * stopMs
+const timeout = 120_000 + 2 * stopMs
 
 let lab: Lab
 
