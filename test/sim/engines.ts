@@ -263,7 +263,7 @@ export class Engines {
       isOver = true
       this.#hanging.delete(slot)
       if (fate === 'dies') this.#die(slot, work)
-      else if (status === undefined && this.#isEndless(work)) this.#hang(slot, work)
+      else if (status === undefined && count === 1 && this.#isEndless(work)) this.#hang(slot, work)
       else this.#conclude(slot, work, count, status ?? (isHung ? STATUS.error : undefined))
     }
     if (isHung) this.#hanging.set(slot, () => end(STATUS.cancelled))
