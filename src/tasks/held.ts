@@ -45,9 +45,12 @@ export function inState(
   return indexes.filter((index) => (held?.state[index] ?? HELD.none) === state)
 }
 
-/** Positions of outcomes in this batch that are this node's to tell: what was given back meanwhile is not. */
-export function ranHere(held: Held | undefined, { indexes }: Batch): number[] {
-  return [...indexes.keys()].filter((at) => held?.state[indexes[at] as number] === HELD.running)
+/**
+ * Whether a task is its run's own to tell or to give back: what that gave back meanwhile is not, although a later run may
+ * have it here.
+ */
+export function ownOf(held: Held | undefined, later: ReadonlySet<number>): (index: number) => boolean {
+  return (index) => held?.state[index] === HELD.running && !later.has(index)
 }
 
 /** To who owns the shard, as far as is known here: the tasks that wait or run here, the later attempts first. */

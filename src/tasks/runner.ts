@@ -21,14 +21,14 @@ import {
   isDue,
   isForNobody,
   newHeld,
-  ranHere
+  ownOf
 } from './held.ts'
 import { ownerBy } from './keepers.ts'
 import { type Chunk, Line, unstarted } from './line.ts'
 import { everyTask, type TaskMessage, type TaskMessageOf } from './messages.ts'
 import { patienceMs } from './patience.ts'
 import { UsedPermits } from './permits.ts'
-import { lostOutcome, type RunNews, type RunNewsOf, Runs, stillRunning } from './runs.ts'
+import { lostOutcome, type RunNews, type RunNewsOf, type Running, Runs, stillRunning } from './runs.ts'
 import { ShardMap } from './shard-map.ts'
 import { Speeds } from './speeds.ts'
 import type { RunnerView } from './surroundings.ts'
@@ -136,7 +136,8 @@ export class Runner {
     this.#runs.ended(run, outcomes.indexes.length, done, now)
     this.#speeds.measure(running.header, outcomes)
     const held = this.#held.get(key)
-    const ours = ranHere(held, outcomes)
+    const isOwn = ownOf(held, this.#runs.later(run, key))
+    const ours = [...outcomes.indexes.keys()].filter((at) => isOwn(outcomes.indexes[at] as number))
     if (held === undefined || ours.length === 0) return this.#work(now)
     const own = { ...pickAt(outcomes, ours), node: this.#view.self }
     for (const index of own.indexes) held.state[index] = HELD.ended
@@ -157,13 +158,8 @@ export class Runner {
   #recalled({ run, indexes, done }: RunNewsOf<'recalled'>, now: Millis): RunnerEffect[] {
     const running = this.#runs.get(run)
     if (running === undefined) return []
-    const { key, attempt } = running
     this.#runs.left(run, indexes.length, done)
-    const held = this.#held.get(key)
-    if (held === undefined) return this.#work(now)
-    for (const index of indexes) this.#forget(key, held, index)
-    const back = send(held.trail.owner, { kind: 'handback', key, attempt, isStarted: false, indexes })
-    return [back, ...this.#work(now)]
+    return [...this.#returnRun(run, running, indexes, false), ...this.#work(now)]
   }
 
   /** Gives back what was not begun, and asks for nothing more. What runs may go on. */
@@ -187,16 +183,18 @@ export class Runner {
 
   /** Ends what runs and gives it back: nobody's failure. */
   giveBack(): RunnerEffect[] {
-    const effects: RunnerEffect[] = []
-    for (const [run, { key, attempt, inputs }] of this.#runs.entries()) {
-      const held = this.#held.get(key)
-      const indexes = inState(held, inputs.indexes, HELD.running)
-      if (held === undefined || indexes.length === 0) continue
-      effects.push({ kind: 'cancel-run', run, indexes })
-      effects.push(send(held.trail.owner, { kind: 'handback', key, attempt, isStarted: true, indexes }))
-      for (const index of indexes) this.#forget(key, held, index)
-    }
-    return effects
+    const runs = [...this.#runs.entries()]
+    return runs.flatMap(([run, running]) => this.#returnRun(run, running, running.inputs.indexes, true))
+  }
+
+  /** Of these tasks of a run, what is still its own goes back to the owner, and is ended if it was begun. */
+  #returnRun(run: number, { key, attempt }: Running, tasks: Uint32Array, isStarted: boolean): RunnerEffect[] {
+    const held = this.#held.get(key)
+    const indexes = tasks.filter(ownOf(held, this.#runs.later(run, key)))
+    if (held === undefined || indexes.length === 0) return []
+    for (const index of indexes) this.#forget(key, held, index)
+    const back = send(held.trail.owner, { kind: 'handback', key, attempt, isStarted, indexes })
+    return isStarted ? [{ kind: 'cancel-run', run, indexes }, back] : [back]
   }
 
   /** Shards of which anything is queued, runs, or waits to be confirmed. */

@@ -96,6 +96,12 @@ export class Runs {
     return this.#running.values()
   }
 
+  /** Tasks of this shard in runs that began after this one. */
+  later(run: number, key: ShardKey): Set<number> {
+    const later = [...this.#running].filter(([number, one]) => number > run && one.key === key)
+    return new Set(later.flatMap(([, { inputs }]) => [...inputs.indexes]))
+  }
+
   /** Returns the number of the run. */
   start(chunk: Chunk, inputs: Batch, slot: number, now: Millis): number {
     const run = ++this.#last

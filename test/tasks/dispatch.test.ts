@@ -46,11 +46,11 @@ const outcomesOf = ({ inputs }: Run, elapsedMs: number): Batch => {
 const runsIn = (effects: readonly RunnerEffect[]): Run[] => effects.filter((one) => one.kind === 'run')
 const sentIn = (effects: readonly RunnerEffect[]): Send[] => effects.filter((one) => one.kind === 'send')
 
-function newRunner(isUp = (_: PeerId) => true, forgotten: readonly JobId[] = []): Runner {
+function newRunner(isUp = (_: PeerId) => true, forgotten: readonly JobId[] = [], slots = 1): Runner {
   const keeper = new Keeper(b)
   for (const name of forgotten) keeper.restore({ kind: 'forget', name })
-  const me = { peer: b, slots: 1, labels: [], resources: [], sources: [] }
-  return new Runner({ self: b, slots: 1, me: () => me, isUp, mayKnow: () => [a], owners: () => [a], keeper })
+  const me = { peer: b, slots, labels: [], resources: [], sources: [] }
+  return new Runner({ self: b, slots, me: () => me, isUp, mayKnow: () => [a], owners: () => [a], keeper })
 }
 
 test('outcomes go to the keeper that granted, which after a takeover is not the first', () => {
@@ -123,6 +123,31 @@ test('a grant that comes again gives nothing back of what runs here, although no
   // And what was given back does not begin when that grant comes once more.
   runner.attend({ availability: 'open' })
   expect(runsIn([...runner.message(a, again, 3), ...runner.flush(3)])).toEqual([])
+})
+
+test("what was given back and came again is its later run's alone: the first one neither gives it back nor ends it", () => {
+  const runner = newRunner(undefined, [], 2)
+  const first = runsIn([...runner.message(a, grantOf(0, 1), 1), ...runner.flush(1)])[0] as Run
+  runner.attend({ availability: 'closed' })
+  runner.attend({ availability: 'open' })
+  const again = { ...grantOf(0, 1), attempt: 2 }
+  const second = runsIn([...runner.message(a, again, 2), ...runner.flush(2)])[0] as Run
+  expect([first, second].map(({ attempt, inputs }) => [attempt, ...inputs.indexes])).toEqual([
+    [1, 0],
+    [2, 0]
+  ])
+
+  const late = runner.heard({ kind: 'recalled', run: first.run, indexes: Uint32Array.of(0), done: false }, 3)
+  expect(sentIn(late)).toEqual([])
+  const ended = outcomesOf(first, 1)
+  expect(sentIn(runner.ended(first.run, ended, false, 3))).toEqual([])
+
+  const back = runner.attend({ availability: 'closed' })
+  expect(back.filter(({ kind }) => kind === 'cancel-run')).toMatchObject([{ run: second.run }])
+  expect(sentIn(back).map(({ message }) => message)).toMatchObject([
+    { kind: 'handback', attempt: 2, isStarted: true, indexes: Uint32Array.of(0) }
+  ])
+  runner.check()
 })
 
 test('a task that comes back late, from a grant before the present one, goes on where it runs now', () => {
