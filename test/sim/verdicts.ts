@@ -256,7 +256,8 @@ export class Verdicts {
   #isRead(reader: ClientId, job: SimJob, isComplete: boolean): boolean {
     // What one of two keepers alone knows of the job's shards may be lost with it (DESIGN 3), but not to its client.
     if (this.#checkers.durable.hasPair(job.id) || job.mayBeGone) return true
-    if (job.isClosed && job.isComplete) return isComplete
+    // One that was cancelled before it had any tasks never left its client.
+    if (job.isClosed && job.isComplete && job.shards.length > 0) return isComplete
     return job.shards.every(({ first, count, isAccepted }) => {
       if (!isAccepted) return true
       return range(first, count).every((i) => this.#checkers.received(reader, job.id, i) !== undefined)
