@@ -4,6 +4,7 @@
  * Not here: who counts what the job has (tasks/closing.ts), and what becomes of its tasks (session.ts).
  * Shards that were on their way then are left out, also before others that were not. Their tasks count as cancelled.
  */
+import { equals } from 'uint8arrays/equals'
 import { leavesOut, readClosed, readCut } from '../tasks/closing.ts'
 import type { Placement } from '../tasks/messages.ts'
 import type { ClientMessage } from './protocol.ts'
@@ -25,6 +26,7 @@ export function cutOf(job: Job, { index, placement: root }: Shard): ClientMessag
 
 /** What the job's register says: no more shards will come. False if its own client has said otherwise, or nothing yet. */
 export function learnTotal(job: Job, value: Uint8Array): boolean {
+  if (job.cut !== undefined && equals(job.cut, value)) return true
   const [total, absent] = [readClosed(value), readCut(value)]
   const isPlain = absent === undefined || (job.isOwn && job.total === total && absent.size === 0)
   if (job.isOwn && (isPlain ? job.total !== total : job.shards.length < total)) return false

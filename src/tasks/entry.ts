@@ -310,9 +310,10 @@ export class Entry {
     for (const submission of [...this.#submissions.values()]) {
       const { message, entry, record } = submission
       if (entry === undefined || message.root[0]?.key !== key) continue
-      // The job was ended before; its client hears that from the register.
+      // The job was ended before; its client hears that from the register, and again if it may have heard otherwise.
       if (closedAt >= 0 && leavesOut(valueAt(outcomes, closedAt), message.index)) {
         this.#submissions.delete(record.key)
+        this.#follows.tellAgain(submission.client, key, closedIndex)
         effects.push(...this.#discard(record))
         continue
       }

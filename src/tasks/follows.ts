@@ -61,6 +61,11 @@ export class Follows {
       this.#follows.delete(key)
   }
 
+  /** What this client has heard of it may be what one of two keepers had committed alone, and not what counts. */
+  tellAgain(client: ClientId, key: ShardKey, index: number): void {
+    this.#follows.get(key)?.clients.get(client)?.delete(index)
+  }
+
   gone(client: ClientId): void {
     for (const key of [...this.#follows.keys()]) this.unfollow(client, key)
   }

@@ -247,3 +247,21 @@ test('a submitter hears that others cancelled its job, gives no more inputs, and
   expect(results(2, ended)).toContainEqual(complete)
   expect(session.wakeAt()).toBeUndefined()
 })
+
+test('a submitter whose job one of two keepers had closed alone hears that it was cancelled at the other one, however often', () => {
+  const session = new Session()
+  session.attached(0)
+  session.begin(headerOf({ job }), { wanted: 2, least: 1 })
+  session.add(job, pair, false)
+  const submitted = (index: number) =>
+    session.message({ kind: 'submitted', job, index, placement: place(index), copies: 1 }, 0)
+  submitted(0)
+  session.add(job, pair, true)
+  const results = (outcomes: Batch) =>
+    session.message({ kind: 'results', key: shardKey(job, 0, 0), outcomes }, 1)
+  expect(results(pack('', [closedIndex], [encodeClosed(2)]))).toEqual([{ kind: 'closed', job }])
+  for (let times = 0; times < 2; times++) expect(results(cutAt())).toEqual([{ kind: 'cancelled', job }])
+  expect(submitted(1)).toContainEqual({ kind: 'send', message: { kind: 'cancel', placement: place(1) } })
+  const ended = pack('', [0, 1], [outcome(STATUS.ok), outcome(STATUS.ok)])
+  expect(results(ended).at(-1)).toEqual({ kind: 'complete', job, tasks: 2, missing: [] })
+})

@@ -7,7 +7,9 @@ import { expect, test } from 'vitest'
 import type { ClientMessageOf } from '../../src/client/protocol.ts'
 import { type ClientId, type PeerId, type ShardKey, shardKey } from '../../src/ids.ts'
 import { OUTCOME_HEADER_BYTES, pack } from '../../src/tasks/batch.ts'
+import { encodeClosed, encodeCut } from '../../src/tasks/closing.ts'
 import { Entry } from '../../src/tasks/entry.ts'
+import { closedIndex } from '../../src/tasks/messages.ts'
 import { headerOf } from './header.ts'
 
 const keepers = ['peerA', 'peerB', 'peerC'] as PeerId[]
@@ -111,6 +113,39 @@ test('a first shard that a newer one has forgotten is let go', () => {
   entry.client(client, submission(8), 0)
   entry.message(keepers[1] as PeerId, { kind: 'forget', name: shardKey(job, 0, 239) }, 1)
   expect([entry.submissions, entry.wakeAt()]).toEqual([0, undefined])
+})
+
+test('who was told otherwise by one of two keepers hears that its job was ended before what it still submits', () => {
+  const entry = entryOf()
+  const { job } = headerOf()
+  const placement = { key: shardKey(job, 0, 0), keepers: keepers.slice(0, 2), first: 0, count: 1 }
+  const closed = (value: Uint8Array): ReturnType<Entry['client']> => {
+    const outcomes = pack('', [closedIndex], [value])
+    const committed = {
+      kind: 'committed',
+      key: placement.key,
+      outcomes,
+      settled: false,
+      more: false
+    } as const
+    return entry.message(keepers[0] as PeerId, committed, 2)
+  }
+  const told = (value: Uint8Array): unknown => ({
+    kind: 'reply',
+    client,
+    message: { kind: 'results', key: placement.key, outcomes: pack('', [closedIndex], [value]) }
+  })
+  entry.client(client, { kind: 'follow', placement, have: new Uint32Array(0) }, 0)
+  entry.client(client, { ...submission(8), index: 1, shards: 2, root: [placement] }, 0)
+  const key = shardKey(job, 1, 0)
+  for (const peer of keepers.slice(0, 2)) entry.message(peer, { kind: 'stored', key }, 1)
+  expect(closed(encodeClosed(2))).toEqual([told(encodeClosed(2))])
+  const cut = encodeCut({ committed: new Map() })
+  expect(closed(cut)).toEqual([
+    ...keepers.map((to) => ({ kind: 'send', to, message: { kind: 'forget', name: key } })),
+    told(cut)
+  ])
+  expect([closed(cut), entry.submissions]).toEqual([[], 0])
 })
 
 test('an owner is asked to cancel tasks until they have ended, also when their client is gone', () => {
