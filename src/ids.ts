@@ -12,6 +12,8 @@ export type Id<Name extends string> = string & { readonly [brand]: Name }
 export type PeerId = Id<'PeerId'>
 /** 8 to 64 characters of `[A-Za-z0-9_-]`. */
 export type JobId = Id<'JobId'>
+/** A job at one client: by its id for who submitted it there, else by a name of each reader. */
+export type JobName = JobId | Id<'JobName'>
 /** `job/index/epoch`: one register. */
 export type ShardKey = Id<'ShardKey'>
 /** `job:index` with the index of the input in its job. */

@@ -6,7 +6,7 @@
  */
 import { idsIn, openEnvelope } from '../data/envelope.ts'
 import { explainError } from '../errors.ts'
-import type { DataId, JobId } from '../ids.ts'
+import type { DataId, JobName } from '../ids.ts'
 import { Gate } from '../node/gate.ts'
 import {
   type Batch,
@@ -46,11 +46,11 @@ interface Bound {
 
 export class Arrivals {
   readonly #with: With
-  readonly #hearerOf: (job: JobId) => Hearer | undefined
-  readonly #behind = new Map<JobId, Promise<unknown>>()
+  readonly #hearerOf: (job: JobName) => Hearer | undefined
+  readonly #behind = new Map<JobName, Promise<unknown>>()
   readonly #gate = new Gate(arrivingMax)
 
-  constructor(bringWith: With, hearerOf: (job: JobId) => Hearer | undefined) {
+  constructor(bringWith: With, hearerOf: (job: JobName) => Hearer | undefined) {
     this.#with = bringWith
     this.#hearerOf = hearerOf
   }
@@ -83,7 +83,7 @@ export class Arrivals {
     })
   }
 
-  #after(job: JobId, coming: readonly Promise<void>[]): void {
+  #after(job: JobName, coming: readonly Promise<void>[]): void {
     const all = Promise.all([this.#behind.get(job), ...coming]).then(() => {
       if (this.#behind.get(job) === all) this.#behind.delete(job)
     })

@@ -8,6 +8,7 @@ import { checkTimeout } from './checks.ts'
 import { type End, type Endable, endOf, limited } from './endings.ts'
 import { inspectedBy, type Look, looksLike } from './looks.ts'
 import type { Gate } from './nest.ts'
+import type { Times } from './timing.ts'
 
 /** Awaitable: the value. */
 export interface Later<R> extends PromiseLike<R>, Endable {
@@ -29,11 +30,12 @@ export function held<T>(promise: Promise<T>): Promise<T> {
   return promise
 }
 
-export abstract class Awaitable<R> implements Later<R> {
+export abstract class Awaitable<R> implements Later<R>, Times {
   /** Looks at its end, and keeps nothing for it. */
   protected abstract get end(): End
   /** What waiting goes through. */
   protected abstract get gate(): Gate
+  protected abstract get times(): Times
   // biome-ignore lint/suspicious/noThenProperty: it is awaitable by design.
   abstract then<A = R, B = never>(
     onDone?: ((value: R) => A | PromiseLike<A>) | null,
@@ -41,6 +43,11 @@ export abstract class Awaitable<R> implements Later<R> {
   ): Promise<A | B>
 
   [endOf](): End {
+    return this.end
+  }
+
+  /** Its end, for somebody who looks at it again and again until it is there. */
+  protected get looked(): End {
     return this.end
   }
 
@@ -54,8 +61,8 @@ export abstract class Awaitable<R> implements Later<R> {
   }
 
   get [inspectedBy](): Look {
-    const ended = this.successful ? 'done' : 'failed'
-    return looksLike(this.noun, () => ({ ...this.seen, state: this.ready ? ended : 'open' }))
+    const state = ({ isOver, hasFailed }: End): string => (isOver ? (hasFailed ? 'failed' : 'done') : 'open')
+    return looksLike(this.noun, () => ({ ...this.seen, state: state(this.end) }))
   }
 
   async get(timeout?: number): Promise<R> {
@@ -79,11 +86,24 @@ export abstract class Awaitable<R> implements Later<R> {
   }
 
   get ready(): boolean {
-    return this.end.isOver
+    return this.looked.isOver
   }
 
   get successful(): boolean {
-    return this.end.isOver && !this.end.hasFailed
+    const { isOver, hasFailed } = this.looked
+    return isOver && !hasFailed
+  }
+
+  get elapsed(): number {
+    return this.times.elapsed
+  }
+
+  get serialTime(): number {
+    return this.times.serialTime
+  }
+
+  get wallTime(): number {
+    return this.times.wallTime
   }
 
   catch<T>(onRejected: (error: unknown) => T | PromiseLike<T>): Promise<R | T> {

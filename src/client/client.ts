@@ -6,12 +6,14 @@
  */
 import { performance } from 'node:perf_hooks'
 import { ShoalError } from '../errors.ts'
-import { isJobId, type JobId, shardName } from '../ids.ts'
+import { isJobId, type JobId, type JobName, shardName } from '../ids.ts'
 import { unreachable } from '../machine.ts'
 import type { ProgramResult } from '../tasks/executor/program.ts'
 import type { JobHeader } from '../tasks/messages.ts'
+import { Alarm } from './alarm.ts'
 import { Arrivals } from './arrivals.ts'
 import { Beside } from './beside.ts'
+import { Handles, readerName } from './by-name.ts'
 import { shown, truth } from './checks.ts'
 import { ClientData } from './data.ts'
 import { feed, type Inputs } from './feed.ts'
@@ -21,8 +23,9 @@ import { type Calls, GraphPlan } from './graph.ts'
 import { Graph } from './graph-handle.ts'
 import { headerOf, newJobId } from './header.ts'
 import { heed } from './heed.ts'
+import type { Wanted } from './interest.ts'
 import { Job } from './job.ts'
-import type { JobHost, NewJob } from './job-plan.ts'
+import type { InHand, JobHost, Maker, NewJob } from './job-plan.ts'
 import { Keyed } from './keyed.ts'
 import type { Line, OpenLine } from './line.ts'
 import type { Gate, Within } from './nest.ts'
@@ -35,7 +38,6 @@ import { Replies } from './replies.ts'
 import { Session } from './session.ts'
 import type { SessionEffect } from './shards.ts'
 import { shareOf } from './share.ts'
-import { checkReading, type ReadOptions, type SourceStream } from './stream.ts'
 import { Task } from './task.ts'
 import type { Client, GraphHandle, JobHandle, MapOptions, TaskHandle, TaskOptions } from './types.ts'
 import { Verbs } from './verbs.ts'
@@ -57,7 +59,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   )
   readonly #session = new Session()
   protected readonly beside: Beside
-  readonly #jobs = new Map<JobId, Job<unknown>>()
+  readonly #jobs = new Handles<Job<unknown>>()
   readonly #keyed = new Keyed()
   readonly #replies = new Replies()
   readonly #closing = new AbortController()
@@ -70,8 +72,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   protected entry = ''
   /** Settles when the present search for an entry is over. */
   #attached = Promise.withResolvers<void>()
-  #timer: ReturnType<typeof setTimeout> | undefined
-  #timerAt = Number.POSITIVE_INFINITY
+  readonly #alarm = new Alarm(() => this.#perform(this.#session.wake(performance.now())))
 
   /** `submitter`: whose share of the mesh its tasks take. */
   constructor(openLine: OpenLine, submitter: string, within: Within = { ship }) {
@@ -179,12 +180,25 @@ export class MeshClient extends Verbs implements Client, JobHost {
   ): JobHandle<R> {
     const { returnErrors, signal } = checkJobOptions(options)
     if (!isJobId(id)) throw new ShoalError('SHOAL_NOT_FOUND', `${shown(id)} is no id of a job`)
-    const own = this.#jobs.get(id)
-    if (own !== undefined) return own as Job<R>
-    const job = this.#newJob<R>({ id, returnErrors, inFlightMax: undefined, signal })
+    return this.#newJob<R>({ id, returnErrors, signal })
+  }
+
+  protected reader(id: JobId): Job<unknown> {
+    const name = readerName(id, 'tasks')
+    return this.#jobs.get(name) ?? this.#newJob({ id, reader: name, returnErrors: false })
+  }
+
+  tell(job: Job<unknown>, wanted: Wanted): void {
+    if (wanted === 'nothing') return this.forget(job)
+    if (this.#closing.signal.aborted) return job.fail(this.#closing.signal.reason)
+    this.#jobs.enter(job)
     this.#attach()
-    this.#perform(this.#session.follow(id))
-    return job
+    const isAwaited = this.#jobs.get(job.id) !== undefined
+    this.#perform(this.#session[wanted === 'place' ? 'find' : 'follow'](job.id, job.name, isAwaited))
+  }
+
+  makerOf(job: JobId): Maker | undefined {
+    return this.#jobs.get(job)
   }
 
   protected gate(): Gate {
@@ -195,18 +209,16 @@ export class MeshClient extends Verbs implements Client, JobHost {
     return this
   }
 
-  source<T>(name: string, options: ReadOptions = {}): SourceStream<T> {
-    const { ahead, signal } = checkReading(name, options)
+  protected begin(): void {
     this.#closing.signal.throwIfAborted()
     this.#attach()
-    return this.beside.streams.open<T>(name, ahead, signal)
   }
 
   async close(): Promise<void> {
     if (this.#closing.signal.aborted) return
     const error = new ShoalError('SHOAL_CLOSED', 'the client was closed')
     this.#closing.abort(error)
-    clearTimeout(this.#timer)
+    this.#alarm.stop()
     this.#failAll(error)
     await this.beside.cells.close(error)
     await this.#line.close()
@@ -216,19 +228,19 @@ export class MeshClient extends Verbs implements Client, JobHost {
     return this.close()
   }
 
-  cancel(job: JobId, index?: number): void {
+  cancel(job: JobName, index?: number): void {
     this.#perform(index === undefined ? this.#session.cancel(job) : this.#session.cancelTask(job, index))
   }
 
-  forget(job: Pick<Job<unknown>, 'id' | 'share'>): void {
+  forget(job: InHand): void {
     job.share?.forgotten()
-    if (this.#jobs.get(job.id) !== job) return
-    this.#jobs.delete(job.id)
-    this.#perform(this.#session.forget(job.id))
+    if (this.#jobs.get(job.name) !== job) return
+    this.#jobs.delete(job as Job<unknown>)
+    this.#perform(this.#session.forget(job.name))
   }
 
   #newJob<R>(plan: NewJob): Job<R> {
-    const { returnErrors, inFlightMax = Number.POSITIVE_INFINITY, signal, key } = plan
+    const { reader: name, returnErrors, inFlightMax = Number.POSITIVE_INFINITY, signal, key } = plan
     const isFound = plan.id !== undefined
     const share = key === undefined ? undefined : shareOf(key, this, this.beside.cells, this.#within)
     const known = share && this.#keyed.wanted(share.job)
@@ -236,11 +248,11 @@ export class MeshClient extends Verbs implements Client, JobHost {
     const nest = isFound ? undefined : this.#within.nest?.()
     const id = plan.id ?? share?.job ?? nest?.job ?? newJobId()
     const gate = nest?.gate ?? this.gate()
-    const job = new Job<R>({ id, host: this, isFound, returnErrors, inFlightMax, nest, gate, share })
+    const job = new Job<R>({ id, name, host: this, isFound, returnErrors, inFlightMax, nest, gate, share })
     nest?.owns(job, plan.requires?.targets ?? [])
     if (this.#closing.signal.aborted) job.fail(this.#closing.signal.reason)
     else {
-      this.#keyed.enter(job as Job<unknown>, (one) => this.#jobs.set(id, one))
+      if (!isFound) this.#keyed.enter(job as Job<unknown>, (one) => this.#jobs.set(one))
       heed(signal, job, !isFound)
     }
     return job
@@ -286,8 +298,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   }
 
   protected async ask<T>(what: string, about = ''): Promise<{ value: T; silent: number }> {
-    this.#closing.signal.throwIfAborted()
-    this.#attach()
+    this.begin()
     const { ask, effects } = this.#session.query(what, about)
     const json = this.#replies.to(ask)
     this.#perform(effects)
@@ -298,14 +309,15 @@ export class MeshClient extends Verbs implements Client, JobHost {
     const now = performance.now()
     for (const message of messages) {
       if (this.beside.takes(message)) continue
-      if (message.kind === 'said') this.#jobs.get(shardName(message.key).job)?.said(message)
+      if (message.kind === 'said')
+        for (const job of this.#jobs.named(shardName(message.key).job)) job.said(message)
       else this.#perform(this.#session.message(message, now))
     }
   }
 
   #perform(effects: readonly SessionEffect[]): void {
     for (const effect of effects) this.#do(effect)
-    this.#setTimer()
+    this.#alarm.setTo(this.#session.wakeAt())
   }
 
   #do(effect: SessionEffect): void {
@@ -371,7 +383,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   }
 
   #failAll(error: Error): void {
-    for (const job of [...this.#jobs.values(), ...this.#keyed.jobs]) job.fail(error)
+    for (const job of [...this.#jobs, ...this.#keyed.jobs]) job.fail(error)
     this.#replies.fail(error)
     this.beside.failAll(error)
     this.#attached.promise.catch(() => {})
@@ -380,20 +392,7 @@ export class MeshClient extends Verbs implements Client, JobHost {
   }
 
   async #untilAttached(): Promise<void> {
-    this.#closing.signal.throwIfAborted()
-    this.#attach()
+    this.begin()
     if (this.#state !== 'attached') await this.#attached.promise
-  }
-
-  #setTimer(): void {
-    const wakeAt = this.#session.wakeAt()
-    if (wakeAt === undefined || wakeAt >= this.#timerAt || this.#closing.signal.aborted) return
-    clearTimeout(this.#timer)
-    const now = performance.now()
-    this.#timerAt = Math.max(now + 1, Math.ceil(wakeAt))
-    this.#timer = setTimeout(() => {
-      this.#timerAt = Number.POSITIVE_INFINITY
-      this.#perform(this.#session.wake(performance.now()))
-    }, this.#timerAt - now)
   }
 }

@@ -51,7 +51,7 @@ export function takeLeftOut(job: Job): Placement[] {
 }
 
 export function completionOf(job: Job): SessionEffect {
-  const complete = { kind: 'complete', job: job.id, tasks: tasksIn(job) } as const
+  const complete = { kind: 'complete', job: job.name, tasks: tasksIn(job) } as const
   return job.cut === undefined ? complete : { ...complete, missing: missing(job) }
 }
 

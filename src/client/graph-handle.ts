@@ -11,6 +11,7 @@ import { type End, endOf } from './endings.ts'
 import type { Calls, CallValues } from './graph.ts'
 import type { Job } from './job.ts'
 import type { Gate } from './nest.ts'
+import type { Times } from './timing.ts'
 import type { Accepted, GraphHandle, JobProgress, JobStatus, TaskHandle } from './types.ts'
 
 export class Graph<N extends Calls> extends Awaitable<CallValues<N>> implements GraphHandle<N> {
@@ -41,20 +42,12 @@ export class Graph<N extends Calls> extends Awaitable<CallValues<N>> implements 
     return { ...this.#job.progress, running: [] }
   }
 
-  get elapsed(): number {
-    return this.#job.elapsed
-  }
-
-  get serialTime(): number {
-    return this.#job.serialTime
-  }
-
-  get wallTime(): number {
-    return this.#job.wallTime
-  }
-
   protected get end(): End {
     return this.#job.end
+  }
+
+  protected get times(): Times {
+    return this.#job
   }
 
   protected get gate(): Gate {

@@ -1,10 +1,12 @@
 /**
  * How far the mesh has taken over a job: what was handed to it, and what it said that it has.
  *
- * Not here: sending it (session.ts), and whoever waits for it (job.ts).
+ * Not here: sending it (session.ts), and the handle (job.ts).
  * All is taken over only once the mesh also knows that nothing more will come: or it would wait for more of a client that, told so, has
  * left. And of one that was submitted by a key, only once the book of keys says so: or who submits the key again would make another.
  */
+import type { Shelf } from './shelf.ts'
+
 export class Handing {
   tasks = 0
   #shards = 0
@@ -51,6 +53,14 @@ export class Handing {
 
   closed(): void {
     this.#isClosed = true
+  }
+
+  /** Whoever waits for it takes no interest in the results by that. */
+  untilAccepted(shelf: Shelf<unknown>): Promise<void> {
+    return shelf.until(() => {
+      if (this.unnoted !== undefined) throw this.unnoted
+      return this.isAccepted || (this.isOver && shelf.isCancelled)
+    })
   }
 
   /** By the book of keys; with an error, nobody will know that it is. */

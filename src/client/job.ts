@@ -2,32 +2,36 @@
  * A job in its submitter's or reader's hands: how far it is, and when more of its inputs may be pulled.
  *
  * Not here: where outcomes come from (session.ts), how they are read (shelf.ts), where inputs go (feed.ts).
+ * A submitter who leaves a loop over its results ends the job; a reader by its id ends the reading.
  */
 import { type RunMetadata, ShoalError } from '../errors.ts'
-import { type JobId, taskId } from '../ids.ts'
+import { type JobId, type JobName, taskId } from '../ids.ts'
 import type { Batch } from '../tasks/batch.ts'
-import type { Placement, TaskWord } from '../tasks/messages.ts'
+import type { Placement } from '../tasks/messages.ts'
 import type { Explanation } from './answers.ts'
 import { Awaitable, held } from './awaitable.ts'
 import { whole } from './checks.ts'
 import { End, endOf } from './endings.ts'
+import { type Fate, Fates } from './fates.ts'
 import { Handing } from './handing.ts'
-import type { JobPlan } from './job-plan.ts'
-import { Listeners } from './listeners.ts'
-import { Live } from './live.ts'
+import { Interest } from './interest.ts'
+import type { JobPlan, Maker } from './job-plan.ts'
+import { Live, type Said } from './live.ts'
 import type { Gate, Nest } from './nest.ts'
 import { type Found, Places, tasksMax, tasksOf } from './places.ts'
 import { Room } from './room.ts'
 import { printedOf, settledOf } from './settled.ts'
 import { type Share, wanted } from './share.ts'
 import { Shelf } from './shelf.ts'
-import { Fate, Single } from './single.ts'
+import { Single } from './single.ts'
 import { Standing, unfinished } from './standing.ts'
 import { Timing } from './timing.ts'
 import type { Accepted, Completed, JobHandle, JobProgress, JobStatus, Printed, Progress } from './types.ts'
 
 export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   readonly id: JobId
+  name: JobName
+  readonly gate: Gate
   readonly nest: Nest | undefined
   readonly share: Share | undefined
   /** Milliseconds since 1970; 0 until it is known. */
@@ -37,15 +41,14 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   readonly #plan: JobPlan
   readonly #shelf: Shelf<R>
   readonly end = new End()
-  readonly #timing = new Timing()
-  readonly #listeners = new Listeners<JobProgress>()
+  protected readonly times = new Timing()
   readonly #live = new Live()
-  /** Of tasks that somebody asked for by themselves. */
-  readonly #fates = new Map<number, Fate>()
+  readonly #fates = new Fates()
   /** Single tasks that are to be cancelled. */
   readonly cancelled = new Set<number>()
   readonly #handing: Handing
   readonly #room: Room
+  readonly interest: Interest
   #isLeft = false
   #all: Promise<R[]> | undefined
 
@@ -53,7 +56,9 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     super()
     this.#plan = plan
     this.id = plan.id
+    this.name = plan.name ?? plan.id
     this.places = new Places(plan.id, plan.isFound ? () => plan.host.locate(plan.id) : undefined)
+    this.gate = plan.gate
     this.nest = plan.nest
     this.share = plan.share
     this.#handing = new Handing(plan.share !== undefined)
@@ -62,37 +67,31 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
       id: plan.id,
       returnErrors: plan.returnErrors,
       gate: plan.gate,
-      leave: async () => (this.isWanted ? this.cancel() : undefined),
+      leave: () => this.#readerLeft(),
       onTaken: () => {
         if (this.#room.isFull) this.#shelf.changed()
       }
     })
-    this.standing = new Standing(plan, this.#shelf)
+    this.interest = new Interest(plan.isFound ? (wanted) => plan.host.tell(this, wanted) : undefined)
+    this.standing = new Standing(plan, this.#shelf, this.interest)
   }
 
   protected override get seen(): object {
-    return { id: this.id, ...this.progress }
+    return { id: this.id, ...this.#shelf.progress }
   }
 
   get progress(): Progress {
-    return this.#shelf.progress
+    return this.#heard.progress
+  }
+
+  override get looked(): End {
+    this.#hear()
+    return this.end
   }
 
   /** Every task has ended, and that is known here. */
   get isComplete(): boolean {
     return this.#shelf.isComplete
-  }
-
-  get elapsed(): number {
-    return this.#timing.elapsed
-  }
-
-  get serialTime(): number {
-    return this.#timing.serialTime
-  }
-
-  get wallTime(): number {
-    return this.#timing.wallTime
   }
 
   get accepted(): Promise<Accepted> {
@@ -105,8 +104,9 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     return this.end
   }
 
-  get gate(): Gate {
-    return this.#plan.gate
+  /** The handle of its submitter if that is here, else this one. */
+  get maker(): Maker {
+    return (this.#plan.isFound ? this.#plan.host.makerOf(this.id) : undefined) ?? this
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a handle is awaitable by design.
@@ -114,18 +114,18 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
     onDone?: ((results: R[]) => A | PromiseLike<A>) | null,
     onRejected?: ((error: unknown) => B | PromiseLike<B>) | null
   ): Promise<A | B> {
-    this.#all ??= this.#shelf.all()
-    return this.#plan.gate(this.#all).then(onDone, onRejected)
+    this.#all ??= this.#heard.all()
+    return this.gate(this.#all).then(onDone, onRejected)
   }
 
   [Symbol.asyncIterator](): AsyncIterator<R> {
     if (this.#shelf.reading === 'all') return this.#shelf.looked()
-    this.#shelf.read('one by one')
+    this.#heard.read('one by one')
     return this.#shelf.ordered()
   }
 
   asCompleted(): AsyncIterable<Completed<R>> {
-    this.#shelf.read('one by one')
+    this.#heard.read('one by one')
     return this.#shelf.completed()
   }
 
@@ -134,7 +134,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   async cancel(): Promise<void> {
-    if (!this.#isCancellable) return
+    if (!this.#mayCancel()) return
     this.#shelf.isCancelled = true
     this.#handing.isFed = true
     this.#leave()
@@ -150,9 +150,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   explain(index?: number): Promise<Explanation> {
-    let open = 0
-    while (this.#shelf.has(open)) open++
-    return this.#plan.host.explain(taskId(this.id, index ?? open))
+    return this.#plan.host.explain(taskId(this.id, index ?? this.#shelf.open))
   }
 
   async release(): Promise<void> {
@@ -163,58 +161,55 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
 
   task(index: number): Single<R> {
     whole('index', index, 0, tasksMax - 1)
-    return new Single<R>(this as Job<unknown>, index)
+    return new Single<R>({ job: this.id, index, gate: this.gate, find: () => this })
   }
 
   /** Of one task. From now on its result is kept. */
   fate(index: number): Fate {
     const known = this.#fates.get(index)
     if (known !== undefined) return known
-    const fate = new Fate()
-    this.#fates.set(index, fate)
     this.#keep()
-    const settled = this.#shelf.at(index)
-    if (settled !== undefined) fate.settle(settled)
-    else if (this.end.isOver) fate.fail(this.standing.absence(index))
-    return fate
+    const absence = this.end.isOver ? this.standing.absence(index) : undefined
+    return this.#fates.begin(index, this.#shelf.at(index), absence)
   }
 
   cancelTask(index: number): void {
-    if (!this.#isCancellable || this.#shelf.has(index)) return
+    if (!this.#mayCancel() || this.#shelf.has(index)) return
     if (this.share !== undefined) throw wanted()
     this.cancelled.add(index)
-    this.#plan.host.cancel(this.id, index)
+    this.#plan.host.cancel(this.name, index)
   }
 
   async [tasksOf](): Promise<Found> {
-    return { tasks: await this.places.all(), isList: true }
+    return { tasks: await this.maker.places.all(), isList: true }
   }
 
   metadata(index: number): RunMetadata | undefined {
-    return this.#shelf.at(index)?.run
+    return this.#heard.at(index)?.run
   }
 
   get stdout(): readonly string[] {
-    return this.#printed('stdout')
+    return this.#heard.printed('stdout', this.#handing.tasks)
   }
 
   get stderr(): readonly string[] {
-    return this.#printed('stderr')
+    return this.#heard.printed('stderr', this.#handing.tasks)
   }
 
   onProgress(listener: (progress: JobProgress) => void): () => void {
-    return this.#listeners.add(listener)
+    this.#hear()
+    return this.#live.onProgress(listener)
   }
 
   onOutput(listener: (printed: Printed) => void): () => void {
+    this.#hear()
     return this.#live.onOutput(listener)
   }
 
   /** Tasks `first + index` say something as they run. */
-  said({ first, words }: { readonly first: number; readonly words: readonly TaskWord[] }): void {
-    const open = words.map((word) => ({ ...word, index: first + word.index }))
-    this.#live.said(open.filter(({ index }) => !this.#shelf.has(index)))
-    this.#tell()
+  said(said: Said): void {
+    this.#live.said(said, (index) => this.#shelf.has(index))
+    this.#live.tell(this.#shelf.progress)
   }
 
   /** False once it has ended, or was given up. */
@@ -244,7 +239,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   fed(): void {
     this.#handing.isFed = true
     if (!this.#shelf.isCancelled) this.#shelf.total = this.#handing.tasks
-    this.#placed()
+    if (this.#handing.hasAll) this.places.close()
     this.#shelf.changed()
   }
 
@@ -276,11 +271,12 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   shardAccepted(placement: Placement, copies: number): void {
     this.places.add(placement, copies)
     this.#handing.accepted()
-    this.#placed()
+    if (this.#handing.hasAll) this.places.close()
     this.#shelf.changed()
   }
 
   closed(): void {
+    if (this.#plan.isFound) this.#handing.isFed = true
     this.#handing.closed()
     this.#shelf.changed()
   }
@@ -292,39 +288,39 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
       const settled = settledOf(this.id, index, { outcomes, at, value, submitted: this.submittedAt })
       this.#shelf.put(index, settled)
       this.#fates.get(index)?.settle(settled)
-      this.#timing.ran(settled.run)
+      this.times.ran(settled.run)
       this.#live.ended(index, printedOf(settled))
       if (settled.error !== undefined && !this.#plan.returnErrors) this.end.failed()
     }
-    this.#tell()
+    this.#live.tell(this.#shelf.progress)
     this.#shelf.changed()
   }
 
   /** All that it has are so many tasks, none if it was cancelled before it was submitted; and their outcomes are here. */
   completed(tasks: number): void {
-    if (this.#shelf.failure !== undefined) return this.#plan.host.forget(this)
+    this.#plan.host.forget(this)
+    if (this.#shelf.failure !== undefined) return
     this.#shelf.isComplete = true
     this.#handing.ended()
     this.#shelf.total = tasks
-    this.#plan.host.forget(this)
     this.#over(this.#shelf.isCancelled)
   }
 
   /** Ends all waiting, and cancels what was submitted. */
   abandon(error: Error): void {
-    if (this.#shelf.isComplete || this.#shelf.failure !== undefined) return
-    this.#shelf.failure = error
-    this.places.close(error)
-    this.#leave()
-    this.#over(true)
+    this.#fail(error, () => this.#leave())
   }
 
   /** Ends all waiting. The mesh may go on with what was submitted. */
   fail(error: Error): void {
+    this.#fail(error, () => this.#plan.host.forget(this))
+  }
+
+  #fail(error: Error, leave: () => void): void {
     if (this.#shelf.isComplete || this.#shelf.failure !== undefined) return
     this.#shelf.failure = error
     this.places.close(error)
-    this.#plan.host.forget(this)
+    leave()
     this.#over(true)
   }
 
@@ -338,7 +334,8 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   /** False if nothing is left to cancel, or all of it was. Throws what ended the handle alone: nobody is told any more. */
-  get #isCancellable(): boolean {
+  #mayCancel(): boolean {
+    this.#hear()
     if (this.#shelf.isComplete || this.#isLeft) return false
     if (this.#shelf.failure !== undefined) throw this.#shelf.failure
     return true
@@ -348,7 +345,7 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   #leave(): void {
     const { host } = this.#plan
     this.#isLeft = true
-    const cancel = (): void => host.cancel(this.id)
+    const cancel = (): void => host.cancel(this.name)
     if (this.share === undefined) return cancel()
     this.share.leave(cancel, (error) => {
       this.fail(error)
@@ -357,37 +354,43 @@ export class Job<R> extends Awaitable<R[]> implements JobHandle<R> {
   }
 
   #over(hasFailed: boolean): void {
-    this.#timing.over()
+    this.times.over()
+    this.interest.over()
     this.#shelf.changed()
     this.end.over(hasFailed)
-    for (const [index, fate] of this.#fates) if (!fate.end.isOver) fate.fail(this.standing.absence(index))
+    this.#fates.fail((index) => this.standing.absence(index))
+  }
+
+  /** Of a handle by an id: from now on it is told of its job. What came before its reader left comes again. */
+  #hear(): void {
+    if (this.interest.hasAll) return
+    this.#shelf.restart()
+    this.times.restart()
+    this.interest.all()
+  }
+
+  get #heard(): Shelf<R> {
+    this.#hear()
+    return this.#shelf
+  }
+
+  async #readerLeft(): Promise<void> {
+    if (!this.isWanted || this.#shelf.reading === 'left') return
+    if (!this.#plan.isFound) return this.cancel()
+    this.#shelf.letGo()
+    if (!this.#room.isKept && !this.#live.isHeard) this.interest.rest()
   }
 
   #keep(): void {
+    this.#hear()
     this.#room.isKept = true
     this.#shelf.changed()
   }
 
-  #placed(): void {
-    if (this.#handing.hasAll) this.places.close()
-  }
-
-  #tell(): void {
-    this.#listeners.tell({ ...this.progress, running: this.#live.running })
-  }
-
-  #printed(stream: 'stdout' | 'stderr'): string[] {
-    const count = this.#shelf.total ?? this.#handing.tasks
-    return Array.from({ length: count }, (_, index) => this.#shelf.at(index)?.run[stream] ?? '')
-  }
-
-  /** See `accepted`; nobody takes an interest in the results by that. */
   async untilAccepted(): Promise<Accepted> {
-    await this.#shelf.until(() => {
-      if (this.#handing.unnoted !== undefined) throw this.#handing.unnoted
-      return this.#handing.isAccepted || (this.#handing.isOver && this.#shelf.isCancelled)
-    })
-    return { copies: this.places.copies() }
+    const { maker } = this
+    await Promise.all([maker !== this && maker.untilAccepted(), this.#handing.untilAccepted(this.#shelf)])
+    return { copies: maker.places.copies() }
   }
 
   /** The mesh has all of it, whether or not the book of its key says so. */

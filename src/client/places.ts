@@ -113,7 +113,7 @@ export const tasksIn = (placements: readonly Placement[]): TaskAt[] =>
 /** The tasks of an id `<job>` or `<job>:<index>`. Rejects with SHOAL_BAD_DEPENDENCY if nobody knows them. */
 export async function tasksNamed(
   name: string,
-  jobs: ReadonlyMap<JobId, { readonly places: Places }>,
+  jobs: { get(job: JobId): { readonly places: Places } | undefined },
   locate: (job: JobId) => Promise<Placement[]>
 ): Promise<readonly TaskAt[]> {
   const named = taskNamed(name)

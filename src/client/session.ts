@@ -6,7 +6,7 @@
  * what has no acknowledgement under a new epoch, what has one by asking for what is missing.
  */
 import { knownCode } from '../errors.ts'
-import { type Digest, type JobId, type ShardKey, shardName } from '../ids.ts'
+import { type Digest, type JobId, type JobName, type ShardKey, shardName } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Batch, pickAt } from '../tasks/batch.ts'
 import {
@@ -18,14 +18,17 @@ import {
   placementBase
 } from '../tasks/messages.ts'
 import { Asks } from './asks.ts'
+import { ByName } from './by-name.ts'
 import { Codes } from './codes.ts'
 import { completionOf, cutOf, isLeftOut, learnTotal, takeLeftOut } from './cut.ts'
 import { Hearing } from './hearing.ts'
 import { type ClientMessage, type EntryMessage, type EntryMessageOf, triesMax } from './protocol.ts'
+import { type Reader, Readers } from './readers.ts'
 import {
   type Copies,
   cancelOf,
   checkJob,
+  closeOf,
   has,
   isAbout,
   isFinished,
@@ -41,18 +44,20 @@ import {
   type Shard,
   type Start,
   started,
+  startOf,
   submitOf,
+  submittedAs,
   takeBack,
   takeRefusal,
-  takeUnread
+  takeUnread,
+  takeUnsent,
+  type Whereabouts,
+  whole
 } from './shards.ts'
 
-/** Shards on their way to their keepers at once. */
-export const unacknowledgedMax = 32
-
 export class Session {
-  readonly #jobs = new Map<JobId, Job>()
-  readonly #byKey = new Map<ShardKey, { job: Job; shard: Shard }>()
+  readonly #jobs = new ByName<Job>()
+  readonly #readers = new Readers((id) => this.#jobs.get(id))
   readonly #asks = new Asks()
   readonly #codes = new Codes()
   readonly #hearing = new Hearing()
@@ -60,9 +65,9 @@ export class Session {
 
   /** A new job, and its code if that is to travel; shards follow by `add`, in order. Of two of one name the older `epoch` is forgotten. */
   begin(header: JobHeader, copies: Copies, code?: Uint8Array, start: Start = {}): SessionEffect[] {
-    this.#jobs.set(header.job, newJob(header.job, copies, header, start))
+    this.#jobs.set(newJob(header.job, copies, header, start))
     if (code !== undefined) this.#codes.add(header.code, code)
-    return this.#give(header.code)
+    return this.#isAttached ? this.#send([...this.#codes.toGive(header.code)]) : []
   }
 
   /** One more shard; `isLast` closes the job. Inputs are in order, indexes from 0. `needs` name shards that were accepted. */
@@ -82,68 +87,76 @@ export class Session {
     job.total = job.shards.length
     if (job.total > 0) return [...this.#push(job), ...this.#completed(job)]
     job.isComplete = true
-    return [{ kind: 'complete', job: id, tasks: 0 }]
+    return [{ kind: 'complete', job: id, tasks: 0 }, ...this.#lookAfter(id)]
   }
 
-  /** Reads a job that somebody made. */
-  follow(id: JobId): SessionEffect[] {
-    if (this.#jobs.has(id)) return []
-    this.#jobs.set(id, newJob(id, { wanted: 0, least: 0 }, undefined))
-    return this.#send({ kind: 'find', job: id })
+  /** Says where a job is, to a reader of this name. `isAwaited`: nobody is asked before this client has submitted it, or will not. */
+  find(id: JobId, name: JobName = id, isAwaited = false): SessionEffect[] {
+    if (this.#jobs.get(name) !== undefined) return []
+    const here = this.#jobs.get(id)
+    const job = newJob(id, { wanted: 0, least: 0 }, undefined, { name })
+    job.isAwaited = isAwaited && (here === undefined || (here.isOwn && !here.isComplete))
+    this.#jobs.set(job)
+    return this.#look(job)
   }
 
-  followInstead(id: JobId): SessionEffect[] {
-    return [...this.forget(id), ...this.follow(id)]
+  /** And reads it. */
+  follow(id: JobId, name: JobName = id, isAwaited = false): SessionEffect[] {
+    const effects = this.find(id, name, isAwaited)
+    const job = this.#jobs.get(name)
+    if (job === undefined || job.isOwn || job.isRead) return effects
+    job.isRead = true
+    return [...effects, ...this.#read(job)]
   }
 
-  cancel(id: JobId): SessionEffect[] {
-    const job = this.#jobs.get(id)
-    if (!job || job.isComplete) return job ? [] : [{ kind: 'complete', job: id, tasks: 0 }] // It was not begun.
+  followInstead(id: JobId, name: JobName = id): SessionEffect[] {
+    return [...this.forget(name), ...this.follow(id, name)]
+  }
+
+  cancel(name: JobName): SessionEffect[] {
+    const job = this.#jobs.get(name)
+    if (!job || job.isComplete) return job ? [] : [{ kind: 'complete', job: name, tasks: 0 }] // It was not begun.
     job.isCancelled = true
     const effects = job.shards.flatMap((shard) => this.#cancelIn(job, shard))
-    return job.isOwn ? [...effects, ...this.close(id)] : effects
+    return job.isOwn ? [...effects, ...this.close(job.id)] : effects
   }
 
   /** Only the task at `index` of the job, also if it is still to be submitted. */
-  cancelTask(id: JobId, index: number): SessionEffect[] {
-    const job = this.#jobs.get(id)
+  cancelTask(name: JobName, index: number): SessionEffect[] {
+    const job = this.#jobs.get(name)
     if (job === undefined || job.isComplete || job.isCancelled) return []
     job.cancelled.add(index)
     return job.shards.filter(has(index)).flatMap((shard) => this.#cancelIn(job, shard))
   }
 
-  /** Nothing of this job is wanted any more. */
-  forget(id: JobId): SessionEffect[] {
-    const job = this.#jobs.get(id)
-    this.#jobs.delete(id)
+  /** Nothing of this job is wanted any more, under this name. */
+  forget(name: JobName): SessionEffect[] {
+    const job = this.#jobs.get(name)
+    if (job !== undefined) this.#jobs.delete(job)
     this.#dropCode(job?.header?.code)
-    const effects: SessionEffect[] = []
-    for (const { placement, state } of job?.shards ?? []) {
-      if (placement === undefined) continue
-      this.#byKey.delete(placement.key)
-      if (state === 'placed') effects.push(...this.#send({ kind: 'unfollow', key: placement.key }))
-    }
-    return effects
+    const effects = job === undefined ? [] : this.#send(this.#readers.leaveAll(job))
+    // Also if it was never begun.
+    return [...effects, ...this.#lookAfter(name as JobId)]
   }
 
   /** A question about the mesh; its answer carries the number returned here. */
   query(what: string, about = ''): { ask: number; effects: SessionEffect[] } {
     const query = this.#asks.begin(what, about)
-    return { ask: query.ask, effects: this.#send(query) }
+    return { ask: query.ask, effects: this.#send([query]) }
   }
 
   attached(now: Millis): SessionEffect[] {
     this.#isAttached = true
     this.#hearing.begin(now)
-    const effects = [...this.#asks].flatMap((query) => this.#send(query))
-    for (const job of this.#jobs.values()) effects.push(...this.#again(job))
+    const effects = this.#send([...this.#asks])
+    for (const job of this.#jobs) effects.push(...this.#again(job))
     return effects
   }
 
   detached(): void {
     this.#isAttached = false
     this.#codes.entryLost()
-    for (const job of this.#jobs.values()) takeBack(job)
+    for (const job of this.#jobs) takeBack(job)
   }
 
   message(message: EntryMessage, now: Millis): SessionEffect[] {
@@ -156,13 +169,13 @@ export class Session {
       case 'results':
         return this.#results(message)
       case 'found':
-        return this.#found(message)
+        return this.#jobs.named(message.header.job).flatMap((job) => this.#foundAt(job, message))
       case 'absent':
-        return this.#absent(message.job)
+        return this.#jobs.named(message.job).flatMap((job) => this.#absent(job))
       case 'released':
-        return this.#gone(message.job)
+        return this.#jobs.named(message.job).flatMap((job) => this.#gone(job))
       case 'superseded':
-        return this.#lookAgain(message.job)
+        return this.#jobs.named(message.job).flatMap((job) => this.#lookAgain(job))
       case 'misread':
         return this.#misread(message)
       case 'answer':
@@ -177,88 +190,83 @@ export class Session {
   wake(now: Millis): SessionEffect[] {
     if (!this.#isAttached) return []
     const effects: SessionEffect[] = []
-    for (const job of this.#jobs.values()) {
+    for (const job of this.#jobs) {
       if (retryAt(job) <= now) effects.push(...this.#push(job, now))
-      for (const message of restated(job, now)) effects.push(...this.#send(message))
+      effects.push(...this.#send(restated(job, now)))
     }
     const verdict = this.#owes ? this.#hearing.look(now) : 'wait'
     if (verdict === 'leave') effects.push({ kind: 'leave-entry' })
-    if (verdict === 'ping') effects.push(...this.#send(this.#asks.ping()))
+    if (verdict === 'ping') effects.push(...this.#send([this.#asks.ping()]))
     return effects
   }
 
   wakeAt(): Millis | undefined {
     if (!this.#isAttached || !this.#owes) return undefined
-    return Math.min(this.#hearing.lookAt, ...[...this.#jobs.values()].map(retryAt))
+    return Math.min(this.#hearing.lookAt, ...[...this.#jobs].map(retryAt))
   }
 
   check(): void {
-    for (const job of this.#jobs.values()) checkJob(job, unacknowledgedMax)
+    for (const job of this.#jobs) checkJob(job)
   }
 
   get #owes(): boolean {
-    return this.#asks.size > 0 || [...this.#jobs.values()].some(({ isComplete }) => !isComplete)
-  }
-
-  /** An entry keeps what it was given last: before each shard, as a job may rest for days. */
-  #give(code: Digest): SessionEffect[] {
-    return this.#isAttached ? [...this.#codes.toGive(code)].map((message) => ({ kind: 'send', message })) : []
+    return this.#asks.size > 0 || [...this.#jobs].some(({ isComplete }) => !isComplete)
   }
 
   #dropCode(code: Digest | undefined): void {
-    const isUsed = [...this.#jobs.values()].some((job) => job.header?.code === code && !job.isComplete)
+    const isUsed = [...this.#jobs].some((job) => job.header?.code === code && !job.isComplete)
     if (code !== undefined && !isUsed) this.#codes.drop(code)
   }
 
-  #send(message: ClientMessage): SessionEffect[] {
-    return this.#isAttached ? [{ kind: 'send', message }] : []
+  #send(messages: readonly ClientMessage[]): SessionEffect[] {
+    return this.#isAttached ? messages.map((message) => ({ kind: 'send', message })) : []
   }
 
-  /** Says everything of a job that an entry must know. */
   #again(job: Job): SessionEffect[] {
     if (job.isComplete) return []
-    if (!job.isOwn && job.shards.length === 0) return this.#send({ kind: 'find', job: job.id })
+    if (!job.isOwn && job.shards.length === 0) return this.#look(job)
     job.isCloseSent = false
     const open = job.shards.filter(isHeard)
-    return [...open.flatMap((shard) => this.#listen(job, shard)), ...this.#push(job)]
+    return [...open.flatMap((shard) => this.#listenAgain(job, shard)), ...this.#push(job)]
+  }
+
+  /** Asks where a job is, unless that is known here, or will be. */
+  #look(job: Job): SessionEffect[] {
+    const here = submittedAs(this.#jobs.get(job.id))
+    if (here !== undefined) return this.#foundAt(job, here)
+    return job.isAwaited ? [] : this.#send([{ kind: 'find', job: job.id }])
+  }
+
+  /** Whoever waited for this client to submit it. */
+  #lookAfter(id: JobId): SessionEffect[] {
+    const waiting = this.#jobs.named(id).filter(({ isAwaited }) => isAwaited)
+    for (const job of waiting) job.isAwaited = false
+    return waiting.flatMap((job) => this.#look(job))
   }
 
   /** Before it is accepted, an entry could do nothing about it. */
   #cancelIn(job: Job, shard: Shard): SessionEffect[] {
-    return [...cancelOf(job, shard), ...cutOf(job, shard)].flatMap((message) => this.#send(message))
+    return this.#send([...cancelOf(job, shard), ...cutOf(job, shard)])
   }
 
   #listen(job: Job, shard: Shard): SessionEffect[] {
-    const { placement, has, isStarted } = shard
-    if (placement === undefined) return []
-    const effects = this.#send({ kind: 'follow', placement, have: Uint32Array.from(has) })
-    if (job.isOwn && job.header?.atMostOnce && !isStarted)
-      effects.push(...this.#send({ kind: 'start', placement }))
-    return [...effects, ...this.#cancelIn(job, shard)]
+    return [...this.#send(this.#readers.enter({ job, shard })), ...this.#cancelIn(job, shard)]
   }
 
-  /** Sends what may be sent: the first shard alone, for it says where the job's register is; then the others, within bounds. */
+  #listenAgain(job: Job, shard: Shard): SessionEffect[] {
+    const messages = [...this.#readers.again({ job, shard }), ...startOf(job, shard)]
+    return [...this.#send(messages), ...this.#cancelIn(job, shard)]
+  }
+
   #push(job: Job, now: Millis = 0): SessionEffect[] {
-    if (!this.#isAttached || !job.isOwn || job.header === undefined) return []
-    const effects: SessionEffect[] = []
-    const root = job.shards[0]?.placement
-    let sent = job.shards.filter(({ state }) => state === 'sent').length
-    for (const shard of job.shards) {
-      if (shard.state !== 'new' || shard.inputs === undefined || shard.retryAt > now) continue
-      if (sent >= unacknowledgedMax || (shard.index > 0 && root === undefined)) break
-      shard.state = 'sent'
-      shard.retryAt = 0
-      sent++
-      if (shard.index === 0) job.isClosed = job.total > 0
-      effects.push(...this.#give(job.header.code))
-      effects.push(...this.#send(submitOf(job, shard, job.header, shard.inputs)))
-    }
-    // Shard 0 says how many there are, if that was known when it was sent; else the register is told afterwards.
-    if (job.total > 0 && root !== undefined && !job.isClosed && !job.isCloseSent) {
-      job.isCloseSent = true
-      effects.push(...this.#send({ kind: 'close', root, shards: job.total }))
-    }
-    return effects
+    const { header } = job
+    if (!this.#isAttached || !job.isOwn || header === undefined) return []
+    // An entry keeps what it was given last: before each shard, as a job may rest for days.
+    const submitted = takeUnsent(job, now).flatMap(([shard, inputs]) => [
+      ...this.#codes.toGive(header.code),
+      submitOf(job, shard, header, inputs)
+    ])
+    return this.#send([...submitted, ...closeOf(job)])
   }
 
   #submitted({ job: id, index, placement, copies }: EntryMessageOf<'submitted'>): SessionEffect[] {
@@ -271,12 +279,14 @@ export class Session {
     shard.placement = placement
     shard.state = 'placed'
     shard.inputs = undefined
-    this.#byKey.set(placement.key, { job, shard })
+    const follow = this.#readers.enter({ job, shard })
     shard.copies = copies
-    const effects: SessionEffect[] = job.isClosed ? [{ kind: 'closed', job: id }] : []
-    if (job.header?.atMostOnce) effects.push(...this.#send({ kind: 'start', placement }))
+    // Its entry tells of it by itself.
+    const effects = job.isLeft ? this.#send(follow) : []
+    if (job.isClosed) effects.push({ kind: 'closed', job: id })
+    if (job.header?.atMostOnce) effects.push(...this.#send([{ kind: 'start', placement }]))
     else effects.push({ kind: 'accepted', job: id, index, copies, placement })
-    return [...effects, ...this.#cancelIn(job, shard), ...this.#push(job)]
+    return [...effects, ...this.#cancelIn(job, shard), ...this.#push(job), ...this.#lookAfter(id)]
   }
 
   #refused({ job: id, index, code, message }: EntryMessageOf<'refused'>, now: Millis): SessionEffect[] {
@@ -290,28 +300,29 @@ export class Session {
   /** No other entry could read it either: what it belongs to fails, and is not said again. */
   #misread({ of, about, code, message }: EntryMessageOf<'misread'>): SessionEffect[] {
     const known = knownCode(code)
-    const meant = [...this.#jobs.values()].filter(isAbout(of, about))
+    const meant = [...this.#jobs].filter(isAbout(of, about))
     const ask = of === 'query' && this.#asks.answered(Number(about)) ? Number(about) : undefined
     if (meant.length === 0) return [{ kind: 'misread', ask, code: known, message }]
-    return meant.flatMap(({ id }) => [
-      ...this.forget(id),
-      { kind: 'refused', job: id, code: known, message } as const
+    return meant.flatMap(({ name }) => [
+      ...this.forget(name),
+      { kind: 'refused', job: name, code: known, message } as const
     ])
   }
 
   #results({ key, outcomes }: EntryMessageOf<'results'>): SessionEffect[] {
-    const found = this.#byKey.get(key)
-    if (found === undefined) return []
-    const { job, shard } = found
+    return [...this.#readers.of(key)].flatMap((reader) => this.#heard(reader, key, outcomes))
+  }
+
+  #heard({ job, shard }: Reader, key: ShardKey, outcomes: Batch): SessionEffect[] {
     const { isStarted, entries, fresh } = newsOf(shard, outcomes)
     const effects = isStarted ? started(job, shard) : []
     for (const [index, value] of entries) effects.push(...this.#placed(job, index, value))
     if (fresh.length > 0)
-      effects.push({ kind: 'outcomes', job: job.id, first: shard.first, outcomes: pickAt(outcomes, fresh) })
+      effects.push({ kind: 'outcomes', job: job.name, first: shard.first, outcomes: pickAt(outcomes, fresh) })
     if (shard.has.size === shard.count && shard.state === 'placed') {
       shard.state = 'complete'
       // The first shard still tells where the others are, and that the job is closed.
-      if (shard.index > 0) effects.push(...this.#send({ kind: 'unfollow', key }))
+      if (shard.index > 0) effects.push(...this.#send(this.#readers.leave(job, key)))
       effects.push(...(job.isOwn ? started(job, shard) : this.#read(job)))
     }
     return [...effects, ...this.#completed(job)]
@@ -322,41 +333,35 @@ export class Session {
     job.isComplete = true
     this.#dropCode(job.header?.code)
     const root = job.shards[0]?.placement
-    const effects: SessionEffect[] = root === undefined ? [] : this.#send({ kind: 'unfollow', key: root.key })
-    return [...effects, completionOf(job)]
+    return [...this.#send(root ? this.#readers.leave(job, root.key) : []), completionOf(job)]
   }
 
-  #found({ placement, header, shards }: EntryMessageOf<'found'>): SessionEffect[] {
-    const job = this.#jobs.get(header.job)
-    if (job === undefined || job.isOwn || job.shards.length > 0) return []
-    job.header = header
-    job.total = shards
+  #foundAt(job: Job, { placement, header, shards }: Whereabouts): SessionEffect[] {
+    if (job.isOwn || job.shards.length > 0) return []
+    Object.assign(job, { header, total: shards, isAwaited: false })
     this.#know(job, 0, placement)
-    return [{ kind: 'found', job: job.id, header }, ...this.#read(job)]
+    return [{ kind: 'found', job: job.name, header }, ...this.#read(job)]
   }
 
-  #absent(id: JobId): SessionEffect[] {
-    const job = this.#jobs.get(id)
-    return job === undefined || job.isOwn || job.shards.length > 0 ? [] : this.#gone(id)
+  #absent(job: Job): SessionEffect[] {
+    return job.isOwn || job.isAwaited || job.shards.length > 0 ? [] : this.#gone(job)
   }
 
   /** It will not come any more, whatever was known of it. */
-  #gone(id: JobId): SessionEffect[] {
-    const job = this.#jobs.get(id)
-    if (job === undefined || job.isComplete) return []
-    for (const { placement } of job.shards) if (placement !== undefined) this.#byKey.delete(placement.key)
-    this.#jobs.delete(id)
+  #gone(job: Job): SessionEffect[] {
+    if (job.isComplete) return []
+    this.#readers.leaveAll(job)
+    this.#jobs.delete(job)
     this.#dropCode(job.header?.code)
-    return [{ kind: 'absent', job: id }]
+    return [{ kind: 'absent', job: job.name }]
   }
 
   /** Unless something was received already, which may have been another truth. */
-  #lookAgain(id: JobId): SessionEffect[] {
-    const job = this.#jobs.get(id)
-    if (job === undefined || job.isComplete) return []
+  #lookAgain(job: Job): SessionEffect[] {
+    if (job.isComplete) return []
     // An own one was submitted anew by somebody else: by another attempt of the task that this one is within.
-    if (job.isOwn || job.shards.some(({ has }) => has.size > 0)) return this.#gone(id)
-    return this.followInstead(id)
+    if (job.isOwn || job.shards.some(({ has }) => has.size > 0)) return this.#gone(job)
+    return job.isRead ? this.followInstead(job.id, job.name) : []
   }
 
   /** An entry of the job's register. */
@@ -372,26 +377,24 @@ export class Session {
 
   #closed(job: Job, value: Uint8Array): SessionEffect[] {
     // Another attempt of the task that this one is within has submitted it, too, and was first.
-    if (!learnTotal(job, value)) return this.#gone(job.id)
+    if (!learnTotal(job, value)) return this.#gone(job)
     const effects = takeLeftOut(job).flatMap((placement) => this.#letGo(job, placement))
-    if (job.isOwn) effects.push({ kind: job.cut === undefined ? 'closed' : 'cancelled', job: job.id })
-    return effects
+    if (!job.isOwn) return [...effects, ...whole(job)]
+    return [...effects, { kind: job.cut === undefined ? 'closed' : 'cancelled', job: job.name }]
   }
 
   /** The job does not have this shard. */
   #letGo(job: Job, placement: Placement): SessionEffect[] {
-    this.#byKey.delete(placement.key)
-    const cancels = job.isCancelled ? this.#send({ kind: 'cancel', placement }) : []
-    return [...cancels, ...this.#send({ kind: 'unfollow', key: placement.key })]
+    const cancels: ClientMessage[] = job.isCancelled ? [{ kind: 'cancel', placement }] : []
+    return this.#send([...cancels, ...this.#readers.leave(job, placement.key)])
   }
 
   #know(job: Job, index: number, placement: Placement): void {
-    const shard = { ...newShard(index, placement, undefined), placement }
-    job.shards.push(shard)
-    this.#byKey.set(placement.key, { job, shard })
+    job.shards.push({ ...newShard(index, placement, undefined), placement })
   }
 
   #read(job: Job): SessionEffect[] {
-    return takeUnread(job).flatMap((shard) => this.#listen(job, shard))
+    if (!job.isRead) return []
+    return [...takeUnread(job).flatMap((shard) => this.#listen(job, shard)), ...whole(job)]
   }
 }

@@ -4,14 +4,16 @@
  * Not here: what is done about it (session.ts). A shard begins as inputs, becomes a place in the mesh, and ends as outcomes.
  */
 import type { ErrorCode } from '../errors.ts'
-import type { JobId } from '../ids.ts'
+import type { JobId, JobName } from '../ids.ts'
 import { assert, type Millis } from '../machine.ts'
 import { type Batch, valueAt } from '../tasks/batch.ts'
 import { type JobHeader, type Needs, type Placement, placementBase, startIndex } from '../tasks/messages.ts'
 import { mayStart } from '../tasks/start.ts'
 import type { Range } from './cut.ts'
-import type { ClientMessage } from './protocol.ts'
+import type { ClientMessage, EntryMessageOf } from './protocol.ts'
 
+/** Shards on their way to their keepers at once. */
+const unacknowledgedMax = 32
 /** Shards of a found job that are read at once. */
 export const followedMax = 16
 const busyAgainMs = 200
@@ -23,17 +25,20 @@ const restatedMax = 64
 export type SessionEffect =
   | { kind: 'send'; message: ClientMessage }
   /** Outcomes not seen before: of tasks `first + indexes[i]` of the job. */
-  | { kind: 'outcomes'; job: JobId; first: number; outcomes: Batch }
-  | { kind: 'accepted'; job: JobId; index: number; copies: number; placement: Placement }
-  /** Of an own job: the mesh knows how many shards it has, and waits for no more, whether or not this client is there. */
-  | { kind: 'closed'; job: JobId }
-  | { kind: 'found'; job: JobId; header: JobHeader }
+  | { kind: 'outcomes'; job: JobName; first: number; outcomes: Batch }
+  | { kind: 'accepted'; job: JobName; index: number; copies: number; placement: Placement }
+  /**
+   * Of an own job: the mesh knows how many shards it has, and waits for no more, whether or not this client is there. Of another
+   * one: where all of it is.
+   */
+  | { kind: 'closed'; job: JobName }
+  | { kind: 'found'; job: JobName; header: JobHeader }
   /** Of an own job: somebody else cancelled it, so no more of its inputs are wanted. */
-  | { kind: 'cancelled'; job: JobId }
+  | { kind: 'cancelled'; job: JobName }
   /** Every task of the job has an outcome, and no more can be added. Tasks in `missing` it has none of: it was ended before. */
-  | { kind: 'complete'; job: JobId; tasks: number; missing?: readonly Range[] }
-  | { kind: 'refused'; job: JobId; code: ErrorCode; message: string }
-  | { kind: 'absent'; job: JobId }
+  | { kind: 'complete'; job: JobName; tasks: number; missing?: readonly Range[] }
+  | { kind: 'refused'; job: JobName; code: ErrorCode; message: string }
+  | { kind: 'absent'; job: JobName }
   /** The entry could not read a question of this number, or another message, of which nobody knows to which call it belongs. */
   | { kind: 'misread'; ask: number | undefined; code: ErrorCode; message: string }
   | { kind: 'answer'; ask: number; json: string }
@@ -65,6 +70,8 @@ export interface Shard {
 
 export interface Job {
   readonly id: JobId
+  /** The same for who submitted it. */
+  readonly name: JobName
   readonly copies: Copies
   readonly isOwn: boolean
   /** Its shards begin with it. */
@@ -84,12 +91,22 @@ export interface Job {
   /** Single tasks, by their index in the job. */
   readonly cancelled: Set<number>
   isComplete: boolean
+  /** Of one that somebody made: this client is to submit it first, somebody reads it, and it was said where all of it is. */
+  isAwaited: boolean
+  isRead: boolean
+  isWhole: boolean
+  /** Of one that is submitted here: an entry may have been told, by one who read it, to tell no more of what it accepts just then. */
+  isLeft: boolean
 }
+
+/** Where the first shard of a job is, and how many it has, or 0. */
+export type Whereabouts = Pick<EntryMessageOf<'found'>, 'placement' | 'header' | 'shards'>
 
 /** How a job begins: its shards with an epoch, and with tasks that were cancelled before. */
 export interface Start {
   readonly epoch?: number
   readonly cancelled?: Iterable<number>
+  readonly name?: JobName
 }
 
 /** `header`: of an own job; without one it is somebody else's, to be read. */
@@ -97,9 +114,10 @@ export const newJob = (
   id: JobId,
   copies: Copies,
   header: JobHeader | undefined,
-  { epoch = 0, cancelled = [] }: Start = {}
+  { epoch = 0, cancelled = [], name = id }: Start = {}
 ): Job => ({
   id,
+  name,
   copies,
   isOwn: header !== undefined,
   header,
@@ -112,7 +130,11 @@ export const newJob = (
   isCancelled: false,
   cut: undefined,
   cancelled: new Set(cancelled),
-  isComplete: false
+  isComplete: false,
+  isAwaited: false,
+  isRead: false,
+  isWhole: false,
+  isLeft: false
 })
 
 export const newShard = (
@@ -151,6 +173,31 @@ export function submitOf(job: Job, shard: Shard, header: JobHeader, inputs: Batc
   return { kind: 'submit', header, index, epoch, first, shards, copies, root: roots, inputs, needs }
 }
 
+/** What may be sent now: the first shard alone, for it says where the job's register is; then the others, within bounds. */
+export function takeUnsent(job: Job, now: Millis): [shard: Shard, inputs: Batch][] {
+  const taken: [Shard, Batch][] = []
+  const root = job.shards[0]?.placement
+  let sent = job.shards.filter(({ state }) => state === 'sent').length
+  for (const shard of job.shards) {
+    if (shard.state !== 'new' || shard.inputs === undefined || shard.retryAt > now) continue
+    if (sent >= unacknowledgedMax || (shard.index > 0 && root === undefined)) break
+    shard.state = 'sent'
+    shard.retryAt = 0
+    sent++
+    if (shard.index === 0) job.isClosed = job.total > 0
+    taken.push([shard, shard.inputs])
+  }
+  return taken
+}
+
+/** Shard 0 says how many there are, if that was known when it was sent; else the register is told afterwards. */
+export function closeOf(job: Job): ClientMessage[] {
+  const root = job.shards[0]?.placement
+  if (job.total === 0 || root === undefined || job.isClosed || job.isCloseSent) return []
+  job.isCloseSent = true
+  return [{ kind: 'close', root, shards: job.total }]
+}
+
 /** When the next of its shards that a busy entry refused is to be sent again. */
 export const retryAt = ({ shards }: Job): Millis =>
   shards.reduce(
@@ -171,11 +218,14 @@ export function restated(job: Job, now: Millis): ClientMessage[] {
   const root = shards[0]?.placement
   const isUnsaid = isCloseSent && !isClosed && root !== undefined
   const close: ClientMessage[] = isUnsaid ? [{ kind: 'close', root, shards: total }] : []
-  const open = header?.atMostOnce
-    ? shards.filter(({ state, isStarted }) => state === 'placed' && !isStarted)
-    : []
-  const starts = open.slice(0, restatedMax).flatMap(({ placement }) => placement ?? [])
-  return [...close, ...starts.map((placement) => ({ kind: 'start', placement }) as const)]
+  const placed = header?.atMostOnce ? shards.filter(({ state }) => state === 'placed') : []
+  return [...close, ...placed.flatMap((shard) => startOf(job, shard)).slice(0, restatedMax)]
+}
+
+/** Of an own shard that runs at most once, until its register says that it may start. */
+export function startOf({ isOwn, header }: Job, { placement, isStarted }: Shard): ClientMessage[] {
+  const isUnsaid = isOwn && header?.atMostOnce && !isStarted && placement !== undefined
+  return isUnsaid ? [{ kind: 'start', placement }] : []
 }
 
 export const has =
@@ -202,11 +252,11 @@ export function newsOf({ count, has }: Shard, outcomes: Batch) {
 }
 
 /** Only now it is sure that it runs, and that nothing else of it ever will; or it was over before that was said. */
-export function started({ isOwn, id, header }: Job, shard: Shard): SessionEffect[] {
+export function started({ isOwn, name, header }: Job, shard: Shard): SessionEffect[] {
   const { index, copies, placement } = shard
   if (!isOwn || !header?.atMostOnce || shard.isStarted || placement === undefined) return []
   shard.isStarted = true
-  return [{ kind: 'accepted', job: id, index, copies, placement }]
+  return [{ kind: 'accepted', job: name, index, copies, placement }]
 }
 
 /** What is to be cancelled of a shard that was accepted, as an entry is told. */
@@ -230,6 +280,21 @@ export function isFinished({ isComplete, isOwn, isClosed, total, shards }: Job):
 /** An entry is to tell of it: the first one still tells where the others are, and that the job is closed. */
 export const isHeard = ({ state, index }: Shard): boolean =>
   state === 'placed' || (index === 0 && state === 'complete')
+
+/** Where the job is that this client submitted, once it is accepted; `shards` as the mesh knows it. */
+export function submittedAs(job: Job | undefined): Whereabouts | undefined {
+  const { isOwn = false, header, shards = [], isClosed, cut, total = 0 } = job ?? {}
+  const placement = shards[0]?.placement
+  if (!isOwn || header === undefined || placement === undefined) return undefined
+  return { placement, header, shards: isClosed && cut === undefined ? total : 0 }
+}
+
+/** Said once. */
+export function whole(job: Job): SessionEffect[] {
+  if (job.isWhole || job.total === 0 || job.shards.length < job.total) return []
+  job.isWhole = true
+  return [{ kind: 'closed', job: job.name }]
+}
 
 /** So far. */
 export const tasksIn = ({ shards }: Job): number =>
@@ -269,9 +334,9 @@ export const isAbout =
     about === (of === 'code' ? header?.code : id)
 
 /** Throws if a job contradicts itself. */
-export function checkJob({ shards }: Job, sentMax: number): void {
+export function checkJob({ shards }: Job): void {
   const sent = shards.filter(({ state }) => state === 'sent').length
-  assert(sent <= sentMax, `${sent} shards without acknowledgement`)
+  assert(sent <= unacknowledgedMax, `${sent} shards without acknowledgement`)
   for (const { has, count, state } of shards)
     assert(has.size < count || state === 'complete', 'complete, unnoticed')
 }

@@ -26,7 +26,7 @@ export class Shelf<R> {
   /** Indexes in order of arrival, if somebody reads them so. */
   #arrivals: number[] = []
   #change = Promise.withResolvers<void>()
-  reading: 'nobody' | 'all' | 'one by one' = 'nobody'
+  reading: 'nobody' | 'all' | 'one by one' | 'left' = 'nobody'
   done = 0
   failed = 0
   /** Of those that failed. */
@@ -51,8 +51,10 @@ export class Shelf<R> {
   }
 
   put(index: number, settled: Settled): void {
-    this.#settled.set(index, settled)
-    this.#arrivals.push(index)
+    if (this.reading !== 'left') {
+      this.#settled.set(index, settled)
+      this.#arrivals.push(index)
+    }
     this.done++
     if (settled.error === undefined) return
     this.failed++
@@ -65,6 +67,32 @@ export class Shelf<R> {
 
   at(index: number): Settled | undefined {
     return this.#settled.get(index)
+  }
+
+  /** The first one that is not here. */
+  get open(): number {
+    let index = 0
+    while (this.has(index)) index++
+    return index
+  }
+
+  printed(stream: 'stdout' | 'stderr', count: number): string[] {
+    return Array.from({ length: this.total ?? count }, (_, index) => this.at(index)?.run[stream] ?? '')
+  }
+
+  /** Its only reader left: nothing is kept. */
+  letGo(): void {
+    this.reading = 'left'
+    this.#settled.clear()
+    this.#arrivals = []
+    this.changed()
+  }
+
+  /** What was told is told again. */
+  restart(): void {
+    this.#settled.clear()
+    this.#arrivals = []
+    this.done = this.failed = this.cancelled = this.taken = 0
   }
 
   /** Resolves at the next change. */
@@ -195,6 +223,7 @@ export class Shelf<R> {
       const settled = index === undefined ? undefined : this.#settled.get(index)
       if (settled !== undefined) return settled
       if (this.failure !== undefined) throw this.failure
+      if (this.reading === 'left') return undefined
       const isAtEnd = this.isComplete && nth >= (this.total ?? 0)
       if (isAtEnd && this.isCutOff) throw this.#cancelled()
       if (isAtEnd) return undefined

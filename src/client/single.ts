@@ -2,70 +2,50 @@
  * One task of a job with many, in the hands of whoever asked for it by its index, its name or its id.
  *
  * Not here: its job (job.ts), and tasks that are jobs of their own (task.ts).
- * It looks at what arrives for its job, takes nothing out, and cancels nothing but its task.
+ * It looks at what arrives for its job, takes nothing out, and cancels nothing but its task. Those by ids share one reader of the job,
+ * which is looked for anew until one of them waits for something.
  */
 import { type RunMetadata, ShoalError, TaskError } from '../errors.ts'
-import { taskId } from '../ids.ts'
+import { type JobId, taskId } from '../ids.ts'
+import { cancelled, unlessAborted } from './abortable.ts'
 import type { Explanation } from './answers.ts'
 import { Awaitable, held } from './awaitable.ts'
-import { End, endOf } from './endings.ts'
+import { type End, endOf } from './endings.ts'
+import type { Fate } from './fates.ts'
 import type { Job } from './job.ts'
 import { checkListener } from './listeners.ts'
 import type { Gate } from './nest.ts'
 import { type Found, tasksOf } from './places.ts'
 import { progressOfOne } from './progress.ts'
-import type { Settled } from './settled.ts'
 import { noTask } from './standing.ts'
-import { Timing } from './timing.ts'
+import type { Times } from './timing.ts'
 import type { Accepted, JobStatus, Printed, Progress, TaskHandle, TaskProgress } from './types.ts'
 
-/** What is known of one task; all its handles share it. */
-export class Fate {
-  readonly end = new End()
-  readonly timing = new Timing()
-  readonly #value = Promise.withResolvers<unknown>()
-  settled: Settled | undefined
-
-  constructor() {
-    this.#value.promise.catch(() => {})
-  }
-
-  get value(): Promise<unknown> {
-    return this.#value.promise
-  }
-
-  settle(settled: Settled): void {
-    this.settled = settled
-    this.timing.ran(settled.run)
-    if (settled.error === undefined) this.#value.resolve(settled.value)
-    else this.#value.reject(settled.error)
-    this.#over(settled.error !== undefined)
-  }
-
-  /** Nothing of it will come. */
-  fail(error: Error): void {
-    if (this.end.isOver) return
-    this.#value.reject(error)
-    this.#over(true)
-  }
-
-  #over(hasFailed: boolean): void {
-    this.timing.over()
-    this.end.over(hasFailed)
-  }
+export interface TaskPlan {
+  readonly job: JobId
+  readonly index: number
+  readonly gate: Gate
+  /** Its job, or a reader of that. */
+  readonly find: () => Job<unknown>
+  /** Ends this handle, and no other one. */
+  readonly signal?: AbortSignal | undefined
 }
 
 export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
   declare readonly gives?: R
   readonly id: string
-  readonly #job: Job<unknown>
+  protected readonly gate: Gate
+  readonly #plan: TaskPlan
   readonly #index: number
+  #held: Job<unknown> | undefined
+  #own: Fate | undefined
 
-  constructor(job: Job<unknown>, index: number) {
+  constructor(plan: TaskPlan) {
     super()
-    this.id = taskId(job.id, index)
-    this.#job = job
-    this.#index = index
+    this.id = taskId(plan.job, plan.index)
+    this.gate = plan.gate
+    this.#plan = plan
+    this.#index = plan.index
   }
 
   protected override get noun(): string {
@@ -76,16 +56,25 @@ export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
     return { id: this.id }
   }
 
+  get #job(): Job<unknown> {
+    return this.#held ?? this.#plan.find()
+  }
+
+  /** Of the job that it holds to from now on. */
   get #fate(): Fate {
-    return this.#job.fate(this.#index)
+    this.#held ??= this.#plan.find()
+    const shared = this.#held.fate(this.#index)
+    if (this.#plan.signal === undefined) return shared
+    this.#own ??= shared.until(this.#plan.signal, this.id)
+    return this.#own
   }
 
   protected get end(): End {
     return this.#fate.end
   }
 
-  protected get gate(): Gate {
-    return this.#job.gate
+  protected get times(): Times {
+    return this.#fate.timing
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a handle is awaitable by design.
@@ -101,11 +90,12 @@ export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
   }
 
   async [tasksOf](): Promise<Found> {
-    return { tasks: [await this.#job.places.at(this.#index)], isList: false }
+    return { tasks: [await this.#job.maker.places.at(this.#index)], isList: false }
   }
 
   get accepted(): Promise<Accepted> {
-    return held(this.#accepted())
+    const { signal } = this.#plan
+    return held(signal === undefined ? this.#accepted() : until(signal, this.id, this.#accepted()))
   }
 
   get metadata(): RunMetadata | undefined {
@@ -129,31 +119,20 @@ export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
     return this.#fate.settled !== undefined || (this.#job.isComplete && this.end.isOver)
   }
 
-  get elapsed(): number {
-    return this.#fate.timing.elapsed
-  }
-
-  get serialTime(): number {
-    return this.#fate.timing.serialTime
-  }
-
-  get wallTime(): number {
-    return this.#fate.timing.wallTime
-  }
-
   async status(): Promise<JobStatus> {
-    const { standing, id: job } = this.#job
-    const fate = this.#fate
-    const told = fate.end.isOver ? undefined : await standing.told(this.id)
+    const { standing, id: job, interest } = this.#job
+    // Who only asks how it stands waits for nothing.
+    const fate = interest.hasAll || this.#held !== undefined ? this.#fate : undefined
+    const told = fate?.end.isOver ? undefined : await standing.told(this.id)
     if (told?.isClosed && this.#index >= told.tasks) throw noTask(job, this.#index, told.tasks)
-    const { settled, end } = fate
+    const { settled, end } = fate ?? {}
     // Nobody knows how it ended: it says why.
-    if (standing.isRead && end.isOver && settled === undefined) await fate.value
+    if (standing.isRead && end?.isOver && settled === undefined) await fate?.value
     const { error } = settled ?? {}
     const wasCancelled = error instanceof TaskError && error.code === 'SHOAL_CANCELLED'
-    const isDone = this.#isDone || told?.done === 1
+    const isDone = (fate !== undefined && this.#isDone) || told?.done === 1
     const state = wasCancelled || told?.cancelled === 1 ? 'cancelled' : isDone ? 'done' : 'running'
-    const failed = Number((isDone && end.hasFailed) || told?.failed === 1 || told?.cancelled === 1)
+    const failed = Number((isDone && end?.hasFailed) || told?.failed === 1 || told?.cancelled === 1)
     return { id: this.id, state, done: Number(isDone), total: 1, failed }
   }
 
@@ -180,15 +159,21 @@ export class Single<R> extends Awaitable<R> implements TaskHandle<R> {
   }
 
   async release(): Promise<void> {
-    const text = `${this.id} is one task of a job, and is released with it: client.job('${this.#job.id}').release()`
+    const text = `${this.id} is one task of a job, and is released with it: client.job('${this.#plan.job}').release()`
     throw new ShoalError('SHOAL_BAD_OPTION', text)
   }
 
   async #accepted(): Promise<Accepted> {
-    const { places, share } = this.#job
+    const { maker } = this.#job
+    const { places, share } = maker
     const { placement } = await places.at(this.#index)
     // Who submits the key again makes all of it anew, unless it is there as a whole.
-    if (share !== undefined) await this.#job.untilAccepted()
+    if (share !== undefined) await maker.untilAccepted()
     return { copies: places.copies(placement) }
   }
 }
+
+const until = <T>(signal: AbortSignal, task: string, promise: Promise<T>): Promise<T> =>
+  unlessAborted(promise, signal).catch((error) => {
+    throw signal.aborted ? cancelled(`task ${task}`, signal) : error
+  })

@@ -7,6 +7,7 @@
 import { ShoalError } from '../errors.ts'
 import { taskId } from '../ids.ts'
 import type { JobSummary } from './answers.ts'
+import type { Interest } from './interest.ts'
 import type { JobPlan } from './job-plan.ts'
 import type { Shelf } from './shelf.ts'
 import type { JobStatus } from './types.ts'
@@ -14,19 +15,22 @@ import type { JobStatus } from './types.ts'
 export class Standing {
   readonly #plan: Pick<JobPlan, 'id' | 'host'>
   readonly #shelf: Shelf<unknown>
+  readonly #interest: Interest
   #isFound = false
   /** Somebody else submits it, or has done so. */
   isRead: boolean
 
-  constructor(plan: Pick<JobPlan, 'id' | 'host' | 'isFound'>, shelf: Shelf<unknown>) {
+  constructor(plan: Pick<JobPlan, 'id' | 'host' | 'isFound'>, shelf: Shelf<unknown>, interest: Interest) {
     this.#plan = plan
     this.#shelf = shelf
+    this.#interest = interest
     this.isRead = plan.isFound
   }
 
   /** The mesh knows the job. */
   found(): void {
     this.#isFound = true
+    this.#interest.found()
     this.#shelf.changed()
   }
 
@@ -53,7 +57,13 @@ export class Standing {
   async told(about: string): Promise<JobSummary | undefined> {
     if (!this.isRead) return undefined
     await this.#untilFound()
-    const told = this.#isOver ? undefined : await this.#plan.host.standing(about)
+    let told = this.#isOver ? undefined : await this.#plan.host.standing(about)
+    if (told === undefined && !this.#isOver && !this.#interest.hasAll) {
+      // Nobody told it if the job is gone.
+      this.#isFound = false
+      await this.#untilFound()
+      told = this.#isOver ? undefined : await this.#plan.host.standing(about)
+    }
     // Who cancelled it, or left it to others, knows that.
     if (this.#shelf.isCancelled) return undefined
     if (this.#shelf.failure !== undefined) throw this.#shelf.failure
@@ -74,6 +84,7 @@ export class Standing {
   }
 
   async #untilFound(): Promise<void> {
+    if (!this.#isFound) this.#interest.place()
     while (this.isRead && !this.#isFound && !this.#isOver) await this.#shelf.change
   }
 

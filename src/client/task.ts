@@ -12,6 +12,7 @@ import { checkListener } from './listeners.ts'
 import type { Gate } from './nest.ts'
 import { type Found, tasksOf } from './places.ts'
 import { progressOfOne } from './progress.ts'
+import type { Times } from './timing.ts'
 import type { Accepted, JobStatus, Printed, Progress, TaskHandle, TaskProgress } from './types.ts'
 
 export class Task<R> extends Awaitable<R> implements TaskHandle<R> {
@@ -39,19 +40,8 @@ export class Task<R> extends Awaitable<R> implements TaskHandle<R> {
   }
 
   get progress(): Progress {
-    return progressOfOne(this.#job.isComplete, this.end)
-  }
-
-  get elapsed(): number {
-    return this.#job.elapsed
-  }
-
-  get serialTime(): number {
-    return this.#job.serialTime
-  }
-
-  get wallTime(): number {
-    return this.#job.wallTime
+    const { looked, isComplete } = this.#job
+    return progressOfOne(isComplete, looked)
   }
 
   get stdout(): string {
@@ -72,6 +62,14 @@ export class Task<R> extends Awaitable<R> implements TaskHandle<R> {
 
   protected get end(): End {
     return this.#job.end
+  }
+
+  protected get times(): Times {
+    return this.#job
+  }
+
+  protected override get looked(): End {
+    return this.#job.looked
   }
 
   protected get gate(): Gate {

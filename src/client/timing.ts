@@ -42,6 +42,12 @@ export class Timing implements Times {
     this.#last = Math.max(this.#last, completed ?? submitted)
   }
 
+  /** What was told is told again. */
+  restart(): void {
+    this.#serial = this.#last = 0
+    this.#first = Number.POSITIVE_INFINITY
+  }
+
   over(): void {
     this.#endedAt ??= performance.now()
   }

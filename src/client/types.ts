@@ -170,7 +170,7 @@ export interface JobHandle<R> extends Later<R[]>, AsyncIterable<R>, Waitable<R[]
    * Never for an endless source. Results that nobody takes out meanwhile are kept in memory.
    */
   readonly accepted: Promise<Accepted>
-  /** Results as they come. Iterate a job once: in order, or as completed. Leaving early cancels the rest. */
+  /** Results as they come. Iterate a job once: in order, or as completed. Leaving early cancels the rest, but not by `job(id)`. */
   asCompleted(): AsyncIterable<Completed<R>>
   status(): Promise<JobStatus>
   /**
@@ -324,7 +324,7 @@ export interface Client extends AsyncDisposable {
    * SHOAL_BAD_DEPENDENCY for circles and for names that are none of them. The functions are all plain, or all of one module.
    */
   graph<const N extends Calls>(calls: N, options?: MapOptions): GraphHandle<N>
-  /** A job that anybody made, by its id. Rejects with SHOAL_NOT_FOUND if no reachable node knows it. */
+  /** A job that anybody made; its `signal`, or leaving its loop, ends this handle alone. Rejects with SHOAL_NOT_FOUND. */
   job<R = unknown>(
     id: string,
     options?: { readonly returnErrors?: boolean; readonly signal?: AbortSignal }

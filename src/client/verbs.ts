@@ -10,7 +10,7 @@ import type { EngineOrder } from '../tasks/engine-orders.ts'
 import type { Placement } from '../tasks/messages.ts'
 import type { Explanation, JobSummary, MemberInfo, NodeStatus, StatusReport } from './answers.ts'
 import type { Beside } from './beside.ts'
-import { onlyKnown, shown } from './checks.ts'
+import { checkSignal, onlyKnown, shown } from './checks.ts'
 import { type LeaseOptions, MeshLock, MeshSemaphore } from './coordination/lock.ts'
 import { MeshQueue, type QueueOptions } from './coordination/queue.ts'
 import { MeshEvent, MeshVariable } from './coordination/variable.ts'
@@ -21,7 +21,9 @@ import { inspectedBy, type Look, looksLike } from './looks.ts'
 import type { Gate } from './nest.ts'
 import { checkTaskOptions } from './options.ts'
 import { type Watchable, type WatchOptions, watch } from './progress.ts'
+import { Single } from './single.ts'
 import { unfinished } from './standing.ts'
+import { checkReading, type ReadOptions, type SourceStream } from './stream.ts'
 import { Task } from './task.ts'
 import type { Client, DataSource, Progress, PutOptions, TaskHandle, TaskOptions } from './types.ts'
 import { BalancedView } from './views/balanced.ts'
@@ -44,6 +46,10 @@ export abstract class Verbs {
   protected abstract gate(): Gate
   /** Asks the mesh; `silent`: nodes that did not answer. Rejects with SHOAL_CLOSED or SHOAL_NO_MESH. */
   protected abstract ask<T>(what: string, about?: string): Promise<{ value: T; silent: number }>
+  /** Of a job by its id, for those who ask for single tasks of it: all of this client share it. */
+  protected abstract reader(job: JobId): Job<unknown>
+  /** Before whatever needs an entry: looks for one, if there is none. Throws SHOAL_CLOSED. */
+  protected abstract begin(): void
   /** This very client. */
   protected abstract get self(): Client & Submitter
 
@@ -55,8 +61,10 @@ export abstract class Verbs {
     onlyKnown(options, ['signal'])
     const named = taskNamed(id)
     if (named === undefined) throw new ShoalError('SHOAL_NOT_FOUND', `${shown(id)} is no id of a task`)
-    const job = this.self.job<R>(named.job, options) as Job<R>
-    return id.includes(':') ? job.task(named.index) : new Task<R>(job)
+    if (!id.includes(':')) return new Task<R>(this.self.job<R>(named.job, options) as Job<R>)
+    checkSignal(options.signal)
+    const find = (): Job<unknown> => this.reader(named.job)
+    return new Single<R>({ ...named, gate: this.gate(), find, signal: options.signal })
   }
 
   async wait<H extends Endable>(handles: Iterable<H>, options?: WaitOptions): Promise<Waited<H>> {
@@ -92,6 +100,12 @@ export abstract class Verbs {
 
   free(...refs: Ref[]): Promise<void> {
     return this.data.free(refs)
+  }
+
+  source<T>(name: string, options: ReadOptions = {}): SourceStream<T> {
+    const { ahead, signal } = checkReading(name, options)
+    this.begin()
+    return this.beside.streams.open<T>(name, ahead, signal)
   }
 
   variable<T>(name: string): MeshVariable<T> {

@@ -48,9 +48,8 @@ export class Follows {
 
   follow(client: ClientId, placement: Placement, have: Uint32Array, now: Millis): EntryEffect[] {
     const follow = this.#followOf(placement)
-    const has = follow.clients.get(client) ?? new Set()
-    for (const index of have) has.add(index)
-    follow.clients.set(client, has)
+    // What it was told before may not be what all of its readers have.
+    follow.clients.set(client, new Set(have))
     return [this.#ask(follow, now)]
   }
 

@@ -14,6 +14,8 @@ const nobody = (): Promise<never> => Promise.reject(new Error('nobody asks'))
 const host = {
   cancel: () => {},
   forget: () => {},
+  tell: () => {},
+  makerOf: () => undefined,
   release: async () => {},
   explain: nobody,
   standing: nobody,

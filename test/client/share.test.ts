@@ -56,6 +56,8 @@ function submitter(cell: Cell, name: string) {
   const host = {
     cancel: () => {},
     forget: () => {},
+    tell: () => {},
+    makerOf: () => undefined,
     release: nobody,
     explain: nobody,
     standing: nobody,

@@ -7,7 +7,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Client, connect } from '../../src/index.ts'
-import { Mesh } from './mesh.ts'
+import { Mesh, until } from './mesh.ts'
 
 let mesh: Mesh
 beforeAll(async () => {
@@ -76,4 +76,77 @@ test('a job that was cancelled is so for everybody: who submitted it, who cancel
   for (const one of [job, canceller, third.job(job.id)]) expect(await one.status()).toEqual(state)
   const listed = (await third.jobs()).find(({ id }) => id === job.id)
   expect(listed).toMatchObject({ done: 2, failed: 0, cancelled: 1 })
+})
+
+test('a job is read by its id where it was submitted as anywhere else: each handle by itself, and none ends it', async () => {
+  const [client, other] = mesh.nodes.map((node) => node.client) as [Client, Client]
+  const failing = async ([path, value]: readonly [string, number]): Promise<number> => {
+    const { existsSync } = process.getBuiltinModule('node:fs')
+    while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 5))
+    if (value === 1) throw new RangeError('no')
+    return value
+  }
+  const inputs = [0, 1, 2].map((n) => [gate(n < 2 ? 'early' : 'late'), n] as const)
+  const job = client.map(failing, inputs)
+  const submitted = job.then(undefined, (error) => error)
+  // In the turn in which it is submitted, and when some of its results are there.
+  const [first, accepted] = [client.job<number>(job.id, { returnErrors: true }), client.job(job.id).accepted]
+  const all = first.then((results) => results)
+  expect(await accepted).toEqual(await job.accepted)
+  await open('early')
+  await job.task(0)
+  await job.task(1).wait()
+  for (const reader of [client, other]) {
+    const loop: unknown[] = []
+    for await (const result of reader.job(job.id)) {
+      loop.push(result)
+      break
+    }
+    expect(loop).toEqual([0])
+    const controller = new AbortController()
+    const aborted = reader.job(job.id, { signal: controller.signal }).then(undefined, (error) => error)
+    const task = reader.task(`${job.id}:2`, { signal: controller.signal }).then(undefined, (error) => error)
+    const seen = reader.job<number>(job.id).asCompleted()[Symbol.asyncIterator]()
+    const came = [(await seen.next()).value, (await seen.next()).value]
+    expect(came.map(({ index }) => index).sort()).toEqual([0, 1])
+    controller.abort()
+    for (const one of [aborted, task]) expect(await one).toMatchObject({ code: 'SHOAL_CANCELLED' })
+    expect(await reader.task(`${job.id}:0`)).toBe(0)
+    expect(await reader.job(job.id).status()).toMatchObject({ state: 'running', done: 2, failed: 1 })
+  }
+  await open('late')
+  const results = [0, expect.objectContaining({ message: 'no' }), 2]
+  expect(await all).toEqual(results)
+  expect(await submitted).toMatchObject({ message: 'no', taskId: `${job.id}:1` })
+  // All that there is was read; nothing is gone by that.
+  expect(await client.job(job.id, { returnErrors: true })).toEqual(results)
+  await client.job(job.id).release()
+  await expect(client.job(job.id)).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
+})
+
+test('a job that is fed is cancelled by its id where it is submitted, too: its submitter hears that, and its source is left', async () => {
+  const { client } = mesh
+  let isLeft = false
+  async function* endless() {
+    try {
+      for (let n = 0; ; n++) yield [gate(n < 2 ? 'fed' : 'never'), n] as const
+    } finally {
+      isLeft = true
+    }
+  }
+  await open('fed')
+  const job = client.map(behind, endless(), { inFlightMax: 8 })
+  const theirs = client.job<number>(job.id)
+  const [loop, seen] = [theirs[Symbol.asyncIterator](), [] as number[]]
+  while (seen.length < 2) seen.push((await loop.next()).value)
+  expect(seen).toEqual([0, 1])
+  await loop.return?.()
+  expect(await client.job(job.id).status()).toMatchObject({ state: 'open', done: 2 })
+  // Whose reader has left it can be used as before.
+  await theirs.cancel()
+  await theirs.wait()
+  await expect(job).rejects.toMatchObject({ code: 'SHOAL_CANCELLED' })
+  await until(() => isLeft)
+  for (const one of [job, theirs, client.job(job.id)])
+    expect(await one.status()).toMatchObject({ state: 'cancelled' })
 })

@@ -3,10 +3,12 @@
  *
  * Not here: the stream to its entry (world.ts). A client may die; what was acknowledged to it must be found by others.
  */
+
+import { readerName } from '../../src/client/by-name.ts'
 import type { ClientMessage, EntryMessage } from '../../src/client/protocol.ts'
 import { Session } from '../../src/client/session.ts'
 import type { SessionEffect } from '../../src/client/shards.ts'
-import { type ClientId, type JobId, shardName } from '../../src/ids.ts'
+import { type ClientId, type JobId, type JobName, shardName } from '../../src/ids.ts'
 import type { Millis } from '../../src/machine.ts'
 import type { Random } from '../../src/random.ts'
 import type { JobHeader } from '../../src/tasks/messages.ts'
@@ -23,6 +25,8 @@ export class SimClient {
   readonly id: ClientId
   readonly jobs: SimJob[] = []
   readonly completed = new Set<JobId>()
+  /** Readers of its own jobs that have not ended, by their ids. */
+  readonly open = new Set<JobName>()
   /** A job of somebody else. */
   reading: JobId | undefined
   /** Tasks of it that this client cancels, however often it has to look for it. */
@@ -119,6 +123,7 @@ export class SimClient {
     const { shards, isOpen, copies } = job.plan
     this.#perform(this.session.begin(header, copies))
     for (const task of job.cancelled) this.#perform(this.session.cancelTask(job.id, task))
+    this.#readOwn(job)
     if (job.plan.needs !== undefined) return this.#addNext(job)
     let later = 0
     let first = 0
@@ -145,6 +150,25 @@ export class SimClient {
       job.isClosed = true
       this.#perform(this.session.close(job.id))
     })
+  }
+
+  #readOwn({ id, plan: { readers = [] } }: SimJob): void {
+    for (const [nth, { begins, leaves }] of readers.entries()) {
+      const name = readerName(id, nth)
+      this.#world.clock.after(begins, () => this.#follow(name))
+      if (leaves !== undefined) this.#world.clock.after(leaves, () => this.#unfollow(name))
+    }
+  }
+
+  #follow(name: JobName): void {
+    if (this.session === undefined) return
+    this.open.add(name)
+    this.#perform(this.session.follow(jobOf(name), name, true))
+  }
+
+  #unfollow(name: JobName): void {
+    this.open.delete(name)
+    if (this.session !== undefined) this.#perform(this.session.forget(name))
   }
 
   /** A shard whose tasks may wait for those of shards that were accepted. */
@@ -191,7 +215,12 @@ export class SimClient {
           this.#world.say(this, effect.message as ClientMessage)
           break
         case 'outcomes':
-          this.#world.checkers.delivered(this.id, effect.job, effect.first, effect.outcomes)
+          this.#world.checkers.delivered(
+            this.#asTold(effect.job),
+            jobOf(effect.job),
+            effect.first,
+            effect.outcomes
+          )
           this.#world.tell(this.id, 'results', effect.outcomes.indexes.length)
           break
         case 'accepted': {
@@ -205,7 +234,8 @@ export class SimClient {
           break
         }
         case 'complete': {
-          this.completed.add(effect.job)
+          if (this.open.delete(effect.job)) break
+          this.completed.add(jobOf(effect.job))
           const job = this.jobs.find(({ id }) => id === effect.job)
           if (job !== undefined) job.isComplete = true
           if (job?.plan.releaseAfter !== undefined)
@@ -222,14 +252,21 @@ export class SimClient {
           this.#released(effect.ask, effect.json)
           break
         case 'absent': {
-          const job = this.jobs.find(({ id }) => id === effect.job)
+          const job = this.jobs.find(({ id }) => id === jobOf(effect.job))
+          if (this.open.delete(effect.job)) {
+            this.#world.checkers.readsAnew(this.#asTold(effect.job), jobOf(effect.job))
+            const isThere = job?.shards[0]?.isAccepted === true && !job.mayBeGone
+            if (isThere) this.#world.clock.after(2_000, () => this.#follow(effect.job))
+            break
+          }
           // Its time was over before this client heard of its end.
           if (job?.mayBeGone === true) job.isComplete = true
           if (job !== undefined) break
           // Its keepers may be away for now. A reader that was told so may have had a part: it reads all of it anew.
-          this.#world.checkers.readsAnew(this.id, effect.job)
+          const absent = jobOf(effect.job)
+          this.#world.checkers.readsAnew(this.id, absent)
           const cancels = this.#cancels
-          this.#world.clock.after(2_000, () => this.read(effect.job, cancels))
+          this.#world.clock.after(2_000, () => this.read(absent, cancels))
           break
         }
         case 'leave-entry': {
@@ -241,6 +278,11 @@ export class SimClient {
       }
     }
     this.#setTimer()
+  }
+
+  /** Each of its readers is one to the checkers. */
+  #asTold(name: JobName): string {
+    return name === jobOf(name) ? this.id : `${this.id} as ${name}`
   }
 
   #release(job: SimJob): void {
@@ -287,3 +329,5 @@ export class SimClient {
     })
   }
 }
+
+const jobOf = (name: JobName): JobId => name.split(' ')[0] as JobId

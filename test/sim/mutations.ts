@@ -192,6 +192,20 @@ export const mutations: readonly Mutation[] = [
     why: 'neither an entry nor a client notices that an outcome was delivered already'
   },
   {
+    name: 'one-reader-for-all',
+    file: 'src/client/readers.ts',
+    from: 'had.filter((index) => others.every(({ shard }) => shard.has.has(index)))',
+    to: 'had.filter(() => others.length >= 0)',
+    why: 'an entry is told what the first reader of a shard has, whatever others wait for'
+  },
+  {
+    name: 'follow-only-adds',
+    file: 'src/tasks/follows.ts',
+    from: 'follow.clients.set(client, new Set(have))',
+    to: 'follow.clients.set(client, new Set([...(follow.clients.get(client) ?? []), ...have]))',
+    why: 'an entry believes that whoever was told something once has it, also for readers that come later'
+  },
+  {
     name: 'believe-last-placement',
     file: 'src/tasks/entries.ts',
     from: 'else if (!this.#proposed.has(index)) {',

@@ -254,14 +254,15 @@ export class Guest {
     for (const effect of effects) {
       if (effect.kind === 'send') this.#world.say(this, effect.message as ClientMessage)
       else if (effect.kind === 'outcomes') this.#receives(effect)
-      else if (effect.kind === 'complete') this.#ended(effect.job, 'complete')
-      else if (effect.kind === 'refused') this.#ended(effect.job, 'refused')
-      else if (effect.kind === 'absent') this.#ended(effect.job, 'superseded')
+      else if (effect.kind === 'complete') this.#ended(effect.job as JobId, 'complete')
+      else if (effect.kind === 'refused') this.#ended(effect.job as JobId, 'refused')
+      else if (effect.kind === 'absent') this.#ended(effect.job as JobId, 'superseded')
     }
     this.#setTimer()
   }
 
-  #receives({ job, first, outcomes }: Extract<SessionEffect, { kind: 'outcomes' }>): void {
+  #receives({ job: name, first, outcomes }: Extract<SessionEffect, { kind: 'outcomes' }>): void {
+    const job = name as JobId
     const { nests, checkers } = this.#world
     const { job: around } = shardName(this.#parent.key)
     // Its task may have ended elsewhere, and not have heard of it.

@@ -16,6 +16,7 @@ import { drawAbsences, drawBusy, drawDamage } from './encounters.ts'
 import { drawNeeds, type NeedsPlan } from './graph.ts'
 import { drawMachines, drawReach, drawUses } from './machines.ts'
 import { drawNests } from './nests-plan.ts'
+import { drawReaders, type ReaderPlan } from './readers.ts'
 
 export interface HostPlan {
   readonly name: string
@@ -94,6 +95,8 @@ export interface JobPlan {
   readonly cancelAfter: Millis | undefined
   /** Single tasks that its client cancels. */
   readonly cancels?: readonly { readonly task: number; readonly after: Millis }[]
+  /** Readers of it where it is submitted. */
+  readonly readers?: readonly ReaderPlan[]
   readonly queueTimeoutMs: Millis
   readonly retentionMs: Millis
   readonly atMostOnce: boolean
@@ -223,7 +226,8 @@ export function drawPlan(seed: number): Plan {
   const jobs: JobPlan[] = Array.from({ length: 1 + random.below(6) }, (_, i) => ({
     ...drawJob(random, troubleMs, clients, copies),
     data: drawData(random.fork(`data${i}`)),
-    cancels: drawCancels(random.fork(`cancels${i}`))
+    cancels: drawCancels(random.fork(`cancels${i}`)),
+    readers: drawReaders(random.fork(`readers${i}`))
   }))
   const others = seededRandom(seed).fork('ambush')
   const ambush = count >= 4 && others.chance(ambushes) ? drawAmbush(others, clients) : undefined

@@ -48,7 +48,8 @@ export class Verdicts {
   areComplete(): boolean {
     if (this.#world.goods.isBusy || this.#world.cells?.isDone === false) return false
     return this.#world.clients.every(
-      ({ session, jobs }) => session === undefined || jobs.every(({ isComplete }) => isComplete)
+      ({ session, jobs, open }) =>
+        session === undefined || (open.size === 0 && jobs.every(({ isComplete }) => isComplete))
     )
   }
 
@@ -56,7 +57,9 @@ export class Verdicts {
     const { cells } = this.#world
     if (cells?.isDone === false) throw new Violation('live', `not everybody was answered: ${cells.lacking}`)
     cells?.history.check()
-    for (const { session, jobs, id } of this.#world.clients) {
+    for (const { session, jobs, id, open: readers } of this.#world.clients) {
+      const [reader] = session === undefined ? [] : readers
+      if (reader !== undefined) throw new Violation('live', `${id} did not read ${reader} to its end`)
       const open = session === undefined ? undefined : jobs.find(({ isComplete }) => !isComplete)
       if (open === undefined) continue
       const missing = open.shards.flatMap(({ first, count, isAccepted }) => {

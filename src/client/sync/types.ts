@@ -89,7 +89,7 @@ export type SyncTaskOptions = Omit<TaskOptions, 'signal'>
 export type SyncMapOptions = Omit<MapOptions, 'signal'>
 /** Work that was begun with `block: false`. */
 export type SyncHandle<R> = Blocking<TaskHandle<R>>
-/** A job: iterates over its results in input order, each as soon as it is there. Leaving early cancels the rest. */
+/** A job: iterates over its results in input order, each as soon as it is there. Leaving early cancels the rest, but not by `job(id)`. */
 export type SyncJob<R> = Blocking<JobHandle<R>>
 
 export type SyncGraph<N extends Calls> = Omit<Blocking<GraphHandle<N>>, 'task'> & {

@@ -186,16 +186,8 @@ export class AsyncResult<R> extends Awaitable<R> implements Times, AsyncIterable
     }
   }
 
-  get elapsed(): number {
-    return this.#job?.elapsed ?? this.#timing.elapsed
-  }
-
-  get serialTime(): number {
-    return this.#job?.serialTime ?? this.#timing.serialTime
-  }
-
-  get wallTime(): number {
-    return this.#job?.wallTime ?? this.#timing.wallTime
+  protected get times(): Times {
+    return this.#job ?? this.#timing
   }
 
   protected get end(): End {
