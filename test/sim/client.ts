@@ -243,6 +243,14 @@ export class SimClient {
           this.#world.tell(this.id, 'complete', effect.tasks)
           break
         }
+        case 'refused': {
+          const job = this.jobs.find(({ id }) => id === effect.job)
+          if (effect.code !== 'SHOAL_NOT_FOUND' || job?.mayBeGone !== true) break
+          // Its time was over before this client heard that it was accepted.
+          job.isComplete = true
+          this.#perform(this.session?.forget(job.id) ?? [])
+          break
+        }
         case 'cancelled': {
           const job = this.jobs.find(({ id }) => id === effect.job)
           if (job !== undefined) job.isCancelled = job.isClosed = true
