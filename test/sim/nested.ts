@@ -15,7 +15,7 @@ import type { Millis } from '../../src/machine.ts'
 import { hash32, type Random } from '../../src/random.ts'
 import { readOutcomeHeader, STATUS, valueAt } from '../../src/tasks/batch.ts'
 import type { Run } from '../../src/tasks/effects.ts'
-import type { Parent } from '../../src/tasks/messages.ts'
+import type { Forgettable, Parent } from '../../src/tasks/messages.ts'
 import { Violation } from './checkers.ts'
 import { headerOf, inputsOf, newJob, type SimJob } from './jobs.ts'
 import { depthsMax } from './nests-plan.ts'
@@ -45,6 +45,8 @@ export class Nests {
   readonly #newest = new Map<string, number>()
   /** Attempts that submitted any, by who granted them. */
   readonly #turns = new Set<string>()
+  /** Shards that some node has said to forget: who hears it ends what tasks of them submitted, before that is on any disk. */
+  readonly letGo = new Set<Forgettable>()
   /** Of jobs whose task was lost with its node, the epochs with which it began. */
   readonly #orphans = new Map<JobId, Set<number>>()
 
@@ -266,7 +268,8 @@ export class Guest {
     const { nests, checkers } = this.#world
     const { job: around } = shardName(this.#parent.key)
     // Its task may have ended elsewhere, and not have heard of it.
-    const mayBeOver = nests.isOver([this.#parent]) || checkers.durable.hasPair(around)
+    const isLetGo = nests.letGo.has(this.#parent.key)
+    const mayBeOver = isLetGo || nests.isOver([this.#parent]) || checkers.durable.hasPair(around)
     if (mayBeOver) checkers.cancelled(job)
     checkers.delivered(this.id, job, first, outcomes)
     if (mayBeOver) return

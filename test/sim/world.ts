@@ -208,8 +208,10 @@ export class World {
         if (message.kind === 'store' && message.record.before.length > 0)
           this.acts.moves(node, message.record)
         if (message.kind === 'grant') this.checkers.granted(message)
-        if (message.kind === 'forget' && isJobId(message.name) && !this.#isReleased(message.name))
-          this.checkers.expired(message.name)
+        if (message.kind === 'forget') {
+          if (!isJobId(message.name)) this.nests.letGo.add(message.name)
+          else if (!this.#isReleased(message.name)) this.checkers.expired(message.name)
+        }
         if (message.kind === 'awaited')
           this.checkers.awaited(message.key, message.outcomes, `by ${node.id} to ${effect.to}`)
         if (message.kind === 'committed')
