@@ -76,7 +76,8 @@ what runs; a second one ends it at once.
   --peer ADDRESS     a node to begin with, repeatable (default: $SHOAL_PEERS)
   --no-mdns          do not look for others in the local network
   --allow-run        run programs for others (\`shoal run\`), as the user who starts this node
-  --drain-timeout S  seconds that handing over may take at the end; tasks that run may finish in the first half (default 30)
+  --drain-timeout S  seconds that handing over may take at the end, also by \`shoal drain\`; tasks that run may finish in the
+                     first half (default 30)
   --json             the first line on stdout is {"id","addresses"} once the node listens
 `,
   async run(args) {
@@ -84,7 +85,7 @@ what runs; a second one ends it at once.
     refuseOperands('up', operands)
     const { data, zone, listen, mdns } = values
     const slots = wholeNumber('--slots', values.slots)
-    const timeout = milliseconds('--drain-timeout', values['drain-timeout'])
+    const drainTimeout = milliseconds('--drain-timeout', values['drain-timeout'])
     const heapMb = wholeNumber('--memory-limit', values['memory-limit'])
     const nice = wholeNumber('--nice', values.nice)
     const when = values.when as 'always' | 'idle' | undefined
@@ -119,7 +120,8 @@ what runs; a second one ends it at once.
         labels,
         resources,
         zone,
-        listen
+        listen,
+        drainTimeout
       })
     })
     const node = await Promise.race([opening, untilAborted(signal)])
@@ -135,7 +137,7 @@ what runs; a second one ends it at once.
     await Promise.race([untilAborted(signal), node.stopped])
     if (!signal.aborted) return EXIT.done
     if (!values.json) process.stderr.write(await farewell(node))
-    const left = await node.drain(given({ timeout }))
+    const left = await node.drain()
     if (left.tasks + left.shards + left.stalled > 0) onNote(leftover(left, data))
     return EXIT.done
   }

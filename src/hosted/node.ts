@@ -8,6 +8,7 @@ import { MeshClient } from '../client/client.ts'
 import type { Client } from '../client/types.ts'
 import { ShoalError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
+import type { Millis } from '../machine.ts'
 import { keyText } from '../node/key.ts'
 import type { Burden } from '../node/leftovers.ts'
 import type { Node } from '../node/node.ts'
@@ -19,7 +20,7 @@ import { HostThread } from './thread.ts'
 import type { Facts } from './words.ts'
 
 /** The options were checked. Rejects as `createNode` does, and with SHOAL_HOST_LOST if there can be no such thread. */
-export async function hostNode(options: NodeOptions): Promise<Node> {
+export async function hostNode(options: NodeOptions, drainTimeout: Millis): Promise<Node> {
   const { key, onNote = () => {}, probe, hosted: _, ...rest } = options
   const { promise: whole, resolve: put } = Promise.withResolvers<HostedNode>()
   let facts: Facts = { addresses: [], counters: {} }
@@ -47,7 +48,7 @@ export async function hostNode(options: NodeOptions): Promise<Node> {
       options: rest,
       hasProbe
     })
-    const node = new HostedNode(thread, id, () => facts)
+    const node = new HostedNode(thread, id, drainTimeout, () => facts)
     put(node)
     return node
   } catch (error) {
@@ -63,15 +64,17 @@ class HostedNode implements Node {
   readonly client: Client
   readonly stopped: Promise<void>
   readonly #thread: HostThread
+  readonly #drainTimeout: Millis
   readonly #facts: () => Facts
   readonly #offers: Offers
   readonly #stopped = Promise.withResolvers<void>()
   #stopping: Promise<void> | undefined
 
-  constructor(thread: HostThread, id: PeerId, facts: () => Facts) {
+  constructor(thread: HostThread, id: PeerId, drainTimeout: Millis, facts: () => Facts) {
     this.id = id
     this.stopped = this.#stopped.promise
     this.#thread = thread
+    this.#drainTimeout = drainTimeout
     this.#facts = facts
     this.#offers = new Offers((news) => thread.say({ kind: 'news', news }))
     const whenClosed = async (): Promise<void> => void (await thread.call({ verb: 'close' }).catch(() => {}))
@@ -97,7 +100,10 @@ class HostedNode implements Node {
   }
 
   async drain(options?: DrainOptions): Promise<Burden> {
-    const burden = await this.#thread.call<Burden>({ verb: 'drain', timeout: checkDrain(options) })
+    const burden = await this.#thread.call<Burden>({
+      verb: 'drain',
+      timeout: checkDrain(this.#drainTimeout, options)
+    })
     await this.stop()
     return burden
   }

@@ -66,7 +66,7 @@ export interface Node extends AsyncDisposable {
   source(name: string, items: AsyncIterable<unknown>, options?: SourceOptions): Source
   /**
    * Hands over, then stops: what waits here goes to other nodes, what runs may finish during the first half of `timeout`
-   * (milliseconds, default 30,000) and is given back after that, and other nodes take its place as keeper and owner. Its
+   * (milliseconds, default `drainTimeout`) and is given back after that, and other nodes take its place as keeper and owner. Its
    * sources end before anything is given back, and who reads them has a second for that. It stays until what is open has its
    * outcomes where too few other keepers stay to go on without it.
    * No task fails because of it, and no attempt is counted. Resolves when it has stopped, with what nobody could take over
@@ -89,7 +89,8 @@ export interface Node extends AsyncDisposable {
  */
 export async function createNode(options: NodeOptions): Promise<Node> {
   checkRuntime()
-  if (checkOptions(options).hosted) return await hostNode(options)
+  const { hosted, drainTimeout } = checkOptions(options)
+  if (hosted) return await hostNode(options, drainTimeout)
   return (await openNode(options)).node
 }
 
@@ -237,7 +238,7 @@ async function open(
     serveData: (talk, node) => driver.data.serve(talk, node)
   })
   opened.push(() => transport.stop())
-  const { when, hours, idle, probe } = options
+  const { when, hours, idle, probe, drainTimeout } = options
   const onChange = (attendance: Attendance): void => driver.attend(attendance)
   opened.push(await keepVigil({ when, hours, idle, probe, onChange, onNote }))
   driver.connect(transport)
@@ -252,7 +253,7 @@ async function open(
     return stopping
   }
   const drain = async (options?: DrainOptions, tell?: (left: Burden) => void): Promise<Burden> => {
-    const burden = await handOver(driver, checkDrain(options))
+    const burden = await handOver(driver, checkDrain(drainTimeout, options))
     if (burden.tasks + burden.shards + burden.stalled > 0) tell?.(burden)
     await stop()
     return burden

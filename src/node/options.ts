@@ -7,6 +7,7 @@ import { availableParallelism, totalmem } from 'node:os'
 import { resolve, sep } from 'node:path'
 import { getHeapStatistics } from 'node:v8'
 import { checkTimeout, isRecord, onlyKnown, refuse } from '../client/checks.ts'
+import type { Millis } from '../machine.ts'
 import { amountMax, resourcesMax } from '../routing/requirement.ts'
 import { slotsMax } from '../tasks/executor/pool.ts'
 import type { Isolation } from '../tasks/executor/pool-options.ts'
@@ -66,6 +67,8 @@ export interface NodeOptions {
   readonly mdns?: boolean
   /** Milliseconds after which another node takes the place of a keeper that is down. Default 30,000; at least 1,000. */
   readonly replaceAfter?: number
+  /** Milliseconds that handing over may take at most, also if somebody drains this node from elsewhere. Default 30,000. */
+  readonly drainTimeout?: number
   /** What this node keeps at most; beyond it, work goes to others. Default 1 GiB of inputs and outcomes, 1,000,000 shards (fewer if the heap may have less than 4 GiB), 16 GiB of data. */
   readonly quota?: Partial<Quota>
   /**
@@ -85,7 +88,7 @@ export interface NodeOptions {
 }
 
 export interface DrainOptions {
-  /** Milliseconds that handing over may take at most. Default 30,000. */
+  /** Milliseconds that handing over may take at most. Default: the node's `drainTimeout`. */
   readonly timeout?: number
 }
 
@@ -123,6 +126,7 @@ const known = [
   'peers',
   'mdns',
   'replaceAfter',
+  'drainTimeout',
   'quota',
   'heapMb',
   'isolation',
@@ -147,6 +151,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     resources = {},
     zone = '',
     replaceAfter = keeperReplaceAfterMs,
+    drainTimeout = drainMs,
     heapMb = heapFor(options.slots ?? availableParallelism()),
     isolation = 'thread',
     nice = 0,
@@ -198,6 +203,8 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     refuse(
       `\`replaceAfter\` is ${String(replaceAfter)}; it is a number of milliseconds from ${replaceAfterMin}`
     )
+  if (typeof drainTimeout !== 'number' || !(drainTimeout >= 0))
+    refuse(`\`drainTimeout\` is ${String(drainTimeout)}; it is a number of milliseconds from 0`)
   for (const [name, most] of Object.entries(quota)) {
     if (!(name in defaultQuota) || !(most > 0))
       refuse(`\`quota.${name}\` is ${String(most)}; there are bytes, shards and data, numbers above 0`)
@@ -231,6 +238,7 @@ export function checkOptions(options: NodeOptions): CheckedOptions {
     peers,
     mdns,
     replaceAfter,
+    drainTimeout,
     quota,
     heapMb,
     programMb: options.heapMb,
@@ -274,11 +282,11 @@ const isProbe = (probe: unknown): probe is Probe =>
   isRecord(probe) &&
   ['idleMs', 'load', 'close'].every((name) => typeof (probe as Record<string, unknown>)[name] === 'function')
 
-/** How a node is drained: the milliseconds that it may take. Throws SHOAL_BAD_OPTION. */
-export function checkDrain(options: DrainOptions = {}): number {
+/** How a node is drained: the milliseconds that it may take, `usual` unless told otherwise. Throws SHOAL_BAD_OPTION. */
+export function checkDrain(usual: Millis, options: DrainOptions = {}): number {
   onlyKnown(options, ['timeout'])
   checkTimeout(options.timeout)
-  return options.timeout ?? drainMs
+  return options.timeout ?? usual
 }
 
 /** So that engines which are all full still fit into the machine. */

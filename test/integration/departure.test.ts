@@ -105,6 +105,24 @@ test('a node leaves when somebody who holds the key asks it to, from anywhere', 
   await expect(first.client.drain(second.id)).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
 })
 
+test('a node that is drained from elsewhere takes the time that it was started with', async () => {
+  await start(1, 0)
+  const [first] = nodes as [Node]
+  const [data, listen] = [join(folder, 'hasty'), ['/ip4/127.0.0.1/tcp/0']]
+  const hasty = { key, data, slots: 1, listen, peers: first.addresses, mdns: false, drainTimeout: 0 }
+  const leaving = await createNode(hasty)
+  nodes.push(leaving)
+  const task = first.client.submit(() => new Promise(() => {}))
+  await until((all) => all.some(({ running }) => running === 1))
+  const since = performance.now()
+  await first.client.drain(leaving.id)
+  await leaving.stopped
+  // Of the usual 30 s what runs has the first half.
+  expect(performance.now() - since).toBeLessThan(12_000)
+  nodes = [first]
+  await task.cancel()
+})
+
 test('a node that keeps as much as it may takes nothing more, until some of it is released', async () => {
   const data = join(folder, 'full')
   const quota = { bytes: 50_000 }

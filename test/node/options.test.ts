@@ -42,6 +42,7 @@ const refused = {
     { since: 5 }
   ],
   nice: [-1, 20, 1.5, Number.NaN, '5', null],
+  drainTimeout: [-1, Number.NaN, '5', null],
   heapMb: [0, 31, 64.5, Number.NaN, '64', null],
   probe: [5, null, {}, { idleMs: () => 0, load: () => 0 }],
   onNote: ['stderr', null],
@@ -67,10 +68,10 @@ test('without options one is told to give a key', async () => {
 
 test('how a node is drained is checked', () => {
   for (const given of [null, 5, { timeout: -1 }, { timeout: Number.NaN }, { timeout: '5' }, { within: 5 }])
-    expect(() => checkDrain(given as never), JSON.stringify(given)).toThrow(
+    expect(() => checkDrain(30_000, given as never), JSON.stringify(given)).toThrow(
       expect.objectContaining({ code: 'SHOAL_BAD_OPTION' })
     )
-  expect([checkDrain(), checkDrain({ timeout: 0 })]).toEqual([30_000, 0])
+  expect([checkDrain(5_000), checkDrain(5_000, { timeout: 0 })]).toEqual([5_000, 0])
 })
 
 test('a folder that cannot be made is refused, also where the system says that it is not there', async () => {
