@@ -26,6 +26,7 @@ export function cutOf(job: Job, { index, placement: root }: Shard): ClientMessag
 
 /** What the job's register says: no more shards will come. False if its own client has said otherwise, or nothing yet. */
 export function learnTotal(job: Job, value: Uint8Array): boolean {
+  // It may be told once more (tasks/follows.ts).
   if (job.cut !== undefined && equals(job.cut, value)) return true
   const [total, absent] = [readClosed(value), readCut(value)]
   const isPlain = absent === undefined || (job.isOwn && job.total === total && absent.size === 0)

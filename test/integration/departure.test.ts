@@ -105,23 +105,39 @@ test('a node leaves when somebody who holds the key asks it to, from anywhere', 
   await expect(first.client.drain(second.id)).rejects.toMatchObject({ code: 'SHOAL_NOT_FOUND' })
 })
 
-test('a node that is drained from elsewhere takes the time that it was started with', async () => {
-  await start(1, 0)
-  const [first] = nodes as [Node]
-  const [data, listen] = [join(folder, 'hasty'), ['/ip4/127.0.0.1/tcp/0']]
-  const hasty = { key, data, slots: 1, listen, peers: first.addresses, mdns: false, drainTimeout: 0 }
-  const leaving = await createNode(hasty)
-  nodes.push(leaving)
-  const task = first.client.submit(() => new Promise(() => {}))
-  await until((all) => all.some(({ running }) => running === 1))
-  const since = performance.now()
-  await first.client.drain(leaving.id)
-  await leaving.stopped
-  // Of the usual 30 s what runs has the first half.
-  expect(performance.now() - since).toBeLessThan(12_000)
-  nodes = [first]
-  await task.cancel()
-})
+test.each([
+  { by: 'from elsewhere', hosted: false },
+  { by: 'from elsewhere', hosted: true },
+  { by: 'by its app', hosted: true }
+])(
+  'a node that is drained $by takes the time that it was started with (hosted: $hosted)',
+  async ({ by, hosted }) => {
+    await start(1, 0)
+    const [first] = nodes as [Node]
+    const [data, listen] = [join(folder, 'hasty'), ['/ip4/127.0.0.1/tcp/0']]
+    const hasty = {
+      key,
+      data,
+      slots: 1,
+      listen,
+      peers: first.addresses,
+      mdns: false,
+      hosted,
+      drainTimeout: 0
+    }
+    const leaving = await createNode(hasty)
+    nodes.push(leaving)
+    const task = first.client.submit(() => new Promise(() => {}))
+    await until((all) => all.some(({ running }) => running === 1))
+    const since = performance.now()
+    await (by === 'by its app' ? leaving.drain() : first.client.drain(leaving.id))
+    await leaving.stopped
+    // Of the usual 30 s what runs has the first half.
+    expect(performance.now() - since).toBeLessThan(12_000)
+    nodes = [first]
+    await task.cancel()
+  }
+)
 
 test('a node that keeps as much as it may takes nothing more, until some of it is released', async () => {
   const data = join(folder, 'full')
